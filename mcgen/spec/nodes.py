@@ -7,18 +7,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Mapping
 
+from ..diagnostics import NOWHERE, Pos
 
-@dataclass(frozen=True)
-class Pos:
-    """A place in a source text: 1-based line and column, and how many characters it covers."""
-
-    file: str
-    line: int
-    column: int
-    width: int = 1
-
-
-NOWHERE = Pos("<none>", 0, 0)
+__all__ = [
+    "NOWHERE", "Pos", "Expr", "Num", "Name", "Unary", "Binary", "Compare", "Index", "Call",
+    "Domain", "Input", "State", "Function", "Rule", "Segments", "Summary", "Cache", "Spec",
+]
 
 
 @dataclass(frozen=True)
