@@ -179,6 +179,6 @@ class Spec:
     cache: Cache | None = None
     summary: str = ""
     sources: tuple[str, ...] = ()
-    file: str = "<dict>"
+    file: str = field(default="<dict>", compare=False)
     text: Mapping[str, str] = field(default_factory=dict, compare=False)
     raw: Any = field(default=None, compare=False)   # plain dicts: the spec with `use` and overrides resolved
