@@ -19,15 +19,19 @@ class _Chain(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, cotangent, derivative):
-        ctx.save_for_backward(cotangent, derivative)
         stop = (cotangent == 0) & ~torch.isfinite(derivative)
+        ctx.save_for_backward(cotangent, derivative, stop)
+        ctx.shapes = cotangent.shape, derivative.shape
         return torch.where(stop, torch.zeros((), dtype=cotangent.dtype), cotangent * derivative)
 
     @staticmethod
     def backward(ctx, grad):
-        cotangent, derivative = ctx.saved_tensors
-        return (_unbroadcast(_Chain.apply(grad, derivative), cotangent.shape),
-                _unbroadcast(_Chain.apply(grad, cotangent), derivative.shape))
+        cotangent, derivative, stop = ctx.saved_tensors
+        grad = grad.masked_fill(stop, 0.0)
+        cotangent, derivative = cotangent.expand(stop.shape), derivative.expand(stop.shape)
+        left = _Chain.apply(grad, derivative).masked_fill(stop, 0.0)
+        right = _Chain.apply(grad, cotangent).masked_fill(stop, 0.0)
+        return _unbroadcast(left, ctx.shapes[0]), _unbroadcast(right, ctx.shapes[1])
 
 
 class _Mul(torch.autograd.Function):
