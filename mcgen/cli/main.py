@@ -90,6 +90,8 @@ def _dispatch(argv: list[str]) -> int:
         return _report(f"error[usage]: no command is called {name!r}" + (f" (did you mean {close!r}?)" if close else "")
                        + "\n  hint: mcgen --help", WRONG)
     command = importlib.import_module(f"mcgen.cli.{name}")
+    if hasattr(command, "forward"):
+        return int(command.forward(rest) or OK)
     parser = _Parser(prog=f"mcgen {name}", description=command.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     command.arguments(parser)
     return int(command.run(parser.parse_args(rest)) or OK)

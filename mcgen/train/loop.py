@@ -2,6 +2,8 @@
 from __future__ import annotations
 
 import math
+import signal
+import threading
 import time
 from pathlib import Path
 from typing import Any, Callable
@@ -45,33 +47,51 @@ def evaluate(model: torch.nn.Module, corpus: Corpus, config: Config) -> float:
     return float(torch.stack([bits(model, w) for w in windows.split(config.batch)]).mean())
 
 
+class Interrupt:
+    """While active, the first Ctrl-C only sets `asked`, so that a step is finished; the second one acts at once."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def __enter__(self) -> "Interrupt":
+        self.main = threading.current_thread() is threading.main_thread()
+        if self.main:
+            self.before = signal.signal(signal.SIGINT, self._ask)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.main:
+            signal.signal(signal.SIGINT, self.before)
+
+    def _ask(self, *_: object) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+
+
 def train(op: Any, corpus: Corpus, config: Config, folder: Path, watch: Watcher = lambda *_: None) -> tuple[LanguageModel, Progress]:
     """Train to the configured step, from where the folder's checkpoint stopped.
 
-    Ensures: after an interruption (KeyboardInterrupt passes through) the checkpoint is one of a finished step.
+    Ensures: on Ctrl-C the step is finished and saved before KeyboardInterrupt is raised.
     """
     model = make_model(op, config)
     optimiser = make_optimiser(model, config)
     progress = resume(folder, config, model, optimiser)
-    saved = progress.step
-    try:
+    with Interrupt() as interrupt:
         while progress.step < config.steps:
             began = time.perf_counter()
             loss = _step(model, optimiser, corpus, config, progress.step)
             progress.step += 1
             measured = None
-            if progress.step % config.evaluate_every == 0 or progress.step == config.steps:
+            if not interrupt.asked and (progress.step % config.evaluate_every == 0 or progress.step == config.steps):
                 measured = evaluate(model, corpus, config)
             progress.seconds += time.perf_counter() - began
             progress.log.append([progress.step, progress.seconds, loss, measured])
             watch(progress, loss, measured)
-            if measured is not None:
+            if measured is not None or interrupt.asked:
                 save(folder, config, progress, model, optimiser)
-                saved = progress.step
-    except KeyboardInterrupt:
-        if progress.step > saved and _finished_step(optimiser, progress):
-            save(folder, config, progress, model, optimiser)
-        raise
+            if interrupt.asked:
+                raise KeyboardInterrupt
     return model, progress
 
 
@@ -88,11 +108,3 @@ def _step(model: torch.nn.Module, optimiser: torch.optim.Optimizer, corpus: Corp
     if not math.isfinite(value):
         raise FloatingPointError(f"the loss is {value} at step {step + 1}")
     return value
-
-
-def _finished_step(optimiser: torch.optim.Optimizer, progress: Progress) -> bool:
-    """Whether every parameter has had exactly `progress.step` updates, so that the state in memory is a whole one."""
-    counts = {int(state["step"]) for state in optimiser.state.values() if "step" in state}
-    if counts != {progress.step}:
-        return False
-    return not progress.log or progress.log[-1][0] == progress.step

@@ -1,0 +1,87 @@
+"""Compile specs and write their packages: readable code, a manifest, the spec.
+
+Without a SPEC every op under generated/ is built again. --check writes nothing: it builds into a temporary folder and
+compares byte by byte, and exits with 2 where a file differs.
+"""
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+
+from .common import add_specs, each, load, stage
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    add_specs(parser, optional=True)
+    parser.add_argument("--out", type=Path, metavar="DIR", help="where packages go (default generated/)")
+    parser.add_argument("--target", default="cpu", metavar="TARGET", help="cpu (default); the torch program is always written")
+    parser.add_argument("--check", action="store_true", help="compare with what is there instead of writing")
+    parser.add_argument("-q", "--quiet", action="store_true", help="print problems only")
+
+
+def run(args: argparse.Namespace) -> int:
+    home = args.out or Path("generated")
+    sources = args.specs or _committed(home)
+    if not sources:
+        print(f"nothing is built under {home}/ yet: name a spec")
+        return 0
+    if args.check:
+        return each(sources, lambda source: _compare(source, home, args))
+    return each(sources, lambda source: _write(source, home, args))
+
+
+def _committed(home: Path) -> list[str]:
+    """The specs of the packages that are there."""
+    return [str(p) for p in sorted(home.glob("*/spec.yaml"))]
+
+
+def _build(source: str, home: Path, args: argparse.Namespace) -> Path:
+    from ..codegen.package import build
+
+    loaded = load(source)
+    return Path(build(loaded.spec, home / loaded.spec.name))
+
+
+def _write(source: str, home: Path, args: argparse.Namespace) -> int:
+    with stage(f"build {source}", args.quiet):
+        _build(source, home, args)
+    return 0
+
+
+def _compare(source: str, home: Path, args: argparse.Namespace) -> int:
+    with tempfile.TemporaryDirectory(prefix="mcgen-check-") as temporary:
+        made = _build(source, Path(temporary), args)
+        problems = differences(made, home / made.name)
+    for line in problems:
+        print(f"{home / made.name}: {line}")
+    if not problems and not args.quiet:
+        print(f"ok  {made.name}: {home / made.name} is what mcgen writes")
+    return 2 if problems else 0
+
+
+def differences(new: Path, old: Path) -> list[str]:
+    """Files that differ, are missing or are too many; tuned configurations and caches are not compared."""
+    if not old.is_dir():
+        return ["not built yet"]
+    here, there = _files(new), _files(old)
+    out = [f"{name} is missing" for name in sorted(here - there)]
+    out += [f"{name} is not written by mcgen" for name in sorted(there - here)]
+    out += [f"{name} differs{_first(new / name, old / name)}" for name in sorted(here & there)
+            if (new / name).read_bytes() != (old / name).read_bytes()]
+    return out
+
+
+def _files(folder: Path) -> set[str]:
+    names = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
+    return {n for n in names if "__pycache__" not in n and not n.startswith("tuned/")}
+
+
+def _first(new: Path, old: Path) -> str:
+    """', first at line N'."""
+    a, b = new.read_bytes().splitlines(), old.read_bytes().splitlines()
+    for number, (x, y) in enumerate(zip(a, b), 1):
+        if x != y:
+            return f", first at line {number}: {json.dumps(y.decode(errors='replace')[:100])}"
+    return f", first at line {min(len(a), len(b)) + 1}"

@@ -1,0 +1,45 @@
+"""Compare a compiled op with the reference, which is the spec itself run token by token in float64.
+
+Gates: values, every gradient, ragged and short lengths, both ends of each domain, splitting anywhere, packing, repeatability.
+Exits with 2 where one fails.
+"""
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from .common import add_specs, add_threads, each, load, stage
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    add_specs(parser)
+    parser.add_argument("--level", default="full", choices=["quick", "full"], help="quick: a few seconds; full (default): every gate")
+    parser.add_argument("--backend", help="tvm, torch or triton instead of the default")
+    add_threads(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    import torch
+
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    return each(args.specs, lambda source: verify(source, args.level, **({"backend": args.backend} if args.backend else {})))
+
+
+def verify(source: str, level: str, **options: Any) -> int:
+    """Build and verify one op, with a line a gate; 2 if one fails."""
+    import mcgen
+
+    loaded = load(source)
+    with stage(f"build {source}"):
+        op = mcgen.load(source, **options)
+    return report(op, loaded.spec, level)
+
+
+def report(op: Any, spec: Any, level: str) -> int:
+    """Run the gates, print them, return the exit code."""
+    from ..verify.gates import verify as run_gates
+
+    result = run_gates(op, spec, level=level, progress=lambda *event: None)
+    print(result)
+    return 0 if result.ok else 2
