@@ -1,0 +1,204 @@
+"""Maps, reductions and cumulative sums: a nest of loops, one of them eight lanes wide, around an expression.
+
+The vector axis is the one along which most references are contiguous. A subexpression is computed in the outermost loop that
+knows all its axes, so a factor of a row is computed once per row, on its own.
+"""
+from __future__ import annotations
+
+from contextlib import contextmanager
+
+from .emit import Value
+from .expr import Expr
+from .functions import apply
+from .memory import Scope
+
+LANES = 8
+
+
+class Nest:
+    """The loops of one statement. Vector loops are split in sections of (blocks, lanes, first position)."""
+
+    def __init__(self, scope: Scope, upto=(), rows=None) -> None:
+        self.scope, self.em = scope, scope.em
+        self.base = len(self.em.frames) - 1
+        self.vars: dict[str, object] = {}           # axis -> index
+        self.depth: dict[str, int] = {}             # axis -> frame
+        self.vector: str | None = None
+        self.lanes = 1
+        self.memo: list[tuple[int, dict]] = [(self.base, {})]
+        self.bounds = {}
+        self.acc: Value | None = None
+        self.token_row = rows                       # axis c of a token -> its row's index and validity
+        for axis, bound in upto:
+            limit = self.em.as_index(self.value(bound))
+            self.bounds[axis] = self.em.bind_index(self.em.clamp(limit, 0, scope.extent(axis)))
+
+    def extent(self, axis: str):
+        return self.bounds.get(axis, self.scope.extent(axis))
+
+    @contextmanager
+    def _frame(self, axis: str, index):
+        self.vars[axis], self.depth[axis] = index, len(self.em.frames) - 1
+        self.memo.append((len(self.em.frames) - 1, {}))
+        yield index
+        self.memo.pop()
+        del self.vars[axis], self.depth[axis]
+
+    @contextmanager
+    def loop(self, axis: str, low=0, high=None):
+        """A scalar loop over an axis."""
+        with self.em.loop(low, self.extent(axis) if high is None else high, name="i") as index, self._frame(axis, index):
+            yield index
+
+    @contextmanager
+    def loops(self, axes):
+        if not axes:
+            yield
+            return
+        with self.loop(axes[0]), self.loops(axes[1:]):
+            yield
+
+    def sections(self, axis: str | None) -> list[tuple[object, int, object]]:
+        """Eight lanes as often as they fit, then the rest: one short vector, or scalars if the bound is not known."""
+        if axis is None:
+            return [(1, 1, 0)]
+        extent = self.extent(axis)
+        if isinstance(extent, int):
+            full, rest = divmod(extent, LANES)
+            return [s for s in ((full, LANES, 0), (1, rest, full * LANES)) if s[0] and s[1]]
+        full = self.em.bind_index(self.em.floordiv(extent, LANES))
+        return [(full, LANES, 0), (extent - full * LANES, 1, full * LANES)]
+
+    @contextmanager
+    def section(self, axis: str | None, blocks, lanes: int, first):
+        """The loop of one section: positions first + lanes * i of the axis."""
+        if axis is None:
+            yield
+            return
+        with self.em.loop(0, blocks, name="x") as step:
+            with self._frame(axis, step * lanes + first):
+                self.vector, self.lanes = axis, lanes
+                yield
+                self.vector, self.lanes = None, 1
+
+    # expressions
+
+    def level(self, axes) -> int:
+        return max([self.base, *(self.depth[a] for a in axes if a in self.depth)])
+
+    def value(self, expr: Expr) -> Value:
+        """The expression at the current position, bound in the outermost frame that knows it."""
+        if expr.op == "const":
+            return self.em.const(expr.attr, expr.dtype)
+        if expr.op == "acc":
+            return self.acc
+        has_acc = _has_acc(expr)
+        level = len(self.em.frames) - 1 if has_acc else self.level(expr.axes)
+        memo = next(m for depth, m in reversed(self.memo) if depth <= level)
+        if not has_acc and id(expr) in memo:
+            return memo[id(expr)][1]
+        value = self._compute(expr, level)
+        if not has_acc:
+            memo[id(expr)] = (expr, value)
+        return value
+
+    def _compute(self, expr: Expr, level: int) -> Value:
+        em = self.em
+        match expr.op:
+            case "ref":
+                return em.bind(self.read(expr), level)
+            case "scalar":
+                return self.scalar(expr.attr)
+            case "iota":
+                index = self.vars[expr.attr] if expr.attr in self.vars else self.scope.loops[expr.attr]
+                return em.bind(em.lanes_from(index, self.lanes if expr.attr == self.vector else 1), level)
+        args = [self.value(arg) for arg in expr.args]
+        match expr.op:
+            case "add" | "sub" | "mul" | "div" | "floordiv" | "mod" | "lt" | "le" | "gt" | "ge" | "eq" | "ne" | "and" | "or":
+                return em.bind(em.binary(expr.op, *args), level)
+            case "not":
+                return em.bind(em.not_(args[0]), level)
+            case "neg":
+                zero = em.const(-0.0 if expr.dtype[0] == "f" else 0, expr.dtype, args[0].lanes)
+                return em.bind(em.binary("sub", zero, args[0]), level)
+            case "select":
+                return em.bind(em.select(*args), level)
+            case "cast":
+                return em.bind(em.cast(args[0], expr.dtype), level)
+            case "minimum" | "maximum":
+                return self.extreme(expr.op, *args, level)
+            case op:
+                return apply(em, op, args[0], level, expr.attr)
+
+    def extreme(self, op: str, a: Value, b: Value, level: int = -1) -> Value:
+        """The smaller or larger; NaN if either is."""
+        em = self.em
+        wins = em.binary("lt" if op == "minimum" else "gt", a, b)
+        if a.dtype[0] == "f":
+            wins = em.binary("or", em.spread(wins, max(a.lanes, b.lanes)), em.binary("ne", a, a))
+        return em.bind(em.select(em.bind(wins, level), a, b), level)
+
+    def scalar(self, name: str) -> Value:
+        if name.startswith("index:"):
+            name = name[6:]
+            if name in self.vars and name not in self.scope.loops:
+                return self.em.from_index(self.vars[name])
+            return self.em.from_index(self.scope.loops[name])
+        try:
+            return self.scope.scalars[name]
+        except KeyError:
+            raise ValueError(f"k.{name} is known inside k.rows() only") from None
+
+    # references
+
+    def place(self, ref: Expr):
+        """(buffer, offset, stride along the vector axis or 0)."""
+        access = ref.attr
+        position = None if access.at is None else self.em.as_index(self.value(access.at))
+        place = self.scope.places[access.storage.name]
+        offset, along = self.scope.base_of(access, position), 0
+        for axis, stride in self.scope.axis_strides(access):
+            index = self.vars[axis] if axis in self.vars else self.scope.loops.get(axis)
+            if index is None:
+                raise ValueError(f"{access.storage.name}[{', '.join(access.index)}]: axis {axis!r} is not one of this statement's")
+            if access.storage.kind == "token" and axis == access.index[0] and self.token_row is not None:
+                index = self.token_row
+            offset = index * stride + offset
+            if axis == self.vector:
+                along = stride if isinstance(along, int) and along == 0 else along + stride
+        return place.buffer, offset, along
+
+    def read(self, ref: Expr) -> Value:
+        buffer, offset, along = self.place(ref)
+        if isinstance(along, int) and along == 0:
+            return self.em.load(buffer, offset, ref.dtype)
+        return self.em.load(buffer, offset, ref.dtype, self.lanes, along)
+
+    def write(self, ref: Expr, value: Value, accumulate: bool = False) -> None:
+        em = self.em
+        buffer, offset, along = self.place(ref)
+        value = em.cast(value, ref.dtype)
+        vector = not (isinstance(along, int) and along == 0)
+        if vector:
+            value = em.spread(value, self.lanes)
+        if accumulate:
+            value = em.binary("add", em.load(buffer, offset, ref.dtype, value.lanes, along or 1), value)
+        em.store(buffer, offset, value, along if vector else 1)
+
+
+def _has_acc(expr: Expr) -> bool:
+    return expr.op == "acc" or any(_has_acc(arg) for arg in expr.args)
+
+
+def choose_vector(scope: Scope, axes, dst: Expr, values) -> str | None:
+    """The axis along which most references are contiguous; writing counts double."""
+    def score(axis: str) -> float:
+        total = 0.0
+        for ref, weight in [(dst, 2.0), *((r, 1.0) for v in values for r in v.refs())]:
+            for name, stride in scope.axis_strides(ref.attr):
+                if name == axis:
+                    total += weight if isinstance(stride, int) and stride == 1 else -weight
+        extent = scope.extent(axis)
+        return total * (min(extent, LANES) if isinstance(extent, int) else LANES)
+    best = max(axes, key=lambda a: (score(a), axes.index(a)), default=None)
+    return best if best is not None and score(best) > 0 else None

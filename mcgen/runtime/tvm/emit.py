@@ -1,0 +1,232 @@
+"""The emitter: loops, loads, stores and vector arithmetic as nodes of TVM's tensor IR. TVM is imported here and in `llvm` only.
+
+A value is a TVM expression with a dtype such as "float32x8"; every `bind` gives it a name, so expressions stay small. `frames`
+holds the statement lists of the open loops, outermost first: a value that depends on outer loops only is bound in an outer frame.
+"""
+from __future__ import annotations
+
+from contextlib import contextmanager
+
+NAMES = {"f32": "float32", "f64": "float64", "i32": "int32", "i64": "int64", "bool": "bool"}
+
+
+class Value:
+    """A TVM expression with its dtype ("f32", ..) and number of lanes."""
+
+    __slots__ = ("node", "dtype", "lanes")
+
+    def __init__(self, node, dtype: str, lanes: int = 1) -> None:
+        self.node, self.dtype, self.lanes = node, dtype, lanes
+
+
+class Emitter:
+    def __init__(self) -> None:
+        from tvm import ir, tirx
+        self.ir, self.tir = ir, tirx
+        self.frames: list[list] = [[]]
+        self._count = 0
+
+    # values
+
+    def type_name(self, dtype: str, lanes: int = 1) -> str:
+        return NAMES[dtype] + (f"x{lanes}" if lanes > 1 else "")
+
+    def int(self, value: int):
+        """An index (int64)."""
+        return self.tir.const(value, "int64")
+
+    def const(self, value, dtype: str, lanes: int = 1) -> Value:
+        node = self.tir.const(bool(value) if dtype == "bool" else value, NAMES[dtype])
+        return self.spread(Value(node, dtype), lanes)
+
+    def spread(self, value: Value, lanes: int) -> Value:
+        """A scalar in every lane."""
+        if value.lanes == lanes:
+            return value
+        assert value.lanes == 1, (value.lanes, lanes)
+        return Value(self.tir.Broadcast(value.node, lanes), value.dtype, lanes)
+
+    def bind(self, value: Value, depth: int = -1) -> Value:
+        """The value under a name, computed in the frame at `depth`. Masks stay expressions: TVM's analyzer rejects names for them."""
+        if value.dtype == "bool" and value.lanes > 1:
+            return value
+        name = self.tir.Var("v", self.type_name(value.dtype, value.lanes))
+        self.frames[depth].append(self.tir.Bind(name, value.node))
+        return Value(name, value.dtype, value.lanes)
+
+    def bind_index(self, node, depth: int = -1, name: str = "i"):
+        """An index expression under a name."""
+        var = self.tir.Var(name, "int64")
+        self.frames[depth].append(self.tir.Bind(var, node))
+        return var
+
+    def binary(self, op: str, a: Value, b: Value) -> Value:
+        """Arithmetic and comparison of two values of one dtype; a scalar meets a vector in every lane."""
+        lanes = max(a.lanes, b.lanes)
+        a, b = self.spread(a, lanes), self.spread(b, lanes)
+        made = _BINARY[op]
+        node = getattr(self.tir, made)(a.node, b.node)
+        dtype = "bool" if op in ("lt", "le", "gt", "ge", "eq", "ne", "and", "or") else a.dtype
+        return Value(node, dtype, lanes)
+
+    def not_(self, a: Value) -> Value:
+        return Value(self.tir.Not(a.node), "bool", a.lanes)
+
+    def select(self, condition: Value, yes: Value, no: Value) -> Value:
+        lanes = max(condition.lanes, yes.lanes, no.lanes)
+        if condition.lanes != lanes:
+            condition = self.spread(condition, lanes)
+        yes, no = self.spread(yes, lanes), self.spread(no, lanes)
+        return Value(self.tir.Select(condition.node, yes.node, no.node), yes.dtype, lanes)
+
+    def cast(self, value: Value, dtype: str) -> Value:
+        if value.dtype == dtype:
+            return value
+        if value.dtype == "bool" and value.lanes > 1:
+            return self.select(value, self.const(1, dtype), self.const(0, dtype))
+        return Value(self.tir.Cast(self.type_name(dtype, value.lanes), value.node), dtype, value.lanes)
+
+    def reinterpret(self, value: Value, dtype: str) -> Value:
+        return Value(self.tir.reinterpret(self.type_name(dtype, value.lanes), value.node), dtype, value.lanes)
+
+    def shift_left(self, value: Value, bits: int) -> Value:
+        return Value(self.tir.shift_left(value.node, self.const(bits, "i32", value.lanes).node), "i32", value.lanes)
+
+    def shift_right(self, value: Value, bits: int) -> Value:
+        return Value(self.tir.shift_right(value.node, self.const(bits, "i32", value.lanes).node), "i32", value.lanes)
+
+    def bits(self, op: str, a: Value, b: Value) -> Value:
+        """Bitwise "and" / "or" of two i32 values."""
+        lanes = max(a.lanes, b.lanes)
+        made = {"and": self.tir.bitwise_and, "or": self.tir.bitwise_or}[op]
+        return Value(made(self.spread(a, lanes).node, self.spread(b, lanes).node), "i32", lanes)
+
+    def intrinsic(self, name: str, *args: Value) -> Value:
+        """An LLVM intrinsic such as "sqrt" or "fma", on all lanes."""
+        first = args[0]
+        suffix = {"f32": "f32", "f64": "f64"}[first.dtype]
+        full = f"llvm.{name}." + (f"v{first.lanes}{suffix}" if first.lanes > 1 else suffix)
+        node = self.tir.call_llvm_pure_intrin(self.type_name(first.dtype, first.lanes), full, *(a.node for a in args))
+        return Value(node, first.dtype, first.lanes)
+
+    def library(self, name: str, *args: Value) -> Value:
+        """A libm function, lane by lane."""
+        first = args[0]
+        suffix = "f" if first.dtype == "f32" else ""
+        scalars = []
+        for lane in range(first.lanes):
+            parts = [self.lane(a, lane).node for a in args]
+            scalars.append(self.bind(Value(self.tir.call_pure_extern(NAMES[first.dtype], name + suffix, *parts), first.dtype)))
+        return self.join(scalars)
+
+    def lane(self, value: Value, index: int) -> Value:
+        if value.lanes == 1:
+            return value
+        return Value(self.tir.Shuffle([value.node], [index]), value.dtype, 1)
+
+    def join(self, scalars: list[Value]) -> Value:
+        if len(scalars) == 1:
+            return scalars[0]
+        return Value(self.tir.Shuffle([s.node for s in scalars], list(range(len(scalars)))), scalars[0].dtype, len(scalars))
+
+    def shuffle(self, values: list[Value], picks: list[int]) -> Value:
+        """Lanes `picks` of the values laid side by side."""
+        return Value(self.tir.Shuffle([v.node for v in values], picks), values[0].dtype, len(picks))
+
+    def lanes_from(self, start, lanes: int) -> Value:
+        """start, start + 1, .. as i32."""
+        base = Value(self.tir.Cast("int32", start), "i32")
+        if lanes == 1:
+            return base
+        return Value(self.tir.Ramp(base.node, self.tir.const(1, "int32"), lanes), "i32", lanes)
+
+    def as_index(self, value: Value):
+        """An i32 value as an index."""
+        return self.tir.Cast("int64", value.node)
+
+    def from_index(self, index) -> Value:
+        return Value(self.tir.Cast("int32", index), "i32")
+
+    def clamp(self, index, low, high):
+        """Index arithmetic: max(low, min(index, high))."""
+        return self.tir.Max(self._index(low), self.tir.Min(self._index(index), self._index(high)))
+
+    def floordiv(self, index, by: int):
+        return self.tir.floordiv(index, self.int(by))
+
+    def _index(self, value):
+        return self.int(value) if isinstance(value, int) else value
+
+    # memory
+
+    def alloc(self, name: str, size, dtype: str, scope: str = "global", depth: int = -1):
+        buffer = self.tir.decl_buffer((size,), NAMES[dtype], name, scope=scope)
+        self.frames[depth].append(self.tir.AllocBuffer(buffer))
+        return buffer
+
+    def local(self, lanes: int, dtype: str = "f32", depth: int = -1, count: int = 1):
+        """A register variable of `count` vectors: read and written by `get` and `put`."""
+        self._count += 1
+        return self.alloc(f"r{self._count}", lanes * count, dtype, "local", depth)
+
+    def address(self, integer, name: str, dtype: str):
+        """A buffer at the address that an int64 holds."""
+        kind = self.ir.PointerType(self.ir.PrimType(NAMES[dtype]))
+        pointer = self.tir.Var(name + "_p", kind)
+        buffer = self.tir.decl_buffer((1 << 60,), NAMES[dtype], name)
+        self.frames[-1] += [self.tir.Bind(pointer, self.tir.reinterpret(kind, integer)), self.tir.DeclBuffer(buffer, data=pointer)]
+        return buffer
+
+    def load(self, buffer, index, dtype: str, lanes: int = 1, stride=1) -> Value:
+        """`lanes` elements from `index` on, `stride` apart."""
+        index = self._index(index)
+        if lanes > 1:
+            index = self.tir.Ramp(index, self._index(stride), lanes)
+        return Value(self.tir.BufferLoad(buffer, [index]), dtype, lanes)
+
+    def store(self, buffer, index, value: Value, stride=1) -> None:
+        index = self._index(index)
+        if value.lanes > 1:
+            index = self.tir.Ramp(index, self._index(stride), value.lanes)
+        self.frames[-1].append(self.tir.BufferStore(buffer, value.node, [index]))
+
+    # control
+
+    @contextmanager
+    def loop(self, low, high, kind: str = "SERIAL", name: str = "i"):
+        """for low <= i < high; a loop known to run once gives its constant."""
+        if isinstance(low, int) and isinstance(high, int) and high == low + 1 and kind == "SERIAL":
+            yield self.int(low)
+            return
+        var = self.tir.Var(name, "int64")
+        self.frames.append([])
+        yield var
+        body = self.block(self.frames.pop())
+        low, high = self._index(low), self._index(high)
+        self.frames[-1].append(self.tir.For(var, low, high - low, getattr(self.tir.ForKind, kind), body))
+
+    @contextmanager
+    def when(self, condition: Value):
+        self.frames.append([])
+        yield
+        body = self.block(self.frames.pop())
+        self.frames[-1].append(self.tir.IfThenElse(condition.node, body, None))
+
+    def block(self, statements: list):
+        if not statements:
+            return self.tir.Evaluate(self.tir.const(0, "int32"))
+        return statements[0] if len(statements) == 1 else self.tir.SeqStmt(statements)
+
+    def function(self, args: list, name: str):
+        """The finished PrimFunc: int64 arguments, compiled for the CPU."""
+        body = self.block(self.frames.pop())
+        for key, number in (("device_id", 0), ("device_type", 1)):
+            body = self.tir.AttrStmt(self.ir.StringImm("default"), key, self.tir.const(number, "int32"), body)
+        return self.tir.PrimFunc(args, body).with_attr("global_symbol", name)
+
+    def argument(self, name: str):
+        return self.tir.Var(name, "int64")
+
+
+_BINARY = {"add": "Add", "sub": "Sub", "mul": "Mul", "div": "Div", "floordiv": "FloorDiv", "mod": "FloorMod", "and": "And", "or": "Or",
+           "lt": "LT", "le": "LE", "gt": "GT", "ge": "GE", "eq": "EQ", "ne": "NE", "imin": "Min", "imax": "Max"}

@@ -1,0 +1,106 @@
+"""Statements to one function: parallel over (batch, head), rows of the chunk table in order, each statement a loop nest.
+
+Requires a builder whose kernel function has run; ensures a PrimFunc whose arguments are int64: the address of every parameter in
+order of declaration, the table's address, then B, T, H, R, N.
+"""
+from __future__ import annotations
+
+from . import statements as st
+from .dot import lower_dot, lower_solve
+from .emit import Emitter, Value
+from .memory import Scope
+from .reduce import lower_cumsum, lower_map, lower_reduce, lower_topk
+from .tokens import lower_load, lower_store
+
+EXTENTS = ("B", "T", "H", "R", "N")
+ROW = ("start", "count", "segment", "offset")
+
+
+def lower(builder, sizes: dict[str, int], options, name: str = "main"):
+    em = Emitter()
+    arguments = [em.argument(p.name) for p in builder.params] + [em.argument("table")] + [em.argument(e) for e in EXTENTS]
+    buffers = {p.name: em.address(a, p.name, p.dtype) for p, a in zip(builder.params, arguments)}
+    table = em.address(arguments[len(builder.params)], "table", "i32")
+    extents = dict(zip(EXTENTS, arguments[-len(EXTENTS):]))
+    for statement in builder.body:
+        if not isinstance(statement, st.Sequences):
+            raise ValueError("statements belong inside k.sequences()")
+        with em.loop(0, extents["B"] * extents["H"], "PARALLEL", "bh") as index:
+            _sequence(em, builder, sizes, options, buffers, table, extents, index, statement)
+    return em.function(arguments, name)
+
+
+def _sequence(em: Emitter, builder, sizes, options, buffers, table, extents, index, statement) -> None:
+    """The work of one (batch, head)."""
+    b = em.bind_index(em.tir.floordiv(index, extents["H"]), name="b")
+    h = em.bind_index(index - b * extents["H"], name="h")
+    scope = Scope(em, sizes, options=options, extents={**extents, "b": b, "h": h})
+    scope.scalars["N"] = em.bind(em.from_index(extents["N"]))
+    for param in builder.params:
+        if param.kind == "position":
+            scope.scalars["position"] = em.bind(em.cast(em.load(buffers[param.name], b, "i64"), "i32"))
+        else:
+            scope.place_param(param, buffers[param.name], b, h)
+    for tile in builder.tiles:
+        scope.make_tile(tile)
+    scope.table = table
+    run(scope, statement.body)
+
+
+def run(scope: Scope, body: list) -> None:
+    for statement in body:
+        match statement:
+            case st.Map():
+                lower_map(scope, statement)
+            case st.Reduce():
+                lower_reduce(scope, statement)
+            case st.Cumsum():
+                lower_cumsum(scope, statement)
+            case st.Dot():
+                lower_dot(scope, statement)
+            case st.Solve():
+                lower_solve(scope, statement)
+            case st.Load():
+                lower_load(scope, statement)
+            case st.Store():
+                lower_store(scope, statement)
+            case st.Topk():
+                lower_topk(scope, statement)
+            case st.Rows():
+                _rows(scope, statement)
+            case st.When():
+                with scope.em.when(scope.integer(statement.condition)):
+                    run(scope, statement.body)
+            case st.Loop():
+                _loop(scope, statement)
+            case _:
+                raise TypeError(f"{type(statement).__name__} inside k.sequences()")
+
+
+def _rows(scope: Scope, s: st.Rows) -> None:
+    em, extents = scope.em, scope.extents
+    with em.loop(0, extents["R"], name="r") as step:
+        row = em.bind_index(extents["R"] - 1 - step, name="row") if s.reverse else step
+        at = em.bind_index((extents["b"] * extents["R"] + row) * len(ROW), name="entry")
+        for position, name in enumerate(ROW):
+            scope.scalars[name] = em.bind(em.load(scope.table, at + position, "i32"))
+        scope.scalars["row"] = em.bind(em.from_index(row))
+        with em.when(em.binary("gt", scope.scalars["count"], em.const(0, "i32"))):
+            run(scope, s.body)
+        for name in (*ROW, "row"):
+            del scope.scalars[name]
+
+
+def _loop(scope: Scope, s: st.Loop) -> None:
+    em = scope.em
+    low = em.bind_index(em.as_index(scope.integer(s.low)))
+    high = em.bind_index(em.as_index(scope.integer(s.high)))
+    if s.name in scope.loops:
+        raise ValueError(f"k.loop({s.name!r}) inside a loop of that name")
+    with em.loop(low, em.tir.Max(low, high), name=s.name) as index:
+        scope.loops[s.name] = index
+        run(scope, s.body)
+        del scope.loops[s.name]
+
+
+__all__ = ["lower", "run", "Value"]

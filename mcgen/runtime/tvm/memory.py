@@ -1,0 +1,98 @@
+"""Where an element lives: storages to buffers and index arithmetic."""
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from .emit import Emitter, Value
+from .expr import Access
+from .statements import Storage
+
+PAD = 8      # scratch rows are padded to whole vectors
+
+
+@dataclass
+class Place:
+    """A storage in memory: its buffer, the offset of this sequence's part, and a stride per axis (leading n or c first)."""
+
+    buffer: object
+    base: object
+    axes: tuple[str, ...]
+    strides: tuple
+    dtype: str
+    scratch: bool
+
+
+@dataclass
+class Scope:
+    """What names mean at a point of the kernel: scalars (i32 values), loop positions (indices), extents of axes, places."""
+
+    em: Emitter
+    sizes: dict[str, int]
+    scalars: dict[str, Value] = field(default_factory=dict)
+    loops: dict[str, object] = field(default_factory=dict)
+    extents: dict[str, object] = field(default_factory=dict)      # B, T, H, N, R and b, h as indices
+    places: dict[str, Place] = field(default_factory=dict)
+    options: object = None
+    table: object = None
+
+    def integer(self, expr) -> Value:
+        """An expression over integers of the row and the loops, computed here."""
+        from .elementwise import Nest
+        return Nest(self).value(expr)
+
+    def extent(self, axis: str):
+        """An int, or an index expression for n."""
+        if axis == "n":
+            return self.extents["N"]
+        if axis in ("c", "d"):
+            return self.sizes["C"]
+        try:
+            return self.sizes[axis]
+        except KeyError:
+            raise ValueError(f"no size is given for axis {axis!r}: sizes name {sorted(self.sizes)}") from None
+
+    def make_tile(self, tile: Storage) -> None:
+        """Scratch for one thread: the last axis is padded, so that whole vectors stay inside."""
+        strides, size = [], 1
+        for position, axis in enumerate(reversed(tile.dims)):
+            strides.append(size)
+            extent = self.extent(axis)
+            if position == 0:
+                extent = (extent + PAD - 1) // PAD * PAD if isinstance(extent, int) else self.em.floordiv(extent + PAD, PAD) * PAD
+            size = size * extent
+        buffer = self.em.alloc(tile.name, size if tile.dims else PAD, tile.dtype)
+        self.places[tile.name] = Place(buffer, 0, tile.dims, tuple(reversed(strides)), tile.dtype, True)
+
+    def place_param(self, param: Storage, buffer, b, h) -> None:
+        """The part of a parameter that sequence (b, h) sees."""
+        em, extents = self.em, self.extents
+        strides, size = [], 1
+        for axis in reversed(param.dims):
+            strides.append(size)
+            size *= self.extent(axis)
+        strides.reverse()
+        lead: tuple[str, ...] = ()
+        if param.kind == "head":
+            base = h * size
+        elif param.kind == "memory":
+            base = (b * extents["H"] + h) * size
+        elif param.kind == "token":
+            base = (b * extents["T"] * extents["H"] + h) * size
+            lead, strides = ("c",), [extents["H"] * size, *strides]
+        else:
+            count = extents["N" if param.kind == "slots" else "R"]
+            base = (b * extents["H"] + h) * count * size
+            lead, strides = ("n",), [size, *strides]
+        self.places[param.name] = Place(buffer, em.bind_index(base, name=param.name + "_at"), (*lead, *param.dims), tuple(strides),
+                                        param.dtype, False)
+
+    def base_of(self, access: Access, position) -> object:
+        """The offset of an access before its axes count: this sequence's part, and the slot or row if one is fixed."""
+        place = self.places[access.storage.name]
+        return place.base if access.at is None else place.base + position * place.strides[0]
+
+    def axis_strides(self, access: Access) -> list[tuple[str, object]]:
+        """(axis name in the access, stride) for each indexed axis."""
+        place = self.places[access.storage.name]
+        strides = place.strides if access.at is None else place.strides[1:]
+        return list(zip(access.index, strides, strict=True))
