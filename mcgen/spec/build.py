@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import re
 
-from ..diagnostics import error, quote
+from ..diagnostics import Pos, error, quote
 from . import fields
 from .nodes import Cache, Call, Domain, Expr, Function, Input, Num, Rule, Segments, State, Summary
 from .tree import List, Map, Node, Text
@@ -40,6 +40,7 @@ def build_rule(block: Map) -> Rule:
         update=_expressions(block, "update"),
         end=_expressions(block, "end"),
         output=None if output is None else fields.expression(output, "output"),
+        places=_places(block),
     )
 
 
@@ -58,7 +59,17 @@ def build_cache(block: Map) -> Cache:
         top=_select(block.get("select")),
         mix="reads" if mix is None else fields.choice(mix, "mix", ("reads", "states")),
         pos=block.pos,
+        places=_places(block),
     )
+
+
+def _places(block: Map) -> dict[tuple[str, str], Pos]:
+    """(key, name) -> where the name is written; (key, '') -> where the key is written."""
+    out = {(key.value, ""): key.pos for key, _ in block}
+    for key, value in block:
+        if isinstance(value, Map):
+            out |= {(key.value, name.value): name.pos for name, _ in value}
+    return out
 
 
 def _table(block: Map, key: str, read):

@@ -132,6 +132,7 @@ class Rule:
     update: Mapping[str, Expr] = field(default_factory=dict)
     end: Mapping[str, Expr] = field(default_factory=dict)
     output: Expr | None = None
+    places: Mapping[tuple[str, str], Pos] = field(default_factory=dict, compare=False, repr=False)  # (key, name) -> name's place
 
 
 @dataclass(frozen=True)
@@ -164,6 +165,7 @@ class Cache:
     top: int | None = None
     mix: str = "reads"            # reads | states
     pos: Pos = field(default=NOWHERE, compare=False)
+    places: Mapping[tuple[str, str], Pos] = field(default_factory=dict, compare=False, repr=False)  # (key, name) -> name's place
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Mapping
 
+from ..diagnostics import Diagnostic
 from ..spec.nodes import Input, Segments, Spec, State
 from .terms import Term
 
@@ -46,3 +47,4 @@ class Model:
     gradient_chunk: int | None = None
     end: Mapping[str, Term] = field(default_factory=dict)   # states as state(name, 'new')
     cache: CacheModel | None = None
+    notes: tuple[Diagnostic, ...] = ()      # legal, but worth knowing: `check` prints them

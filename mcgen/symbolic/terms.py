@@ -36,14 +36,15 @@ Shape = tuple[str | int, ...]
 
 
 class Term:
-    """One interned node. `pos` is the place in the spec where it was first written; it takes no part in identity."""
+    """One interned node. `pos` is where the spec elaborated last first writes it; it takes no part in identity."""
 
-    __slots__ = ("op", "args", "attrs", "shape", "pos", "key", "__weakref__")
+    __slots__ = ("op", "args", "attrs", "shape", "pos", "key", "epoch", "__weakref__")
     op: str
     args: tuple["Term", ...]
     attrs: tuple[tuple[str, Any], ...]
     shape: Shape
     pos: Pos
+    epoch: int
 
     def __getitem__(self, name: str) -> Any:
         for key, value in self.attrs:
@@ -58,9 +59,16 @@ class Term:
 
 
 _TABLE: dict[Any, Term] = {}
+_EPOCH = 0
 
 
-def term(op: str, *args: Term, shape: Shape = (), pos: Pos = NOWHERE, **attrs: Any) -> Term:
+def new_epoch() -> None:
+    """A new spec begins: terms that an earlier spec has made take the places where this one writes them."""
+    global _EPOCH
+    _EPOCH += 1
+
+
+def term(op: str, /, *args: Term, shape: Shape = (), pos: Pos = NOWHERE, **attrs: Any) -> Term:
     """The one term of this operation, arguments, attributes and shape."""
     items = tuple(sorted(attrs.items()))
     key = (op, tuple(id(a) for a in args), items, tuple(shape), tuple(type(v) for _, v in items))
@@ -68,7 +76,10 @@ def term(op: str, *args: Term, shape: Shape = (), pos: Pos = NOWHERE, **attrs: A
     if found is None:
         found = Term()
         found.op, found.args, found.attrs, found.shape, found.pos, found.key = op, args, items, tuple(shape), pos, key
+        found.epoch = _EPOCH
         _TABLE[key] = found
+    elif found.epoch != _EPOCH and pos is not NOWHERE:
+        found.pos, found.epoch = pos, _EPOCH
     return found
 
 
