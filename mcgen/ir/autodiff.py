@@ -1,0 +1,172 @@
+"""Reverse-mode differentiation of the tile program: one table, an entry an operation.
+
+The cotangent of a value may lack axes of the value (it is constant along them) and never has more. Used for the
+gradient of an objective at the front and for the backward pass at the back: before any lowering.
+"""
+from __future__ import annotations
+
+from typing import Callable, Mapping, Sequence
+
+from .builder import Builder
+from .functions import TABLE
+from .nodes import Param, Program, Result, Value, order
+
+Cotangents = dict[int, Value]
+
+
+def vjp(b: Builder, outputs: Sequence[tuple[Value, Value]], wrt: Sequence[Value]) -> list[Value]:
+    """sum over outputs of <cotangent, output>, differentiated by each of `wrt` (a zero constant where it has no part).
+
+    Requires: every cotangent's axes are among its output's. Ensures: the same of the gradients.
+    """
+    values = order([value for value, _ in outputs])
+    needed = _depends(values, wrt)
+    cotangents: Cotangents = {}
+    pending: dict[int, dict[tuple[str, int], Value]] = {}
+
+    def add(value: Value, cotangent: Value) -> None:
+        if id(value) not in needed or _zero(cotangent):
+            return
+        cotangent = reduce_to(b, cotangent, value.axes)
+        old = cotangents.get(id(value))
+        cotangents[id(value)] = cotangent if old is None else b.map("add", old, cotangent)
+
+    for value, cotangent in outputs:
+        add(value, cotangent)
+    wanted = {id(w) for w in wrt}
+    for value in reversed(values):
+        if id(value) not in needed:
+            continue
+        if value.op in ("scan", "slots"):
+            got = pending.get(id(value))
+            if got and value.op == "scan":
+                for arg, cotangent in zip(value.args, _scan(b, value, got)):
+                    add(arg, cotangent)
+            continue
+        cotangent = cotangents.get(id(value))
+        if cotangent is None:
+            continue
+        if value.op == "out":
+            pending.setdefault(id(value.args[0]), {})[(value["kind"], value["index"])] = cotangent
+            continue
+        if id(value) in wanted and not value.args:
+            continue
+        rule = RULES.get(value.op)
+        if rule is None:
+            raise NotImplementedError(f"no derivative for {value.op}")
+        b.pos = value.pos
+        for arg, got_arg in zip(value.args, rule(b, value, cotangent)):
+            if got_arg is not None:
+                add(arg, got_arg)
+    return [cotangents.get(id(w), b.zero()) for w in wrt]
+
+
+def reduce_to(b: Builder, x: Value, axes: Sequence[str]) -> Value:
+    """Sums x over the axes that it has beyond `axes`."""
+    extra = [a for a in x.axes if a not in axes]
+    return b.sum(x, extra) if extra else x
+
+
+def _zero(x: Value) -> bool:
+    return x.op == "const" and x["value"] == 0.0
+
+
+def _depends(values: Sequence[Value], wrt: Sequence[Value]) -> set[int]:
+    found = {id(w) for w in wrt}
+    for value in values:
+        if any(id(a) in found for a in value.args):
+            found.add(id(value))
+    return found
+
+
+def _map(b: Builder, y: Value, g: Value) -> tuple:
+    grad = TABLE[y["fn"]].grad
+    return grad(b, y.args, y, g) if grad else (None,) * len(y.args)
+
+
+def _dot(b: Builder, y: Value, g: Value) -> tuple:
+    left, right = y.args
+    return b.contract(g, right, left.axes), b.contract(g, left, right.axes)
+
+
+def _cumsum(b: Builder, y: Value, g: Value) -> tuple:
+    return (b.cumsum(g, y["axis"], not y["reverse"], y["exclusive"]),)
+
+
+def _rename(b: Builder, y: Value, g: Value) -> tuple:
+    return (b.rename(g, {new: old for old, new in y["moves"]}),)
+
+
+def _collect(b: Builder, y: Value, g: Value) -> tuple:
+    return b.expose(g), b.keep(g)
+
+
+def _expose(b: Builder, y: Value, g: Value) -> tuple:
+    return (b.collect(g, b.zero()),)
+
+
+RULES: dict[str, Callable[[Builder, Value, Value], tuple]] = {
+    "map": _map,
+    "sum": lambda b, y, g: (g,),
+    "dot": _dot,
+    "cumsum": _cumsum,
+    "rename": _rename,
+    "collect": _collect,
+    "expose": _expose,
+    "keep": lambda b, y, g: (b.keep(g),),
+    "topk": lambda b, y, g: (None,),
+}
+
+
+def _scan(b: Builder, loop: Value, got: Mapping[tuple[str, int], Value]) -> list[Value]:
+    """The reversed scan. Its body is the derivative of the body, from the carries before each row.
+
+    Cotangents of final carries start it; those of `start` outs and ys enter row by row.
+    """
+    body: Program = loop["body"]
+    n, m = loop["carries"], loop["xs"]
+    params = [b.param(p) for p in body.params]
+    carries, xs, consts = params[:n], params[n:n + m], params[n + m:]
+    serial = b.serial(loop)
+
+    def fresh(name: str, axes: tuple[str, ...]) -> Param:
+        return b.declare(Param(f"{name}_{serial}", "value", axes))
+
+    d_next = [fresh(f"d_{p.name}", p.axes) for p in body.params[:n]]
+    outputs = [(r.parts[0][0], b.param(d)) for r, d in zip(body.results, d_next)]
+    row_inputs: list[tuple[Param, Value]] = []
+
+    def row_input(name: str, axes: tuple[str, ...], value: Value) -> Value:
+        param = fresh(name, axes)
+        row_inputs.append((param, value))
+        return b.param(param)
+
+    for i, result in enumerate(body.results[n:]):
+        if ("y", i) in got:
+            cotangent = got["y", i]
+            outputs.append((result.parts[0][0], row_input(f"dy{i}", _no_r(cotangent), cotangent)))
+    grads = vjp(b, outputs, params)
+    carried = []
+    for i in range(n):
+        total = grads[i]
+        if ("start", i) in got:
+            cotangent = got["start", i]
+            total = b.map("add", total, row_input(f"ds{i}", _no_r(cotangent), cotangent))
+        carried.append(total)
+    starts = [b.make("out", (loop,), ("r",) + p.axes, kind="start", index=i) for i, p in enumerate(body.params[:n])]
+    # constants of the body get their share row by row; the sum over rows is one more reduction
+    results = [Result(p.name, "value", p.axes, ((c, 0),)) for p, c in zip(d_next, carried)]
+    results += [Result(f"d_{p.name}", "value", g.axes, ((g, 0),)) for p, g in zip(body.params[n:], grads[n:])]
+    reverse_body = Program(body.name + "_backward", (*d_next, *(p for p, _ in row_inputs), *body.params), tuple(results),
+                           body.level, body.segment)
+    inits = [got.get(("final", i), b.zero()) for i in range(n)]
+    finals, _, ys = b.scan(reverse_body, inits, [v for _, v in row_inputs] + starts + list(loop.args[n:n + m]),
+                           list(loop.args[n + m:]), reverse=not loop["reverse"])
+    d_xs = ys[:m]
+    d_consts = [b.sum(y, ["r"]) if g.op != "const" else b.zero() for y, g in zip(ys[m:], grads[n + m:])]
+    d_xs = [y if not _zero(g) else b.zero() for y, g in zip(d_xs, grads[n:n + m])]
+    return [*finals, *d_xs, *d_consts]
+
+
+def _no_r(value: Value) -> tuple[str, ...]:
+    return tuple(a for a in value.axes if a != "r")

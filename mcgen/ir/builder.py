@@ -1,0 +1,249 @@
+"""Makes values: interned, typed, and locally simplified.
+
+Axes broadcast lazily: a value may lack axes along which it is constant, so a sum over an axis that a value lacks is a
+multiplication by that axis's size. Zero is the constant 0 with no axes, and everything linear in it folds to it.
+"""
+from __future__ import annotations
+
+import math
+from typing import Any, Iterable, Mapping, Sequence
+
+from .functions import TABLE
+from .nodes import NO_POS, Param, Pos, Program, Value, dim_of, sort_axes
+
+_COMMUTATIVE = {"add", "mul", "minimum", "maximum", "and", "or", "eq", "ne"}
+
+
+class Builder:
+    """Values made by one builder are interned together; programs that share values must share a builder."""
+
+    def __init__(self) -> None:
+        self._table: dict[Any, Value] = {}
+        self._serial: dict[int, int] = {}
+        self.pos: Pos = NO_POS         # where values made now come from
+        self.params: dict[str, Param] = {}
+
+    # -- the one constructor -----------------------------------------------------------------------------------
+    def make(self, op: str, args: Sequence[Value] = (), axes: Iterable[str] = (), dtype: str = "f", **attrs: Any) -> Value:
+        items = tuple(sorted(attrs.items()))
+        axes = tuple(axes)
+        key = (op, tuple(map(id, args)), tuple((k, v, type(v)) for k, v in items), axes, dtype)
+        found = self._table.get(key)
+        if found is None:
+            found = Value(op, tuple(args), items, axes, dtype, "", self.pos)
+            self._table[key] = found
+            self._serial[id(found)] = len(self._serial)
+        return found
+
+    def serial(self, value: Value) -> int:
+        return self._serial[id(value)]
+
+    def zero(self) -> Value:
+        return self.const(0.0)
+
+    # -- leaves ------------------------------------------------------------------------------------------------
+    def const(self, value: float) -> Value:
+        return self.make("const", value=float(value))
+
+    def size(self, axis: str) -> Value:
+        return self.const(int(dim_of(axis))) if dim_of(axis).isdigit() else self.make("size", axis=axis)
+
+    def iota(self, axis: str) -> Value:
+        return self.make("iota", axes=(axis,), dtype="i", axis=axis)
+
+    def row(self, field: str) -> Value:
+        return self.make("row", axes=("r",), dtype="i", field=field)
+
+    def declare(self, param: Param) -> Param:
+        self.params[param.name] = param
+        return param
+
+    def param(self, param: Param) -> Value:
+        lead = {"slots": ("n",), "starts": ("r",)}.get(param.kind, ())
+        return self.make("param", axes=lead + param.axes, dtype=param.dtype, name=param.name)
+
+    def load(self, param: Param, shift: int = 0, fill: float | None = None) -> Value:
+        return self.make("load", axes=("r", "c") + param.axes, name=param.name, shift=shift, fill=fill)
+
+    # -- elementwise -------------------------------------------------------------------------------------------
+    def map(self, fn: str, *args: Value) -> Value:
+        folded = _fold(self, fn, args)
+        if folded is not None:
+            return folded
+        if fn in _COMMUTATIVE and self.serial(args[0]) > self.serial(args[1]):
+            args = (args[1], args[0])
+        axes = sort_axes(a for x in args for a in x.axes)
+        dtype = TABLE[fn].dtype
+        if fn in ("add", "sub", "mul", "neg") and all(x.dtype == "i" for x in args):
+            dtype = "i"
+        return self.make("map", args, axes, dtype, fn=fn)
+
+    def add(self, *terms: Value) -> Value:
+        total = self.zero()
+        for term in terms:
+            total = self.map("add", total, term)
+        return total
+
+    def mul(self, *factors: Value) -> Value:
+        product = self.const(1.0)
+        for factor in factors:
+            product = self.map("mul", product, factor)
+        return product
+
+    def where(self, mask: Value, x: Value, y: Value | None = None) -> Value:
+        return self.map("where", mask, x, y if y is not None else self.zero())
+
+    def spread(self, x: Value, axis: str) -> Value:
+        """x with the axis, along which it may be constant."""
+        return x if axis in x.axes else self.where(self.map("ge", self.iota(axis), self.zero()), x)
+
+    # -- reductions and products -------------------------------------------------------------------------------
+    def sum(self, x: Value, over: Iterable[str]) -> Value:
+        over = tuple(over)
+        if _is(x, 0.0):
+            return x
+        for axis in over:
+            if axis not in x.axes:
+                x = self.map("mul", x, self.size(axis))
+        inside = tuple(a for a in x.axes if a in over)
+        if not inside:
+            return x
+        if x.op == "sum":
+            return self.sum(x.args[0], inside + x["over"])
+        if x.op == "map" and x["fn"] == "mul" and all(set(inside) <= set(a.axes) for a in x.args):
+            return self.dot(*x.args, inside)
+        return self.make("sum", (x,), tuple(a for a in x.axes if a not in inside), over=inside)
+
+    def max(self, x: Value, over: str) -> Value:
+        return self.make("max", (x,), tuple(a for a in x.axes if a != over), over=(over,)) if over in x.axes else x
+
+    def dot(self, x: Value, y: Value, over: Iterable[str]) -> Value:
+        over = tuple(dict.fromkeys(over))
+        if _is(x, 0.0) or _is(y, 0.0):
+            return self.zero()
+        x, y = self.sum_missing(x, y, over)
+        both = tuple(a for a in sort_axes(over) if a in x.axes and a in y.axes)
+        if not both:
+            return self.map("mul", x, y)
+        if self.serial(x) > self.serial(y):
+            x, y = y, x
+        axes = sort_axes(a for a in (*x.axes, *y.axes) if a not in both)
+        return self.make("dot", (x, y), axes, over=both)
+
+    def sum_missing(self, x: Value, y: Value, over: Sequence[str]) -> tuple[Value, Value]:
+        """Axes that only one factor has are summed in that factor; axes that neither has multiply by their size."""
+        x_only = [a for a in over if a in x.axes and a not in y.axes]
+        y_only = [a for a in over if a in y.axes and a not in x.axes]
+        neither = [a for a in over if a not in x.axes and a not in y.axes]
+        x, y = self.sum(x, x_only), self.sum(y, y_only)
+        for axis in neither:
+            x = self.map("mul", x, self.size(axis))
+        return x, y
+
+    def contract(self, x: Value, y: Value, keep: Iterable[str]) -> Value:
+        """sum over every axis of x * y that is not kept."""
+        keep = set(keep)
+        return self.dot(x, y, [a for a in sort_axes((*x.axes, *y.axes)) if a not in keep])
+
+    def cumsum(self, x: Value, axis: str, reverse: bool = False, exclusive: bool = False) -> Value:
+        if _is(x, 0.0):
+            return x
+        if axis not in x.axes:     # constant along the axis: still a running sum, so give it the axis
+            x = self.spread(x, axis)
+        return self.make("cumsum", (x,), x.axes, axis=axis, reverse=reverse, exclusive=exclusive)
+
+    def rename(self, x: Value, axes: Mapping[str, str]) -> Value:
+        moved = {a: b for a, b in axes.items() if a in x.axes and a != b}
+        if not moved:
+            return x
+        if x.op == "iota":
+            return self.iota(moved[x["axis"]])
+        if x.op == "rename":
+            inner = dict(x["moves"])
+            both = {a: moved.get(b, b) for a, b in inner.items()}
+            both.update({a: b for a, b in moved.items() if a not in inner.values()})
+            return self.rename(x.args[0], both)
+        return self.make("rename", (x,), tuple(moved.get(a, a) for a in x.axes), x.dtype, moves=tuple(sorted(moved.items())))
+
+    # -- cache -------------------------------------------------------------------------------------------------
+    def collect(self, x: Value, old: Value) -> Value:
+        axes = ("n",) + tuple(a for a in sort_axes((*x.axes, *old.axes)) if a not in ("r", "n"))
+        return self.make("collect", (x, old), axes)
+
+    def expose(self, x: Value) -> Value:
+        return x if _is(x, 0.0) else self.make("expose", (x,), ("r",) + tuple(a for a in x.axes if a != "n"))
+
+    def keep(self, x: Value) -> Value:
+        return x if _is(x, 0.0) else self.make("keep", (x,), sort_axes(("n", *x.axes)))
+
+    def topk(self, x: Value, k: int) -> Value:
+        return self.make("topk", (x,), x.axes, "b", k=k)
+
+    # -- loops -------------------------------------------------------------------------------------------------
+    def scan(self, body: Program, carries: Sequence[Value], xs: Sequence[Value], consts: Sequence[Value],
+             reverse: bool = False) -> tuple[list[Value], list[Value], list[Value]]:
+        """The body row after row. Returns final carries, carries before each row (with r), ys (with r)."""
+        loop = self.make("scan", (*carries, *xs, *consts), (), "f", body=body, carries=len(carries), xs=len(xs),
+                         reverse=reverse)
+        count = len(carries)
+        finals, starts = [], []
+        for i in range(count):
+            axes = body.params[i].axes
+            finals.append(self.make("out", (loop,), axes, kind="final", index=i))
+            starts.append(self.make("out", (loop,), ("r",) + axes, kind="start", index=i))
+        ys = [self.make("out", (loop,), ("r",) + result.axes, kind="y", index=i)
+              for i, result in enumerate(body.results[count:])]
+        return finals, starts, ys
+
+    def slots(self, body: Program, xs: Sequence[Value], consts: Sequence[Value]) -> list[Value]:
+        """The body for every slot; results of kind 'sum' lose n, results of kind 'stack' have it."""
+        loop = self.make("slots", (*xs, *consts), (), "f", body=body, xs=len(xs))
+        return [self.make("out", (loop,), sort_axes((("n",) if r.kind == "stack" else ()) + r.axes), kind=r.kind, index=i)
+                for i, r in enumerate(body.results)]
+
+
+def _is(x: Value, number: float) -> bool:
+    return x.op == "const" and x["value"] == number
+
+
+def _fold(b: Builder, fn: str, args: tuple[Value, ...]) -> Value | None:
+    """Constant arithmetic and the neutral elements. Folding 0 * x to 0 is exact but for NaN and infinity in x, which a
+    masked or unused value must not leak anyway."""
+    if fn in ("add", "sub", "mul", "div", "neg") and all(a.op == "const" for a in args):
+        numbers = [a["value"] for a in args]
+        if fn == "div" and numbers[1] == 0:
+            return None
+        value = {"add": sum, "sub": lambda n: n[0] - n[1], "mul": math.prod, "neg": lambda n: -n[0],
+                 "div": lambda n: n[0] / n[1]}[fn](numbers)
+        return b.const(value)
+    if fn == "add":
+        return args[1] if _is(args[0], 0.0) else args[0] if _is(args[1], 0.0) else None
+    if fn == "sub":
+        return args[0] if _is(args[1], 0.0) else b.map("neg", args[1]) if _is(args[0], 0.0) else \
+            b.zero() if args[0] is args[1] else None
+    if fn == "mul":
+        for x, y in (args, args[::-1]):
+            if _is(x, 0.0):
+                return x
+            if _is(x, 1.0):
+                return y
+            if _is(x, -1.0):
+                return b.map("neg", y)
+        return None
+    if fn == "div":
+        return args[0] if _is(args[0], 0.0) or _is(args[1], 1.0) else None
+    if fn == "neg" and args[0].op == "map" and args[0]["fn"] == "neg":
+        return args[0].args[0]
+    if fn == "where":
+        return args[1] if args[1] is args[2] else None
+    if fn == "pow" and args[1].op == "const":
+        exponent = args[1]["value"]
+        if exponent == 0:
+            return b.const(1.0)
+        if exponent == 1:
+            return args[0]
+        if exponent == 2:
+            return b.map("mul", args[0], args[0])
+    if fn == "stop" and args[0].op == "const":
+        return args[0]
+    return None

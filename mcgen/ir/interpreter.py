@@ -1,0 +1,255 @@
+"""Runs a chunk-level program in float64 torch, one value at a time, as its grammar says: slow, plain, the meaning.
+
+Tensors carry one leading axis Z for sequence x head. Tokens of a row beyond its count hold whatever `load` gives them.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Mapping
+
+import torch
+
+from .functions import TABLE
+from .nodes import Program, Value, dim_of, order
+
+Tensor = torch.Tensor
+
+
+@dataclass
+class Rows:
+    """The chunk table with a row index, [Z, R] each, and the segment length (0: no cache)."""
+
+    start: Tensor
+    count: Tensor
+    segment: Tensor
+    offset: Tensor
+    length: int
+    chunk: int
+
+    @staticmethod
+    def of(table: Tensor, length: int, chunk: int) -> "Rows":
+        """table: [Z, R, 4] int."""
+        start, count, segment, offset = (table[..., i].long() for i in range(4))
+        return Rows(start, count, segment, offset, length, chunk)
+
+    @property
+    def completes(self) -> Tensor:
+        return (self.count > 0) & (self.offset + self.count == self.length)
+
+
+def run(program: Program, inputs: Mapping[str, Tensor], table: Tensor, chunk: int, sizes: Mapping[str, int]) -> dict[str, Tensor]:
+    """inputs: token [Z, delay+T, *dims], head and memory [Z, *dims], slots [Z, N, *dims], starts [Z, R, *dims].
+
+    Returns every result by name in the same layouts, float64.
+    """
+    rows = Rows.of(table, program.segment, chunk)
+    machine = _Machine({k: v.double() for k, v in inputs.items()}, rows, dict(sizes), program)
+    values = machine.evaluate(program.roots())
+    found = {}
+    for result in program.results:
+        if result.kind == "token":
+            found[result.name] = machine.scatter(result, [(values[id(v)], v, s) for v, s in result.parts])
+        else:
+            lead = {"slots": ("n",), "starts": ("r",)}.get(result.kind, ())
+            value = result.parts[0][0]
+            found[result.name] = machine.full(values[id(value)], value.axes, lead + result.axes)
+    return found
+
+
+class _Machine:
+    def __init__(self, inputs: dict[str, Tensor], rows: Rows, sizes: dict[str, int], program: Program):
+        self.inputs, self.rows, self.sizes, self.program = inputs, rows, sizes, program
+        self.z, self.r = rows.start.shape
+        slots = [inputs[p.name].shape[1] for p in program.params if p.kind == "slots" and p.name in inputs]
+        self.n = slots[0] if slots else 0
+        tokens = [(inputs[p.name].shape[1] - p.delay) for p in program.params if p.kind == "token" and p.name in inputs]
+        self.t = tokens[0] if tokens else 0
+
+    def extent(self, axis: str) -> int:
+        if axis in ("c", "d"):
+            return self.rows.chunk
+        if axis == "r":
+            return self.r
+        if axis == "n":
+            return self.n
+        return int(dim_of(axis)) if dim_of(axis).isdigit() else self.sizes[dim_of(axis)]
+
+    def align(self, x: Tensor, axes: tuple[str, ...], target: tuple[str, ...]) -> Tensor:
+        """x over (Z, *axes) as a tensor over (Z, *target) with size 1 where an axis is missing."""
+        x = x.permute(0, *(1 + axes.index(a) for a in target if a in axes))
+        for i, axis in enumerate(target):
+            if axis not in axes:
+                x = x.unsqueeze(1 + i)
+        return x
+
+    def full(self, x: Tensor, axes: tuple[str, ...], target: tuple[str, ...]) -> Tensor:
+        return self.align(x, axes, target).expand(self.z, *map(self.extent, target)).contiguous()
+
+    def evaluate(self, roots: list[Value], bound: Mapping[str, tuple[Tensor, tuple[str, ...]]] | None = None) -> dict[int, Tensor]:
+        values: dict[int, Tensor] = {}
+        multi: dict[int, dict] = {}
+        for value in order(roots):
+            if value.op == "param" and bound is not None and value["name"] in bound:
+                tensor, axes = bound[value["name"]]
+                values[id(value)] = self.full(tensor, axes, value.axes)
+            elif value.op == "scan":
+                multi[id(value)] = self.scan(value, values, bound)
+            elif value.op == "slots":
+                multi[id(value)] = self.slot_loop(value, values, bound)
+            elif value.op == "out":
+                values[id(value)] = multi[id(value.args[0])][value["kind"], value["index"]]
+            else:
+                values[id(value)] = getattr(self, "do_" + value.op)(value, [values[id(a)] for a in value.args])
+        return values
+
+    # -- leaves
+    def do_const(self, v, a): return torch.full((self.z,), v["value"], dtype=torch.float64)
+    def do_size(self, v, a): return torch.full((self.z,), float(self.extent(v["axis"])), dtype=torch.float64)
+    def do_iota(self, v, a): return torch.arange(self.extent(v["axis"])).expand(self.z, -1)
+    def do_param(self, v, a): return self.inputs[v["name"]]
+
+    def do_row(self, v, a):
+        if v["field"] == "index":
+            return torch.arange(self.r).expand(self.z, -1)
+        return getattr(self.rows, v["field"])
+
+    def do_load(self, v, a):
+        x = self.inputs[v["name"]]
+        delay = self.program.param(v["name"]).delay
+        c = torch.arange(self.rows.chunk)
+        index = self.rows.start[..., None] + torch.minimum(c, (self.rows.count - 1).clamp(min=0)[..., None]) - v["shift"] + delay
+        inside = (index >= 0) & (index < x.shape[1])
+        got = x[torch.arange(self.z)[:, None, None], index.clamp(0, max(x.shape[1] - 1, 0))]
+        if v["fill"] is not None:
+            ok = inside & (c < self.rows.count[..., None])
+            got = torch.where(ok.reshape(ok.shape + (1,) * (got.dim() - 3)), got, torch.tensor(v["fill"], dtype=got.dtype))
+        return got
+
+    # -- elementwise, reductions, products
+    def do_map(self, v, a):
+        return TABLE[v["fn"]].value(*(self.align(x, arg.axes, v.axes) for x, arg in zip(a, v.args)))
+
+    def do_sum(self, v, a):
+        return a[0].sum([1 + v.args[0].axes.index(x) for x in v["over"]])
+
+    def do_max(self, v, a):
+        index = 1 + v.args[0].axes.index(v["over"][0])
+        if a[0].shape[index] == 0:
+            return torch.full([s for i, s in enumerate(a[0].shape) if i != index], float("-inf"), dtype=a[0].dtype)
+        return a[0].amax(index)
+
+    def do_dot(self, v, a):
+        letters: dict[str, str] = {}
+        def spell(axes): return "Z" + "".join(letters.setdefault(x, "abcdefghijklmnop"[len(letters)]) for x in axes)
+        x, y = v.args
+        return torch.einsum(f"{spell(x.axes)},{spell(y.axes)}->{spell(v.axes)}", a[0], a[1])
+
+    def do_cumsum(self, v, a):
+        i = 1 + v.axes.index(v["axis"])
+        x = a[0].flip(i) if v["reverse"] else a[0]
+        y = x.cumsum(i)
+        if v["exclusive"]:
+            y = y - x if x.isfinite().all() else torch.cat([torch.zeros_like(x.narrow(i, 0, 1)), y.narrow(i, 0, x.shape[i] - 1)], i)
+        return y.flip(i) if v["reverse"] else y
+
+    def do_rename(self, v, a): return a[0]
+
+    # -- cache
+    def do_collect(self, v, a):
+        x, old = v.args
+        out = self.full(a[1], old.axes, v.axes).clone()
+        source = self.full(a[0], x.axes, ("r",) + v.axes[1:])
+        z, r = self.rows.completes.nonzero(as_tuple=True)
+        out[z, self.rows.segment[z, r]] = source[z, r]
+        return out
+
+    def do_expose(self, v, a):
+        x = self.full(a[0], v.args[0].axes, ("n",) + v.axes[1:])
+        out = torch.zeros(self.z, self.r, *x.shape[2:], dtype=x.dtype)
+        z, r = self.rows.completes.nonzero(as_tuple=True)
+        out[z, r] = x[z, self.rows.segment[z, r]]
+        return out
+
+    def do_keep(self, v, a):
+        out = self.full(a[0], v.args[0].axes, v.axes).clone()
+        z, r = self.rows.completes.nonzero(as_tuple=True)
+        out[z, self.rows.segment[z, r]] = 0
+        return out
+
+    def do_topk(self, v, a):
+        axis = 1 + v.axes.index("n")
+        score = a[0].movedim(axis, -1)
+        past = torch.arange(self.n) < self.rows.segment.reshape(self.z, self.r, *(1,) * (score.dim() - 2))
+        score = torch.where(past, score, torch.tensor(float("-inf"), dtype=score.dtype))
+        rank = torch.argsort(torch.argsort(score, dim=-1, descending=True, stable=True), dim=-1, stable=True)
+        return ((rank < v["k"]) & past).movedim(-1, axis)
+
+    # -- loops
+    def scan(self, v: Value, values, bound) -> dict:
+        body: Program = v["body"]
+        n, m = v["carries"], v["xs"]
+        args = [(values[id(x)], x.axes) for x in v.args]
+        carry = [self.full(t, ax, p.axes) for (t, ax), p in zip(args[:n], body.params[:n])]
+        starts = [[None] * self.r for _ in range(n)]
+        ys = [[None] * self.r for _ in body.results[n:]]
+        rows = self.rows
+        for r in (reversed(range(self.r)) if v["reverse"] else range(self.r)):
+            inner = dict(bound or {})
+            for i in range(n):
+                starts[i][r] = carry[i]
+                inner[body.params[i].name] = (carry[i], body.params[i].axes)
+            for (t, ax), p in zip(args[n:n + m], body.params[n:n + m]):
+                if "r" in ax:
+                    t = t.select(1 + ax.index("r"), r)
+                inner[p.name] = (t, tuple(a for a in ax if a != "r"))
+            for (t, ax), p in zip(args[n + m:], body.params[n + m:]):
+                inner[p.name] = (t, ax)
+            got = self.evaluate(body.roots(), inner)
+            outs = [self.full(got[id(res.parts[0][0])], res.parts[0][0].axes, res.axes) for res in body.results]
+            carry = [self.full(o, res.axes, p.axes) for o, res, p in zip(outs[:n], body.results, body.params)]
+            for i, o in enumerate(outs[n:]):
+                ys[i][r] = o
+        del rows
+        found = {("final", i): c for i, c in enumerate(carry)}
+        stack = lambda xs, axes: torch.stack(xs, 1) if xs else torch.zeros(self.z, 0, *map(self.extent, axes), dtype=torch.float64)
+        found |= {("start", i): stack(s, body.params[i].axes) for i, s in enumerate(starts)}
+        found |= {("y", i): stack(y, body.results[n + i].axes) for i, y in enumerate(ys)}
+        return found
+
+    def slot_loop(self, v: Value, values, bound) -> dict:
+        body: Program = v["body"]
+        m = v["xs"]
+        outs: list[list[Tensor]] = [[] for _ in body.results]
+        for n in range(self.n):
+            inner = dict(bound or {})
+            for i, (arg, p) in enumerate(zip(v.args, body.params)):
+                t, ax = values[id(arg)], arg.axes
+                if i < m and "n" in ax:
+                    t, ax = t.select(1 + ax.index("n"), n), tuple(a for a in ax if a != "n")
+                inner[p.name] = (t, ax)
+            got = self.evaluate(body.roots(), inner)
+            for i, res in enumerate(body.results):
+                outs[i].append(self.full(got[id(res.parts[0][0])], res.parts[0][0].axes, res.axes))
+        found = {}
+        out_axes = [res.axes for res in body.results]
+        for i, res in enumerate(body.results):
+            zero = torch.zeros(self.z, *map(self.extent, out_axes[i]), dtype=torch.float64)
+            if res.kind == "sum":
+                found["sum", i] = sum(outs[i], zero)
+            else:
+                lead = [a for a in ("t", "r", "c", "d") if a in res.axes]
+                stacked = torch.stack(outs[i], 1 + len(lead)) if outs[i] else zero.unsqueeze(1 + len(lead))[(slice(None),) * (1 + len(lead)) + (slice(0, 0),)]
+                found["stack", i] = stacked
+        return found
+
+    def scatter(self, result, parts) -> Tensor:
+        out = torch.zeros(self.z, result.delay + self.t, *map(self.extent, result.axes), dtype=torch.float64)
+        c = torch.arange(self.rows.chunk)
+        valid = c < self.rows.count[..., None]
+        for tensor, value, shift in parts:
+            x = self.full(tensor, value.axes, ("r", "c") + result.axes)
+            index = self.rows.start[..., None] + c - shift + result.delay
+            ok = valid & (index >= 0)
+            z, r, k = ok.nonzero(as_tuple=True)
+            out.index_put_((z, index[z, r, k]), x[z, r, k], accumulate=True)
+        return out

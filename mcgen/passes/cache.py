@@ -1,0 +1,188 @@
+"""Memory Caching as a pass over any rule: summaries, scores, weights, and the mix of what the memories answer.
+
+Everything here is written once for the online memory (over r, c) and once for the cached ones (over r, c, n); a cached
+memory takes part for a token when its segment lies before the token's own, and, under `select`, when it is chosen.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..diagnostics import NotLowered
+from ..ir.builder import Builder
+from ..ir.nodes import Param, Program, Result, Value
+from ..symbolic.model import CacheModel
+from ..symbolic.read import Read
+from ..symbolic.terms import Term, walk
+from .emit import Emitter, axes_of
+from .states import States
+
+MASKED = -1.0e30                 # a score that never wins: finite, so that differences of scores stay finite
+_PER_MEMORY = {"age", "level", "score", "summary"}
+
+
+@dataclass
+class Weights:
+    """online: over r, c; cached: over r, c, n, 0 where a memory takes no part; taking: truth over r, c, n."""
+
+    online: Value
+    cached: Value
+    taking: Value
+
+
+class CachePass:
+    """One model's cache. `results` gathers what the memory hands on: (name, kind, axes, value)."""
+
+    def __init__(self, b: Builder, model, emitter: Emitter, states: States):
+        self.b, self.model, self.emitter, self.states = b, model, emitter, states
+        self.cache: CacheModel = model.cache
+        self.past = b.map("lt", b.iota("n"), b.row("segment"))
+        self.results: list[tuple[str, str, tuple[str, ...], Value]] = []
+        self.afters: list[Term] = []
+        self._after_start: dict[int, Value] = {}
+        self._summaries()
+
+    # -- summaries ---------------------------------------------------------------------------------------------
+    def _summaries(self) -> None:
+        """The running sum of the open segment, and the finished summaries of cached ones."""
+        if self.cache.summary is None:
+            self.summary_online = self.summary_cached = None
+            return
+        b, (kind, expr) = self.b, self.cache.summary
+        axes = axes_of(expr.shape)
+        valid = b.map("lt", b.iota("c"), b.row("count"))
+        item = b.where(valid, self.emitter.emit(expr))
+        total = b.sum(item, ["c"])
+        old, x, done = Param("old_partial", "value", axes), Param("sum_partial", "value", axes), Param("done_partial", "value", (), dtype="b")
+        after = b.map("add", b.param(old), b.param(x))
+        body = Program("carry_partial", (old, x, done), (
+            Result("old_partial", "value", axes, ((b.where(b.param(done), b.zero(), after), 0),)),
+            Result("end_partial", "value", axes, ((after, 0),))))
+        finals, starts, ys = b.scan(body, [b.param(Param("partial", "memory", axes))], [total, self.states.completes], [])
+        running = b.map("add", starts[0], b.cumsum(item, "c"))
+        finished = ys[0]
+        if kind == "mean":
+            seen = b.map("add", b.map("float", b.map("add", b.iota("c"), b.row("offset"))), b.const(1.0))
+            running = b.map("mul", running, b.map("div", b.const(1.0), seen))
+            finished = b.map("mul", finished, b.const(1.0 / self.cache.segments.length))
+        self.summary_online = running
+        self.summary_cached = b.collect(finished, b.param(Param("summary", "slots", axes)))
+        self.results += [("new_summary", "slots", axes, self.summary_cached), ("new_partial", "memory", axes, finals[0])]
+
+    # -- what a weight may speak of ----------------------------------------------------------------------------
+    def _names(self, online: bool, score: Value | None, count: Value | None, softmax=None) -> Emitter:
+        b = self.b
+
+        def leaf(t: Term) -> Value:
+            if t.op == "after":
+                return b.zero() if online else self._after(t)
+            if t.op == "mixsoftmax":
+                return softmax(t)
+            if t.op != "online":
+                raise NotLowered(f"'{t.op}' in a weight or score", t.pos)
+            match t["name"]:
+                case "summary":
+                    return self.summary_online if online else self.summary_cached
+                case "score":
+                    return score
+                case "count":
+                    return count
+                case "level":
+                    return b.const(0.0 if online else 1.0)
+                case "age":
+                    if online:
+                        return b.const(0.0)
+                    back = b.map("float", b.map("sub", b.row("segment"), b.iota("n")))
+                    return b.map("maximum", back, b.const(1.0))    # slots yet to come: no division by 0
+            raise NotLowered(f"'{t['name']}' in a weight or score", t.pos)
+
+        return self.emitter.child(leaf)
+
+    def _after(self, t: Term) -> Value:
+        """The sum of a per-token term since a memory's last token: carried per slot, so that nothing cancels."""
+        b, expr = self.b, t.args[0]
+        if id(expr) not in self._after_start:
+            index = len(self.afters)
+            self.afters.append(expr)
+            valid = b.map("lt", b.iota("c"), b.row("count"))
+            item = b.where(valid, self.emitter.emit(expr))
+            old, x, past = (Param(f"{p}_after{index}", "value", a, dtype=d) for p, a, d in (
+                ("old", ("n",), "f"), ("sum", (), "f"), ("past", ("n",), "b")))
+            total = b.where(b.param(past), b.map("add", b.param(old), b.param(x)))
+            body = Program(f"carry_after{index}", (old, x, past), (Result(f"old_after{index}", "value", ("n",), ((total, 0),)),))
+            carry = b.param(Param(f"after_{index}", "slots", ()))
+            finals, starts, _ = b.scan(body, [carry], [b.sum(item, ["c"]), self.past], [])
+            self.results.append((f"new_after_{index}", "slots", (), finals[0]))
+            self._after_start[id(expr)] = b.map("add", starts[0], b.cumsum(item, "c"))
+        return b.where(self.past, self._after_start[id(expr)])
+
+    # -- weights -----------------------------------------------------------------------------------------------
+    def weights(self) -> Weights:
+        b, cache = self.b, self.cache
+        scores = (None, None)
+        if cache.score is not None:
+            scores = tuple(self._names(o, None, None).emit(cache.score) for o in (True, False))
+        taking = self.past
+        count = b.map("float", b.row("segment"))
+        if cache.top is not None:
+            taking = b.topk(b.where(self.past, b.spread(b.spread(scores[1], "n"), "c"), b.const(MASKED)), cache.top)
+            count = b.map("minimum", count, b.const(cache.top))
+        count = b.map("add", count, b.const(1.0))
+        memo: dict[int, tuple[Value, Value]] = {}
+
+        def softmax(t: Term) -> tuple[Value, Value]:
+            if id(t) not in memo:
+                here = emitters[0].emit(t.args[0])
+                there = b.where(taking, emitters[1].emit(t.args[0]), b.const(MASKED))
+                top = b.map("stop", b.map("maximum", here, b.max(there, "n")))
+                here, there = (b.map("exp", b.map("sub", x, top)) for x in (here, there))
+                share = b.map("div", b.const(1.0), b.map("add", here, b.sum(there, ["n"])))
+                memo[id(t)] = b.map("mul", here, share), b.map("mul", there, share)
+            return memo[id(t)]
+
+        emitters = [self._names(o, scores[0 if o else 1], count, lambda t, o=o: softmax(t)[0 if o else 1]) for o in (True, False)]
+        online, cached = (e.emit(cache.weight) for e in emitters)
+        return Weights(online, b.where(taking, cached), taking)
+
+    # -- the mix -----------------------------------------------------------------------------------------------
+    def mix(self, read: Read) -> Value:
+        """y before `output`, over r, c and the read's shape."""
+        b, states, emitter = self.b, self.states, self.emitter
+        memories = {a.state: None for a in read.atoms}
+        for name in memories:
+            axes = states.axes[name]
+            memories[name] = b.collect(states.end[name], b.param(Param(f"cache_{name}", "slots", axes)))
+            self.results.append((f"new_cache_{name}", "slots", axes, memories[name]))
+        online = [states.online(a, emitter) for a in read.atoms]
+        weights = self.weights()
+        if self.carried_sum(read):
+            summed = [b.map("add", x, states.contract(a, self._sum_of_cached(a.state, memories), emitter))
+                      for a, x in zip(read.atoms, online)]
+            return b.map("mul", weights.online, apply(read, summed, emitter))
+        cached = [states.contract(a, memories[a.state], emitter) for a in read.atoms]
+        if self.cache.mix == "states" or read.linear:
+            mixed = [b.map("add", b.map("mul", weights.online, x), b.sum(b.map("mul", weights.cached, y), ["n"]))
+                     for x, y in zip(online, cached)]
+            return apply(read, mixed, emitter)
+        answers = b.map("mul", weights.cached, apply(read, cached, emitter))
+        return b.map("add", b.map("mul", weights.online, apply(read, online, emitter)), b.sum(answers, ["n"]))
+
+    def carried_sum(self, read: Read) -> bool:
+        """Whether the sum of cached states can be carried: a linear read, all memories taking part, and a weight that
+        is the same for all of them."""
+        return read.linear and self.cache.top is None and not any(
+            t.op in ("after", "mixsoftmax") or (t.op == "online" and t["name"] in _PER_MEMORY) for t in walk(self.cache.weight))
+
+    def _sum_of_cached(self, name: str, memories) -> Value:
+        """The sum of the cached memories that lie before a row, as a carry of the scan: over r and the state's axes."""
+        b, axes = self.b, self.states.axes[name]
+        old, end, done = Param(f"old_sum_{name}", "value", axes), Param(f"end_sum_{name}", "value", axes), Param(f"done_sum_{name}", "value", (), dtype="b")
+        total = b.map("add", b.param(old), b.where(b.param(done), b.param(end)))
+        body = Program(f"carry_sum_{name}", (old, end, done), (Result(f"old_sum_{name}", "value", axes, ((total, 0),)),))
+        earlier = b.sum(b.param(Param(f"cache_{name}", "slots", axes)), ["n"])     # slots not yet cached are zero
+        _, starts, _ = b.scan(body, [earlier], [self.states.end[name], self.states.completes], [])
+        return starts[0]
+
+
+def apply(read: Read, atoms: list[Value], emitter: Emitter) -> Value:
+    """The read's body with values for its atoms."""
+    return emitter.child(lambda t: atoms[t["index"]]).emit(read.body)

@@ -1,0 +1,138 @@
+"""Cleaning: fewer products for the same values. Each rule is local and exact up to rounding.
+
+    hoist    dot(s * x, y) -> s * dot(x, y)             where s has none of the summed axes and fewer axes than x
+    move     dot(x, dot(p, q)) over a -> dot(p, dot(x, q) over a)     where the inner product is then one that is needed
+             anyway: row sums of a product move onto the smaller product
+    prune    results of loop bodies that nobody reads, and their inputs, go
+"""
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..ir.builder import Builder
+from ..ir.nodes import Program, Value
+from .rewrite import Rebuilder, rebuild_program
+
+
+def clean(program: Program, b: Builder) -> Program:
+    """Hoists, moves and prunes until nothing changes. Ensures: the same results."""
+    program = rebuild_program(program, b, _hoist)
+    for _ in range(4):
+        before = program.roots()
+        products = {(frozenset(map(id, v.args)), v["over"]) for v in program.order() if v.op == "dot"}
+        program = rebuild_program(program, b, lambda r, v, a: _move(r, v, a, products))
+        program = rebuild_program(program, b, _hoist)
+        if all(x is y for x, y in zip(before, program.roots())):
+            break
+    return prune(program, b)
+
+
+def scale_of(b: Builder, x: Value, over: Sequence[str]) -> tuple[Value | None, Value]:
+    """x as (scale, rest) where the scale has none of the axes `over` and fewer axes than x."""
+    if x.op == "map" and x["fn"] == "mul":
+        for s, rest in (x.args, x.args[::-1]):
+            if not set(s.axes) & set(over) and len(s.axes) < len(x.axes) and set(over) <= set(rest.axes):
+                inner, rest = scale_of(b, rest, over)
+                return (s if inner is None else b.map("mul", s, inner)), rest
+        for i, part in enumerate(x.args):
+            inner, rest = scale_of(b, part, over)
+            if inner is not None and set(over) <= set(rest.axes):
+                return inner, b.map("mul", rest, x.args[1 - i])
+    if x.op == "map" and x["fn"] == "neg":
+        inner, rest = scale_of(b, x.args[0], over)
+        return b.map("neg", inner if inner is not None else b.const(1.0)), rest
+    if x.op == "rename":
+        inner, rest = scale_of(b, x.args[0], [dict((new, old) for old, new in x["moves"]).get(a, a) for a in over])
+        if inner is not None:
+            return b.rename(inner, dict(x["moves"])), b.rename(rest, dict(x["moves"]))
+    return None, x
+
+
+def _hoist(rebuilder: Rebuilder, value: Value, args: list[Value]) -> Value | None:
+    b = rebuilder.b
+    if value.op == "sum":
+        scale, rest = scale_of(b, args[0], value["over"])
+        return None if scale is None else b.map("mul", scale, b.sum(rest, value["over"]))
+    if value.op != "dot":
+        return None
+    if "n" in value["over"] and len(value["over"]) > 1:      # over the slots last: the rest may then lose its scale
+        rest = tuple(a for a in value["over"] if a != "n")
+        return b.sum(rebuilder.rehook(b.dot(*args, rest)), ["n"])
+    scales, rests = zip(*(scale_of(b, a, value["over"]) for a in args))
+    if scales == (None, None):
+        return None
+    product = b.dot(*rests, value["over"])
+    for scale in scales:
+        if scale is not None:
+            product = b.map("mul", scale, product)
+    return product
+
+
+def _move(rebuilder: Rebuilder, value: Value, args: list[Value], products: set) -> Value | None:
+    if value.op != "dot":
+        return None
+    b, over = rebuilder.b, value["over"]
+    factors = [f for a in args for f in _factors(a)]
+    for i, product in enumerate(factors):
+        if product.op != "dot":
+            continue
+        x = b.mul(*(f for j, f in enumerate(factors) if j != i))
+        if set(product["over"]) & set(x.axes):
+            continue
+        for p, q in (product.args, product.args[::-1]):
+            if set(over) <= set(q.axes) and not set(over) & set(p.axes) and (frozenset((id(x), id(q))), over) in products:
+                return b.dot(p, b.dot(x, q, over), product["over"])
+    return None
+
+
+def _factors(x: Value) -> list[Value]:
+    if x.op == "map" and x["fn"] == "mul":
+        return [f for a in x.args for f in _factors(a)]
+    return [x]
+
+
+def prune(program: Program, b: Builder) -> Program:
+    """Drops what nobody reads from loop bodies: results per row, then inputs."""
+    read: dict[int, set[tuple[str, int]]] = {}
+    for value in program.order():
+        if value.op == "out":
+            read.setdefault(id(value.args[0]), set()).add((value["kind"], value["index"]))
+    renumber: dict[int, dict[int, int]] = {}
+
+    def hook(rebuilder: Rebuilder, value: Value, args: list[Value]) -> Value | None:
+        if value.op == "scan":
+            n, m = value["carries"], value["xs"]
+            body: Program = value["body"]
+            kept = [i for i in range(len(body.results) - n) if ("y", i) in read.get(id(value), ())]
+            renumber[id(value)] = {old: new for new, old in enumerate(kept)}
+            results = body.results[:n] + tuple(body.results[n + i] for i in kept)
+            trimmed = Program(body.name, body.params, results, body.level, body.segment)
+            used = {v["name"] for v in trimmed.order() if v.op == "param"}
+            rest = [(p, a, i < m) for i, (p, a) in enumerate(zip(body.params[n:], args[n:])) if p.name in used]
+            trimmed = Program(body.name, body.params[:n] + tuple(p for p, _, _ in rest), results, body.level, body.segment)
+            if trimmed.params == body.params and trimmed.results == body.results and all(x is y for x, y in zip(args, value.args)):
+                return value
+            if trimmed == body:
+                trimmed = body
+            return rebuilder.b.make("scan", (*args[:n], *(a for _, a, _ in rest)), (), "f", body=trimmed, carries=n,
+                                    xs=sum(x for _, _, x in rest), reverse=value["reverse"])
+        if value.op == "out" and value["kind"] == "y" and id(value.args[0]) in renumber:
+            index = renumber[id(value.args[0])][value["index"]]
+            return rebuilder.b.make("out", args, value.axes, value.dtype, kind="y", index=index)
+        return None
+
+    return rebuild_program(program, b, hook)
+
+
+def products(program: Program) -> list[Value]:
+    """The matrix products per chunk-table row: dots with an axis of its own on each side, or a slot loop's."""
+    found = []
+    for value in program.order():
+        if value.op != "dot":
+            continue
+        x, y = value.args
+        own = [set(a.axes) - {"r", "n"} - set(value["over"]) for a in (x, y)]
+        shared = own[0] & own[1]
+        if own[0] - shared and own[1] - shared and ({"r", "c", "d"} & set((*x.axes, *y.axes))):
+            found.append(value)
+    return found

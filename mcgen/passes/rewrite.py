@@ -1,0 +1,113 @@
+"""Rebuilding a program with some values replaced: the one way in which passes change programs."""
+from __future__ import annotations
+
+from typing import Callable, Mapping, Sequence
+
+from ..ir.builder import Builder
+from ..ir.nodes import Program, Result, Value, order
+
+Hook = Callable[["Rebuilder", Value, list[Value]], "Value | None"]
+
+
+class Rebuilder:
+    """Rebuilds values bottom-up through a builder, so that everything is interned and simplified again.
+
+    `replaced` maps ids of old values to new ones. `hook` may answer for a value, given its rebuilt arguments; None
+    keeps the operation.
+    """
+
+    def __init__(self, b: Builder, replaced: Mapping[int, Value] | None = None, hook: Hook | None = None):
+        self.b, self.hook = b, hook
+        self.done: dict[int, Value] = dict(replaced or {})
+
+    def rebuild(self, roots: Sequence[Value]) -> list[Value]:
+        pending = [r for r in roots]
+        for value in _order_until(pending, self.done):
+            if id(value) not in self.done:
+                self.done[id(value)] = self._one(value)
+        return [self.done[id(r)] for r in roots]
+
+    def rehook(self, value: Value) -> Value:
+        """The hook's answer for a value that has just been built from finished arguments."""
+        answer = self.hook(self, value, list(value.args)) if self.hook is not None and value.args else None
+        return value if answer is None else answer
+
+    def _one(self, value: Value) -> Value:
+        args = [self.done[id(a)] for a in value.args]
+        self.b.pos = value.pos
+        if self.hook is not None:
+            answer = self.hook(self, value, args)
+            if answer is not None:
+                return answer
+        return remake(self.b, value, args)
+
+
+def _order_until(roots: Sequence[Value], done: Mapping[int, Value]) -> list[Value]:
+    """`order`, not looking below what is already done."""
+    seen: set[int] = set()
+    found: list[Value] = []
+    stack = [(r, False) for r in reversed(roots)]
+    while stack:
+        value, finished = stack.pop()
+        if finished:
+            found.append(value)
+        elif id(value) not in seen and id(value) not in done:
+            seen.add(id(value))
+            stack.append((value, True))
+            stack.extend((a, False) for a in reversed(value.args))
+    return found
+
+
+def remake(b: Builder, value: Value, args: Sequence[Value]) -> Value:
+    """The same operation on other arguments, whose axes may differ from the old ones."""
+    match value.op:
+        case "const":
+            return b.const(value["value"])
+        case "map":
+            return b.map(value["fn"], *args)
+        case "sum":
+            return b.sum(args[0], value["over"])
+        case "max":
+            return b.max(args[0], value["over"][0])
+        case "dot":
+            return b.dot(args[0], args[1], value["over"])
+        case "cumsum":
+            return b.cumsum(args[0], value["axis"], value["reverse"], value["exclusive"])
+        case "rename":
+            return b.rename(args[0], dict(value["moves"]))
+        case "collect":
+            return b.collect(args[0], args[1])
+        case "expose":
+            return b.expose(args[0])
+        case "keep":
+            return b.keep(args[0])
+        case "topk":
+            return b.topk(args[0], value["k"])
+        case "out":
+            if args[0] is value.args[0]:
+                return value
+            return b.make("out", args, value.axes, value.dtype, **dict(value.attrs))
+        case _:
+            if not value.args:
+                return b.make(value.op, (), value.axes, value.dtype, **dict(value.attrs))
+            return b.make(value.op, args, value.axes, value.dtype, **dict(value.attrs))
+
+
+def rebuild_program(program: Program, b: Builder, hook: Hook | None = None,
+                    replaced: Mapping[int, Value] | None = None) -> Program:
+    """The program with every value rebuilt; parameters and the layout of results stay."""
+    rebuilder = Rebuilder(b, replaced, hook)
+    roots = rebuilder.rebuild(program.roots())
+    found = iter(roots)
+    results = tuple(Result(r.name, r.kind, r.axes, tuple((next(found), s) for _, s in r.parts), r.delay) for r in program.results)
+    return Program(program.name, program.params, results, program.level, program.segment)
+
+
+def inline(b: Builder, body: Program, bound: Mapping[str, Value]) -> list[Value]:
+    """The results of a body with values for its parameters: a scan's body for all rows at once, once its carries are known."""
+    def hook(rebuilder, value, args):
+        return bound.get(value["name"]) if value.op == "param" else None
+    return Rebuilder(b, hook=hook).rebuild(body.roots())
+
+
+__all__ = ["Rebuilder", "inline", "order", "rebuild_program", "remake"]

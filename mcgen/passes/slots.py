@@ -1,0 +1,82 @@
+"""Puts what is large per token and cached memory into loops over the memories, so that no [T, N, K] tensor exists.
+
+A value is large when it has tokens, slots and a dimension of the spec. Large values that need no other loop's result
+first go into one loop; what leaves it is a sum over the slots or a stack of small values along them.
+"""
+from __future__ import annotations
+
+from ..ir.builder import Builder
+from ..ir.nodes import Param, Program, Result, Value, is_dim, sort_axes
+from .rewrite import Rebuilder, remake
+
+
+def large(value: Value) -> bool:
+    return "n" in value.axes and bool({"c", "d"} & set(value.axes)) and any(map(is_dim, value.axes))
+
+
+def loop_slots(program: Program, b: Builder) -> Program:
+    """Ensures: no value outside a slots body is large."""
+    values = program.order()
+    depth: dict[int, int] = {}
+    for v in values:
+        depth[id(v)] = max((depth[id(a)] + (large(a) and not large(v)) for a in v.args), default=0)
+    stages = sorted({depth[id(v)] for v in values if large(v)})
+    done: dict[int, Value] = {}
+    rebuilder = Rebuilder(b, done)
+    rebuilder.done = done
+    for stage in stages:
+        exits = [v for v in values if not large(v) and max((depth[id(a)] for a in v.args if large(a)), default=-1) == stage]
+        _Loop(b, rebuilder, f"slots{stage}").take(exits)
+    roots = rebuilder.rebuild(program.roots())
+    found = iter(roots)
+    results = tuple(Result(r.name, r.kind, r.axes, tuple((next(found), s) for _, s in r.parts), r.delay) for r in program.results)
+    return Program(program.name, program.params, results, program.level, program.segment)
+
+
+class _Loop:
+    """Builds one loop. Large values are computed inside, from whatever they need."""
+
+    def __init__(self, b: Builder, rebuilder: Rebuilder, name: str):
+        self.b, self.rebuilder, self.name = b, rebuilder, name
+        self.xs: dict[int, tuple[Param, Value]] = {}
+        self.consts: dict[int, tuple[Param, Value]] = {}
+        self.body: dict[int, Value] = {}
+
+    def take(self, exits: list[Value]) -> None:
+        results = []
+        for i, value in enumerate(exits):
+            here = self.exit(value)
+            summed = "n" not in value.axes
+            results.append(Result(f"out{i}", "sum" if summed else "stack", here.axes, ((here, 0),)))
+        params = tuple(p for p, _ in self.xs.values()) + tuple(p for p, _ in self.consts.values())
+        body = Program(self.name, params, tuple(results))
+        outs = self.b.slots(body, [v for _, v in self.xs.values()], [v for _, v in self.consts.values()])
+        for value, out in zip(exits, outs):
+            self.rebuilder.done[id(value)] = out
+
+    def exit(self, value: Value) -> Value:
+        args = [self.inner(a) for a in value.args]
+        if value.op in ("sum", "dot") and "n" in value["over"]:
+            rest = [a for a in value["over"] if a != "n"]
+            return self.b.sum(args[0], rest) if value.op == "sum" else self.b.dot(args[0], args[1], rest)
+        return remake(self.b, value, args)
+
+    def inner(self, value: Value) -> Value:
+        """The value for one slot."""
+        if id(value) not in self.body:
+            if large(value):
+                self.body[id(value)] = remake(self.b, value, [self.inner(a) for a in value.args])
+            else:
+                self.body[id(value)] = self.enter(value)
+        return self.body[id(value)]
+
+    def enter(self, value: Value) -> Value:
+        outer = self.rebuilder.rebuild([value])[0]
+        if not value.args and "n" not in value.axes and value.op in ("const", "size", "iota", "row"):
+            return outer
+        kind = self.xs if "n" in outer.axes else self.consts
+        if id(outer) not in kind:
+            axes = tuple(a for a in sort_axes(outer.axes) if a != "n")
+            name = f"{self.name}_{'x' if kind is self.xs else 'k'}{len(kind)}"
+            kind[id(outer)] = (Param(name, "value", axes, dtype=outer.dtype), outer)
+        return self.b.param(kind[id(outer)][0])

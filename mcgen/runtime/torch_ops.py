@@ -1,0 +1,149 @@
+"""What a generated torch program uses beside torch: the chunk table, rows of tokens, and the cache's slots.
+
+Tensors have one leading axis z for sequence x head, then the axes that the program's comments name: r (rows of the
+chunk table), c (tokens of a row), n (slots of the cache), and the spec's dimensions. Everything is differentiable.
+"""
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+FLOOR = 1e-30                    # a raw decay below this counts as this in logarithms
+
+
+class Rows:
+    """The chunk table per sequence and head.
+
+    table [B, R, 4] int32: start, count, segment, offset of every row; see `mcgen.runtime.partition`.
+    """
+
+    def __init__(self, table: Tensor, heads: int, length: int, chunk: int):
+        table = table.long().repeat_interleave(heads, 0)
+        self.start, self.count, self.segment, self.offset = table.unbind(-1)       # [z, R]
+        self.length, self.chunk = length, chunk
+        self.z, self.rows = self.start.shape
+        self.c = torch.arange(chunk, device=table.device)
+        self.completes = (self.count > 0) & (self.offset + self.count == length)
+        self.index = torch.arange(self.rows, device=table.device).expand(self.z, -1)
+        full = self.index * chunk
+        self.regular = bool((self.start == full).all()) and bool((self.count[:, :-1] == chunk).all())
+
+    def load(self, x: Tensor, shift: int = 0, delay: int = 0, zero: bool = False) -> Tensor:
+        """x [z, delay + T, *] -> [z, r, c, *]: the token `shift` before each; past a row's end its last token, or 0."""
+        if self.regular and shift == delay == 0 and x.shape[1] > 0:
+            missing = self.rows * self.chunk - x.shape[1]
+            if missing:
+                tail = x.new_zeros(x.shape[:1] + (missing,) + x.shape[2:]) if zero else \
+                    x[:, -1:].expand(-1, missing, *x.shape[2:])
+                x = torch.cat([x, tail], 1)
+            return x.reshape(x.shape[0], self.rows, self.chunk, *x.shape[2:])
+        last = (self.count - 1).clamp(min=0)[..., None]
+        index = self.start[..., None] + torch.minimum(self.c, last) - shift + delay
+        z = torch.arange(x.shape[0], device=x.device)[:, None, None]
+        got = x[z, index.clamp(0, max(x.shape[1] - 1, 0))]
+        if zero:
+            inside = (self.c < self.count[..., None]) & (index >= 0) & (index < x.shape[1])
+            got = torch.where(inside.reshape(inside.shape + (1,) * (got.dim() - 3)), got, torch.zeros((), dtype=got.dtype))
+        return got
+
+    def store(self, parts: list[tuple[Tensor, int]], tokens: int, delay: int = 0) -> Tensor:
+        """The sum of parts ([z, r, c, *], shift) as tokens [z, delay + T, *]: a value at token t belongs to t - shift."""
+        total = None
+        for x, shift in parts:
+            if self.regular and shift == delay == 0:
+                placed = x.reshape(x.shape[0], self.rows * self.chunk, *x.shape[3:])[:, :tokens]
+            else:
+                index = self.start[..., None] + self.c - shift + delay
+                z, r, c = ((self.c < self.count[..., None]) & (index >= 0)).nonzero(as_tuple=True)
+                empty = x.new_zeros(x.shape[0], delay + tokens, *x.shape[3:])
+                placed = empty.index_put((z, index[z, r, c]), x[z, r, c], accumulate=True)
+            total = placed if total is None else total + placed
+        return total
+
+    def collect(self, x: Tensor, old: Tensor) -> Tensor:
+        """x [z, r, *], old [z, n, *] -> [z, n, *]: slot n is x at the row that completes segment n, else old."""
+        z, r = self.completes.nonzero(as_tuple=True)
+        return old.index_put((z, self.segment[z, r]), x[z, r].to(old.dtype))
+
+    def expose(self, x: Tensor) -> Tensor:
+        """x [z, n, *] -> [z, r, *]: slot n at the row that completes segment n, else 0."""
+        z, r = self.completes.nonzero(as_tuple=True)
+        return x.new_zeros(self.z, self.rows, *x.shape[2:]).index_put((z, r), x[z, self.segment[z, r]])
+
+    def keep(self, x: Tensor) -> Tensor:
+        """x [z, n, *] where no row of this call completes slot n, else 0."""
+        z, r = self.completes.nonzero(as_tuple=True)
+        return x.index_put((z, self.segment[z, r]), torch.zeros((), dtype=x.dtype, device=x.device))
+
+    def topk(self, x: Tensor, k: int) -> Tensor:
+        """x [z, r, c, n] -> truth: the k largest of the slots before the row's segment, ties to the older."""
+        past = torch.arange(x.shape[-1], device=x.device) < self.segment[..., None, None]
+        order = x.detach().masked_fill(~past, float("-inf")).argsort(-1, descending=True, stable=True)
+        return (order.argsort(-1) < k) & past
+
+
+def tokens(x: Tensor) -> Tensor:
+    """[B, T, H, *] -> [z, T, *]."""
+    return x.transpose(1, 2).reshape(-1, x.shape[1], *x.shape[3:])
+
+
+def from_tokens(x: Tensor, heads: int) -> Tensor:
+    """[z, T, *] -> [B, T, H, *]."""
+    return x.reshape(-1, heads, *x.shape[1:]).transpose(1, 2)
+
+
+def per_head(x: Tensor, batch: int) -> Tensor:
+    """[H, *] -> [z, *]."""
+    return x.expand(batch, *x.shape).reshape(-1, *x.shape[1:])
+
+
+def flat(x: Tensor) -> Tensor:
+    """[B, H, *] -> [z, *]."""
+    return x.reshape(-1, *x.shape[2:])
+
+
+def unflat(x: Tensor, heads: int) -> Tensor:
+    """[z, *] -> [B, H, *]."""
+    return x.reshape(-1, heads, *x.shape[1:])
+
+
+def iota(like: Tensor, size: int) -> Tensor:
+    return torch.arange(size, device=like.device)
+
+
+def running(x: Tensor, axis: int, reverse: bool = False, exclusive: bool = False) -> Tensor:
+    """A running sum along an axis."""
+    if exclusive:
+        shape = list(x.shape)
+        shape[axis] = 1
+        pad = x.new_zeros(shape)
+        x = torch.cat([x.narrow(axis, 1, x.shape[axis] - 1), pad] if reverse else [pad, x.narrow(axis, 0, x.shape[axis] - 1)], axis)
+    return x.flip(axis).cumsum(axis).flip(axis) if reverse else x.cumsum(axis)
+
+
+def largest(x: Tensor, axis: int) -> Tensor:
+    """The maximum along an axis; -inf where there is nothing."""
+    return x.amax(axis) if x.shape[axis] else x.sum(axis) + float("-inf")
+
+
+def logfloor(x: Tensor) -> Tensor:
+    return torch.log(x.clamp(min=FLOOR)) if not x.requires_grad else torch.log(x + (x.clamp(min=FLOOR) - x).detach())
+
+
+def maximum(x: Tensor, y: Tensor | float) -> Tensor:
+    return torch.maximum(x, y if isinstance(y, Tensor) else x.new_tensor(y))
+
+
+def minimum(x: Tensor, y: Tensor | float) -> Tensor:
+    return torch.minimum(x, y if isinstance(y, Tensor) else x.new_tensor(y))
+
+
+def softplus(x: Tensor) -> Tensor:
+    return F.softplus(x, threshold=1e9)
+
+
+def where(mask: Tensor, x: Tensor | float, y: Tensor | float, like: Tensor) -> Tensor:
+    """torch.where with numbers in the program's precision."""
+    x, y = (v if isinstance(v, Tensor) else torch.tensor(v, dtype=like.dtype, device=like.device) for v in (x, y))
+    return torch.where(mask, x, y)
