@@ -1,0 +1,131 @@
+"""The programs of a package, and which of them computes a call.
+
+Both back ends take contiguous tensors and give new, contiguous ones that share no storage with anything:
+
+    forward(params, chunk, save) -> results, and the saved tensors after them if `save`
+    backward(params, chunk) -> gradients        (an absent gradient of a result is None in params)
+"""
+from __future__ import annotations
+
+import importlib.util
+import threading
+import warnings
+from functools import cache, partial
+from types import ModuleType
+from typing import Callable, Sequence
+
+import torch
+
+from mcgen.diagnostics import EnvironmentLacks, UsageError
+
+from .layout import Layout
+from .manifest import Manifest
+
+NAMES = ("torch", "tvm")
+INSTALL_TVM = "pip install apache-tvm"
+
+
+class TorchBackend:
+    """`torch_program.py`: any device, float32 and float64."""
+
+    def __init__(self, manifest: Manifest, program: ModuleType):
+        self.program = program
+
+    def forward(self, params: Sequence[torch.Tensor], chunk: int, save: bool) -> list[torch.Tensor]:
+        with torch.no_grad():
+            return _own(self.program.forward(*params, chunk=chunk, save=save), params)
+
+    def backward(self, params: Sequence[torch.Tensor], chunk: int) -> list[torch.Tensor]:
+        with torch.no_grad():
+            return _own(self.program.backward(*params, chunk=chunk), params)
+
+
+class TvmBackend:
+    """`tvm_kernels.py`: float32 on the CPU. Kernels are compiled at first use, one per sizes and chunk."""
+
+    def __init__(self, manifest: Manifest, layout: Layout, load: Callable[[], ModuleType]):
+        self.manifest, self.layout, self._load = manifest, layout, load
+        self._kernels: dict[tuple, Callable] = {}
+        self._lock = threading.Lock()
+
+    def forward(self, params: Sequence[torch.Tensor], chunk: int, save: bool) -> list[torch.Tensor]:
+        m = self.manifest
+        names = [*m.forward_results, *(name for name, _ in m.saved)] if save else m.forward_results
+        results = [torch.empty(shape) for shape in self.layout.forward(params, save)]
+        self._kernel("forward", params, chunk, save)(**dict(zip(m.forward_params, params)), **dict(zip(names, results)))
+        return results
+
+    def backward(self, params: Sequence[torch.Tensor], chunk: int) -> list[torch.Tensor]:
+        m = self.manifest
+        results = [torch.empty(shape) for shape in self.layout.backward(params)]
+        self._kernel("backward", params, chunk)(**dict(zip(m.backward_params, params)), **dict(zip(m.backward_results, results)))
+        return results
+
+    def _kernel(self, which: str, params: Sequence[torch.Tensor], chunk: int, *save: bool) -> Callable:
+        sizes = self.layout.sizes(params)
+        key = (which, chunk, *save, *sizes.values())
+        kernel = self._kernels.get(key)
+        if kernel is None:
+            with self._lock:
+                from .tvm import compile
+
+                build = partial(getattr(self._load(), which), **({"save": save[0]} if save else {}))
+                name = "_".join((self.manifest.name, which, *("save" for wanted in save if wanted)))
+                kernel = self._kernels.setdefault(key, compile(build, sizes={**sizes, "C": chunk}, name=name))
+        return kernel
+
+
+class Backends:
+    """Chooses: float32 on the CPU goes to TVM where it is installed, all else to torch; `forced` names one for everything."""
+
+    def __init__(self, manifest: Manifest, program: ModuleType, kernels: Callable[[], ModuleType] | None, forced: str | None):
+        self.name, self.forced = manifest.name, forced
+        self.layout = Layout(manifest)
+        self.torch = TorchBackend(manifest, program)
+        self.tvm = TvmBackend(manifest, self.layout, kernels) if kernels else None
+        if forced is not None and forced not in NAMES:
+            raise UsageError(f"no back end {forced!r}: expected one of {', '.join(NAMES)}", "backend")
+        if forced == "tvm" and self.tvm is None:
+            raise EnvironmentLacks(f"{self.name} was generated without TVM kernels", "backend", "mcgen build it again")
+        if forced == "tvm" and not tvm_installed():
+            raise EnvironmentLacks("backend='tvm' needs TVM", "backend", INSTALL_TVM)
+
+    def choose(self, tensor: torch.Tensor) -> TorchBackend | TvmBackend:
+        """The back end for a call whose arithmetic is in the dtype and on the device of `tensor`."""
+        if self.forced == "torch" or self.tvm is None:
+            return self.torch
+        fits = tensor.dtype is torch.float32 and tensor.device.type == "cpu"
+        if self.forced == "tvm":
+            if not fits:
+                raise UsageError(f"backend='tvm' computes in float32 on the CPU, not in {tensor.dtype} on {tensor.device}", "backend")
+            return self.tvm
+        if fits and tvm_installed():
+            return self.tvm
+        if fits:
+            _warn_without_tvm()
+        return self.torch
+
+
+@cache
+def tvm_installed() -> bool:
+    return importlib.util.find_spec("tvm") is not None
+
+
+@cache
+def _warn_without_tvm() -> None:
+    warnings.warn(f"TVM is not installed: mcgen ops run as torch programs on the CPU, several times slower ({INSTALL_TVM})", stacklevel=2)
+
+
+def _own(results: Sequence[torch.Tensor], params: Sequence[torch.Tensor | None]) -> list[torch.Tensor]:
+    """`results`, contiguous, copied where they share storage with a parameter or with each other."""
+    taken = {x.untyped_storage()._cdata for x in params if x is not None}
+    owned = []
+    for x in results:
+        x = x.contiguous()
+        storage = x.untyped_storage()._cdata
+        if storage in taken:
+            x = x.clone()
+            storage = x.untyped_storage()._cdata
+        taken.add(storage)
+        owned.append(x)
+    return owned

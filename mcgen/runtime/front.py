@@ -1,0 +1,217 @@
+"""The op that a user calls: binds, checks and prepares a call's tensors, then runs an operator."""
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Sequence
+
+import torch
+
+from mcgen.diagnostics import NotLowered, UsageError
+
+from . import memory as memories
+from .autograd import differentiable, in_forward_mode, refuse_forward_mode
+from .backends import Backends
+from .binding import bind
+from .chunks import chunk_size, look_up, tuned_entries
+from .describe import document, signature
+from .empty import empty_memory
+from .manifest import Field, Manifest
+from .partition import Starts, chunk_table, keeps, start_of
+from .plan import Plan, key_of, plan_call, words
+from .prepare import last_tokens, prepare
+from .register import Operators
+from .starts import StateStarts
+
+KEPT_PLANS = 256
+
+
+class Op:
+    """A recurrent memory op made from a spec.
+
+    `op(*inputs)` gives y; `op.step` runs one token; `op.empty_memory` makes room for decoding; `op.inputs` lists the inputs.
+    An op's own signature and docstring, in the spec's names, are on the instance: `help(op)`, `inspect.signature(op)`.
+    """
+
+    def __init__(self, manifest: Manifest, program: ModuleType, backends: Backends, operators: Operators, folder: Path):
+        self.manifest, self.folder = manifest, folder
+        self._program, self._backends, self._operators = program, backends, operators
+        self._apply = differentiable(manifest, operators, program)
+        self._forced_chunk: int | None = None
+        self._boundary = manifest.run or (manifest.cache.length if manifest.cache else None)
+        self._length = manifest.cache.length if manifest.cache else None
+        self._fresh = tuple((p, p.removeprefix("init_")) for p in manifest.forward_params if p in {f"init_{s.name}" for s in manifest.states})
+        self._y = manifest.forward_results.index("y")
+        self._plans: dict[tuple, Plan] = {}
+        self._chunks: dict[tuple, int] = {}
+        self._starts = Starts()
+        self.__name__ = self.__qualname__ = manifest.name
+        self.__signature__ = signature(manifest)
+        self.__doc__ = document(manifest)
+
+    # -- what it is
+
+    @property
+    def name(self) -> str:
+        return self.manifest.name
+
+    @property
+    def inputs(self) -> tuple[Field, ...]:
+        """The inputs in the order of a call: name, shape, per, domain, default, doc."""
+        return self.manifest.inputs
+
+    @property
+    def spec(self) -> str:
+        """The spec that the op was made from, as text."""
+        path = self.folder / "spec.yaml"
+        return path.read_text(encoding="utf-8") if path.is_file() else self.manifest.spec
+
+    @property
+    def backend(self) -> str | None:
+        """The back end that every call uses; None: chosen by dtype and device."""
+        return self._backends.forced
+
+    @property
+    def chunk(self) -> int:
+        """Tokens of a chunk in a long call."""
+        return self._forced_chunk or self.manifest.chunk
+
+    def with_chunk(self, chunk: int) -> "Op":
+        """This op with chunks of `chunk` tokens whatever the call. Raises UsageError for a size that it was not made for."""
+        if chunk != 1 and chunk not in self.manifest.chunks:
+            raise UsageError(f"{self.name} has no chunks of {chunk} tokens: expected 1 or one of {', '.join(map(str, self.manifest.chunks))}", "chunk")
+        other = Op(self.manifest, self._program, self._backends, self._operators, self.folder)
+        other._forced_chunk = chunk
+        return other
+
+    def __repr__(self) -> str:
+        return f"<op {self.name}{inspect.Signature([p.replace(annotation=p.empty) for p in self.__signature__.parameters.values()])}>"
+
+    def __reduce__(self) -> tuple:
+        from .package import restore
+
+        return restore, (str(self.folder), self.backend, self._forced_chunk)
+
+    def __deepcopy__(self, _: dict) -> "Op":
+        return self
+
+    # -- calls
+
+    def __call__(self, *args: torch.Tensor, memory: dict | None = None, return_memory: bool | None = None, return_weights: bool = False,
+                 cu_seqlens: torch.Tensor | None = None, **named: torch.Tensor) -> Any:
+        """y [B, T, H, *output], with what else was asked for: (y, memory), (y, details), (y, memory, details).
+
+        Raises UsageError for arguments that do not fit the op or each other, NotLowered for what is not supported.
+        """
+        if cu_seqlens is not None:
+            raise NotLowered("packed sequences (cu_seqlens)", hint="call the op once per sequence, or pad")
+        if return_weights and self.manifest.cache is None:
+            raise UsageError(f"{self.name} has no cache, so there are no weights to return", "no-cache")
+        values = bind(self.manifest, args, named)
+        wanted = memory is not None if return_memory is None else return_memory
+        y, after, details = self._run(values, memory, wanted, return_weights)
+        extras = (*((after,) if wanted else ()), *((details,) if return_weights else ()))
+        return (y, *extras) if extras else y
+
+    def step(self, *args: torch.Tensor, memory: dict | None = None, **named: torch.Tensor) -> tuple[torch.Tensor, dict]:
+        """One token: per-token tensors without T, [B, H, *shape]. Gives (y [B, H, *output], memory)."""
+        values = bind(self.manifest, args, named)
+        for i, (field, x) in enumerate(zip(self.manifest.fields, values)):
+            if field.per == "token" and isinstance(x, torch.Tensor):
+                if x.ndim != 2 + len(field.shape):
+                    raise UsageError(f"{field.name} has shape {list(x.shape)}, expected {words(field).replace('T, ', '')} for one token", "shape")
+                values[i] = x.unsqueeze(1)
+        y, after, _ = self._run(values, memory, True, False)
+        return y.squeeze(1), after
+
+    def empty_memory(self, batch: int, heads: int, *, capacity: int | None = None, dtype: torch.dtype = torch.float32,
+                     device: torch.device | str = "cpu", **given: Any) -> dict:
+        """The memory of `batch` sequences of which no token was seen. `given`: the op's dims, K=64, V=64, as far as it has them.
+
+        capacity: cache slots, one per segment. Such a memory keeps all its shapes from call to call, for CUDA graphs and
+        torch.compile; a call that ends more segments raises UsageError. Without it the cache starts with no slots and grows.
+        Learned starts (`<state>_init`) and per-head inputs that a start depends on are given by name, [H, *shape].
+        """
+        return empty_memory(self.manifest, self._program, batch, heads, capacity, dtype, torch.device(device), given)
+
+    def _run(self, values: list, memory: dict | None, keep: bool, look: bool) -> tuple[torch.Tensor, dict | None, dict | None]:
+        """One call: (y, memory after it if `keep`, weights if `look`)."""
+        manifest = self.manifest
+        plan = self._plan(values)
+        if plan.dtype is torch.float64 and self.backend == "tvm":
+            raise UsageError("backend='tvm' computes in float32, got float64", "dtype", "load the op with backend='torch'")
+        start = memories.read(manifest, memory, plan)
+        ready = prepare(manifest, plan, values, start.past)
+        begin = StateStarts(manifest, self._program, plan, ready)
+        filled = memories.fill(manifest, start, plan, begin.per_row)
+        if plan.tokens == 0 or plan.batch == 0:
+            y, made = torch.zeros(plan.y_shape, dtype=plan.y_dtype, device=plan.device), {}
+            details = {"weights": y.new_zeros((*y.shape[:3], 1 + start.slots)), "selected": y.new_zeros((*y.shape[:3], 1 + start.slots), dtype=torch.bool)}
+        else:
+            chunk = self._chunk_for(plan)
+            named = {**ready, **filled, **{param: begin.per_head(state) for param, state in self._fresh}}
+            named["position"], named["table"] = self._partition(plan, start, chunk, values)
+            tensors = [named[param] for param in manifest.forward_params]
+            results = self._compute(tensors, chunk)
+            y, made = results[self._y], dict(zip(manifest.forward_results, results))
+            y = y if y.dtype is plan.y_dtype else y.to(plan.y_dtype)
+            details = self._look(tensors, chunk) if look else None
+        if not keep:
+            return y, None, details
+        after = {leaf.param: made.get(f"new_{leaf.param}", filled[leaf.param]) for leaf in manifest.leaves}
+        return y, memories.write(manifest, start, plan, after, last_tokens(manifest, plan, ready)), details
+
+    def _compute(self, tensors: list[torch.Tensor], chunk: int) -> Sequence[torch.Tensor]:
+        if in_forward_mode():
+            refuse_forward_mode(self.name, tensors)
+        if torch.is_grad_enabled() and any(x.requires_grad for x in tensors):
+            return self._apply(chunk, *tensors)
+        return self._operators.forward(*tensors, chunk)
+
+    def _look(self, tensors: list[torch.Tensor], chunk: int) -> dict[str, torch.Tensor]:
+        """Weights [B, T, H, 1+N], the online memory first, and which memories took part."""
+        with torch.no_grad():
+            weights, selected = self._program.weights(*tensors, chunk=chunk)
+        return {"weights": weights, "selected": selected}
+
+    # -- choices that depend on sizes, kept from call to call
+
+    def _plan(self, values: list) -> Plan:
+        if torch.compiler.is_compiling():
+            return plan_call(self.manifest, values)
+        try:
+            key = key_of(values)
+            found = self._plans.get(key)
+        except (AttributeError, TypeError):           # not a tensor; a symbolic size
+            return plan_call(self.manifest, values)
+        if found is None:
+            found = plan_call(self.manifest, values)
+            if len(self._plans) >= KEPT_PLANS:
+                self._plans.clear()
+            self._plans[key] = found
+        return found
+
+    def _chunk_for(self, plan: Plan) -> int:
+        """A traced call takes one chunk size for every T but 1, so that another T is no reason to trace again."""
+        if self._forced_chunk is not None:
+            return self._forced_chunk
+        if torch.compiler.is_compiling():
+            return 1 if plan.tokens == 1 else self.manifest.chunk
+        key = (plan.device, plan.dtype, plan.batch * plan.heads, plan.tokens, *plan.sizes.values())
+        found = self._chunks.get(key)
+        if found is None:
+            entry = look_up(tuned_entries(self.folder / "tuned", plan.device), str(plan.dtype).removeprefix("torch."), plan.sizes,
+                            plan.batch * plan.heads, plan.tokens)
+            found = chunk_size(self.manifest.chunks, entry["chunk"] if entry else self.manifest.chunk, plan.tokens)
+            if len(self._chunks) >= KEPT_PLANS:
+                self._chunks.clear()
+            self._chunks[key] = found
+        return found
+
+    def _partition(self, plan: Plan, start: memories.Start, chunk: int, values: list) -> tuple[torch.Tensor, torch.Tensor]:
+        if start.position is not None:
+            return start.position, chunk_table(start.position, plan.tokens, chunk, self._boundary, self._length, True)
+        if keeps(values[0]):
+            return self._starts.get(values[0], plan.batch, plan.tokens, chunk, self._boundary, self._length)
+        return start_of(plan.batch, plan.tokens, chunk, self._boundary, self._length, plan.device)

@@ -1,0 +1,66 @@
+"""Shapes of what the programs give, from the tensors that they take: for traced calls and for programs that fill given tensors."""
+from __future__ import annotations
+
+from typing import Sequence
+
+from .dims import sizes_of
+from .manifest import Field, Manifest
+
+Shape = tuple[int, ...]
+
+
+class Layout:
+    """Result shapes of one op. Reads sizes off program parameters: every dim is found on an input or a state, or is derived."""
+
+    def __init__(self, manifest: Manifest):
+        self.manifest = manifest
+        params = manifest.forward_params
+        self._index = {name: i for i, name in enumerate(params)}
+        self._where: dict[str, tuple[int, int]] = {}
+        for name, front, shape in _shapes(manifest):
+            if name in self._index:
+                for axis, entry in enumerate(shape):
+                    if isinstance(entry, str):
+                        self._where.setdefault(entry, (self._index[name], front + axis))
+        self._derived = [(name, size) for name, size in manifest.derived if name not in self._where]
+        tokens = next(f for f in manifest.inputs if f.per == "token")
+        self._tokens, self._delay = self._index[tokens.name], tokens.delay
+
+    def sizes(self, params: Sequence) -> dict[str, int]:
+        """dim -> size, from the forward parameters or the backward ones, which begin with them."""
+        sizes = {dim: params[index].shape[axis] for dim, (index, axis) in self._where.items()}
+        for name, size in self._derived:
+            sizes[name] = size(sizes)
+        return sizes
+
+    def forward(self, params: Sequence, save: bool) -> list[Shape]:
+        """Shapes of the forward results, the saved tensors after them if `save`."""
+        sizes, manifest = self.sizes(params), self.manifest
+        batch, tokens, heads = params[self._tokens].shape[:3]
+        shapes = []
+        for name in manifest.forward_results:
+            if name == "y":
+                shapes.append((batch, tokens - self._delay, heads, *sizes_of(manifest.output, sizes)))
+            else:
+                shapes.append(tuple(params[self._index[name.removeprefix("new_")]].shape))
+        if save:
+            rows = params[self._index["table"]].shape[1]
+            shapes += [(batch, heads, rows, *sizes_of(shape, sizes)) for _, shape in manifest.saved]
+        return shapes
+
+    def backward(self, params: Sequence) -> list[Shape]:
+        """Shapes of the gradients, from the backward parameters."""
+        index = {name: i for i, name in enumerate(self.manifest.backward_params)}
+        return [tuple(params[index[name.removeprefix("d_")]].shape) for name in self.manifest.backward_results]
+
+
+def _shapes(manifest: Manifest) -> list[tuple[str, int, tuple]]:
+    """(parameter, axes before its own shape, shape) of all parameters that show dims."""
+    found = [(field.name, _front(field), field.shape) for field in manifest.fields]
+    for state in manifest.states:
+        found += [(f"state_{state.name}", 2, state.shape), (f"init_{state.name}", 1, state.shape)]
+    return found
+
+
+def _front(field: Field) -> int:
+    return 3 if field.per == "token" else 1

@@ -1,0 +1,165 @@
+"""What a generated package says about its op: `manifest.json`, read into frozen dataclasses.
+
+Names of the tensors that the programs take and give (all contiguous, all in one floating dtype unless said otherwise):
+
+    <input>      [B, d+T, H, *shape] per token, d past tokens in front when the input is delayed by up to d; [H, *shape] per head
+    init_<S>     [H, *shape]          the start of every segment but the first, where segments start fresh
+    state_<S>    [B, H, *shape]       the state at the start of the call; new_state_<S> what the next token starts from: where
+                                      segments start fresh, that is init_<S> after a segment's last token
+    run_<S>      [B, H, *shape]       the state at the start of the open run, where gradients are taken per run
+    cache_<S>    [B, H, N, *shape]    cached states; summary [B, H, N, *s]; after [B, H, A, N]
+    partial      [B, H, *s]           the open segment's sum
+    position     [B] int64            tokens seen before this call
+    table        [B, R, 4] int32      rows (start, count, segment, offset), see partition.py
+    new_<x>      like x               what the call leaves behind
+    saved_<x>    [B, H, R, *dims]     what the backward pass needs beside
+    d_<x>        like x               gradients
+"""
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Callable
+
+from .dims import size_of
+
+FORMAT = 1
+Shape = tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class Field:
+    """A tensor that the caller gives: an input, or the learned start of a state (`keyword`: by name only)."""
+
+    name: str
+    shape: Shape
+    per: str = "token"                       # 'token' | 'head'
+    domain: tuple = ("real", None, None)     # kind, lowest, highest; None is infinite
+    default: float | None = None
+    doc: str = ""
+    delay: int = 0                           # past tokens that the programs look at
+    keyword: bool = False
+
+
+@dataclass(frozen=True)
+class State:
+    name: str
+    shape: Shape
+    init: str = "zeros"                      # 'zeros' | 'learned' | 'expression'
+    domain: tuple = ("real", None, None)
+
+
+@dataclass(frozen=True)
+class Cache:
+    length: int
+    start: str = "carry"
+    growth: str = "constant"
+    states: tuple[str, ...] = ()
+    summary: Shape | None = None
+    after: int = 0
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """A tensor of `memory` that is also a parameter of the programs. `shape` follows [B, H]; `slots` is the axis of length N."""
+
+    param: str
+    path: tuple[str, ...]                    # its place in the memory dict
+    shape: tuple[str | int | None, ...]      # None stands for N
+    slots: int | None = None
+    state: str | None = None                 # the state whose start it takes when the memory has none
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A manifest. `forward`, `backward` are (params, results); `saved` maps a saved name to its dims."""
+
+    name: str
+    spec: str
+    summary: str
+    sources: tuple[str, ...]
+    fields: tuple[Field, ...]
+    dims: tuple[str, ...]
+    derived: tuple[tuple[str, Callable], ...]
+    states: tuple[State, ...]
+    output: Shape
+    cache: Cache | None
+    run: int | None
+    constants: dict
+    chunks: tuple[int, ...]
+    chunk: int
+    forward_params: tuple[str, ...]
+    forward_results: tuple[str, ...]
+    backward_params: tuple[str, ...]
+    backward_results: tuple[str, ...]
+    saved: tuple[tuple[str, Shape], ...]
+    raw: dict
+
+    @cached_property
+    def inputs(self) -> tuple[Field, ...]:
+        return tuple(f for f in self.fields if not f.keyword)
+
+    @cached_property
+    def delays(self) -> tuple[Field, ...]:
+        return tuple(f for f in self.fields if f.delay)
+
+    @cached_property
+    def leaves(self) -> tuple[Leaf, ...]:
+        """The program parameters that live in a memory, in the order of the programs."""
+        states = {state.name: state for state in self.states}
+        return tuple(leaf for leaf in (_leaf(name, states, self.cache) for name in self.forward_params) if leaf)
+
+
+def read_manifest(path: Path) -> Manifest:
+    """The manifest in a file. Raises ValueError for another format."""
+    return parse_manifest(json.loads(path.read_text(encoding="utf-8")))
+
+
+def parse_manifest(raw: dict) -> Manifest:
+    """A manifest from its JSON form. Requires that the backward programs take the forward parameters first, in the same order."""
+    if raw.get("format") != FORMAT:
+        raise ValueError(f"manifest format {raw.get('format')!r}, expected {FORMAT}: build the package again")
+    if raw["backward"]["params"][:len(raw["forward"]["params"])] != raw["forward"]["params"]:
+        raise ValueError("the backward parameters do not begin with the forward ones")
+    delays = raw.get("delays") or {}
+    fields = [Field(i["name"], tuple(i["shape"]), i.get("per", "token"), _domain(i), i.get("default"), i.get("doc") or "",
+                    delays.get(i["name"], 0)) for i in raw["inputs"]]
+    states = tuple(State(s["name"], tuple(s["shape"]), s.get("init", "zeros"), _domain(s)) for s in raw["states"])
+    fields += [Field(f"{s.name}_init", s.shape, "head", s.domain, doc=f"where {s.name} starts", keyword=True)
+               for s in states if s.init == "learned"]
+    cache = raw.get("cache")
+    if cache is not None:
+        summary = cache.get("summary")
+        cache = Cache(cache["length"], cache.get("start", "carry"), cache.get("growth", "constant"), tuple(cache.get("states", ())),
+                      None if summary is None else tuple(summary), cache.get("after", 0))
+    forward, backward = raw["forward"], raw["backward"]
+    saved = tuple((s["name"], tuple(s["shape"])) for s in raw.get("saved", ()))
+    return Manifest(
+        name=raw["name"], spec=raw.get("spec", raw["name"]), summary=raw.get("summary") or "", sources=tuple(raw.get("sources") or ()),
+        fields=tuple(fields), dims=tuple(raw["dims"]),
+        derived=tuple((name, size_of(str(text))) for name, text in (raw.get("derived") or {}).items()),
+        states=states, output=tuple(raw["output"]), cache=cache, run=raw.get("run"), constants=raw.get("constants") or {},
+        chunks=tuple(raw["chunks"]), chunk=raw["chunk"],
+        forward_params=tuple(forward["params"]), forward_results=tuple(r for r in forward["results"] if r not in dict(saved)),
+        backward_params=tuple(backward["params"]), backward_results=tuple(backward["results"]), saved=saved, raw=raw)
+
+
+def _domain(entry: dict) -> tuple:
+    return tuple(entry.get("domain") or ("real", None, None))
+
+
+def _leaf(param: str, states: dict[str, State], cache: Cache | None) -> Leaf | None:
+    group, _, name = param.partition("_")
+    if group in ("state", "run") and name in states:
+        return Leaf(param, (group, name), states[name].shape, None, name)
+    if group == "cache" and name in states:
+        return Leaf(param, ("cache", name), (None, *states[name].shape), 2)
+    if cache and param == "summary":
+        return Leaf(param, ("summary",), (None, *cache.summary), 2)
+    if cache and param == "partial":
+        return Leaf(param, ("partial",), cache.summary)
+    if cache and param == "after":
+        return Leaf(param, ("after",), (cache.after, None), 3)
+    return None

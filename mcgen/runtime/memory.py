@@ -1,0 +1,177 @@
+"""The memory of a call: a plain dict of tensors, the sequence axis first.
+
+    state      {S: [B, H, *shape]}            past      {input: [B, H, d, *shape]}, the last tokens of delayed inputs, oldest first
+    cache      {S: [B, H, N, *shape]}         position  [B] int64, tokens seen
+    summary    [B, H, N, *s]                  run       {S: [B, H, *shape]}, states at the start of the open run
+    partial    [B, H, *s]                     after     [B, H, A, N], sums since each cached memory's end
+    capacity   [B] int64, only in a memory that must keep its shapes (see `Op.empty_memory`)
+
+Only the keys that an op needs are there. Without `capacity` the cache grows: N is the number of segments that the furthest row has
+ended. That number is read from `position`, which on a GPU waits for it. A traced call (torch.compile) can't wait and makes room for
+every segment that its tokens could end, so decode with a memory that has a capacity: its shapes never change and nothing waits.
+"""
+from __future__ import annotations
+
+from typing import Any, Callable, NamedTuple
+
+import torch
+
+from mcgen.diagnostics import UsageError, did_you_mean
+
+from .capacity import within_capacity
+from .dims import sizes_of
+from .manifest import Leaf, Manifest
+from .partition import slot_count
+from .plan import Plan
+
+
+class Start(NamedTuple):
+    """A memory, read. `position` is None at the start of sequences."""
+
+    leaves: dict[str, torch.Tensor]                 # program parameter -> tensor, as given (in the plan's dtype)
+    past: dict[str, torch.Tensor] | None
+    position: torch.Tensor | None
+    slots: int                                      # N of this call
+    fixed: torch.Tensor | None                      # the capacity leaf
+
+
+def read(manifest: Manifest, memory: dict | None, plan: Plan) -> Start:
+    """Checks a memory against the op and the call, and says how many cache slots the call needs.
+
+    A memory without `position` stands at the start: then it may hold `state` alone, and any of the states.
+    Raises UsageError for a foreign key, a missing or misshapen leaf, and for a capacity that the call exceeds.
+    """
+    length = manifest.cache.length if manifest.cache else None
+    if memory is None:
+        return Start({}, None, None, plan.tokens // length if length else 0, None)
+    _check_keys(manifest, memory)
+    if "position" not in memory:
+        leaves = {leaf.param: _leaf(memory, leaf, plan, 0) for leaf in manifest.leaves if leaf.path[0] == "state" and _has(memory, leaf)}
+        return Start(leaves, None, None, plan.tokens // length if length else 0, None)
+    held = _held(manifest, memory)
+    leaves = {leaf.param: _leaf(memory, leaf, plan, held) for leaf in manifest.leaves}
+    past = {f.name: _tensor(memory, ("past", f.name), (plan.batch, plan.heads, f.delay, *sizes_of(f.shape, plan.sizes)), plan)
+            for f in manifest.delays}
+    position, fixed = _position(memory, plan), memory.get("capacity")
+    if length is None:
+        return Start(leaves, past, position, 0, fixed)
+    if fixed is not None:
+        return Start(leaves, past, within_capacity(position, plan.tokens, length, held), held, fixed)
+    last = None if torch.compiler.is_compiling() or plan.batch == 0 else int(position.max())
+    if last is not None and last // length > held:
+        raise UsageError(f"memory['position'] has seen {last} tokens, which is {last // length} segments of {length}, but its cache holds {held}", "memory")
+    return Start(leaves, past, position, slot_count(plan.tokens, length, held, last), None)
+
+
+def fill(manifest: Manifest, start: Start, plan: Plan, start_state: Callable[[str], torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The programs' parameters that come from the memory: given leaves with room for N slots, zeros and start states elsewhere."""
+    filled = {}
+    for leaf in manifest.leaves:
+        given = start.leaves.get(leaf.param)
+        if given is None and leaf.state is not None:
+            given = start.leaves.get(f"state_{leaf.state}")
+            if given is None:
+                given = start_state(leaf.state)
+        elif given is None:
+            given = torch.zeros(_shape(leaf, plan, start.slots), dtype=plan.dtype, device=plan.device)
+        elif leaf.slots is not None and given.shape[leaf.slots] < start.slots:
+            room = list(given.shape)
+            room[leaf.slots] = start.slots - room[leaf.slots]
+            given = torch.cat((given, given.new_zeros(room)), dim=leaf.slots)
+        filled[leaf.param] = given if given.is_contiguous() else given.contiguous()
+    return filled
+
+
+def write(manifest: Manifest, start: Start, plan: Plan, values: dict[str, torch.Tensor], past: dict[str, torch.Tensor]) -> dict[str, Any]:
+    """The memory after a call. `values`: program parameter -> its value after the call."""
+    memory: dict[str, Any] = {}
+    for leaf in manifest.leaves:
+        if len(leaf.path) == 2:
+            memory.setdefault(leaf.path[0], {})[leaf.path[1]] = values[leaf.param]
+        else:
+            memory[leaf.path[0]] = values[leaf.param]
+    if past:
+        memory["past"] = past
+    if start.position is None:
+        memory["position"] = torch.full((plan.batch,), plan.tokens, dtype=torch.int64, device=plan.device)
+    else:
+        memory["position"] = start.position + plan.tokens
+    if start.fixed is not None:
+        memory["capacity"] = start.fixed
+    return memory
+
+
+def _shape(leaf: Leaf, plan: Plan, slots: int) -> tuple[int, ...]:
+    inner = [slots if e is None else e if isinstance(e, int) else plan.sizes[e] for e in leaf.shape]
+    return (plan.batch, plan.heads, *inner)
+
+
+def _has(memory: dict, leaf: Leaf) -> bool:
+    group = memory.get(leaf.path[0])
+    return group is not None and (len(leaf.path) == 1 or leaf.path[1] in group)
+
+
+def _check_keys(manifest: Manifest, memory: Any) -> None:
+    if not isinstance(memory, dict):
+        raise UsageError(f"memory is a {type(memory).__name__}, expected a dict as an earlier call returned it", "memory")
+    known = ["state", "position", "capacity", *(leaf.path[0] for leaf in manifest.leaves), *(("past",) if manifest.delays else ())]
+    for key in memory:
+        if key not in known:
+            raise UsageError(f"memory has a key {key!r} that {manifest.name} does not know{did_you_mean(str(key), known)}", "memory",
+                             "a memory belongs to the op that returned it")
+    states = [state.name for state in manifest.states]
+    for name in memory.get("state", {}):
+        if name not in states:
+            raise UsageError(f"memory['state'] has {name!r}, but the states of {manifest.name} are {', '.join(states)}", "memory")
+    if "position" not in memory and any(key != "state" for key in memory):
+        raise UsageError("memory has no 'position'", "memory", "at the start of a sequence, memory may hold 'state' alone")
+
+
+def _held(manifest: Manifest, memory: dict) -> int:
+    """The number of slots that a memory has."""
+    for leaf in manifest.leaves:
+        if leaf.slots is not None:
+            x = _at(memory, leaf.path)
+            if x.ndim <= leaf.slots:
+                raise UsageError(f"{_named(leaf.path)} has shape {list(x.shape)}, expected [B, H, N, ...]", "memory")
+            return x.shape[leaf.slots]
+    return 0
+
+
+def _leaf(memory: dict, leaf: Leaf, plan: Plan, held: int) -> torch.Tensor:
+    return _tensor(memory, leaf.path, _shape(leaf, plan, held), plan)
+
+
+def _at(memory: dict, path: tuple[str, ...]) -> torch.Tensor:
+    found: Any = memory
+    for step in path:
+        if not isinstance(found, dict) or step not in found:
+            raise UsageError(f"memory lacks {_named(path)}", "memory", "a memory belongs to the op that returned it")
+        found = found[step]
+    if not isinstance(found, torch.Tensor):
+        raise UsageError(f"{_named(path)} is a {type(found).__name__}, expected a tensor", "memory")
+    return found
+
+
+def _tensor(memory: dict, path: tuple[str, ...], shape: tuple[int, ...], plan: Plan) -> torch.Tensor:
+    x = _at(memory, path)
+    if x.ndim != len(shape) or any(have != want for have, want in zip(x.shape, shape)):
+        raise UsageError(f"{_named(path)} has shape {list(x.shape)}, expected {list(shape)} for this call", "memory")
+    if x.device != plan.device:
+        raise UsageError(f"{_named(path)} is on {x.device}, the inputs on {plan.device}", "device")
+    if not x.is_floating_point():
+        raise UsageError(f"{_named(path)} has dtype {x.dtype}, expected a floating one", "dtype")
+    return x if x.dtype is plan.dtype else x.to(plan.dtype)
+
+
+def _position(memory: dict, plan: Plan) -> torch.Tensor:
+    x = _at(memory, ("position",))
+    if x.dtype is not torch.int64 or x.ndim != 1 or x.shape[0] != plan.batch:
+        raise UsageError(f"memory['position'] is {x.dtype} {list(x.shape)}, expected torch.int64 [{plan.batch}]", "memory")
+    if x.device != plan.device:
+        raise UsageError(f"memory['position'] is on {x.device}, the inputs on {plan.device}", "device")
+    return x if x.is_contiguous() else x.contiguous()
+
+
+def _named(path: tuple[str, ...]) -> str:
+    return "memory" + "".join(f"[{step!r}]" for step in path)

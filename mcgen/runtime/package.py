@@ -1,0 +1,72 @@
+"""From the folder of a generated package to its op."""
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+from mcgen.diagnostics import UsageError
+
+from .backends import Backends
+from .front import Op
+from .manifest import read_manifest
+from .register import register
+
+PARTS = ("manifest.json", "torch_program.py", "tvm_kernels.py")
+_loaded: dict[tuple[Path, str, str | None], Op] = {}
+
+
+def load_package(path: str | Path, *, backend: str | None = None) -> Op:
+    """The op of the package in a folder, or in the folder of a file (`load_package(__file__)`).
+
+    backend: 'torch' or 'tvm' for every call; by default chosen by dtype and device. Loading again, unchanged, gives the same op.
+    Raises UsageError for a folder without a package, EnvironmentLacks when the back end that is asked for is not installed.
+    """
+    folder = Path(path).resolve()
+    folder = folder if folder.is_dir() else folder.parent
+    if not (folder / "manifest.json").is_file() or not (folder / "torch_program.py").is_file():
+        raise UsageError(f"{folder} holds no generated op", "package", "mcgen build writes one")
+    digest = digest_of(folder, backend)
+    key = (folder, digest, backend)
+    if key not in _loaded:
+        try:
+            manifest = read_manifest(folder / "manifest.json")
+        except ValueError as wrong:
+            raise UsageError(f"{folder / 'manifest.json'}: {wrong}", "package") from None
+        program = _module(folder / "torch_program.py", digest)
+        kernels = folder / "tvm_kernels.py"
+        backends = Backends(manifest, program, (lambda: _module(kernels, digest)) if kernels.is_file() else None, backend)
+        _loaded[key] = Op(manifest, program, backends, register(manifest, backends, digest), folder)
+    return _loaded[key]
+
+
+def digest_of(folder: Path, backend: str | None) -> str:
+    """12 hexadecimal digits of all that a package computes, and where."""
+    total = hashlib.sha256(str(backend).encode())
+    for part in PARTS:
+        content = (folder / part).read_bytes() if (folder / part).is_file() else b""
+        total.update(len(content).to_bytes(8, "little") + content)
+    return total.hexdigest()[:12]
+
+
+def restore(folder: str, backend: str | None, chunk: int | None) -> Op:
+    """An op from its pickled form."""
+    op = load_package(folder, backend=backend)
+    return op if chunk is None else op.with_chunk(chunk)
+
+
+def _module(path: Path, digest: str) -> ModuleType:
+    """The module in a file, under a name that only this content has."""
+    name = f"mcgen_package_{digest}_{path.stem}"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, path)
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        try:
+            spec.loader.exec_module(module)
+        except BaseException:
+            del sys.modules[name]
+            raise
+    return sys.modules[name]

@@ -1,0 +1,108 @@
+"""How the tokens of a call are cut into chunks: one table row per chunk, by arithmetic on sizes and positions.
+
+A row is (start, count, segment, offset) in int32: the first token's index in this call, how many tokens, the absolute number of
+the segment that they belong to, and how many tokens of that segment came before. A row never holds more than `chunk` tokens and
+never crosses the end of a segment (or of a run). Rows with count 0 are padding and stand at the end. Without a cache there is one
+endless segment 0 (offset then counts all tokens, clipped into int32).
+
+The number of rows depends on sizes alone, so that a traced call knows it: exact at position 0, an upper bound elsewhere.
+"""
+from __future__ import annotations
+
+import torch
+
+LARGEST = 2**31 - 1
+
+
+def row_count(tokens: int, chunk: int, boundary: int | None, moved: bool) -> int:
+    """Rows that `tokens` tokens need, from the start of a sequence or, `moved`, from anywhere in it.
+
+    >>> row_count(10, 4, None, False), row_count(10, 4, 6, False), row_count(10, 4, 6, True), row_count(1, 1, 6, True)
+    (3, 3, 4, 1)
+    """
+    if boundary is None:
+        return (tokens + chunk - 1) // chunk
+    if not moved:
+        tail = tokens % boundary
+        return (tokens // boundary) * ((boundary + chunk - 1) // chunk) + (tail + chunk - 1) // chunk
+    pieces = (tokens + boundary - 2) // boundary + 1          # runs of tokens between boundaries, at worst
+    if boundary % chunk == 0:                                 # whole pieces then waste nothing: only the two ends do
+        pieces = torch.sym_min(pieces, 2)
+    return torch.sym_min(tokens, (tokens + pieces * (chunk - 1)) // chunk)
+
+
+def chunk_table(position: torch.Tensor, tokens: int, chunk: int, boundary: int | None, length: int | None, moved: bool) -> torch.Tensor:
+    """The table [B, R, 4] int32 for rows that have seen `position` [B] int64 tokens.
+
+    `boundary` is what no chunk crosses: the segment `length`, or the run length where gradients are taken per run.
+    Requires that `boundary` divides `length` where both are given.
+    """
+    rows = row_count(tokens, chunk, boundary, moved)
+    if moved and tokens == 1 and rows == 1:
+        return _one(position, length)
+    row = torch.arange(rows, device=position.device).unsqueeze(0)
+    position = position.unsqueeze(1)
+    if boundary is None:
+        start = (row * chunk).expand(position.shape[0], rows)
+        room = torch.full_like(start, chunk)
+    else:
+        first = (boundary - position % boundary).clamp(max=tokens)        # tokens before the first boundary
+        first_rows = (first + chunk - 1) // chunk
+        later = row - first_rows
+        piece, index = later // ((boundary + chunk - 1) // chunk), later % ((boundary + chunk - 1) // chunk)
+        start = torch.where(later < 0, row * chunk, first + piece * boundary + index * chunk).clamp(max=tokens)
+        room = torch.where(later < 0, first - row * chunk, boundary - index * chunk).clamp(max=chunk)
+    count = torch.minimum(room, tokens - start)
+    seen = position + start
+    segment, offset = (torch.zeros_like(seen), seen.clamp(max=LARGEST)) if length is None else (seen // length, seen % length)
+    return torch.stack((start, count, segment, offset), dim=2).to(torch.int32)
+
+
+def _one(position: torch.Tensor, length: int | None) -> torch.Tensor:
+    """The table of a single token: [B, 1, 4]."""
+    segment, offset = (torch.zeros_like(position), position.clamp(max=LARGEST)) if length is None else (position // length, position % length)
+    return torch.stack((torch.zeros_like(position), torch.ones_like(position), segment, offset), dim=1).to(torch.int32).unsqueeze(1)
+
+
+class Starts:
+    """`position` and `table` of calls without a memory: the same for all calls of a size, so kept."""
+
+    KEPT = 64
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple, tuple[torch.Tensor, torch.Tensor]] = {}
+
+    def get(self, like: torch.Tensor, batch: int, tokens: int, chunk: int, boundary: int | None, length: int | None):
+        """(position [B] of zeros, table [B, R, 4]) on the device of `like`. Neither may be written."""
+        key = (like.device, batch, tokens, chunk)
+        found = self._kept.get(key)
+        if found is None:
+            with torch.inference_mode(False), torch.no_grad():
+                found = start_of(batch, tokens, chunk, boundary, length, like.device)
+            if len(self._kept) >= self.KEPT:
+                self._kept.clear()
+            self._kept[key] = found
+        return found
+
+
+def start_of(batch: int, tokens: int, chunk: int, boundary: int | None, length: int | None, device) -> tuple[torch.Tensor, torch.Tensor]:
+    """(position, table) at the start of sequences, computed anew."""
+    position = torch.zeros(batch, dtype=torch.int64, device=device)
+    return position, chunk_table(position, tokens, chunk, boundary, length, False).contiguous()
+
+
+def keeps(like: torch.Tensor) -> bool:
+    """Whether a tensor made now is an ordinary one, that a later call may use: not while tracing, nor inside a function transform."""
+    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+        return False
+    return type(like) in (torch.Tensor, torch.nn.Parameter)
+
+
+def slot_count(tokens: int, length: int, held: int, last: int | None) -> int:
+    """Cache slots that a call needs. `held`: slots in its memory; `last`: the furthest position before it, None if that is not known.
+
+    An unknown position (a traced call) adds the most segments that `tokens` tokens can end.
+    """
+    if last is None:
+        return held + (tokens + length - 1) // length
+    return torch.sym_max(held, (last + tokens) // length)

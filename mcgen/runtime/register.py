@@ -1,0 +1,113 @@
+"""A package's programs as torch operators: `mcgen::<name>_<digest>_fwd`, `_fwd_save`, `_bwd`.
+
+An operator's name holds a digest of all that it computes, so that several loads of an op (other constants, another segment length,
+another back end) live side by side and equal ones share a registration.
+"""
+from __future__ import annotations
+
+from typing import Any, Callable, NamedTuple, Sequence
+
+import torch
+
+from .backends import Backends
+from .manifest import Manifest
+
+_library = torch.library.Library("mcgen", "FRAGMENT")
+_registered: dict[str, "Operators"] = {}
+
+
+class Operators(NamedTuple):
+    """Each takes the tensors of its params, then `chunk`, and gives a list of tensors."""
+
+    forward: Callable[..., list[torch.Tensor]]
+    forward_save: Callable[..., list[torch.Tensor]]
+    backward: Callable[..., list[torch.Tensor]]
+
+
+def register(manifest: Manifest, backends: Backends, digest: str) -> Operators:
+    """The operators of a package, registered at most once for a digest."""
+    name = f"{manifest.name}_{digest}"
+    if name not in _registered:
+        saved = [s for s, _ in manifest.saved]
+        layout, params = backends.layout, manifest.forward_params
+
+        def forward(save: bool) -> tuple[Callable, Callable]:
+            def real(tensors, chunk):
+                return backends.choose(tensors[0]).forward(tensors, chunk, save)
+
+            def fake(tensors, chunk):
+                return [tensors[0].new_empty(shape) for shape in layout.forward(tensors, save)]
+
+            return real, fake
+
+        def backward(tensors, chunk):
+            return backends.choose(tensors[0]).backward(_with_zeros(manifest, layout, tensors), chunk)
+
+        def fake_backward(tensors, chunk):
+            return [tensors[0].new_empty(shape) for shape in layout.backward(tensors)]
+
+        _registered[name] = Operators(
+            _define(f"{name}_fwd", params, manifest.forward_results, *forward(False)),
+            _define(f"{name}_fwd_save", params, (*manifest.forward_results, *saved), *forward(True)),
+            _define(f"{name}_bwd", manifest.backward_params, manifest.backward_results, backward, fake_backward))
+    return _registered[name]
+
+
+def schema(name: str, params: Sequence[str], results: Sequence[str]) -> str:
+    """An operator's schema; gradients that come in may be absent.
+
+    >>> schema("f", ["x", "d_y"], ["d_x"])
+    'f(Tensor x, Tensor? d_y, int chunk) -> Tensor'
+    """
+    took = ", ".join(f"{'Tensor?' if p.startswith('d_') else 'Tensor'} {p}" for p in params)
+    gave = "Tensor" if len(results) == 1 else "(" + ", ".join("Tensor" for _ in results) + ")"
+    return f"{name}({took}, int chunk) -> {gave}"
+
+
+def _define(name: str, params: Sequence[str], results: Sequence[str], real: Callable, fake: Callable) -> Callable:
+    """Defines an operator. `real`, `fake`: (tensors, chunk) -> list of tensors."""
+    single = len(results) == 1
+
+    def body(*args):
+        tensors = [x if x is None or x.is_contiguous() else x.contiguous() for x in args[:-1]]
+        device = args[0].device.type
+        if torch.is_autocast_enabled(device):
+            with torch.autocast(device, enabled=False):
+                made = real(tensors, args[-1])
+        else:
+            made = real(tensors, args[-1])
+        return made[0] if single else tuple(made)
+
+    def traced(*args):
+        made = fake(args[:-1], args[-1])
+        return made[0] if single else tuple(made)
+
+    _library.define(schema(name, params, results), tags=(torch.Tag.pt2_compliant_tag,))
+    _library.impl(name, body, "CompositeExplicitAutograd")
+    torch.library.register_fake(f"mcgen::{name}", traced, lib=_library)
+    operator = getattr(torch.ops.mcgen, name).default
+    torch.library.register_vmap(f"mcgen::{name}", _vmap(operator), lib=_library)
+    return (lambda *args: [operator(*args)]) if single else operator
+
+
+def _vmap(operator: Callable) -> Callable:
+    """vmap of an operator: one call per index, results stacked in front."""
+
+    def rule(info: Any, in_dims: Sequence, *args: Any):
+        calls = []
+        for i in range(info.batch_size):
+            made = operator(*(x if dim is None else x.select(dim, i) for x, dim in zip(args, in_dims)))
+            calls.append(made if isinstance(made, tuple) else (made,))
+        stacked = tuple(torch.stack(parts) for parts in zip(*calls))
+        return (stacked, (0,) * len(stacked)) if len(stacked) > 1 else (stacked[0], 0)
+
+    return rule
+
+
+def _with_zeros(manifest: Manifest, layout, tensors: Sequence) -> list[torch.Tensor]:
+    """Backward parameters with zeros for the gradients that are absent."""
+    if all(x is not None for x in tensors):
+        return list(tensors)
+    results = layout.forward(tensors[:len(manifest.forward_params)], False)
+    shapes = {f"d_{name}": shape for name, shape in zip(manifest.forward_results, results)}
+    return [tensors[0].new_zeros(shapes[name]) if x is None else x for name, x in zip(manifest.backward_params, tensors)]
