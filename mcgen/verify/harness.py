@@ -1,0 +1,207 @@
+"""Running an op and the reference on the same draw, and comparing what comes out."""
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from typing import Any, Callable, Mapping
+
+import torch
+
+from ..spec.nodes import Spec
+from .draw import Case, dim_sizes, draw, generator
+from .oracle import Reference
+from .report import Check, Gate
+from .tolerance import PERTURBATION, Allowed, allowed, arithmetic_of
+from .world import all_inputs, all_numbers
+
+Tensors = dict[str, torch.Tensor]
+AMOUNTS = (1.0, 0.5, 0.25, 0.1, 0.03, 0.01)
+TAME_VALUE, TAME_GRADIENT = 1e4, 1e6
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What the reference gives: float64 tensors by name, and the error that each may have."""
+
+    tensors: Tensors
+    allowed: dict[str, Allowed]
+
+
+def compute(fn: Callable, inputs: Tensors, case: Case, start: Tensors | None = None, ones: bool = False) -> Tensors:
+    """Every output and every gradient of a call: 'y', 'state S', 'cache S', 'd x', 'd start S'.
+
+    With `start`, the call is given a start state and returns its memory, whose tensors have cotangents too.
+    `ones`: the cotangent of y is one number expanded, as `y.sum().backward()` gives it.
+    """
+    given = {n: x.detach().requires_grad_() for n, x in inputs.items()}             # where they lie, strides kept
+    states = {n: x.detach().requires_grad_() for n, x in (start or {}).items()}
+    outs: Tensors = {}
+    if start is None:
+        outs["y"] = fn(**given)
+    else:
+        outs["y"], memory = fn(**given, memory={"state": states}, return_memory=True)
+        outs |= {f"state {n}": x for n, x in memory["state"].items()}
+        outs |= {f"cache {n}": x for n, x in memory.get("cache", {}).items()}
+    leaves = {**{f"d {n}": x for n, x in given.items()}, **{f"d start {n}": x for n, x in states.items()}}
+    active = {n: x for n, x in outs.items() if x.requires_grad and x.numel()}
+    result = {n: x.detach() for n, x in outs.items()}
+    if active:
+        cotangents = [torch.ones((), dtype=x.dtype, device=x.device).expand_as(x) if ones and n == "y" else
+                      cotangent(n, x, case) for n, x in active.items()]
+        grads = torch.autograd.grad(list(active.values()), list(leaves.values()), cotangents, allow_unused=True)
+        result |= {n: torch.zeros_like(x) if g is None else g for (n, x), g in zip(leaves.items(), grads)}
+    else:
+        result |= {n: torch.zeros_like(x) for n, x in leaves.items()}
+    return result
+
+
+def cotangent(name: str, like: torch.Tensor, case: Case) -> torch.Tensor:
+    """Normal entries, the same for an op and the reference: rounded to what the op's output holds."""
+    drawn = torch.randn(like.shape, generator=generator("cotangent " + name, case.seed), dtype=torch.float64)
+    stored = case.dtype if name == "y" else torch.float32
+    return drawn.to(stored).to(device=like.device, dtype=like.dtype)
+
+
+@dataclass
+class Lab:
+    """One op under test, with its reference, sizes, and a cache of what the reference gave."""
+
+    op: Callable
+    spec: Spec
+    device: torch.device | str = "cpu"
+    dtype: torch.dtype = torch.float32
+    arithmetic: str | None = None
+    sizes: Mapping[str, int] | None = None
+    seed: int = 0
+    amount: float = 1.0
+    _expected: dict[Any, Expected] = field(default_factory=dict)
+
+    def __post_init__(self):
+        self.reference = Reference(self.spec)
+        self.sizes = dim_sizes(self.spec, self.sizes)
+        self.numbers = all_numbers(self.spec, self.sizes)
+        self.chunk = int(getattr(self.op, "chunk", None) or 64)
+        self.segment = self.spec.cache.segments.length if self.spec.cache else None
+        self.token_inputs = [n for n, i in all_inputs(self.spec).items() if i.per == "token"]
+
+    def case(self, length: int, **changes: Any) -> Case:
+        return replace(Case(length, dtype=self.dtype, seed=self.seed, amount=self.amount), **changes)
+
+    # -- draws -------------------------------------------------------------------------------------------------------
+
+    def inputs(self, case: Case) -> Tensors:
+        """On the op's device, in the case's dtype."""
+        return {n: x.to(self.device) for n, x in self.plain(case).items()}
+
+    def plain(self, case: Case) -> Tensors:
+        """The same on the CPU."""
+        return draw(self.spec, case, self.sizes)
+
+    def start(self, case: Case) -> Tensors:
+        """A start state that the rule reaches: its own, after a few tokens of another draw. Float32 or wider."""
+        rule = Reference(replace(self.spec, cache=None))
+        other = replace(case, length=7, seed=case.seed + 1, edge=None, fewer=False)
+        drawn = {n: x for n, x in draw(self.spec, other, self.sizes).items()
+                 if n in rule.inputs or n not in self.reference.inputs}
+        with torch.no_grad():
+            _, memory = rule(**drawn, return_memory=True)
+        wide = torch.float64 if case.dtype == torch.float64 else torch.float32
+        return {n: x.to(dtype=wide, device=self.device) for n, x in memory["state"].items()}
+
+    def tame(self, length: int) -> float:
+        """The largest amount of the draws at which the reference stays within sane magnitudes."""
+        for amount in AMOUNTS:
+            case = self.case(length, batch=1, amount=amount)
+            results = [compute(self.reference, {n: x.double() for n, x in draw(self.spec, replace(case, seed=s), self.sizes).items()}, case)
+                       for s in (case.seed, case.seed + 1)]
+            if all(bool((x.abs() < (TAME_GRADIENT if n.startswith("d ") else TAME_VALUE)).all())
+                   for r in results for n, x in r.items()):
+                break
+        self.amount = amount
+        return amount
+
+    # -- the reference ---------------------------------------------------------------------------------------------------
+
+    def expected(self, case: Case, start: bool = False, ones: bool = False) -> Expected:
+        key = (case, start, ones)
+        if key not in self._expected:
+            self._expected[key] = self.expected_of(self.reference, *key)
+        return self._expected[key]
+
+    def expected_of(self, fn: Callable, case: Case, start: bool = False, ones: bool = False) -> Expected:
+        """What the reference, called in some way of its own, gives on a case."""
+        exact = {n: x.double() for n, x in draw(self.spec, case, self.sizes).items()}
+        states = {n: x.double().cpu() for n, x in self.start(case).items()} if start else None
+
+        def moved(tensors: Tensors | None) -> Tensors | None:
+            return tensors and {n: x + x.masked_fill(x.isinf(), 0.0) * PERTURBATION * torch.randn(
+                x.shape, generator=generator("moved " + n, case.seed), dtype=torch.float64) for n, x in tensors.items()}
+
+        here = compute(fn, exact, case, states, ones)
+        there = compute(fn, moved(exact), case, moved(states), ones)
+        arithmetic = self.arithmetic or arithmetic_of(case.dtype)
+        terms = case.length + sum(self.sizes.values())
+        cancelling = self._term_scale(exact, here)
+        bounds = {n: allowed(here[n], there[n], terms, cancelling.get(n, 0.0), arithmetic) for n in here}
+        return Expected(here, bounds)
+
+    def _term_scale(self, exact: Tensors, result: Tensors) -> dict[str, float]:
+        """For the gradient of each interval input: the size of the terms |x . dx| it may be a difference of.
+
+        Summed over the tokens like independent errors, largest over rows and heads.
+        """
+        known, per_token = all_inputs(self.spec), 0.0
+        for n in self.token_inputs:
+            if known[n].shape:
+                product = (exact[n] * result[f"d {n}"]).abs().nan_to_num(0.0, 0.0, 0.0)
+                heads = product.flatten(3).sum(-1).amax(2)                                        # [B, T]
+                per_token = per_token + heads
+        total = float(torch.as_tensor(per_token).square().sum(-1).sqrt().amax()) if torch.is_tensor(per_token) and per_token.numel() else 0.0
+        return {f"d {n}": total for n, i in known.items() if i.domain.kind == "interval"}
+
+    # -- comparing -----------------------------------------------------------------------------------------------------
+
+    def check(self, gate: Gate, case: Case, got: Tensors, want: Expected, prefix: str = "", only: set[str] | None = None) -> None:
+        """Adds one check for each tensor."""
+        gate.cases += 1
+        for name, tensor in want.tensors.items():
+            if only is not None and name not in only:
+                continue
+            where = f"{prefix}{case}"
+            if name not in got:
+                gate.checks.append(Check(name, math.inf, f"{where}: not returned"))
+                continue
+            mine = got[name]
+            if name.startswith("cache "):
+                if self.spec.cache.segments.growth != "constant":
+                    continue
+                mine = mine[:, :, :tensor.shape[2]]
+            bound = want.allowed[name]
+            gate.checks.append(compare(name, mine, tensor, bound.for_dtype(mine.dtype), where))
+            if bound.scale and bound.arithmetic_error > 0.1 * bound.scale and not name.startswith("d "):
+                note = f"{name} is ill-conditioned at {case}: held to {bound.arithmetic_error / bound.scale:.1g} of its scale"
+                if note not in gate.notes:
+                    gate.notes.append(note)
+
+    def check_run(self, gate: Gate, case: Case, fn: Callable | None = None, start: bool = False, ones: bool = False,
+                  inputs: Tensors | None = None, prefix: str = "") -> Tensors:
+        """The op on a draw, forward and backward, against the reference."""
+        got = compute(fn or self.op, self.inputs(case) if inputs is None else inputs, case,
+                      self.start(case) if start else None, ones)
+        self.check(gate, case, got, self.expected(case, start, ones), prefix)
+        return got
+
+
+def compare(name: str, got: torch.Tensor, want: torch.Tensor, tolerance: float, where: str) -> Check:
+    """The largest error over the tolerance. Entries where the reference isn't finite are free."""
+    if got.shape != want.shape:
+        return Check(name, math.inf, f"{where}: shape {list(got.shape)}, expected {list(want.shape)}")
+    got, finite = got.detach().double().cpu(), torch.isfinite(want)
+    if not finite.any():
+        return Check(name, 0.0, where)
+    error = torch.where(finite, (got - want).abs(), torch.zeros((), dtype=torch.float64)).nan_to_num(math.inf, math.inf)
+    ratio = float(error.max()) / tolerance
+    at = torch.unravel_index(error.argmax(), error.shape)
+    index = tuple(int(i) for i in at)
+    values = f"got {got[index].item():.8g}, expected {want[index].item():.8g}, tolerance {tolerance:.2g}"
+    return Check(name, ratio, f"{where} {list(index)} {values}")

@@ -1,0 +1,60 @@
+"""How far an op may be from the reference. The only place with numbers for that.
+
+An error is allowed up to
+
+    OUT * u(out) * scale  +  ARITHMETIC * u(arithmetic) * (sqrt(terms) * scale + sensitivity)
+
+u            unit roundoff: of the dtype that a result is stored in, and of the arithmetic behind it (float32 for inputs
+             of 16 bits too: the reference gets the rounded inputs, so only the stored result is rounded once more)
+scale        the largest entry of the reference tensor; for the gradient of an interval input (a decay, a gate) also the
+             largest sum of the terms |x . dx| that it may be the difference of. A log decay's gradient is
+             sum(q . dq - k . dk) over later tokens: at strong decay pure cancellation, so it is held against its terms.
+terms        how many products one entry adds up: tokens plus sizes of the dims. Rounding errors add like a random walk.
+sensitivity  how much the reference tensor moves, per relative change of its inputs: the condition of the function, which
+             no algorithm can beat. Measured with one more run on inputs moved by a random 2^-20 of themselves.
+
+The constants: ARITHMETIC 8 leaves a chunk form (triangular solves, cumulative decays, restarted sums) about a factor of
+five over the largest ratios seen for correct float32 ops; an error of 1e-4 of a tensor's scale is always refused.
+"""
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+OUT = 2.0
+ARITHMETIC = 8.0
+WEIGHTS = 1e-4                  # weights are for looking at: relative to the largest
+PERTURBATION = 2.0 ** -20
+UNIT_ROUNDOFF = {"float64": 2.0 ** -53, "float32": 2.0 ** -24, "tf32": 2.0 ** -11, "float16": 2.0 ** -11, "bfloat16": 2.0 ** -8}
+
+
+def roundoff(dtype: torch.dtype | str) -> float:
+    return UNIT_ROUNDOFF[str(dtype).removeprefix("torch.")]
+
+
+def arithmetic_of(dtype: torch.dtype) -> str:
+    """What an op computes in for inputs of a dtype, unless it says otherwise."""
+    return "float64" if dtype == torch.float64 else "float32"
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """The largest error allowed anywhere in one tensor, before its own rounding; `scale` for that rounding."""
+
+    arithmetic_error: float
+    scale: float
+
+    def for_dtype(self, dtype: torch.dtype) -> float:
+        return self.arithmetic_error + OUT * roundoff(dtype) * self.scale + torch.finfo(torch.float32).tiny
+
+
+def allowed(reference: torch.Tensor, moved: torch.Tensor, terms: int, term_scale: float, arithmetic: str) -> Allowed:
+    """From the reference tensor, and the one of the run on moved inputs."""
+    finite = torch.isfinite(reference) & torch.isfinite(moved)
+    here, there = reference[finite], moved[finite]
+    scale = float(here.abs().max()) if here.numel() else 0.0
+    sensitivity = float((there - here).abs().max()) / PERTURBATION if here.numel() else 0.0
+    wide = max(scale, term_scale)
+    return Allowed(ARITHMETIC * roundoff(arithmetic) * (math.sqrt(terms) * wide + sensitivity), scale)
