@@ -33,13 +33,13 @@ class Scope:
         self.problems: list[Diagnostic] = []
         self.bound: dict[str, bool] = {}          # dim -> whether a call always binds it
         rule, cache = spec.rule, spec.cache
+        for name in rule.dims:
+            self._add(name, "dim", rule.places.get(("dims", name), rule.dims[name].pos))
+            self.bound[name] = True
         self._inputs(rule.inputs, False)
         for state in rule.state.values():
             self._add(state.name, "state", state.pos)
             self._dims(state.shape, state.pos, False, state.init == "learned")
-        for name in rule.dims:
-            self._add(name, "dim", rule.places.get(("dims", name), rule.dims[name].pos))
-            self.bound[name] = True
         self._table(rule, "constants", "constant", False)
         self._table(rule, "let", "let", False)
         for i, function in enumerate(rule.functions.values()):
