@@ -151,7 +151,7 @@ def _functions(node: Node | None) -> dict[str, Function]:
 def _gradient(node: Node | None) -> int | None:
     if node is None or isinstance(node, Text):
         if node is not None:
-            fields.choice(node, "gradient", ("token",))
+            fields.choice(node, "gradient", ("token",), "{chunk: b}")
         return None
     block = fields.as_map(node, "gradient")
     fields.check_keys(block, "gradient", ("chunk",))
@@ -161,7 +161,7 @@ def _gradient(node: Node | None) -> int | None:
 def _select(node: Node | None) -> int | None:
     if node is None or isinstance(node, Text):
         if node is not None:
-            fields.choice(node, "select", ("all",))
+            fields.choice(node, "select", ("all",), "{top: n}")
         return None
     block = fields.as_map(node, "select")
     fields.check_keys(block, "select", ("top",))

@@ -30,11 +30,22 @@ _CHARACTER_HINTS = {
     ":": "slices are not part of the language: x[i] is one entry or row", "·": "a product is written with *",
     "×": "a product is written with *", "ᵀ": "a transpose is written S.T", "−": "minus is the plain character '-'",
 }
-_CONSTRUCT_HINTS = {
-    "IfExp": "a choice is written where(a < b, x, y)", "Compare": "comparisons stand only in where(a < b, x, y)",
-    "Slice": "x[i] is one entry or row", "Tuple": "functions that return several values don't exist",
-    "Lambda": "functions are declared under `functions`", "FloorDiv": "division is written /",
-    "BoolOp": "a choice is written where(a < b, x, y)", "UAdd": "leave the plus sign out",
+# Python's constructs by their ast names: what they are called in messages, and what to write instead
+_CONSTRUCTS = {
+    "IfExp": ("'x if c else y'", "a choice is written where(a < b, x, y)"),
+    "Compare": ("a comparison", "comparisons stand only in where(a < b, x, y)"),
+    "BoolOp": ("'and', 'or'", "a choice is written where(a < b, x, y)"),
+    "Not": ("'not'", "a choice is written where(a < b, x, y)"),
+    "Slice": ("a slice", "x[i] is one entry or row"),
+    "Tuple": ("a tuple", "x[i] takes one index; an entry of a matrix is S[i][j]"),
+    "List": ("a list", "an index follows a name, as in x[0]"),
+    "Lambda": ("'lambda'", "functions are declared under `functions`"),
+    "FloorDiv": ("'//'", "division is written /"),
+    "UAdd": ("a plus sign before a value", "leave it out"),
+    "Starred": ("'*' before an argument", None),
+    "Constant": ("a value that is not a number", None),
+    "NamedExpr": ("':='", None),
+    "LShift": ("'<<'", None), "RShift": ("'>>'", None),
 }
 
 
@@ -92,7 +103,7 @@ class _Parser:
 
     def refuse(self, node: ast.AST, kind: str, what: str, code: str = "not-allowed"):
         start, end = getattr(node, "col_offset", 0), getattr(node, "end_col_offset", None) or len(self.code)
-        return self.wrong(code, what, start, end, _CONSTRUCT_HINTS.get(kind))
+        return self.wrong(code, what, start, end, _CONSTRUCTS.get(kind, ("", None))[1])
 
     def convert(self, node: ast.expr, depth: int) -> Expr:
         if depth > MAX_DEPTH:
@@ -120,8 +131,10 @@ class _Parser:
                 kind = type(op).__name__
             case _:
                 kind = type(node).__name__
-        raise self.refuse(node, kind, f"Python's {kind} is not part of the language",
-                          "comparison" if kind == "Compare" else "not-allowed")
+        what = _CONSTRUCTS.get(kind, (f"Python's {kind}", None))[0]
+        if kind == "Compare":
+            raise self.refuse(node, kind, f"{what} can't stand here", "comparison")
+        raise self.refuse(node, kind, f"{what} is not part of the language")
 
     def number(self, node: ast.Constant) -> int | float:
         value = node.value

@@ -14,6 +14,8 @@ from .tree import List, Map, Node, Text
 IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 MAX_INTEGER = 2 ** 31 - 1
 _KINDS = {Text: "text", List: "a list", Map: "a mapping"}
+_SINGULAR = {"inputs": "an input", "dims": "a dimension", "constants": "a constant", "let": "a let name",
+             "state": "a state", "update": "a state", "end": "a state"}
 T = TypeVar("T")
 
 
@@ -61,11 +63,12 @@ def expression(node: Node, what: str) -> Expr:
     return parse_expression(as_text(node, what))
 
 
-def choice(node: Node, what: str, options: Iterable[str]) -> str:
+def choice(node: Node, what: str, options: Iterable[str], other: str = "") -> str:
+    """One of some words; `other` says what may stand there beside a word."""
     text, options = as_text(node, what), list(options)
     if text.value not in options:
         raise error("bad-value", f"{what} can't be {quote(text.value)}" + did_you_mean(text.value, options), text.pos,
-                    hint="one of: " + ", ".join(options))
+                    hint="one of: " + ", ".join([*options, *([other] if other else [])]))
     return text.value
 
 
@@ -111,7 +114,7 @@ def shape(node: Node, what: str) -> tuple[str | int, ...]:
 
 def domain(node: Node, what: str, rank: int) -> Domain:
     if isinstance(node, Text):
-        kind = choice(node, f"the domain of {what}", ("real", "unit"))
+        kind = choice(node, f"the domain of {what}", ("real", "unit"), "[lo, hi]")
         if kind == "unit" and rank == 0:
             raise error("bad-value", f"{what} is a scalar and can't have the domain 'unit'", node.pos)
         return Domain(kind)
@@ -126,4 +129,5 @@ def domain(node: Node, what: str, rank: int) -> Domain:
 
 def table(node: Node, what: str, read: Callable[[str, Node, Text], T]) -> dict[str, T]:
     """A mapping from names to something, in order; read(name, value, key)."""
-    return {identifier(key, what): read(key.value, value, key) for key, value in as_map(node, what)}
+    singular = _SINGULAR.get(what, what)
+    return {identifier(key, singular): read(key.value, value, key) for key, value in as_map(node, what)}

@@ -19,7 +19,7 @@ def elaborate(spec: Spec) -> Model:
     """The typed model of a spec.
 
     Ensures: every shape and context rule of the language holds in the result.
-    Raises SpecError with every independent finding, in the order of the file.
+    Raises SpecError with every independent finding.
     """
     new_epoch()
     return _Elaborator(spec).model()

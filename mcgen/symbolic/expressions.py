@@ -48,6 +48,8 @@ class Expressions(SpecialCalls):
         self.depth += 1
         self.visits += 1
         try:
+            if self.visits > MAX_VISITS + 1:
+                raise Poisoned()
             if self.visits > MAX_VISITS:
                 raise error("too-large", f"the spec's functions unfold to more than {MAX_VISITS} operations", e.pos)
             if self.depth > MAX_NESTING:
@@ -157,8 +159,8 @@ class Expressions(SpecialCalls):
             raise self.unknown_call(e)
         fewest, most = ARITY[e.fn]
         if not fewest <= len(e.args) <= most:
-            takes = f"{fewest}" if fewest == most else f"{fewest} or {most}"
-            raise error("wrong-arity", f"{e.fn} takes {takes} argument{'s' * (most > 1)}, not {len(e.args)}", e.pos)
+            takes = _count(most) if fewest == most else f"{fewest} or {_count(most)}"
+            raise error("wrong-arity", f"{e.fn} takes {takes}, not {len(e.args)}", e.pos)
         if e.fn in ("new", "prev", "grad"):
             return self.about_state(e, cx, env)
         if e.fn == "where":
@@ -184,7 +186,7 @@ class Expressions(SpecialCalls):
     def inline(self, e: Call, function: Function, cx: Context, env: Env) -> Term:
         """The function's body with the arguments' terms for its parameters; equal calls give one term."""
         if len(e.args) != len(function.params):
-            raise error("wrong-arity", f"{e.fn} takes {len(function.params)} arguments, not {len(e.args)}", e.pos,
+            raise error("wrong-arity", f"{e.fn} takes {_count(len(function.params))}, not {len(e.args)}", e.pos,
                         notes=[f"{e.fn}({', '.join(function.params)}) is declared at {function.pos}"])
         if self._caller is not None and self.scope.entries[self._caller].order <= self.scope.entries[e.fn].order:
             raise error("used-before", f"function {self._caller!r} can only use functions declared before it, not "
@@ -199,3 +201,6 @@ class Expressions(SpecialCalls):
                 self._caller = outer
         return self._inlined[key]
 
+
+def _count(n: int) -> str:
+    return "no arguments" if n == 0 else f"{n} argument{'s' * (n > 1)}"
