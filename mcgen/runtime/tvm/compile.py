@@ -15,6 +15,7 @@ class Options:
 
     rows: int = 4            # rows of a register tile
     columns: int = 16        # its columns, a multiple of 8
+    unroll: int = 4          # steps of a product's inner loop taken at once
     opt_level: int = 2       # LLVM's
 
 

@@ -1,26 +1,157 @@
-"""Products of tiles."""
+"""Products of tiles: which operand is which, in what layout, and what happens to the result."""
 from __future__ import annotations
 
 from . import statements as st
-from .elementwise import Nest, choose_vector
-from .expr import Expr, binary, cast, const, where
-from .memory import Scope
+from .elementwise import LANES, Nest, choose_vector
+from .expr import Access, Expr, binary, cast, const, where
+from .gemm import Bounds, Matrix, multiply
+from .memory import Scope, padded
+from .pack import transpose
 from .reduce import free_axes, lower_map, lower_reduce
 
 
 def lower_dot(scope: Scope, s: st.Dot) -> None:
-    a, b = s.a, s.b
-    value = binary("mul", a, b)
+    shape = matrix_shape(scope, s)
+    if shape is None:
+        _plain(scope, s)
+    else:
+        _matrix(scope, s, *shape)
+    finish(scope, s)
+
+
+def matrix_shape(scope: Scope, s: st.Dot):
+    """(m, n, k) if the product is one of matrices of fixed size in float32, n the axis along which the result is contiguous."""
+    axes, over = free_axes(scope, s.dst.attr.index), free_axes(scope, s.over)
+    if len(axes) != 2 or len(over) != 1 or s.upto or s.rows is not None or s.dst.dtype != "f32":
+        return None
+    of_a, of_b = (set(free_axes(scope, sorted(x.axes))) for x in (s.a, s.b))
+    if s.a.dtype != "f32" or s.b.dtype != "f32" or "n" in (*axes, *over):
+        return None
+    n = next((axis for axis, stride in scope.axis_strides(s.dst.attr) if axis in axes and isinstance(stride, int) and stride == 1), None)
+    m = next(axis for axis in axes if axis != n)
+    k = over[0]
+    if n is None or not ((of_a == {m, k} and of_b == {k, n}) or (of_b == {m, k} and of_a == {k, n})):
+        return None
+    return (m, n, k) if scope.extent(n) >= 4 else None
+
+
+def _matrix(scope: Scope, s: st.Dot, m: str, n: str, k: str) -> None:
+    a, b = (s.a, s.b) if m in s.a.axes else (s.b, s.a)
+    if s.scale is not None:
+        if s.scale.axes & {m, k} == s.scale.axes & {m, n, k}:
+            a = binary("mul", a, s.scale)
+        else:
+            b = binary("mul", b, s.scale)
+    nest = Nest(scope)
+    left = operand(scope, nest, a, m, k, contiguous=False)
+    right = operand(scope, nest, b, k, n, contiguous=True)
+    target = matrix_of(scope, nest, s.dst, m, n)
+    bounds = Bounds()
+    if s.lower and {m, n} == {"c", "d"}:
+        bounds.keep = "lower" if m == "c" else "upper"
+    if s.over_lower:
+        for triangle, other in ((a, m), (b, n)):
+            if {other, k} == {"c", "d"} and triangle.axes >= {"c", "d"}:
+                name = "m" if other == m else "n"
+                if k == "d":
+                    bounds.high = name
+                else:
+                    bounds.low = name
+                break
+    multiply(scope.em, target, left, right, scope.extent(m), scope.extent(n), scope.extent(k), s.accumulate, scope.options, bounds)
+
+
+def matrix_of(scope: Scope, nest: Nest, ref: Expr, rows: str, columns: str) -> Matrix:
+    """A reference as a matrix over two axes."""
+    access = ref.attr
+    position = None if access.at is None else scope.em.as_index(nest.value(access.at))
+    place = scope.places[access.storage.name]
+    offset = scope.base_of(access, position)
+    strides = {rows: 0, columns: 0}
+    for axis, stride in scope.axis_strides(access):
+        if axis in strides:
+            strides[axis] = stride
+        else:
+            offset = scope.loops[axis] * stride + offset
+    if not isinstance(offset, int):
+        offset = scope.em.bind_index(offset)
+    return Matrix(place.buffer, offset, strides[rows], strides[columns], place.scratch and access.index[-1] == columns)
+
+
+def operand(scope: Scope, nest: Nest, expr: Expr, rows: str, columns: str, contiguous: bool) -> Matrix:
+    """The operand over (rows, columns), computed or transposed into scratch where it must be."""
+    em = scope.em
+    if expr.op == "ref":
+        found = matrix_of(scope, nest, expr, rows, columns)
+        ragged = scope.extent(columns) % LANES and not found.padded
+        if not contiguous or (_is_one(found.column) and not ragged):
+            return found
+        if _is_one(found.row):
+            made = temporary(scope, rows, columns)
+            turned = Matrix(found.buffer, found.offset, found.column, found.row)
+            transpose(em, turned, made, scope.extent(columns), scope.extent(rows))
+            return made
+    made_axes = (rows, columns) if contiguous or not _prefers(scope, expr, rows) else (columns, rows)
+    ref = scope.temporary(*made_axes)
+    lower_map(scope, st.Map(ref, expr))
+    return matrix_of(scope, nest, ref, rows, columns)
+
+
+def _prefers(scope: Scope, expr: Expr, axis: str) -> bool:
+    """Whether the expression's references are contiguous along this axis."""
+    return any(name == axis and _is_one(stride) for ref in expr.refs() for name, stride in scope.axis_strides(ref.attr) if len(ref.attr.index) > 1)
+
+
+def _is_one(stride) -> bool:
+    return isinstance(stride, int) and stride == 1
+
+
+def temporary(scope: Scope, rows: str, columns: str) -> Matrix:
+    place = scope.places[scope.temporary(rows, columns).attr.storage.name]
+    return Matrix(place.buffer, 0, place.strides[0], 1, True)
+
+
+def _plain(scope: Scope, s: st.Dot) -> None:
+    """As a sum of products: vectors, small or dynamic extents, float64."""
+    value = binary("mul", s.a, s.b)
     if s.scale is not None:
         value = binary("mul", value, s.scale)
     if s.rows is not None:
         value = where(binary("ne", s.rows, 0), value, 0.0)
     lower_reduce(scope, st.Reduce("sum", s.dst, value, s.over, s.accumulate, s.upto))
-    if s.then is not None:
-        lower_map(scope, st.Map(s.dst, substitute(s.then, cast(s.dst, "f32")), False, s.upto))
-    if s.lower:
-        keep = binary("ge", Expr("iota", (), "c", "i32"), Expr("iota", (), "d", "i32"))
-        lower_map(scope, st.Map(s.dst, where(keep, s.dst, const(0.0)), False, s.upto))
+
+
+def finish(scope: Scope, s: st.Dot) -> None:
+    """`then` on the sums, and zeros above the diagonal."""
+    value = s.dst if s.then is None else substitute(s.then, cast(s.dst, "f32"))
+    axes = free_axes(scope, s.dst.attr.index)
+    if not s.lower:
+        if s.then is not None:
+            lower_map(scope, st.Map(s.dst, value, False, s.upto))
+        return
+    keep = binary("ge", Expr("iota", (), "c", "i32"), Expr("iota", (), "d", "i32"))
+    value = where(keep, value, const(0.0))
+    refs = [s.dst, *value.refs()]
+    aligned = len(axes) == 2 and set(axes) == {"c", "d"} and all(
+        scope.places[r.attr.storage.name].scratch or axes[1] not in r.attr.index for r in refs) and s.dst.attr.index[-1] == axes[1]
+    if not aligned or not all(_is_one(st_) or ax != axes[1] for r in refs for ax, st_ in scope.axis_strides(r.attr)):
+        lower_map(scope, st.Map(s.dst, value))
+        return
+    _finish_triangle(scope, s.dst, value, *axes)
+
+
+def _finish_triangle(scope: Scope, dst: Expr, value: Expr, row: str, column: str) -> None:
+    """The value in the vectors that touch the wanted triangle, zeros in the others. Scratch rows hold whole vectors."""
+    em, nest = scope.em, Nest(scope)
+    blocks = (scope.extent(column) + LANES - 1) // LANES
+    with nest.loop(row) as r:
+        edge = em.bind_index(em.floordiv(r, LANES))
+        wanted, empty = ((0, edge + 1), (edge + 1, blocks)) if row == "c" else ((edge, blocks), (0, edge))
+        for (low, high), zero in ((wanted, False), (empty, True)):
+            with em.loop(low, high, name="x") as step, nest._frame(column, step * LANES):
+                nest.vector, nest.lanes = column, LANES
+                nest.write(dst, em.const(0.0, "f32", LANES) if zero else nest.value(value))
+                nest.vector, nest.lanes = None, 1
 
 
 def substitute(expr: Expr, acc: Expr) -> Expr:
@@ -40,13 +171,11 @@ def lower_solve(scope: Scope, s: st.Solve) -> None:
     extent = scope.extent(row)
     others = [a for a in free_axes(scope, s.x.attr.index) if a != row]
     vector = choose_vector(scope, others, s.x, [s.x])
-    read = st.Expr("ref", (), st.Access(s.x.attr.storage, tuple(column if a == row else a for a in s.x.attr.index), s.x.attr.at), s.x.dtype)
+    read = Expr("ref", (), Access(s.x.attr.storage, tuple(column if a == row else a for a in s.x.attr.index), s.x.attr.at), s.x.dtype)
     nest = Nest(scope)
-    matrix = s.matrix
+    matrix = Expr("ref", (), Access(s.matrix.attr.storage, (column, row), s.matrix.attr.at), "f32") if s.transposed else s.matrix
     with em.loop(0, extent) as step:
         at = extent - 1 - step if s.transposed else step
-        if s.transposed:
-            matrix = Expr("ref", (), st.Access(matrix.attr.storage, (column, row), matrix.attr.at), matrix.dtype) if matrix is s.matrix else matrix
         with nest._frame(row, at), nest.loops([a for a in others if a != vector]):
             for section in nest.sections(vector):
                 with nest.section(vector, *section):
@@ -58,4 +187,4 @@ def lower_solve(scope: Scope, s: st.Solve) -> None:
                     nest.write(s.x, em.bind(em.load(total, 0, "f32", section[1])))
 
 
-__all__ = ["lower_dot", "lower_solve", "substitute"]
+__all__ = ["lower_dot", "lower_solve", "substitute", "padded"]

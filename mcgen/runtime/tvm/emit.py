@@ -55,7 +55,9 @@ class Emitter:
         return Value(name, value.dtype, value.lanes)
 
     def bind_index(self, node, depth: int = -1, name: str = "i"):
-        """An index expression under a name."""
+        """An index expression under a name; a number stays one."""
+        if isinstance(node, int):
+            return node
         var = self.tir.Var(name, "int64")
         self.frames[depth].append(self.tir.Bind(var, node))
         return var
@@ -64,8 +66,9 @@ class Emitter:
         """Arithmetic and comparison of two values of one dtype; a scalar meets a vector in every lane."""
         lanes = max(a.lanes, b.lanes)
         a, b = self.spread(a, lanes), self.spread(b, lanes)
-        made = _BINARY[op]
-        node = getattr(self.tir, made)(a.node, b.node)
+        node = getattr(self.tir, _BINARY[op])(a.node, b.node)
+        if op == "ne" and a.dtype[0] == "f":      # NE is false for NaN, and NaN differs from everything
+            node = self.tir.Not(self.tir.EQ(a.node, b.node))
         dtype = "bool" if op in ("lt", "le", "gt", "ge", "eq", "ne", "and", "or") else a.dtype
         return Value(node, dtype, lanes)
 

@@ -4,10 +4,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from .emit import Emitter, Value
-from .expr import Access
+from .expr import Access, Expr
 from .statements import Storage
 
+SEQUENCE = 1 # the frame of one sequence's work, where scratch is allocated
 PAD = 8      # scratch rows are padded to whole vectors
+
+
+def padded(extent: int) -> int:
+    """The length of a scratch row: whole vectors, and not a multiple of 256 bytes, so that a column meets every cache set."""
+    whole = (extent + PAD - 1) // PAD * PAD
+    return whole + 16 if whole % 64 == 0 else whole
 
 
 @dataclass
@@ -51,6 +58,12 @@ class Scope:
         except KeyError:
             raise ValueError(f"no size is given for axis {axis!r}: sizes name {sorted(self.sizes)}") from None
 
+    def temporary(self, *dims: str) -> Expr:
+        """New scratch over these axes, indexed by them; allocated once per thread."""
+        tile = Storage(f"tmp{len(self.places)}", "tile", dims, "f32", True)
+        self.make_tile(tile)
+        return tile[dims]
+
     def make_tile(self, tile: Storage) -> None:
         """Scratch for one thread: the last axis is padded, so that whole vectors stay inside."""
         strides, size = [], 1
@@ -58,9 +71,9 @@ class Scope:
             strides.append(size)
             extent = self.extent(axis)
             if position == 0:
-                extent = (extent + PAD - 1) // PAD * PAD if isinstance(extent, int) else self.em.floordiv(extent + PAD, PAD) * PAD
+                extent = padded(extent) if isinstance(extent, int) else self.em.floordiv(extent + PAD, PAD) * PAD
             size = size * extent
-        buffer = self.em.alloc(tile.name, size if tile.dims else PAD, tile.dtype)
+        buffer = self.em.alloc(tile.name, size if tile.dims else PAD, tile.dtype, depth=SEQUENCE)
         self.places[tile.name] = Place(buffer, 0, tile.dims, tuple(reversed(strides)), tile.dtype, True)
 
     def place_param(self, param: Storage, buffer, b, h) -> None:
