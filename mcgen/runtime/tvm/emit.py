@@ -164,7 +164,8 @@ class Emitter:
 
     def alloc(self, name: str, size, dtype: str, scope: str = "global", depth: int = -1):
         buffer = self.tir.decl_buffer((size,), NAMES[dtype], name, scope=scope)
-        self.frames[depth].append(self.tir.AllocBuffer(buffer))
+        # without the annotation even eight floats would come from the thread's workspace, by a call
+        self.frames[depth].append(self.tir.AllocBuffer(buffer, {"disable_lower_builtin": self.tir.const(True, "bool")} if scope == "local" else {}))
         return buffer
 
     def local(self, lanes: int, dtype: str = "f32", depth: int = -1, count: int = 1):
