@@ -73,16 +73,39 @@ def _move(rebuilder: Rebuilder, value: Value, args: list[Value], products: set) 
         return None
     b, over = rebuilder.b, value["over"]
     factors = [f for a in args for f in _factors(a)]
-    for i, product in enumerate(factors):
-        if product.op != "dot":
-            continue
-        x = b.mul(*(f for j, f in enumerate(factors) if j != i))
-        if set(product["over"]) & set(x.axes):
-            continue
-        for p, q in (product.args, product.args[::-1]):
-            if set(over) <= set(q.axes) and not set(over) & set(p.axes) and (frozenset((id(x), id(q))), over) in products:
-                return b.dot(p, b.dot(x, q, over), product["over"])
+    for i, factor in enumerate(factors):
+        rest = b.mul(*(f for j, f in enumerate(factors) if j != i))
+        terms = _terms(b, factor)
+        moved = [_moved(b, b.mul(rest, *scales), product, over, products) for scales, product in terms]
+        if any(m is not None for m in moved):
+            return b.add(*(m if m is not None else b.dot(rest, b.mul(*scales, product), over)
+                           for m, (scales, product) in zip(moved, terms)))
     return None
+
+
+def _moved(b: Builder, x: Value, product: Value, over, products: set) -> Value | None:
+    """dot(x, dot(p, q)) as dot(p, dot(x, q)), if dot(x, q) up to a scale is computed anyway."""
+    if product.op != "dot" or set(product["over"]) & set(x.axes):
+        return None
+    scale, bare = scale_of(b, x, over)
+    for p, q in (product.args, product.args[::-1]):
+        if set(over) <= set(q.axes) and not set(over) & set(p.axes) and (frozenset((id(bare), id(q))), over) in products:
+            inner = b.dot(bare, q, over)
+            moved = b.dot(p, inner, product["over"])
+            return moved if scale is None else b.map("mul", scale, moved) if not set(product["over"]) & set(scale.axes) \
+                else b.dot(p, b.map("mul", scale, inner), product["over"])
+    return None
+
+
+def _terms(b: Builder, x: Value) -> list[tuple[list[Value], Value]]:
+    """A sum as its terms, each as (scales, product)."""
+    if x.op == "map" and x["fn"] == "add":
+        return [t for a in x.args for t in _terms(b, a)]
+    factors = _factors(x)
+    dots = [f for f in factors if f.op == "dot"]
+    if not dots:
+        return [([], x)]
+    return [([f for f in factors if f is not dots[-1]], dots[-1])]
 
 
 def _factors(x: Value) -> list[Value]:

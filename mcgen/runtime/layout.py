@@ -7,6 +7,7 @@ from .dims import sizes_of
 from .manifest import Field, Manifest
 
 Shape = tuple[int, ...]
+SLOTS = "#slots"               # the number of cached memories, in a saved tensor's shape
 
 
 class Layout:
@@ -22,6 +23,8 @@ class Layout:
                 for axis, entry in enumerate(shape):
                     if isinstance(entry, str):
                         self._where.setdefault(entry, (self._index[name], front + axis))
+        slots = [i for i, name in enumerate(params) if manifest.cache and name.startswith(("cache_", "after_"))]
+        self._slots = slots[0] if slots else None
         self._derived = [(name, size) for name, size in manifest.derived if name not in self._where]
         tokens = next(f for f in manifest.inputs if f.per == "token")
         self._tokens, self._delay = self._index[tokens.name], tokens.delay
@@ -31,6 +34,8 @@ class Layout:
         sizes = {dim: params[index].shape[axis] for dim, (index, axis) in self._where.items()}
         for name, size in self._derived:
             sizes[name] = size(sizes)
+        if self._slots is not None:
+            sizes[SLOTS] = params[self._slots].shape[2]
         return sizes
 
     def forward(self, params: Sequence, save: bool) -> list[Shape]:

@@ -7,7 +7,7 @@ Names of the tensors that the programs take and give (all contiguous, all in one
     state_<S>    [B, H, *shape]       the state at the start of the call; new_state_<S> what the next token starts from: where
                                       segments start fresh, that is init_<S> after a segment's last token
     run_<S>      [B, H, *shape]       the state at the start of the open run, where gradients are taken per run
-    cache_<S>    [B, H, N, *shape]    cached states; summary [B, H, N, *s]; after [B, H, A, N]
+    cache_<S>    [B, H, N, *shape]    cached states; summary [B, H, N, *s]; after_<i> [B, H, N]
     partial      [B, H, *s]           the open segment's sum
     position     [B] int64            tokens seen before this call
     table        [B, R, 4] int32      rows (start, count, segment, offset), see partition.py
@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Callable
 
@@ -80,7 +79,10 @@ class Manifest:
     spec: str
     summary: str
     sources: tuple[str, ...]
-    fields: tuple[Field, ...]
+    fields: tuple[Field, ...]                # the inputs in the order of a call, then the learned starts
+    inputs: tuple[Field, ...]
+    delays: tuple[Field, ...]                # the delayed inputs
+    leaves: tuple[Leaf, ...]                 # the program parameters that live in a memory, in the order of the programs
     dims: tuple[str, ...]
     derived: tuple[tuple[str, Callable], ...]
     states: tuple[State, ...]
@@ -96,20 +98,6 @@ class Manifest:
     backward_results: tuple[str, ...]
     saved: tuple[tuple[str, Shape], ...]
     raw: dict
-
-    @cached_property
-    def inputs(self) -> tuple[Field, ...]:
-        return tuple(f for f in self.fields if not f.keyword)
-
-    @cached_property
-    def delays(self) -> tuple[Field, ...]:
-        return tuple(f for f in self.fields if f.delay)
-
-    @cached_property
-    def leaves(self) -> tuple[Leaf, ...]:
-        """The program parameters that live in a memory, in the order of the programs."""
-        states = {state.name: state for state in self.states}
-        return tuple(leaf for leaf in (_leaf(name, states, self.cache) for name in self.forward_params) if leaf)
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -135,10 +123,12 @@ def parse_manifest(raw: dict) -> Manifest:
         cache = Cache(cache["length"], cache.get("start", "carry"), cache.get("growth", "constant"), tuple(cache.get("states", ())),
                       None if summary is None else tuple(summary), cache.get("after", 0))
     forward, backward = raw["forward"], raw["backward"]
+    named = {state.name: state for state in states}
+    leaves = tuple(leaf for leaf in (_leaf(param, named, cache) for param in forward["params"]) if leaf)
     saved = tuple((s["name"], tuple(s["shape"])) for s in raw.get("saved", ()))
     return Manifest(
         name=raw["name"], spec=raw.get("spec", raw["name"]), summary=raw.get("summary") or "", sources=tuple(raw.get("sources") or ()),
-        fields=tuple(fields), dims=tuple(raw["dims"]),
+        fields=tuple(fields), inputs=tuple(f for f in fields if not f.keyword), delays=tuple(f for f in fields if f.delay), leaves=leaves, dims=tuple(raw["dims"]),
         derived=tuple((name, size_of(str(text))) for name, text in (raw.get("derived") or {}).items()),
         states=states, output=tuple(raw["output"]), cache=cache, run=raw.get("run"), constants=raw.get("constants") or {},
         chunks=tuple(raw["chunks"]), chunk=raw["chunk"],
@@ -160,6 +150,6 @@ def _leaf(param: str, states: dict[str, State], cache: Cache | None) -> Leaf | N
         return Leaf(param, ("summary",), (None, *cache.summary), 2)
     if cache and param == "partial":
         return Leaf(param, ("partial",), cache.summary)
-    if cache and param == "after":
-        return Leaf(param, ("after",), (cache.after, None), 3)
+    if cache and group == "after":
+        return Leaf(param, ("after", name), (None,), 2)
     return None

@@ -85,27 +85,27 @@ class Rows:
 
 def tokens(x: Tensor) -> Tensor:
     """[B, T, H, *] -> [z, T, *]."""
-    return x.transpose(1, 2).reshape(-1, x.shape[1], *x.shape[3:])
+    return x.transpose(1, 2).flatten(0, 1)
 
 
 def from_tokens(x: Tensor, heads: int) -> Tensor:
     """[z, T, *] -> [B, T, H, *]."""
-    return x.reshape(-1, heads, *x.shape[1:]).transpose(1, 2)
+    return unflat(x, heads).transpose(1, 2)
 
 
 def per_head(x: Tensor, batch: int) -> Tensor:
     """[H, *] -> [z, *]."""
-    return x.expand(batch, *x.shape).reshape(-1, *x.shape[1:])
+    return x.expand(batch, *x.shape).flatten(0, 1)
 
 
 def flat(x: Tensor) -> Tensor:
     """[B, H, *] -> [z, *]."""
-    return x.reshape(-1, *x.shape[2:])
+    return x.flatten(0, 1)
 
 
 def unflat(x: Tensor, heads: int) -> Tensor:
     """[z, *] -> [B, H, *]."""
-    return x.reshape(-1, heads, *x.shape[1:])
+    return x.reshape(x.shape[0] // heads, heads, *x.shape[1:])
 
 
 def iota(like: Tensor, size: int) -> Tensor:
@@ -147,3 +147,10 @@ def where(mask: Tensor, x: Tensor | float, y: Tensor | float, like: Tensor) -> T
     """torch.where with numbers in the program's precision."""
     x, y = (v if isinstance(v, Tensor) else torch.tensor(v, dtype=like.dtype, device=like.device) for v in (x, y))
     return torch.where(mask, x, y)
+
+
+def stacked(parts: list[Tensor], shape: tuple[int, ...], like: Tensor, axis: int = 1) -> Tensor:
+    """Parts of one shape stacked along a new axis; of length 0 where there are none."""
+    if parts:
+        return torch.stack(parts, axis)
+    return like.new_zeros(shape[:axis] + (0,) + shape[axis:])

@@ -1,0 +1,63 @@
+"""The manifest of a package: what the runtime must know of an op, as JSON."""
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ..ir.nodes import dim_of
+from ..passes.pipeline import Compiled
+from ..spec.nodes import Domain
+
+FORMAT = 1
+CHUNKS = (16, 32, 64, 128)
+CHUNK = 64
+SLOTS = "#slots"                # stands for the number of cached memories in a saved tensor's shape
+
+
+def manifest_of(compiled: Compiled, spec_name: str) -> dict[str, Any]:
+    """The manifest as plain data; `mcgen.runtime.manifest` reads it."""
+    model, spec = compiled.model, compiled.model.spec
+    delays = {p.name: p.delay for p in compiled.forward.params if p.delay}
+    forward = [p.name for p in compiled.forward.params]
+    results = [r.name for r in compiled.forward.results]
+    backward = [p.name for p in compiled.backward.params]
+    cache = None
+    if model.cache is not None:
+        segments = model.cache.segments
+        cache = {
+            "length": segments.length, "start": segments.start, "growth": segments.growth,
+            "states": [p.removeprefix("cache_") for p in forward if p.startswith("cache_")],
+            "summary": list(model.cache.summary[1].shape) if model.cache.summary else None,
+            "summary_kind": model.cache.summary[0] if model.cache.summary else None,
+            "after": sum(p.startswith("after_") for p in forward),
+        }
+    return {
+        "format": FORMAT, "name": model.name, "spec": spec_name, "summary": spec.summary, "sources": list(spec.sources),
+        "inputs": [{"name": i.name, "shape": list(i.shape), "per": i.per, "domain": domain_of(i.domain), "default": i.default,
+                    "doc": i.doc} for i in model.inputs.values()],
+        "dims": list(model.dims),
+        "derived": {name: str(text) for name, text in spec.raw["rule"].get("dims", {}).items()},
+        "states": [{"name": s.name, "shape": list(s.shape), "init": s.init if isinstance(s.init, str) else "expression",
+                    "domain": domain_of(s.domain)} for s in model.states.values()],
+        "output": list((model.output if model.output is not None else model.read).shape),
+        "delays": delays, "cache": cache,
+        "constants": {name: str(text) for block in ("rule", "cache") for name, text in
+                      spec.raw.get(block, {}).get("constants", {}).items()},
+        "chunks": list(CHUNKS), "chunk": CHUNK,
+        "forward": {"params": [*forward, "table"], "results": results[: compiled.results]},
+        "backward": {"params": [*forward, "table", *backward[len(forward):]],
+                     "results": [r.name for r in compiled.backward.results]},
+        "saved": [{"name": r.name, "shape": [_size(a) for a in r.axes] } for r in compiled.forward.results[compiled.results:]],
+    }
+
+
+def _size(axis: str) -> str | int:
+    if axis == "n":
+        return SLOTS
+    dim = dim_of(axis)
+    return int(dim) if dim.isdigit() else dim
+
+
+def domain_of(domain: Domain) -> list:
+    finite = lambda x: None if math.isinf(x) else x
+    return [domain.kind, finite(domain.lo), finite(domain.hi)] if domain.kind == "interval" else [domain.kind, None, None]

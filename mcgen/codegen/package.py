@@ -1,0 +1,125 @@
+"""Writes a package for an op, and loads ops: from generated/, or from the cache after building them once."""
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Any, Mapping
+
+from ..diagnostics import EnvironmentLacks
+from ..runtime import load_package
+from ..runtime.describe import init_text
+from ..spec import dump_spec, load_spec
+from ..spec.nodes import Spec
+
+
+def files(spec: Spec) -> dict[str, str]:
+    """Every file of a package by name: a pure function of the spec, so that the same spec gives the same bytes."""
+    from ..passes.pipeline import compile_model
+    from ..symbolic.elaborate import elaborate
+    from .manifest import manifest_of
+    from .torch_module import torch_module
+
+    compiled = compile_model(elaborate(spec))
+    manifest = manifest_of(compiled, spec.name)
+    return {
+        "spec.yaml": dump_spec(spec),
+        "manifest.json": json.dumps(manifest, indent=1, ensure_ascii=False) + "\n",
+        "torch_program.py": torch_module(compiled),
+        "__init__.py": init_text(manifest),
+    }
+
+
+def build(spec: Spec, out_dir: str | os.PathLike[str]) -> Path:
+    """Writes the package of a spec into the folder `out_dir` (its `tuned/` stays). Nothing is half-written: the files
+    are complete in a folder beside it before they take their places.
+
+    Raises SpecError (NotLowered) for a spec that can't be lowered, EnvironmentLacks for a disk that can't be written.
+    """
+    texts = files(spec)
+    target = Path(out_dir)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        staged = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    except OSError as wrong:
+        raise EnvironmentLacks(f"cannot write {target}: {wrong.strerror}", "disk") from None
+    try:
+        for name, text in texts.items():
+            (staged / name).write_text(text, encoding="utf-8")
+        _swap(staged, target)
+    except OSError as wrong:
+        raise EnvironmentLacks(f"cannot write {target}: {wrong.strerror}", "disk") from None
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+    return target
+
+
+def _swap(staged: Path, target: Path) -> None:
+    """The staged files take the place of the old ones; a new package appears by one rename."""
+    staged.chmod(0o755)
+    if not target.exists():
+        try:
+            staged.rename(target)
+            return
+        except OSError:
+            if not target.is_dir():
+                raise
+    for name in sorted(os.listdir(staged)):
+        os.replace(staged / name, target / name)
+
+
+def load(spec: str | os.PathLike[str] | Mapping[str, Any] | Spec, *, constants: Mapping[str, float | str] | None = None,
+         segment_length: int | None = None, backend: str | None = None):
+    """The op of a spec: a name of the library, a path, a dict, or a Spec. Built once, then reused.
+
+    constants, segment_length: override what the spec says. backend: 'tvm' or 'torch'; by default TVM for float32 on the
+    CPU and torch for everything else.
+    Raises SpecError for a wrong spec, UsageError for a wrong call, EnvironmentLacks for a missing back end.
+    """
+    if not isinstance(spec, Spec):
+        spec = load_spec(spec, constants=constants, segment_length=segment_length)
+    text = dump_spec(spec)
+    shipped = shipped_package(spec.name)
+    if shipped is not None and (shipped / "spec.yaml").read_text(encoding="utf-8") == text:
+        return load_package(shipped, backend=backend)
+    folder = cache_dir() / "ops" / f"{spec.name}-{_digest(text)}" / spec.name
+    if not (folder / "manifest.json").is_file():
+        try:
+            build(spec, folder)
+        except EnvironmentLacks:
+            folder = build(spec, Path(tempfile.mkdtemp(prefix="mcgen-")) / spec.name)
+    return load_package(folder, backend=backend)
+
+
+def shipped_package(name: str) -> Path | None:
+    """The folder of a shipped op's package, in a checkout or an installed wheel."""
+    here = Path(__file__).resolve().parent.parent
+    for home in (here.parent / "generated", here / "_generated"):
+        if (home / name / "manifest.json").is_file():
+            return home / name
+    return None
+
+
+def cache_dir() -> Path:
+    """$MCGEN_CACHE, or ~/.cache/mcgen."""
+    given = os.environ.get("MCGEN_CACHE")
+    return Path(given) if given else Path.home() / ".cache" / "mcgen"
+
+
+def _digest(text: str) -> str:
+    """16 hexadecimal digits of a spec and of the compiler that reads it."""
+    return hashlib.sha256((_compiler() + text).encode()).hexdigest()[:16]
+
+
+@cache
+def _compiler() -> str:
+    home = Path(__file__).resolve().parent.parent
+    total = hashlib.sha256()
+    for folder in ("ir", "spec", "symbolic", "passes", "codegen"):
+        for path in sorted((home / folder).rglob("*.py")):
+            total.update(path.read_bytes())
+    return total.hexdigest()

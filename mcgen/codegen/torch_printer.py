@@ -1,0 +1,360 @@
+"""Prints a chunk-level program as a torch function: whole tensors over all rows, loops only where the program has them."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..ir.nodes import Param, Program, Result, Value, dim_of, order
+from ..passes.precision import precise
+from .torch_expr import CALLS, INFIX, aligned, number, shape_comment, spelled
+
+
+@dataclass(frozen=True)
+class Name:
+    """How a value is spelled: text, its axes, whether it has the leading z, whether it is a Python number."""
+
+    text: str
+    axes: tuple[str, ...] = ()
+    batched: bool = True
+    scalar: bool = False
+
+
+def print_function(name: str, program: Program, before_table: int, save_from: int | None = None, doc: str = "") -> str:
+    """One function. Parameters: the program's, with `table` after the first `before_table`; keyword `chunk`, and `save` when results from the index
+    `save_from` on are wanted only then. Returns a tuple of the results in order."""
+    return _Printer(program).function(name, before_table, save_from, doc)
+
+
+def print_starts(names: dict[str, Value], axes: dict[str, tuple[str, ...]]) -> str:
+    """The function `initial_states`: name -> tensor [H, *axes]."""
+    return _Printer(Program("initial_states", (), ())).starts(names, axes)
+
+
+class _Printer:
+    def __init__(self, program: Program):
+        self.program = program
+        self.lines: list[str] = []
+        self.names: dict[int, Name] = {}
+        self.taken: set[str] = set()
+        self.indent = "    "
+        self.precise: set[int] = set()
+        self.of_heads = False
+
+    # -- the frame ---------------------------------------------------------------------------------------------
+    def function(self, name: str, before_table: int, save_from: int | None, doc: str) -> str:
+        program = self.program
+        inputs = [p.name for p in program.params]
+        inputs.insert(before_table, "table")
+        keywords = "chunk: int" + ("" if save_from is None else ", save: bool = False")
+        self.taken |= set(inputs) | {"z", "rows", "like", "chunk", "save", "R", "N", "T", "B", "H", "ops", "torch", "F", "n", "r"}
+        self.line(f"like = {program.params[0].name}", "")
+        self.preamble()
+        roots = program.roots()
+        values = order(roots)
+        self.precise = precise(values)
+        self.statements(values)
+        self.results(save_from)
+        head = [f"def {name}({', '.join(inputs)}, *, {keywords}):"] + ([f'    """{doc}"""'] if doc else [])
+        return "\n".join(head + self.lines) + "\n"
+
+    def preamble(self) -> None:
+        """Sizes from the parameters' shapes, the rows, and every parameter as a tensor with a leading z."""
+        seen: set[str] = set()
+        lead = {"token": 3, "head": 1, "memory": 2, "slots": 3, "starts": 3}
+        first = next(p for p in self.program.params if p.kind == "token")
+        self.line(f"B, T, H = {first.name}.shape[0], {first.name}.shape[1]{f' - {first.delay}' if first.delay else ''}, {first.name}.shape[2]")
+        for p in self.program.params:
+            for i, axis in enumerate(p.axes):
+                dim = dim_of(axis)
+                if not dim.isdigit() and dim not in seen:
+                    seen.add(dim)
+                    self.taken.add(self.dim(dim))
+                    self.line(f"{self.dim(dim)} = {p.name}.shape[{lead[p.kind] + i}]")
+        slots = next((p for p in self.program.params if p.kind == "slots"), None)
+        if slots is not None:
+            self.line(f"N = {slots.name}.shape[2]")
+        self.line(f"rows = ops.Rows(table, H, {self.program.segment or -1}, chunk)")
+        self.line("z, R = rows.z, rows.rows")
+
+    @staticmethod
+    def dim(name: str) -> str:
+        return f"size_{name}"
+
+    def line(self, text: str, comment: str = "") -> None:
+        self.lines.append(self.indent + text + (f"  # {comment}" if comment else ""))
+
+    def size(self, axis: str) -> str:
+        fixed = {"r": "R", "c": "chunk", "d": "chunk", "n": "N", "t": "T"}
+        if axis in fixed:
+            return fixed[axis]
+        dim = dim_of(axis)
+        return dim if dim.isdigit() else self.dim(dim)
+
+    def fresh(self, stem: str) -> str:
+        name, i = stem, 1
+        while name in self.taken:
+            i += 1
+            name = f"{stem}{i}"
+        self.taken.add(name)
+        return name
+
+    def starts(self, names: dict[str, Value], axes: dict[str, tuple[str, ...]]) -> str:
+        """A function of per-head inputs and sizes that gives tensors [H, *axes]: z is the head."""
+        self.taken |= {"z", "like", "inputs", "sizes", "dtype", "device", "ops", "torch", "F"}
+        self.of_heads = True
+        self.line('z, like = sizes["H"], torch.empty(0, dtype=dtype, device=device)')
+        values = order(names.values())
+        for dim in dict.fromkeys(dim_of(a) for v in values for a in v.axes if not dim_of(a).isdigit()):
+            self.taken.add(self.dim(dim))
+        for dim in dict.fromkeys(dim_of(a) for v in values for a in (*v.axes, *([v["axis"]] if v.op == "size" else []))):
+            if not dim.isdigit():
+                self.line(f'{self.dim(dim)} = sizes["{dim}"]')
+        self.statements(values)
+        made = ", ".join(f'"{n}": {self.full(v, axes[n])}' for n, v in names.items())
+        self.line(f"return {{{made}}}")
+        return "\n".join(["def initial_states(inputs, sizes, *, dtype, device):"] + self.lines) + "\n"
+
+    # -- statements --------------------------------------------------------------------------------------------
+    def statements(self, values: list[Value]) -> None:
+        for value in values:
+            if id(value) not in self.names:
+                self.statement(value)
+
+    def statement(self, value: Value) -> None:
+        match value.op:
+            case "const":
+                self.names[id(value)] = Name(number(value["value"]), scalar=True)
+            case "size":
+                self.names[id(value)] = Name(self.size(value["axis"]), scalar=True)
+            case "row":
+                self.names[id(value)] = Name(f"rows.{value['field']}", ("r",))
+            case "iota":
+                self.define(value, f"ops.iota({'like' if self.of_heads else 'table'}, {self.size(value['axis'])})", f"at_{dim_of(value['axis'])}", batched=False)
+            case "scan":
+                self.scan(value)
+            case "slots":
+                self.slots(value)
+            case "out":
+                pass
+            case "rename":
+                inner = self.names[id(value.args[0])]
+                moves = dict(value["moves"])
+                self.names[id(value)] = Name(inner.text, tuple(moves.get(a, a) for a in inner.axes), inner.batched, inner.scalar)
+            case _:
+                text, stem = getattr(self, "_" + value.op)(value)
+                if value.op == "map" and all(self.names[id(a)].scalar for a in value.args):
+                    self.names[id(value)] = Name(f"({text})", scalar=True)
+                else:
+                    self.define(value, text, stem)
+
+    def define(self, value: Value, text: str, stem: str, batched: bool = True) -> None:
+        name = self.fresh(stem)
+        where = f"   spec line {value.pos.line}" if value.pos.line else ""
+        self.line(f"{name} = {text}", shape_comment(value) + where)
+        self.names[id(value)] = Name(name, value.axes, batched)
+
+    def ref(self, value: Value, target: tuple[str, ...] | None = None, precise: bool = False) -> str:
+        """A value as text that broadcasts over (z, *target)."""
+        name = self.names[id(value)]
+        if name.scalar:
+            return name.text
+        text = name.text if target is None else aligned(name.text, name.axes, target, name.batched)
+        if id(value) in self.precise and not precise:
+            text = f"{text}.to(like.dtype)"
+        return text
+
+    def full(self, value: Value, axes: tuple[str, ...]) -> str:
+        """A value over exactly (z, *axes), every axis in full."""
+        shape = ", ".join(["z", *map(self.size, axes)])
+        name = self.names[id(value)]
+        if name.scalar:
+            return f"like.new_full(({shape},), {name.text})"
+        text = self.ref(value, axes)
+        return text if name.axes == axes and name.batched else f"{text}.expand({shape})"
+
+    # -- operations --------------------------------------------------------------------------------------------
+    def _param(self, v):
+        if self.of_heads:
+            return f'inputs["{v["name"]}"]', v["name"]
+        p = self.program.param(v["name"])
+        place = {"head": f"ops.per_head({p.name}, B)", "memory": f"ops.flat({p.name})"}.get(p.kind, f"ops.flat({p.name})")
+        return place, f"{p.name}_z"
+
+    def _load(self, v):
+        p = self.program.param(v["name"])
+        shift, delay = v["shift"], p.delay
+        extra = (f", shift={shift}, delay={delay}" if delay else "") + (", zero=True" if v["fill"] is not None else "")
+        return f"rows.load(ops.tokens({p.name}){extra})", f"{p.name}_c" + (f"_{shift}" if shift else "")
+
+    def _map(self, v):
+        fn, args = v["fn"], v.args
+        keep = id(v) in self.precise
+        text = [self.ref(a, v.axes, keep) for a in args]
+        scalars = [self.names[id(a)].scalar for a in args]
+        if fn in INFIX:
+            return f"{text[0]} {INFIX[fn]} {text[1]}", "x"
+        if fn == "neg":
+            return f"-{text[0]}", "x"
+        if fn == "where":
+            if all(scalars[1:]):
+                return f"ops.where({', '.join(text)}, like)", "x"
+            return f"torch.where({', '.join(text)})", "x"
+        if fn in ("minimum", "maximum"):
+            if all(scalars):
+                return f"{fn[:3]}({text[0]}, {text[1]})", "x"
+            if scalars[0]:
+                text = text[::-1]
+            return f"ops.{fn}({text[0]}, {text[1]})", "x"
+        if fn == "float":
+            return f"{text[0]}.to(like.dtype)", "x"
+        if fn == "stop":
+            return (text[0] if scalars[0] else f"{text[0]}.detach()"), "x"
+        if scalars[0]:
+            return f"float({CALLS[fn]}(torch.tensor({text[0]}, dtype=torch.float64)))", "x"
+        return f"{CALLS[fn]}({text[0]})", fn[:3]
+
+    def _sum(self, v):
+        x = v.args[0]
+        places = [1 + self.names[id(x)].axes.index(a) for a in v["over"]]
+        return f"{self.ref(x)}.sum({tuple(places) if len(places) > 1 else places[0]})", "s"
+
+    def _max(self, v):
+        x = v.args[0]
+        return f"ops.largest({self.ref(x)}, {1 + x.axes.index(v['over'][0])})", "m"
+
+    def _dot(self, v):
+        x, y = v.args
+        left, right, out = spelled(x.axes, y.axes, v.axes)
+        return f'torch.einsum("{left},{right}->{out}", {self.batch(x)}, {self.batch(y)})', "p"
+
+    def batch(self, x: Value) -> str:
+        name = self.names[id(x)]
+        return self.ref(x) if name.batched else f"{self.ref(x, x.axes)}.to(like.dtype).expand(z, {', '.join(map(self.size, x.axes))})"
+
+    def _cumsum(self, v):
+        x = v.args[0]
+        text = self.ref(x, v.axes, True)
+        if id(v) in self.precise and id(x) not in self.precise:
+            text += ".double()"
+        flags = "".join(f", {k}=True" for k in ("reverse", "exclusive") if v[k])
+        return f"ops.running({text}, {1 + v.axes.index(v['axis'])}{flags})", "G"
+
+    def _collect(self, v):
+        x, old = v.args
+        return f"rows.collect({self.full(x, ('r',) + v.axes[1:])}, {self.full(old, v.axes)})", "M"
+
+    def _expose(self, v):
+        return f"rows.expose({self.full(v.args[0], ('n',) + v.axes[1:])})", "e"
+
+    def _keep(self, v):
+        return f"rows.keep({self.full(v.args[0], v.axes)})", "e"
+
+    def _topk(self, v):
+        return f"rows.topk({self.full(v.args[0], v.axes)}, {v['k']})", "chosen"
+
+    # -- loops -------------------------------------------------------------------------------------------------
+    def body(self, body: Program, bound: dict[str, Name]) -> None:
+        """The statements of a loop's body, with its parameters bound."""
+        values = order(body.roots())
+        self.precise = self.precise | precise(values)
+        for v in values:
+            if v.op == "param" and v["name"] in bound:
+                self.names[id(v)] = bound[v["name"]]
+            elif v.op in ("const", "size", "row") or id(v) not in self.names:
+                self.statement(v)
+        self.inside = [v for v in values]
+
+    def scan(self, v: Value) -> None:
+        body: Program = v["body"]
+        n, m = v["carries"], v["xs"]
+        outer = dict(self.names)
+        carry = [self.fresh(p.name) for p in body.params[:n]]
+        starts = [self.fresh(f"{c}_starts") for c in carry]
+        ys = [self.fresh(f"{r.name}_rows") for r in body.results[n:]]
+        for name, p, arg in zip(carry, body.params, v.args):
+            self.line(f"{name} = {self.full(arg, p.axes)}")
+        for name in starts + ys:
+            self.line(f"{name} = [None] * R")
+        self.line(f"for r in {'reversed(range(R))' if v['reverse'] else 'range(R)'}:  # {body.name}")
+        self.indent += "    "
+        bound = {p.name: Name(c, p.axes) for p, c in zip(body.params, carry)}
+        for i, (p, arg) in enumerate(zip(body.params[n:], v.args[n:])):
+            name = self.names[id(arg)]
+            if i < m and "r" in name.axes and not name.scalar:
+                place = name.axes.index("r")
+                index = ", ".join([":"] * (1 + place) + ["r"])
+                text = f"{self.ref(arg)}[{index}]"
+                bound[p.name] = Name(text, tuple(a for a in name.axes if a != "r"))
+            else:
+                bound[p.name] = name
+        for name, start in zip(carry, starts):
+            self.line(f"{start}[r] = {name}")
+        self.body(body, bound)
+        for name, r in zip(ys, body.results[n:]):
+            self.line(f"{name}[r] = {self.full(r.parts[0][0], r.axes)}")
+        self.line(f"{', '.join(carry)} = {', '.join(self.full(r.parts[0][0], p.axes) for r, p in zip(body.results, body.params[:n]))}")
+        self.indent = self.indent[4:]
+        self.names = outer
+        for users in self.users_of(v):
+            axes = users.axes
+            kind, i = users["kind"], users["index"]
+            if kind == "final":
+                self.names[id(users)] = Name(carry[i], body.params[i].axes)
+            else:
+                rows_axes = (body.params[i] if kind == "start" else body.results[n + i]).axes
+                name = (starts if kind == "start" else ys)[i]
+                self.line(f"{name} = ops.stacked({name}, (z, {''.join(self.size(a) + ', ' for a in rows_axes)}), like)", f"[{', '.join(('z', *axes))}]")
+                self.names[id(users)] = Name(name, ("r",) + rows_axes)
+
+    def users_of(self, loop: Value) -> list[Value]:
+        return [v for v in order(self.program.roots()) if v.op == "out" and v.args[0] is loop]
+
+    def slots(self, v: Value) -> None:
+        body: Program = v["body"]
+        m = v["xs"]
+        outer = dict(self.names)
+        outs = [self.fresh(f"{body.name}_{r.name}") for r in body.results]
+        for name, r in zip(outs, body.results):
+            self.line(f"{name} = " + (f"like.new_zeros((z, {''.join(self.size(a) + ', ' for a in r.axes)}))" if r.kind == "sum" else "[None] * N"))
+        self.line(f"for n in range(N):  # one cached memory after the other: {body.name}")
+        self.indent += "    "
+        bound = {}
+        for i, (p, arg) in enumerate(zip(body.params, v.args)):
+            name = self.names[id(arg)]
+            if i < m and "n" in name.axes and not name.scalar:
+                place = name.axes.index("n") + (1 if name.batched else 0)
+                bound[p.name] = Name(f"{self.ref(arg)}[{', '.join([':'] * place + ['n'])}]", tuple(a for a in name.axes if a != "n"), name.batched)
+            else:
+                bound[p.name] = name
+        self.body(body, bound)
+        for name, r in zip(outs, body.results):
+            value = r.parts[0][0]
+            self.line(f"{name} = {name} + {self.ref(value, r.axes)}" if r.kind == "sum" else f"{name}[n] = {self.full(value, r.axes)}")
+        self.indent = self.indent[4:]
+        self.names = outer
+        for user in self.users_of(v):
+            i = user["index"]
+            r = body.results[i]
+            if r.kind == "stack":
+                place = user.axes.index("n")
+                self.line(f"{outs[i]} = ops.stacked({outs[i]}, (z, {''.join(self.size(a) + ', ' for a in r.axes)}), like, {1 + place})",
+                          shape_comment(user))
+            self.names[id(user)] = Name(outs[i], user.axes)
+
+    # -- results -----------------------------------------------------------------------------------------------
+    def results(self, save_from: int | None) -> None:
+        texts = [self.result(r) for r in self.program.results]
+        if save_from is None or save_from == len(texts):
+            self.line(f"return ({', '.join(texts)},)")
+            return
+        self.line(f"results = ({', '.join(texts[:save_from])},)")
+        self.line(f"return results + ({', '.join(texts[save_from:])},) if save else results")
+
+    def result(self, r: Result) -> str:
+        if r.kind == "token":
+            parts = ", ".join(f"({self.full(v, ('r', 'c') + r.axes)}, {s})" for v, s in r.parts)
+            return f"ops.from_tokens(rows.store([{parts}], T, {r.delay}), H)"
+        lead = {"slots": ("n",), "starts": ("r",)}.get(r.kind, ())
+        return f"ops.unflat({self.full(r.parts[0][0], lead + r.axes)}, H)"
+
+
+__all__ = ["Param", "print_function", "print_starts"]

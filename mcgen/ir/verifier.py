@@ -1,0 +1,89 @@
+"""Checks that a program says what the grammar allows: run after every pass, so that a broken pass is named at once."""
+from __future__ import annotations
+
+from .functions import TABLE
+from .nodes import AXIS_ORDER, Program, Value, is_dim, sort_axes
+
+
+class BrokenProgram(AssertionError):
+    """A pass made a program that its level does not allow: a defect of mcgen."""
+
+
+def verify_program(program: Program) -> None:
+    """Raises BrokenProgram with the value that is wrong."""
+    declared = {p.name for p in program.params}
+    for value in program.order():
+        _value(program, value, declared)
+    for result in program.results:
+        _result(program, result)
+
+
+def _value(program: Program, value: Value, declared: set[str]) -> None:
+    def need(condition: bool, what: str) -> None:
+        if not condition:
+            raise BrokenProgram(f"{program.name}: {value.op} over [{', '.join(value.axes)}]: {what}")
+
+    args = value.args
+    need(len(set(value.axes)) == len(value.axes), "an axis twice")
+    match value.op:
+        case "map":
+            entry = TABLE.get(value["fn"])
+            need(entry is not None and entry.arity == len(args), f"unknown function {value['fn']}")
+            need(value.axes == sort_axes(a for x in args for a in x.axes), "axes are not the union of its arguments'")
+        case "sum" | "max":
+            need(set(value["over"]) <= set(args[0].axes), "reduces an axis that is not there")
+            need(value.axes == tuple(a for a in args[0].axes if a not in value["over"]), "axes")
+        case "dot":
+            need(all(set(value["over"]) <= set(x.axes) for x in args), "sums an axis that is not in both")
+            need(set(value.axes) == {a for x in args for a in x.axes} - set(value["over"]), "axes")
+        case "cumsum":
+            need(value["axis"] in value.axes == args[0].axes or value.axes == args[0].axes, "axes")
+        case "rename":
+            need(len(value.axes) == len(args[0].axes), "axes")
+        case "collect":
+            need(value.axes[0] == "n" and "n" not in args[0].axes and "r" not in args[1].axes, "axes")
+        case "expose":
+            need(value.axes[0] == "r" and "r" not in args[0].axes, "axes")
+        case "keep":
+            need("n" in value.axes, "axes")
+        case "topk":
+            need(value.dtype == "b" and {"r", "c", "n"} <= set(value.axes), "axes")
+        case "scan":
+            _scan(program, value, need)
+        case "slots":
+            for param, arg in zip(value["body"].params, args, strict=True):
+                need(set(arg.axes) - {"n"} == set(param.axes), f"{param.name} is over [{', '.join(arg.axes)}]")
+            verify_program(value["body"])
+        case "param" | "load":
+            need(value["name"] in declared, f"no parameter {value['name']}")
+        case "const" | "size" | "iota" | "row" | "out":
+            pass
+        case _:
+            need(False, "unknown operation")
+
+
+def _scan(program: Program, value: Value, need) -> None:
+    body: Program = value["body"]
+    n, m = value["carries"], value["xs"]
+    need(len(value.args) == len(body.params), "arguments and parameters differ in number")
+    need(len(body.results) >= n, "fewer results than carries")
+    for i, (param, arg) in enumerate(zip(body.params, value.args)):
+        axes = set(arg.axes) - ({"r"} if n <= i < n + m else set())
+        need(axes <= set(param.axes), f"{param.name} is over [{', '.join(arg.axes)}]")
+    for param, result in zip(body.params, body.results[:n]):
+        need(set(result.parts[0][0].axes) <= set(param.axes), f"carry {param.name} changes its axes")
+    inner = Program(body.name, body.params, body.results, body.level, body.segment)
+    verify_program(inner)
+    del program
+
+
+def _result(program: Program, result) -> None:
+    lead = {"token": {"r", "c"}, "slots": {"n"}, "starts": {"r"}}.get(result.kind, set())
+    if result.kind in ("sum", "stack", "value"):
+        lead = set(AXIS_ORDER)
+    for value, _ in result.parts:
+        extra = set(value.axes) - lead - set(result.axes)
+        if extra:
+            raise BrokenProgram(f"{program.name}: result {result.name} has the axes {sorted(extra)} too many")
+        if not all(is_dim(a) or a in AXIS_ORDER for a in value.axes):
+            raise BrokenProgram(f"{program.name}: result {result.name}")

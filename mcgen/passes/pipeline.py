@@ -1,0 +1,62 @@
+"""The pipeline, as a list: from a typed model to the programs that are printed."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Callable, Iterator
+
+from ..ir.builder import Builder
+from ..ir.nodes import Program
+from ..ir.verifier import verify_program
+from ..symbolic.model import Model
+from .backward import build_backward, with_saved
+from .clean import clean
+from .forward import Forward, build_forward
+from .slots import loop_slots
+
+# after differentiation, each from program to program
+PASSES: tuple[tuple[str, Callable[[Program, Builder], Program]], ...] = (
+    ("clean", clean),
+    ("loop_slots", loop_slots),
+)
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """forward: results, then the carries saved for the backward pass from index `results` on."""
+
+    model: Model
+    source: Forward
+    forward: Program
+    backward: Program
+    weights: Program | None
+    results: int
+
+
+def compile_model(model: Model) -> Compiled:
+    """All programs of an op. Raises NotLowered for what no pass lowers."""
+    *_, (_, last) = stages(model)
+    return last
+
+
+def stages(model: Model) -> Iterator[tuple[str, Compiled]]:
+    """The op after every stage: 'build' (chunk form), 'differentiate', then each of PASSES. Every one is verified."""
+    source = build_forward(model)
+    count = len(source.program.results)
+    nothing = Program(model.name + "_backward", (), ())
+    state = Compiled(model, source, source.program, nothing, source.weights, count)
+    yield "build", check(state)
+    backward = build_backward(source)
+    state = Compiled(model, source, with_saved(source, backward), backward, source.weights, count)
+    yield "differentiate", check(state)
+    for name, run in PASSES:
+        b = source.builder
+        weights = None if state.weights is None else run(state.weights, b)
+        state = Compiled(model, source, run(state.forward, b), run(state.backward, b), weights, count)
+        yield name, check(state)
+
+
+def check(state: Compiled) -> Compiled:
+    for program in (state.forward, state.backward, state.weights):
+        if program is not None:
+            verify_program(program)
+    return state
