@@ -11,6 +11,7 @@ from ..spec.nodes import Spec
 from .draw import Case, dim_sizes, draw, generator
 from .oracle import Reference
 from .report import Check, Gate
+from .threads import one_thread
 from .tolerance import PERTURBATION, Allowed, allowed, arithmetic_of
 from .world import all_inputs, all_numbers
 
@@ -112,8 +113,9 @@ class Lab:
         """The largest amount of the draws at which the reference stays within sane magnitudes."""
         for amount in AMOUNTS:
             case = self.case(length, batch=1, amount=amount)
-            results = [compute(self.reference, {n: x.double() for n, x in draw(self.spec, replace(case, seed=s), self.sizes).items()}, case)
-                       for s in (case.seed, case.seed + 1)]
+            with one_thread():
+                results = [compute(self.reference, {n: x.double() for n, x in self.plain(replace(case, seed=s)).items()}, case)
+                           for s in (case.seed, case.seed + 1)]
             if all(bool((x.abs() < (TAME_GRADIENT if n.startswith("d ") else TAME_VALUE)).all())
                    for r in results for n, x in r.items()):
                 break
@@ -137,12 +139,16 @@ class Lab:
             return tensors and {n: x + x.masked_fill(x.isinf(), 0.0) * PERTURBATION * torch.randn(
                 x.shape, generator=generator("moved " + n, case.seed), dtype=torch.float64) for n, x in tensors.items()}
 
-        here = compute(fn, exact, case, states, ones)
-        there = compute(fn, moved(exact), case, moved(states), ones)
+        with one_thread():
+            here = compute(fn, exact, case, states, ones)
+            there = compute(fn, moved(exact), case, moved(states), ones)
         arithmetic = self.arithmetic or arithmetic_of(case.dtype)
         terms = case.length + sum(self.sizes.values())
         cancelling = self._term_scale(exact, here)
-        bounds = {n: allowed(here[n], there[n], terms, cancelling.get(n, 0.0), arithmetic) for n in here}
+        half_infinite = [exact[n] for n, i in all_inputs(self.spec).items()
+                         if math.isinf(i.domain.lo) != math.isinf(i.domain.hi) and exact[n].numel()]
+        decay = max((float(x.abs().max()) for x in half_infinite), default=0.0)
+        bounds = {n: allowed(here[n], there[n], terms, arithmetic, term_scale=cancelling.get(n, 0.0), decay=decay) for n in here}
         return Expected(here, bounds)
 
     def _term_scale(self, exact: Tensors, result: Tensors) -> dict[str, float]:

@@ -11,6 +11,7 @@ import torch
 from ..spec.nodes import Spec
 from .memory import STACKED, Memory, join, leaves, positions, rebuild, rows, upcast
 from .run import Run
+from .threads import one_thread
 from .world import World, all_inputs, all_numbers, bind_shape, lookback, sized
 
 Tensors = dict[str, torch.Tensor]
@@ -32,8 +33,8 @@ class Reference:
     def __call__(self, *args: torch.Tensor, memory: Memory | None = None, return_memory: bool | None = None,
                  return_weights: bool = False, cu_seqlens: torch.Tensor | None = None, **named: torch.Tensor) -> Any:
         """y [B, T, H, *shape]; then, as asked, the memory; then {'weights', 'selected'}, both [B, T, H, 1 + N]."""
-        call = _Call(self.spec, args, named, memory, cu_seqlens)
-        y, after, details = call.run()
+        with one_thread():
+            y, after, details = _Call(self.spec, args, named, memory, cu_seqlens).run()
         if return_memory is None:
             return_memory = memory is not None
         out = (y,) + ((after,) if return_memory else ()) + ((details,) if return_weights else ())

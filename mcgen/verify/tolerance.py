@@ -2,7 +2,7 @@
 
 An error is allowed up to
 
-    OUT * u(out) * scale  +  ARITHMETIC * u(arithmetic) * (sqrt(terms) * scale + sensitivity)
+    OUT * u(out) * scale  +  u(arithmetic) * (ARITHMETIC * (sqrt(terms) * scale + sensitivity) + exponent * scale)
 
 u            unit roundoff: of the dtype that a result is stored in, and of the arithmetic behind it (float32 for inputs
              of 16 bits too: the reference gets the rounded inputs, so only the stored result is rounded once more)
@@ -12,9 +12,12 @@ scale        the largest entry of the reference tensor; for the gradient of an i
 terms        how many products one entry adds up: tokens plus sizes of the dims. Rounding errors add like a random walk.
 sensitivity  how much the reference tensor moves, per relative change of its inputs: the condition of the function, which
              no algorithm can beat. Measured with one more run on inputs moved by a random 2^-20 of themselves.
+exponent     how large a cumulative sum of log decays may get before it restarts: its rounding is an absolute error of an
+             exponent, so a relative one of what is decayed. RESTART tokens of the largest entry of a half-infinite input,
+             which counts as FLOOR at most (exp(-120) is zero in float32). Nothing at usual decays; 2e-4 at infinite ones.
 
-The constants: ARITHMETIC 8 leaves a chunk form (triangular solves, cumulative decays, restarted sums) about a factor of
-five over the largest ratios seen for correct float32 ops; an error of 1e-4 of a tensor's scale is always refused.
+The constants: ARITHMETIC 8 leaves correct float32 chunk forms a factor of ten (their ratios are about 0.1); 1e-4 of the
+scale of a well-conditioned tensor is refused.
 """
 from __future__ import annotations
 
@@ -25,6 +28,8 @@ import torch
 
 OUT = 2.0
 ARITHMETIC = 8.0
+RESTART = 2 * 16                # blocks of 16 tokens, and a rounding at either end of a difference
+FLOOR = 120.0
 WEIGHTS = 1e-4                  # weights are for looking at: relative to the largest
 PERTURBATION = 2.0 ** -20
 UNIT_ROUNDOFF = {"float64": 2.0 ** -53, "float32": 2.0 ** -24, "tf32": 2.0 ** -11, "float16": 2.0 ** -11, "bfloat16": 2.0 ** -8}
@@ -50,11 +55,13 @@ class Allowed:
         return self.arithmetic_error + OUT * roundoff(dtype) * self.scale + torch.finfo(torch.float32).tiny
 
 
-def allowed(reference: torch.Tensor, moved: torch.Tensor, terms: int, term_scale: float, arithmetic: str) -> Allowed:
-    """From the reference tensor, and the one of the run on moved inputs."""
+def allowed(reference: torch.Tensor, moved: torch.Tensor, terms: int, arithmetic: str, *, term_scale: float = 0.0,
+            decay: float = 0.0) -> Allowed:
+    """From the reference tensor, and the one of the run on moved inputs. `decay`: the largest half-infinite input."""
     finite = torch.isfinite(reference) & torch.isfinite(moved)
     here, there = reference[finite], moved[finite]
     scale = float(here.abs().max()) if here.numel() else 0.0
     sensitivity = float((there - here).abs().max()) / PERTURBATION if here.numel() else 0.0
     wide = max(scale, term_scale)
-    return Allowed(ARITHMETIC * roundoff(arithmetic) * (math.sqrt(terms) * wide + sensitivity), scale)
+    exponent = RESTART * min(decay, FLOOR)
+    return Allowed(roundoff(arithmetic) * (ARITHMETIC * (math.sqrt(terms) * wide + sensitivity) + exponent * wide), scale)
