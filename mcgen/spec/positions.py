@@ -50,8 +50,8 @@ def align(raw: str, start: int, value: str, style: str | None) -> list[int]:
                     while at < len(raw) and raw[at] in " \n":
                         at += 1
             continue
-        while at < len(raw) and raw[at] != char and raw[at] in " \n":
-            at += 1
+        while at < len(raw) and (raw[at] != char and raw[at] in " \n" or style == '"' and raw.startswith("\\\n", at)):
+            at += 2 if raw[at] == "\\" else 1          # a line break that the double quotes escape
         offsets.append(start + min(at, len(raw)))
         if style == '"' and at + 1 < len(raw) and raw[at] == "\\":
             at += 2 + _ESCAPES.get(raw[at + 1], 0)
