@@ -1,6 +1,7 @@
 """The cache of a reference run: segments, summaries, weights, selection, mixing."""
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import torch
@@ -26,7 +27,7 @@ def segments_of(units: int, growth: str) -> list[Segment]:
 
 
 def cat(parts: list[torch.Tensor], dim: int = 2) -> torch.Tensor:
-    """Concatenated along the memories, the other leading axes broadcast to one another."""
+    """Concatenated along the memories (or another axis), batch and heads broadcast to one another."""
     lead = torch.broadcast_shapes(*(p.shape[:2] for p in parts))
     parts = [p.expand(*lead, *p.shape[2:]) for p in parts]
     return torch.cat(parts, dim) if len(parts) > 1 else parts[0]
@@ -124,6 +125,23 @@ class Store:
     def _sizes(self, rank: int) -> torch.Tensor:
         tokens = torch.tensor([u * self.length for _, u in self.segments], dtype=torch.float64)
         return tokens[(None, None, ...) + (None,) * (rank - 3)]
+
+    # -- the sums after each memory, as memory holds them ---------------------------------------------------------------
+
+    def pack_afters(self, scope: Scope) -> torch.Tensor:
+        """[B, H, A, N]: the entries of every `after`, zeros where no token was seen since. `scope`: any token, for shapes."""
+        n, parts = len(self.segments), []
+        for call, total in zip(self.calls, self.afters):
+            like = scope.value(call.args[0]).tensor
+            if total is None:
+                total = torch.zeros_like(like).expand(-1, -1, max(n, 1), *like.shape[3:])[:, :, :n]
+            parts.append(total.reshape(*total.shape[:3], math.prod(like.shape[3:])))
+        return cat(parts, 3).transpose(2, 3)
+
+    def unpack_afters(self, packed: torch.Tensor, scope: Scope) -> list[torch.Tensor | None]:
+        shapes = [tuple(scope.value(c.args[0]).tensor.shape[3:]) for c in self.calls]
+        parts = packed.transpose(2, 3).split([math.prod(s) for s in shapes], 3)
+        return [p.reshape(*p.shape[:3], *s) for p, s in zip(parts, shapes)]
 
     # -- the end of a segment ----------------------------------------------------------------------------------------
 

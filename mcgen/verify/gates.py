@@ -9,6 +9,7 @@ from typing import Any, Callable, Mapping, Sequence
 
 import torch
 
+from ..diagnostics import NotLowered
 from ..spec.nodes import Spec
 from .draw import EDGES, has_edge
 from .harness import Lab, Tensors, compute
@@ -58,8 +59,7 @@ def verify(op: Callable, spec: Spec, *, level: str = "full", progress: Progress 
 
 def refused(error: Exception) -> bool:
     """Whether an op said that it doesn't have this, rather than failing at it."""
-    text = str(error).lower()
-    return isinstance(error, NotImplementedError) or "not lowered" in text or "not-lowered" in text
+    return isinstance(error, (NotLowered, NotImplementedError))
 
 
 def prime_after(n: int) -> int:
@@ -142,7 +142,10 @@ def domain_ends(lab: Lab, gate: Gate, full: bool, _: Any) -> None:
 
 
 def chunk_invariance(lab: Lab, gate: Gate, full: bool, variants: Sequence[Callable]) -> None:
-    """The same function at other chunk sizes."""
+    """The same function at other chunk sizes: the ones given, or those that the op itself can be had with."""
+    if not variants and hasattr(lab.op, "with_chunk"):
+        sizes = [c for c in getattr(getattr(lab.op, "manifest", None), "chunks", ()) if c != lab.chunk]
+        variants = [lab.op.with_chunk(c) for c in (sizes if full else sizes[:1])]
     if not variants:
         gate.skipped = "no other chunk sizes were given"
     for i, op in enumerate(variants):

@@ -8,7 +8,7 @@ Leaves, the sequence axis first (N cached segments, valid ones first, oldest fir
     run       {S: [B, H, *shape]}         states at the run's start, with `gradient: {chunk: b}`
     position  [B] int64
 and beyond the language page
-    after     {"0": [B, H, N, *shape]}    the sum after each memory, one for each `after(e)` in order of appearance
+    after     [B, H, A, N]                sums after each memory, the entries of every `after(e)` in order of appearance
     live      {S: [B, H, N, *shape]}      with `fresh` and logarithmic growth: the run from each cached segment's start,
     live_run  {S: [B, H, N, *shape]}      which becomes a memory when segments merge, and its start-of-run states
 """
@@ -18,7 +18,7 @@ from typing import Any, Iterator
 
 import torch
 
-STACKED = ("cache", "summary", "after", "live", "live_run")     # leaves with an axis over cached segments
+STACKED = {"cache": 2, "summary": 2, "after": 3, "live": 2, "live_run": 2}     # leaves with an axis over cached segments
 Memory = dict[str, Any]
 
 
@@ -64,7 +64,8 @@ def join(parts: list[Memory]) -> Memory:
     for path in paths:
         xs = [t[path] for t in tables if path in t]
         if path[0] in STACKED:
-            most = max(x.shape[2] for x in xs)
-            xs = [torch.cat([x, x.new_zeros(*x.shape[:2], most - x.shape[2], *x.shape[3:])], 2) for x in xs]
+            axis = STACKED[path[0]]
+            most = max(x.shape[axis] for x in xs)
+            xs = [torch.cat([x, x.new_zeros(*x.shape[:axis], most - x.shape[axis], *x.shape[axis + 1:])], axis) for x in xs]
         out.append((path, torch.cat(xs) if len(xs) > 1 else xs[0]))
     return rebuild(iter(out))

@@ -4,10 +4,13 @@ It shares nothing with the compiler but the parsed spec. Every gradient is torch
 """
 from __future__ import annotations
 
+import os
 from typing import Any, Mapping
 
 import torch
 
+from ..diagnostics import UsageError
+from ..spec import load_spec
 from ..spec.nodes import Spec
 from .memory import STACKED, Memory, join, leaves, positions, rebuild, rows, upcast
 from .run import Run
@@ -17,18 +20,19 @@ from .world import World, all_inputs, all_numbers, bind_shape, lookback, sized
 Tensors = dict[str, torch.Tensor]
 
 
-def reference(spec: Spec) -> "Reference":
-    """The reference op of a spec: called like the op, slow and exact."""
-    return Reference(spec)
+def reference(spec: str | os.PathLike[str] | Mapping[str, Any] | Spec, *, constants: Mapping[str, float | str] | None = None,
+              segment_length: int | None = None) -> "Reference":
+    """The reference op of a spec (a name of the library, a path, a dict, or a Spec): called like the op, slow and exact."""
+    return Reference(spec if isinstance(spec, Spec) else load_spec(spec, constants=constants, segment_length=segment_length))
 
 
 class Reference:
     """A spec as an op in float64. Inputs of any floating dtype are taken as they are; results are float64."""
 
     def __init__(self, spec: Spec):
-        self.spec = spec
-        self.inputs = all_inputs(spec)
-        self.__name__ = spec.name
+        self.spec, self.inputs = spec, all_inputs(spec)
+        self.__name__ = self.__qualname__ = spec.name
+        self.__doc__ = f"{spec.summary or spec.name}: the reference, token by token in float64.\n\nInputs: {', '.join(self.inputs)}"
 
     def __call__(self, *args: torch.Tensor, memory: Memory | None = None, return_memory: bool | None = None,
                  return_weights: bool = False, cu_seqlens: torch.Tensor | None = None, **named: torch.Tensor) -> Any:
@@ -55,11 +59,11 @@ class Reference:
 
 def _by_name(inputs: Mapping[str, Any], args: tuple, named: Mapping[str, Any]) -> dict[str, Any]:
     if len(args) > len(inputs):
-        raise TypeError(f"{len(args)} inputs given, {len(inputs)} known: {', '.join(inputs)}")
+        raise UsageError(f"{len(args)} inputs given, {len(inputs)} known: {', '.join(inputs)}")
     out = dict(zip(inputs, args))
     twice = set(out) & set(named)
     if twice:
-        raise TypeError(f"input '{min(twice)}' is given twice")
+        raise UsageError(f"input '{min(twice)}' is given twice")
     return {**out, **named}
 
 
@@ -72,10 +76,10 @@ class _Call:
         learned = {n: f"{n}_init" for n, s in spec.rule.state.items() if s.init == "learned"}
         unknown = set(given) - set(self.inputs) - set(learned.values())
         if unknown:
-            raise TypeError(f"'{min(unknown)}' is not an input; the inputs are {', '.join(self.inputs)}")
+            raise UsageError(f"'{min(unknown)}' is not an input; the inputs are {', '.join(self.inputs)}")
         missing = [n for n, i in self.inputs.items() if given.get(n) is None and i.default is None]
         if missing:
-            raise TypeError(f"missing required argument '{missing[0]}'")
+            raise UsageError(f"missing required argument '{missing[0]}'")
         tensors = {n: given[n].double() for n in self.inputs if given.get(n) is not None}
         inits = {n: given[key].double() for n, key in learned.items() if given.get(key) is not None}
         self.cu = None if cu_seqlens is None else [int(x) for x in cu_seqlens]
@@ -90,11 +94,11 @@ class _Call:
         own = {n: 3 if self.inputs[n].per == "token" else 1 for n in tensors}
         tokens = [x for n, x in tensors.items() if own[n] == 3]
         if not tokens:
-            raise TypeError("no input with a token axis is given")
+            raise UsageError("no input with a token axis is given")
         self.batch, self.length = tokens[0].shape[:2]
         for n, x in tensors.items():
             if own[n] == 3 and tuple(x.shape[:2]) != (self.batch, self.length):
-                raise ValueError(f"input '{n}' has the shape {list(x.shape)} where [{self.batch}, {self.length}, H, ...] is expected")
+                raise UsageError(f"input '{n}' has the shape {list(x.shape)} where [{self.batch}, {self.length}, H, ...] is expected")
             bind_shape(sizes, f"input '{n}' without its first {own[n]} axes", self.inputs[n].shape, tuple(x.shape[own[n]:]))
         for n, x in inits.items():
             bind_shape(sizes, f"'{n}_init' without its heads", rule.state[n].shape, tuple(x.shape[1:]))
@@ -114,7 +118,7 @@ class _Call:
     def _share(self, x: torch.Tensor, axis: int, name: str) -> torch.Tensor:
         have = x.shape[axis]
         if have == 0 or self.heads % have:
-            raise ValueError(f"'{name}' has {have} heads, which doesn't divide {self.heads}")
+            raise UsageError(f"'{name}' has {have} heads, which doesn't divide {self.heads}")
         return x if have == self.heads else x.repeat_interleave(self.heads // have, dim=axis)
 
     # -- groups of rows ----------------------------------------------------------------------------------------------
@@ -123,7 +127,7 @@ class _Call:
         token_inputs = [n for n in self.tensors if self.inputs[n].per == "token"]
         if self.cu is not None:
             if self.batch != 1 or self.cu[0] != 0 or self.cu[-1] != self.length or sorted(self.cu) != self.cu:
-                raise ValueError(f"cu_seqlens {self.cu} must rise from 0 to T={self.length}, with B = 1")
+                raise UsageError(f"cu_seqlens {self.cu} must rise from 0 to T={self.length}, with B = 1")
             cuts = list(zip(self.cu, self.cu[1:]))
             where = positions(self.given, len(cuts))
             groups = [(slice(i, i + 1), where[i], {n: self.tensors[n][:, a:b] for n in token_inputs})
@@ -193,6 +197,6 @@ class _Call:
             elif path[0] == "run":
                 leaf = start.base[path[1]][:, :, 0]
             else:
-                leaf = torch.zeros_like(leaf[:, :, :0] if path[0] in STACKED else leaf)
+                leaf = torch.zeros_like(leaf.narrow(STACKED[path[0]], 0, 0) if path[0] in STACKED else leaf)
             out[path] = leaf
         return y[:, :0] + zero, rebuild(iter(out.items())), weight[:, :0], part[:, :0]

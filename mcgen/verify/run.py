@@ -5,6 +5,7 @@ from typing import Mapping
 
 import torch
 
+from ..diagnostics import UsageError
 from ..spec.nodes import Spec
 from .caching import Store, cat
 from .evaluate import Scope
@@ -37,7 +38,7 @@ class Run:
         if "run" in memory and rule.gradient_chunk:
             self.base = {n: x.unsqueeze(2) for n, x in memory["run"].items()}
         elif position % self.run_length:
-            raise ValueError(f"memory at position {position} is inside a run of {self.run_length} tokens and lacks 'run'")
+            raise UsageError(f"memory at position {position} is inside a run of {self.run_length} tokens and lacks 'run'")
         self.store = self._store(memory) if spec.cache else None
         if self.live and self.store.segments:
             self.states = {n: cat([x, memory["live"][n][:, :, :len(self.store.segments)]]) for n, x in self.states.items()}
@@ -53,7 +54,7 @@ class Run:
         full = (*self.lead, 1, *sized(state.shape, self.world.numbers))
         if state.init == "learned":
             if name not in learned:
-                raise TypeError(f"missing required argument '{name}_init'")
+                raise UsageError(f"missing required argument '{name}_init'")
             return learned[name][None, :, None].expand(full)
         if state.init == "zeros":
             return torch.zeros(full, dtype=torch.float64)
@@ -70,7 +71,7 @@ class Run:
                 sums = memory["summary"][:, :, :n]
                 store.sums = sums * store._sizes(sums.dim()) if self.spec.cache.summary.kind == "mean" else sums
             if store.calls:
-                store.afters = [memory["after"][str(i)][:, :, :n] for i in range(len(store.calls))]
+                store.afters = store.unpack_afters(memory["after"][..., :n], Scope(self.world, self.position))
         if self.spec.cache.summary is not None and self.position % store.length:
             store.partial = memory["partial"].unsqueeze(2)
         return store
@@ -154,7 +155,7 @@ class Run:
                 out["summary"] = self._full(sums / store._sizes(sums.dim()) if n and cache.summary.kind == "mean" else sums)
                 out["partial"] = self._full(torch.zeros_like(like) if store.partial is None else store.partial).squeeze(2)
             if store.calls:
-                out["after"] = {str(i): self._full(self._after(i, n)) for i in range(len(store.calls))}
+                out["after"] = self._full(store.pack_afters(Scope(self.world, self.position - 1)))
             if self.live:
                 out["live"] = {s: x[:, :, 1:] for s, x in self.states.items()}
                 if rule.gradient_chunk:
@@ -165,13 +166,6 @@ class Run:
             out["run"] = {n: x[:, :, 0] for n, x in self.base.items()}
         out["position"] = torch.full((self.lead[0],), self.position, dtype=torch.int64)
         return out
-
-    def _after(self, i: int, n: int) -> torch.Tensor:
-        total = self.store.afters[i]
-        if total is None:
-            now = Scope(self.world, self.position - 1).value(self.store.calls[i].args[0]).tensor
-            total = torch.zeros_like(now).expand(-1, -1, max(n, 1), *now.shape[LEAD:])[:, :, :n]
-        return total
 
     def _full(self, x: torch.Tensor) -> torch.Tensor:
         return x.expand(*self.lead, *x.shape[2:])

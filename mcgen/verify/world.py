@@ -6,6 +6,7 @@ from typing import Mapping
 
 import torch
 
+from ..diagnostics import UsageError
 from ..spec.nodes import Call, Expr, Input, Name, Spec
 from .evaluate import ROOT, Scope, _Frame
 from .functions import Val
@@ -56,7 +57,7 @@ def bind_shape(sizes: dict[str, int], what: str, shape: tuple[str | int, ...], a
         ok = ok and (size == dim if isinstance(dim, int) else sizes.setdefault(dim, size) == size)
     if not ok:
         wanted = [d if isinstance(d, int) else f"{d}={sizes.get(d, '?')}" for d in shape]
-        raise ValueError(f"{what} has the shape {list(actual)} where {wanted} is expected")
+        raise UsageError(f"{what} has the shape {list(actual)} where {wanted} is expected")
 
 
 def all_numbers(spec: Spec, sizes: Mapping[str, int]) -> dict[str, float]:
@@ -89,7 +90,7 @@ def sized(shape: tuple[str | int, ...], numbers: Mapping[str, float]) -> tuple[i
     """A shape as integers."""
     missing = [d for d in shape if isinstance(d, str) and d not in numbers]
     if missing:
-        raise ValueError(f"no input or state binds the dimension {missing[0]}")
+        raise UsageError(f"no input or state binds the dimension {missing[0]}")
     return tuple(d if isinstance(d, int) else int(numbers[d]) for d in shape)
 
 

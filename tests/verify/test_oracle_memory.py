@@ -6,10 +6,10 @@ from tiny import (DECAY, DELAYED, FRESH, GATED_DELTA, GRM, LINEAR, LOG, MLP, MOM
                   segmented, spec)
 
 from mcgen.verify import reference
-from mcgen.verify.memory import leaves, rebuild
+from mcgen.verify.memory import STACKED, leaves, rebuild
 
 RULES = {"decay": DECAY, "delta": GATED_DELTA, "normalised": NORMALISED, "momentum": MOMENTUM, "mlp": MLP, "delayed": DELAYED}
-AFTER = {**RESIDUAL, "weight": "exp(-0.1 * after(dot(k, k)))"}
+AFTER = {**RESIDUAL, "weight": "exp(-0.1 * after(dot(k, k))) + 0.1 * sum(after(k) * k)"}
 CACHES = {"none": None, "grm": GRM, "soup": SOUP, "ssc": SSC, "after": AFTER}
 PAIRS = [(r, c, "carry", "constant") for r in RULES for c in CACHES] + [
     (r, c, start, growth) for r in ("momentum", "delayed") for c in ("soup", "after")
@@ -56,7 +56,8 @@ def test_split_equals_whole(rule, cache, start, growth):
         torch.testing.assert_close(weights, details["weights"])
 
 
-@pytest.mark.parametrize("rule,cache,start,growth", [("momentum", "soup", "fresh", "logarithmic"), ("delayed", "after", "carry", "constant")])
+@pytest.mark.parametrize("rule,cache,start,growth", [
+    ("momentum", "soup", "fresh", "logarithmic"), ("delayed", "after", "carry", "constant"), ("decay", "after", "fresh", "logarithmic")])
 def test_rows_at_different_positions(rule, cache, start, growth):
     s = build(rule, cache, start, growth)
     x, ref = draw(s, T=30), reference(s)
@@ -66,8 +67,9 @@ def test_rows_at_different_positions(rule, cache, start, growth):
                     return_memory=True)[1] for i, e in enumerate(ends)]
     both = []
     for (path, a), (_, b) in zip(leaves(memories[0]), leaves(memories[1])):
-        if path[0] in ("cache", "summary", "after", "live", "live_run"):
-            b = torch.nn.functional.pad(b, (0, 0) * (b.dim() - 3) + (0, a.shape[2] - b.shape[2]), value=float("nan"))
+        if path[0] in STACKED:
+            axis = STACKED[path[0]]
+            b = torch.nn.functional.pad(b, (0, 0) * (b.dim() - axis - 1) + (0, a.shape[axis] - b.shape[axis]), value=float("nan"))
         both.append((path, torch.cat([a, b])))
     rest = {n: torch.cat([t[:1, ends[0]:ends[0] + 9], t[1:, ends[1]:ends[1] + 9]]) if n in ref.inputs else t for n, t in x.items()}
     got, memory = ref(**rest, memory=rebuild(iter(both)))
