@@ -93,6 +93,13 @@ def _cumsum(b: Builder, y: Value, g: Value) -> tuple:
     return (b.cumsum(g, y["axis"], not y["reverse"], y["exclusive"]),)
 
 
+def _segsum(b: Builder, y: Value, g: Value) -> tuple:
+    """Token j is part of the sums from d < j to c >= j: sums of g over that rectangle, none of them a difference."""
+    after = b.cumsum(b.spread(b.spread(g, "d"), "c"), "c", reverse=True, exclusive=y["exclusive"])
+    inside = b.map("lt", b.iota("d"), b.iota("c"))
+    return (b.sum(b.where(inside, after), ["d"]),)
+
+
 def _rename(b: Builder, y: Value, g: Value) -> tuple:
     return (b.rename(g, {new: old for old, new in y["moves"]}),)
 
@@ -110,6 +117,7 @@ RULES: dict[str, Callable[[Builder, Value, Value], tuple]] = {
     "sum": lambda b, y, g: (g,),
     "dot": _dot,
     "cumsum": _cumsum,
+    "segsum": _segsum,
     "rename": _rename,
     "collect": _collect,
     "expose": _expose,

@@ -152,6 +152,13 @@ class Builder:
             x = self.spread(x, axis)
         return self.make("cumsum", (x,), x.axes, axis=axis, reverse=reverse, exclusive=exclusive)
 
+    def segsum(self, x: Value, exclusive: bool = False) -> Value:
+        """x over c -> over c and d: the sum of x over the tokens after d up to c (`exclusive`: before c).
+
+        Its own operation because of its derivative: a difference of running sums would have to cancel.
+        """
+        return x if _is(x, 0.0) else self.make("segsum", (x,), sort_axes((*x.axes, "d")), exclusive=exclusive)
+
     def rename(self, x: Value, axes: Mapping[str, str]) -> Value:
         moved = {a: b for a, b in axes.items() if a in x.axes and a != b}
         if not moved:

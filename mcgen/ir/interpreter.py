@@ -152,6 +152,14 @@ class _Machine:
             y = y - x if x.isfinite().all() else torch.cat([torch.zeros_like(x.narrow(i, 0, 1)), y.narrow(i, 0, x.shape[i] - 1)], i)
         return y.flip(i) if v["reverse"] else y
 
+    def do_segsum(self, v, a):
+        i = 1 + v.args[0].axes.index("c")
+        x = a[0].movedim(i, -1)
+        c = torch.arange(x.shape[-1])
+        inside = (c[None, None] > c[None, :, None]) & ((c[None, None] < c[:, None, None]) if v["exclusive"] else (c[None, None] <= c[:, None, None]))
+        sums = torch.where(inside, x[..., None, None, :], torch.zeros((), dtype=x.dtype)).sum(-1)     # [..., c, d]
+        return self.align(sums, tuple(ax for ax in v.args[0].axes if ax != "c") + ("c", "d"), v.axes)
+
     def do_rename(self, v, a): return a[0]
 
     # -- cache

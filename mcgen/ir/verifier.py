@@ -38,6 +38,8 @@ def _value(program: Program, value: Value, declared: set[str]) -> None:
             need(set(value.axes) == {a for x in args for a in x.axes} - set(value["over"]), "axes")
         case "cumsum":
             need(value["axis"] in value.axes == args[0].axes or value.axes == args[0].axes, "axes")
+        case "segsum":
+            need("c" in args[0].axes and "d" not in args[0].axes and set(value.axes) == {*args[0].axes, "d"}, "axes")
         case "rename":
             need(len(value.axes) == len(args[0].axes), "axes")
         case "collect":

@@ -113,7 +113,7 @@ class Emitter:
         outside = b.map("mul", d, b.map("sub", size, b.map("mul", d, b.const(0.5))))
         return b.where(b.map("le", size, d), inside, outside)
 
-    def _where(self, t, a, c, x, y): return self.b.where(self.b.map(t["cmp"], a, c), x, y)
+    def _where(self, t, a, c, x, y): return self.b.where(self.b.map(t["op"], a, c), x, y)
 
     def _sum(self, t, x):
         axes = axes_of(t.args[0].shape)

@@ -10,11 +10,13 @@ from ..ir.verifier import verify_program
 from ..symbolic.model import Model
 from .backward import build_backward, with_saved
 from .clean import clean
+from .expand import expand
 from .forward import Forward, build_forward
 from .slots import loop_slots
 
 # after differentiation, each from program to program
 PASSES: tuple[tuple[str, Callable[[Program, Builder], Program]], ...] = (
+    ("expand", expand),
     ("clean", clean),
     ("loop_slots", loop_slots),
 )

@@ -73,6 +73,8 @@ def remake(b: Builder, value: Value, args: Sequence[Value]) -> Value:
             return b.dot(args[0], args[1], value["over"])
         case "cumsum":
             return b.cumsum(args[0], value["axis"], value["reverse"], value["exclusive"])
+        case "segsum":
+            return b.segsum(args[0], value["exclusive"])
         case "rename":
             return b.rename(args[0], dict(value["moves"]))
         case "collect":

@@ -88,9 +88,7 @@ class Decay:
         order = b.map("and", order, b.map("lt", b.iota("d"), b.row("count")))
         if self.log is None:
             return b.where(order, product)
-        running = b.cumsum(self.log, "c")
-        reader = b.cumsum(self.log, "c", exclusive=True) if when == "old" else running
-        gap = b.map("sub", reader, b.rename(running, {"c": "d"}))
+        gap = b.segsum(self.log, exclusive=when == "old")
         return b.map("mul", product, b.map("exp", b.where(order, gap, b.const(MASKED))))
 
 

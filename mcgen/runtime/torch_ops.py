@@ -79,8 +79,8 @@ class Rows:
     def topk(self, x: Tensor, k: int) -> Tensor:
         """x [z, r, c, n] -> truth: the k largest of the slots before the row's segment, ties to the older."""
         past = torch.arange(x.shape[-1], device=x.device) < self.segment[..., None, None]
-        order = x.detach().masked_fill(~past, float("-inf")).argsort(-1, descending=True, stable=True)
-        return (order.argsort(-1) < k) & past
+        order = x.detach().masked_fill(~past, float("-inf")).argsort(dim=-1, descending=True, stable=True)
+        return (order.argsort(dim=-1) < k) & past
 
 
 def tokens(x: Tensor) -> Tensor:
