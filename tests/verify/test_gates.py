@@ -3,7 +3,7 @@ import math
 
 import pytest
 import torch
-from tiny import DECAY, GATED_DELTA, GRM, LINEAR, SSC, segmented, spec
+from oracle_specs import DECAY, GATED_DELTA, GRM, LINEAR, SSC, segmented, spec
 
 from mcgen.verify import reference, verify
 from mcgen.verify.gates import GATES

@@ -4,8 +4,8 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from helpers import draw
-from tiny import GRM, LINEAR, spec
+from oracle_helpers import draw
+from oracle_specs import GRM, LINEAR, spec
 
 from mcgen.verify import reference
 

@@ -1,8 +1,8 @@
 """Memory handed on: any split, rows at different positions, packed sequences, single steps, given start states."""
 import pytest
 import torch
-from helpers import draw
-from tiny import (DECAY, DELAYED, FRESH, GATED_DELTA, GRM, LINEAR, LOG, MLP, MOMENTUM, NORMALISED, RESIDUAL, SOUP, SSC,
+from oracle_helpers import draw
+from oracle_specs import (DECAY, DELAYED, FRESH, GATED_DELTA, GRM, LINEAR, LOG, MLP, MOMENTUM, NORMALISED, RESIDUAL, SOUP, SSC,
                   segmented, spec)
 
 from mcgen.verify import reference
