@@ -2,6 +2,9 @@
 
 The gradient of the backward pass comes from the torch program: it is run again from the call's own tensors, forward and backward, in
 differentiable torch operations. So gradients of gradients exist on every device, slower than the first ones. Forward mode does not.
+
+A function transform inside a traced function (torch.compile of torch.func.grad) does not see the Function: there the operators
+themselves have a gradient, through a kernel at torch's autograd key (`own_gradient`).
 """
 from __future__ import annotations
 
@@ -9,62 +12,70 @@ from types import ModuleType
 from typing import Any, Callable
 
 import torch
+from torch._functorch.autograd_function import enable_single_level_autograd_function
+from torch._functorch.pyfunctorch import retrieve_all_functorch_interpreters
 from torch.autograd import forward_ad
 
 from mcgen.diagnostics import NotLowered
 
 from .manifest import Manifest
-from .register import Operators
 
 
-def differentiable(manifest: Manifest, operators: Operators, program: ModuleType) -> Callable:
-    """`apply(chunk, *forward params)` -> the forward results, then the saved tensors (which carry no gradient)."""
+def differentiable(manifest: Manifest, forward: Callable, backward: Callable, program: ModuleType) -> tuple[type, type]:
+    """Two Functions around the operators `forward` (the one that saves) and `backward`.
+
+    Forward.apply(chunk, *forward params) -> the forward results, then the saved tensors, which carry no gradient.
+    Backward.apply(chunk, *backward params) -> the gradients; its own gradient is with respect to all but saved tensors, through which
+    it is taken by computing them again.
+    """
     params, results = manifest.forward_params, manifest.forward_results
     saved = [name for name, _ in manifest.saved]
-    extra = [name for name in manifest.backward_params if name not in params and not name.startswith("d_")]
-    pieces = [*params, *extra, *(f"d_{r}" for r in results)]                     # of the backward pass, in the order of Backward's arguments
-    wanted = [(pieces.index(name)) for name in manifest.backward_params]
-    grads = [manifest.backward_results.index(f"d_{p}") if f"d_{p}" in manifest.backward_results else None for p in params]
-    inner = _gradient_of_gradients(manifest, operators, program, pieces, wanted, extra)
+    made_by_forward = [name for name in manifest.backward_params if name not in params and not name.startswith("d_")]
+    sources = [("args", [*params, *made_by_forward].index(name)) if not name.startswith("d_") else ("grads", results.index(name.removeprefix("d_")))
+               for name in manifest.backward_params]
+    order = [manifest.backward_results.index(f"d_{p}") if f"d_{p}" in manifest.backward_results else None for p in params]
+    Backward = _gradient_of_gradients(manifest, backward, program, made_by_forward)
 
     class Forward(torch.autograd.Function):
         generate_vmap_rule = True
 
         @staticmethod
         def forward(chunk: int, *tensors: torch.Tensor):
-            return tuple(operators.forward_save(*tensors, chunk))
+            return tuple(forward(*tensors, chunk))
 
         @staticmethod
         def setup_context(ctx: Any, inputs: tuple, output: tuple) -> None:
             made = dict(zip((*results, *saved), output))
             ctx.chunk = inputs[0]
-            ctx.save_for_backward(*inputs[1:], *(made[name] for name in extra))
+            ctx.save_for_backward(*inputs[1:], *(made[name] for name in made_by_forward))
             ctx.mark_non_differentiable(*output[len(results):])
             ctx.set_materialize_grads(False)
 
         @staticmethod
-        def backward(ctx: Any, *gradients: torch.Tensor | None):
-            args = (*ctx.saved_tensors, *gradients[:len(results)])
+        def backward(ctx: Any, *grads: torch.Tensor | None):
+            args = ctx.saved_tensors
+            taken = [args[i] if source == "args" else grads[i] for source, i in sources]
             if torch.is_grad_enabled() and not torch.compiler.is_compiling():
-                made = inner(ctx.chunk, *args)
+                made = Backward.apply(ctx.chunk, *taken)
             else:
-                made = operators.backward(*(args[i] for i in wanted), ctx.chunk)
-            return None, *(None if i is None else made[i] for i in grads)
+                made = backward(*taken, ctx.chunk)
+            return None, *(None if i is None else made[i] for i in order)
 
-    return Forward.apply
+    return Forward, Backward
 
 
-def _gradient_of_gradients(manifest: Manifest, operators: Operators, program: ModuleType, pieces: list[str], wanted: list[int], extra: list[str]):
-    """The backward operator as a function that has a gradient itself: `apply(chunk, *pieces)` -> gradients."""
+def _gradient_of_gradients(manifest: Manifest, backward: Callable, program: ModuleType, made_by_forward: list[str]) -> type:
+    """The backward operator as a Function that has a gradient itself."""
     params, results = manifest.forward_params, manifest.forward_results
-    kept = [i for i, name in enumerate(pieces) if name not in extra]
+    names = manifest.backward_params
+    kept = [i for i, name in enumerate(names) if name not in made_by_forward]
 
     class Backward(torch.autograd.Function):
         generate_vmap_rule = True
 
         @staticmethod
-        def forward(chunk: int, *args: torch.Tensor | None):
-            return tuple(operators.backward(*(args[i] for i in wanted), chunk))
+        def forward(chunk: int, *tensors: torch.Tensor | None):
+            return tuple(backward(*tensors, chunk))
 
         @staticmethod
         def setup_context(ctx: Any, inputs: tuple, output: tuple) -> None:
@@ -73,26 +84,46 @@ def _gradient_of_gradients(manifest: Manifest, operators: Operators, program: Mo
 
         @staticmethod
         def backward(ctx: Any, *seconds: torch.Tensor):
-            chunk, saved = ctx.chunk, ctx.saved_tensors
-            free = [i for i, x in enumerate(saved) if x is not None and x.is_floating_point()]
+            chunk, given = ctx.chunk, dict(zip((names[i] for i in kept), ctx.saved_tensors))
+            free = [name for name, x in given.items() if x is not None and x.is_floating_point()]
 
-            def first(*moved: torch.Tensor) -> tuple[torch.Tensor, ...]:
-                tensors = list(saved)
-                for i, x in zip(free, moved):
-                    tensors[i] = x
-                taken, incoming = tensors[:len(params)], tensors[len(params):]
-                made = dict(zip((*results, *(name for name, _ in manifest.saved)), program.forward(*taken, chunk=chunk, save=True)))
-                made |= dict(zip(params, taken))
-                made |= {f"d_{r}": torch.zeros_like(made[r]) if d is None else d for r, d in zip(results, incoming)}
-                return tuple(program.backward(*(made[name] for name in manifest.backward_params), chunk=chunk))
+            def gradients(*moved: torch.Tensor) -> tuple[torch.Tensor, ...]:
+                named = given | dict(zip(free, moved))
+                outputs = program.forward(*(named[p] for p in params), chunk=chunk, save=True)
+                made = dict(zip((*results, *(name for name, _ in manifest.saved)), outputs)) | named
+                zeros = {f"d_{r}": torch.zeros_like(made[r]) for r in results if made.get(f"d_{r}") is None}
+                return tuple(program.backward(*((made | zeros)[name] for name in names), chunk=chunk))
 
-            device = saved[0].device.type
-            with torch.enable_grad(), torch.autocast(device, enabled=False):
-                _, pull = torch.func.vjp(first, *(saved[i] for i in free))
-                pulled = dict(zip((kept[i] for i in free), pull(tuple(seconds))))
-            return None, *(pulled.get(i) for i in range(len(pieces)))
+            with torch.enable_grad(), torch.autocast(seconds[0].device.type, enabled=False):
+                _, pull = torch.func.vjp(gradients, *(given[name] for name in free))
+                pulled = dict(zip(free, pull(tuple(seconds))))
+            return None, *(pulled.get(name) for name in names)
 
-    return Backward.apply
+    return Backward
+
+
+def own_gradient(operator: Callable, function: type) -> Callable:
+    """A kernel for torch's autograd key: `operator` with the gradient of `function`, one level of transforms at a time."""
+
+    def kernel(*args: Any):
+        *tensors, chunk = args
+        if torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in tensors):
+            if _gradient_levels() > 1:
+                raise NotLowered("a gradient of a gradient inside torch.compile", hint="compile the op, not the function transforms around it")
+            with enable_single_level_autograd_function():
+                made = super(torch.autograd.Function, function).apply(chunk, *tensors)
+            return made if len(made) > 1 else made[0]
+        with torch._C._AutoDispatchBelowAutograd():
+            return operator(*args)
+
+    return kernel
+
+
+def _gradient_levels() -> int:
+    """How many transforms torch.func.grad or vjp are active."""
+    if not torch._C._are_functorch_transforms_active():
+        return 0
+    return sum(level.key() == torch._C._functorch.TransformType.Grad for level in retrieve_all_functorch_interpreters())
 
 
 def refuse_forward_mode(name: str, tensors: list[torch.Tensor]) -> None:

@@ -11,7 +11,7 @@ import torch
 from mcgen.diagnostics import NotLowered, UsageError
 
 from . import memory as memories
-from .autograd import differentiable, in_forward_mode, refuse_forward_mode
+from .autograd import in_forward_mode, refuse_forward_mode
 from .backends import Backends
 from .binding import bind
 from .chunks import chunk_size, look_up, tuned_entries
@@ -37,7 +37,6 @@ class Op:
     def __init__(self, manifest: Manifest, program: ModuleType, backends: Backends, operators: Operators, folder: Path):
         self.manifest, self.folder = manifest, folder
         self._program, self._backends, self._operators = program, backends, operators
-        self._apply = differentiable(manifest, operators, program)
         self._forced_chunk: int | None = None
         self._boundary = manifest.run or (manifest.cache.length if manifest.cache else None)
         self._length = manifest.cache.length if manifest.cache else None
@@ -166,7 +165,9 @@ class Op:
         if in_forward_mode():
             refuse_forward_mode(self.name, tensors)
         if torch.is_grad_enabled() and any(x.requires_grad for x in tensors):
-            return self._apply(chunk, *tensors)
+            return self._operators.apply(chunk, *tensors)
+        if torch.compiler.is_compiling() and torch.is_grad_enabled() and torch._C._are_functorch_transforms_active():
+            return self._operators.forward_save(*tensors, chunk)
         return self._operators.forward(*tensors, chunk)
 
     def _look(self, tensors: list[torch.Tensor], chunk: int) -> dict[str, torch.Tensor]:

@@ -21,7 +21,7 @@ from mcgen.diagnostics import UsageError, did_you_mean
 from .capacity import within_capacity
 from .dims import sizes_of
 from .manifest import Leaf, Manifest
-from .partition import slot_count
+from .partition import first_slots, slot_count
 from .plan import Plan
 
 
@@ -43,11 +43,11 @@ def read(manifest: Manifest, memory: dict | None, plan: Plan) -> Start:
     """
     length = manifest.cache.length if manifest.cache else None
     if memory is None:
-        return Start({}, None, None, plan.tokens // length if length else 0, None)
+        return Start({}, None, None, first_slots(plan.tokens, length) if length else 0, None)
     _check_keys(manifest, memory)
     if "position" not in memory:
         leaves = {leaf.param: _leaf(memory, leaf, plan, 0) for leaf in manifest.leaves if leaf.path[0] == "state" and _has(memory, leaf)}
-        return Start(leaves, None, None, plan.tokens // length if length else 0, None)
+        return Start(leaves, None, None, first_slots(plan.tokens, length) if length else 0, None)
     held = _held(manifest, memory)
     leaves = {leaf.param: _leaf(memory, leaf, plan, held) for leaf in manifest.leaves}
     past = {f.name: _tensor(memory, ("past", f.name), (plan.batch, plan.heads, f.delay, *sizes_of(f.shape, plan.sizes)), plan)

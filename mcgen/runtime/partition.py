@@ -17,18 +17,32 @@ LARGEST = 2**31 - 1
 def row_count(tokens: int, chunk: int, boundary: int | None, moved: bool) -> int:
     """Rows that `tokens` tokens need, from the start of a sequence or, `moved`, from anywhere in it.
 
+    A traced call with a symbolic length gets two rows more (see `roomy`).
+
     >>> row_count(10, 4, None, False), row_count(10, 4, 6, False), row_count(10, 4, 6, True), row_count(1, 1, 6, True)
     (3, 3, 4, 1)
     """
     if boundary is None:
-        return (tokens + chunk - 1) // chunk
+        return roomy((tokens + chunk - 1) // chunk)
     if not moved:
         tail = tokens % boundary
-        return (tokens // boundary) * ((boundary + chunk - 1) // chunk) + (tail + chunk - 1) // chunk
+        return roomy((tokens // boundary) * ((boundary + chunk - 1) // chunk) + (tail + chunk - 1) // chunk)
     pieces = (tokens + boundary - 2) // boundary + 1          # runs of tokens between boundaries, at worst
     if boundary % chunk == 0:                                 # whole pieces then waste nothing: only the two ends do
         pieces = torch.sym_min(pieces, 2)
-    return torch.sym_min(tokens, (tokens + pieces * (chunk - 1)) // chunk)
+    return roomy(torch.sym_min(tokens, (tokens + pieces * (chunk - 1)) // chunk))
+
+
+def roomy(count: int) -> int:
+    """A count of rows or slots; two more when it is symbolic, so that a trace need not ask whether it is 0 or 1.
+
+    Rows and slots beyond those in use are padding by convention, so the trace then serves every length.
+    """
+    if isinstance(count, int) and not torch.compiler.is_compiling():
+        return count
+    from torch.fx.experimental.symbolic_shapes import has_static_value
+
+    return count if has_static_value(count) else count + 2
 
 
 def chunk_table(position: torch.Tensor, tokens: int, chunk: int, boundary: int | None, length: int | None, moved: bool) -> torch.Tensor:
@@ -98,11 +112,16 @@ def keeps(like: torch.Tensor) -> bool:
     return type(like) in (torch.Tensor, torch.nn.Parameter)
 
 
+def first_slots(tokens: int, length: int) -> int:
+    """Cache slots that a call at the start of sequences needs."""
+    return roomy(tokens // length)
+
+
 def slot_count(tokens: int, length: int, held: int, last: int | None) -> int:
     """Cache slots that a call needs. `held`: slots in its memory; `last`: the furthest position before it, None if that is not known.
 
     An unknown position (a traced call) adds the most segments that `tokens` tokens can end.
     """
     if last is None:
-        return held + (tokens + length - 1) // length
-    return torch.sym_max(held, (last + tokens) // length)
+        return roomy(held + (tokens + length - 1) // length)
+    return max(held, (last + tokens) // length)

@@ -9,6 +9,7 @@ from typing import Any, Callable, NamedTuple, Sequence
 
 import torch
 
+from .autograd import differentiable, own_gradient
 from .backends import Backends
 from .manifest import Manifest
 
@@ -17,11 +18,12 @@ _registered: dict[str, "Operators"] = {}
 
 
 class Operators(NamedTuple):
-    """Each takes the tensors of its params, then `chunk`, and gives a list of tensors."""
+    """`forward`, `forward_save`, `backward` take the tensors of their params, then `chunk`. `apply` takes `chunk` first, and has a gradient."""
 
-    forward: Callable[..., list[torch.Tensor]]
-    forward_save: Callable[..., list[torch.Tensor]]
-    backward: Callable[..., list[torch.Tensor]]
+    forward: Callable[..., Sequence[torch.Tensor]]
+    forward_save: Callable[..., Sequence[torch.Tensor]]
+    backward: Callable[..., Sequence[torch.Tensor]]
+    apply: Callable[..., Sequence[torch.Tensor]]
 
 
 def register(manifest: Manifest, backends: Backends, digest: str) -> Operators:
@@ -46,10 +48,13 @@ def register(manifest: Manifest, backends: Backends, digest: str) -> Operators:
         def fake_backward(tensors, chunk):
             return [tensors[0].new_empty(shape) for shape in layout.backward(tensors)]
 
-        _registered[name] = Operators(
-            _define(f"{name}_fwd", params, manifest.forward_results, *forward(False)),
-            _define(f"{name}_fwd_save", params, (*manifest.forward_results, *saved), *forward(True)),
-            _define(f"{name}_bwd", manifest.backward_params, manifest.backward_results, backward, fake_backward))
+        run = _define(f"{name}_fwd", params, manifest.forward_results, *forward(False))
+        run_save = _define(f"{name}_fwd_save", params, (*manifest.forward_results, *saved), *forward(True))
+        run_back = _define(f"{name}_bwd", manifest.backward_params, manifest.backward_results, backward, fake_backward)
+        outer, inner = differentiable(manifest, _listed(run_save), _listed(run_back), backends.torch.program)
+        _library.impl(f"{name}_fwd_save", own_gradient(run_save, outer), "Autograd")
+        _library.impl(f"{name}_bwd", own_gradient(run_back, inner), "Autograd")
+        _registered[name] = Operators(_listed(run), _listed(run_save), _listed(run_back), outer.apply)
     return _registered[name]
 
 
@@ -87,7 +92,12 @@ def _define(name: str, params: Sequence[str], results: Sequence[str], real: Call
     torch.library.register_fake(f"mcgen::{name}", traced, lib=_library)
     operator = getattr(torch.ops.mcgen, name).default
     torch.library.register_vmap(f"mcgen::{name}", _vmap(operator), lib=_library)
-    return (lambda *args: [operator(*args)]) if single else operator
+    return operator
+
+
+def _listed(operator: Callable) -> Callable:
+    """The operator with its results in a tuple, also when there is but one."""
+    return operator if len(operator._schema.returns) > 1 else lambda *args: (operator(*args),)
 
 
 def _vmap(operator: Callable) -> Callable:

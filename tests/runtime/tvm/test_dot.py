@@ -1,0 +1,135 @@
+"""Products in all operand orders and sizes, triangles, scales and selected rows, against float64."""
+import itertools
+
+import pytest
+import torch
+
+from .helpers import NO_ROWS, close, run, table_of
+
+
+def product(dst, a, b, accumulate, tiles):
+    """A kernel D[dst] (+)= sum over x of A[a] B[b], from parameters or through scratch tiles."""
+    def fn(k):
+        A, B, D = k.memory("A", *a), k.memory("B", *b), k.memory("D", *dst, inout=True)
+        with k.sequences():
+            if tiles:
+                a_, b_, d_ = k.tile("a_", *a), k.tile("b_", *b), k.tile("d_", *dst)
+                k.map(a_[a], A[a])
+                k.map(b_[b], B[b])
+                k.map(d_[dst], D[dst])
+                k.dot(d_[dst], a_[a], b_[b], over="x", accumulate=accumulate)
+                k.map(D[dst], d_[dst])
+            else:
+                k.dot(D[dst], A[a], B[b], over="x", accumulate=accumulate)
+    return fn
+
+
+ORDERS = list(itertools.product(("pq", "qp"), ("px", "xp"), ("xq", "qx")))
+SIZES = [(1, 1, 1), (3, 16, 33), (16, 3, 1), (33, 64, 16), (64, 33, 3), (1, 64, 64), (65, 5, 17)]
+
+
+@pytest.mark.parametrize("sizes", SIZES)
+def test_orders(sizes):
+    extent = dict(zip("pqx", sizes))
+    torch.manual_seed(sum(sizes))
+    for number, (dst, a, b) in enumerate(ORDERS):
+        tensors = {name: torch.randn(1, 1, *(extent[x] for x in axes)) for name, axes in (("A", a), ("B", b), ("D", dst))}
+        accumulate = bool(number % 2)
+        got = run(product(tuple(dst), tuple(a), tuple(b), accumulate, number % 3 == 0), extent,
+                  {x: tensors[x] for x in "AB"}, {"D": tensors["D"]})["D"]
+        wanted = torch.einsum(f"{a},{b}->{dst}", tensors["A"][0, 0].double(), tensors["B"][0, 0].double())
+        close(got[0, 0], wanted + accumulate * tensors["D"][0, 0].double())
+
+
+@pytest.mark.parametrize("C, K", [(1, 3), (5, 8), (16, 16), (37, 20), (64, 64)])
+def test_triangles(C, K):
+    """lower and over_lower, straight and transposed, with an epilogue."""
+    def fn(k):
+        q, r = k.memory("q", "c", "K"), k.memory("r", "c", "K")
+        P, Pt, O, Ot, Q = (k.memory(n, *axes, out=True) for n, axes in (("P", "cd"), ("Pt", "dc"), ("O", "cK"), ("Ot", "dK"), ("Q", "Kc")))
+        with k.sequences():
+            p, pt = k.tile("p", "c", "d"), k.tile("pt", "d", "c")
+            weigh = lambda acc: acc * k.exp(k.f32(k.iota("d") - k.iota("c")) * 0.1)
+            k.dot(p["c", "d"], q["c", "K"], r["d", "K"], over="K", then=weigh, lower=True)
+            k.dot(pt["d", "c"], q["c", "K"], r["d", "K"], over="K", then=weigh, lower=True)
+            k.dot(O["c", "K"], p["c", "d"], r["d", "K"], over="d", over_lower=True)
+            k.dot(Ot["d", "K"], p["c", "d"], q["c", "K"], over="c", over_lower=True)
+            k.dot(Q["K", "c"], r["d", "K"], p["c", "d"], over="d", over_lower=True)
+            k.map(P["c", "d"], p["c", "d"])
+            k.map(Pt["d", "c"], pt["d", "c"])
+    torch.manual_seed(C)
+    q, r = torch.randn(1, 1, C, K), torch.randn(1, 1, C, K)
+    out = run(fn, {"C": C, "K": K}, {"q": q, "r": r}, {"P": torch.ones(1, 1, C, C), "Pt": torch.ones(1, 1, C, C), "O": torch.ones(1, 1, C, K),
+                                                      "Ot": torch.ones(1, 1, C, K), "Q": torch.ones(1, 1, K, C)})
+    q, r, i = q[0, 0].double(), r[0, 0].double(), torch.arange(C).double()
+    p = ((q @ r.T) * torch.exp((i[None] - i[:, None]) * 0.1)).tril()
+    for name, wanted in (("P", p), ("Pt", p.T), ("O", p @ r), ("Ot", p.T @ q), ("Q", (p @ r).T)):
+        close(out[name][0, 0], wanted)
+
+
+def test_vectors_and_expressions():
+    """No matrix at all, a vector result, an operand that is an expression, two summed axes."""
+    def fn(k):
+        A, z, w = k.memory("A", "c", "K"), k.memory("z", "K"), k.memory("w", "c")
+        s, v, D, e = k.memory("s", "c", out=True), k.memory("v", "K", out=True), k.memory("D", "c", "d", out=True), k.memory("e", out=True)
+        with k.sequences():
+            k.dot(s["c"], A["c", "K"], z["K"], over="K")
+            k.dot(v["K"], A["c", "K"], w["c"], over="c", then=lambda acc: -acc)
+            k.dot(D["c", "d"], A["c", "K"] * k.exp(z["K"]), A["d", "K"] + 1.0, over="K", scale=w["c"])
+            k.dot(e(), A["c", "K"], A["c", "K"], over=("c", "K"))
+    C, K = 19, 21
+    A, z, w = torch.randn(1, 1, C, K), torch.randn(1, 1, K), torch.randn(1, 1, C)
+    out = run(fn, {"C": C, "K": K}, {"A": A, "z": z, "w": w},
+              {"s": torch.ones(1, 1, C), "v": torch.ones(1, 1, K), "D": torch.ones(1, 1, C, C), "e": torch.ones(1, 1)})
+    A, z, w = A[0, 0].double(), z[0, 0].double(), w[0, 0].double()
+    close(out["s"][0, 0], A @ z)
+    close(out["v"][0, 0], -(A.T @ w))
+    close(out["D"][0, 0], w[:, None] * ((A * z.exp()) @ (A + 1).T))
+    close(out["e"][0, 0], (A * A).sum())
+
+
+@pytest.mark.parametrize("C, K, V, N", [(16, 16, 16, 5), (37, 12, 20, 3), (8, 2, 3, 2)])
+def test_selected_rows(C, K, V, N):
+    """Only selected rows are read from each memory, and only they reach its gradient."""
+    def fn(k):
+        q, M, w, sel = k.token("q", "K"), k.slots("M", "K", "V"), k.memory("w", "c", "n_"), k.memory("sel", "c", "n_")
+        dy = k.memory("dy", "c", "V")
+        y, dM, dq = k.memory("y", "c", "V", out=True), k.slots("dM", "K", "V", inout=True), k.memory("dq", "K", "c", out=True)
+        with k.sequences(), k.rows():
+            q_, w_, s_ = k.tile("q_", "c", "K"), k.tile("w_", "c", "n"), k.tile("s_", "c", "n")
+            k.load(q_["c", "K"], q)
+            k.map(w_["c", "n"], w["c", "n"])
+            k.map(s_["c", "n"], sel["c", "n"])
+            k.map(y["c", "V"], 0.0)
+            k.map(dq["K", "c"], 0.0)
+            with k.loop("n", 0, k.slots_count):
+                how = dict(accumulate=True, scale=w_["c", "n"], rows=s_["c", "n"])
+                k.dot(y["c", "V"], q_["c", "K"], M.at("n")["K", "V"], over="K", **how)
+                k.dot(dM.at("n")["K", "V"], q_["c", "K"], dy["c", "V"], over="c", **how)
+                k.dot(dq["K", "c"], M.at("n")["K", "V"], dy["c", "V"], over="V", **how)
+    torch.manual_seed(C)
+    sel = (torch.rand(1, 1, C, N) < 0.4).float()
+    sel[..., 0] = 0
+    q, M, w, dy = torch.randn(1, C, 1, K), torch.randn(1, 1, N, K, V), torch.randn(1, 1, C, N), torch.randn(1, 1, C, V)
+    dM = torch.randn(1, 1, N, K, V)
+    out = run(fn, {"C": C, "K": K, "V": V, "n_": N}, {"q": q, "M": M, "w": w, "sel": sel, "dy": dy},
+              {"y": torch.ones(1, 1, C, V), "dM": dM, "dq": torch.ones(1, 1, K, C)}, table_of(1, C, C, C))
+    Q, G, a = q[0, :, 0].double(), dy[0, 0].double(), (sel * w)[0, 0].double()
+    close(out["y"][0, 0], torch.einsum("ck,nkv,cn->cv", Q, M[0, 0].double(), a))
+    close(out["dM"][0, 0], dM[0, 0].double() + torch.einsum("ck,cv,cn->nkv", Q, G, a))
+    close(out["dq"][0, 0], torch.einsum("nkv,cv,cn->kc", M[0, 0].double(), G, a))
+
+
+@pytest.mark.parametrize("C, V", [(1, 4), (7, 3), (16, 16), (50, 33), (64, 64)])
+def test_solve(C, V):
+    def fn(k):
+        L, x, z = k.memory("L", "c", "d"), k.memory("x", "c", "V", inout=True), k.memory("z", "c", "V", inout=True)
+        with k.sequences():
+            k.solve(x["c", "V"], L["c", "d"])
+            k.solve(z["c", "V"], L["c", "d"], transposed=True)
+    torch.manual_seed(C)
+    L, x = torch.randn(1, 1, C, C) / C ** 0.5, torch.randn(1, 1, C, V)
+    out = run(fn, {"C": C, "V": V}, {"L": L}, {"x": x, "z": x.clone()}, NO_ROWS)
+    I = torch.eye(C, dtype=torch.float64) - L[0, 0].double().tril(-1)
+    close(out["x"][0, 0], torch.linalg.solve(I, x[0, 0].double()), 1e-5)
+    close(out["z"][0, 0], torch.linalg.solve(I.T, x[0, 0].double()), 1e-5)
