@@ -37,9 +37,13 @@ def verify(source: str, level: str, **options: Any) -> int:
 
 
 def report(op: Any, spec: Any, level: str) -> int:
-    """Run the gates, print them, return the exit code."""
+    """Run the gates, show them, return the exit code."""
+    from rich.console import Console
+
     from ..verify.gates import verify as run_gates
 
-    result = run_gates(op, spec, level=level, progress=lambda *event: None)
-    print(result)
+    console = Console(highlight=False)
+    with console.status("verify") as status:
+        result = run_gates(op, spec, level=level, progress=lambda gate, done, total: status.update(f"verify {gate} ({done} of {total})"))
+    console.print(result.table())
     return 0 if result.ok else 2

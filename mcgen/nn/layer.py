@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..diagnostics import UsageError
+from ..diagnostics import NotLowered, UsageError
 from .conv import ShortConv
 from .norm import RMSNorm
 from .packing import Packing, packing
@@ -80,20 +80,29 @@ class Layer(nn.Module):
         if self.conv is not None:
             mixed, after["conv"] = self.conv(channels[..., self.conv_channels], memory.get("conv"), pack.lengths if pack else None)
             channels = channels.index_copy(2, self.conv_channels, mixed.to(channels.dtype))
-        if pack is not None:
-            inside, channels = pack.pack(inside), pack.pack(channels)
-        y, after["op"] = self._call(self.project.split(channels), memory.get("op"), pack, wanted)
-        y = self._output(y.to(x.dtype), inside)
-        return (y if pack is None else pack.unpack(y)), after
+        if pack is None:
+            y, after["op"] = self._call(self.project.split(channels), memory.get("op"), wanted)
+            return self._output(y.to(x.dtype), inside), after
+        y, after["op"] = self._packed(channels, memory.get("op"), pack, wanted)
+        return pack.unpack(self._output(y.to(x.dtype), pack.pack(inside))), after
 
-    def _call(self, inputs: dict[str, torch.Tensor], memory: Memory | None, pack: Packing | None,
-              wanted: bool) -> tuple[torch.Tensor, Memory | None]:
+    def _packed(self, channels: torch.Tensor, memory: Memory | None, pack: Packing, wanted: bool) -> tuple[torch.Tensor, Memory | None]:
+        """The op over one row [1, total] of all valid tokens; over padded rows where an op has no packed form yet."""
+        try:
+            return self._call(self.project.split(pack.pack(channels)), memory, wanted, cu_seqlens=pack.cu_seqlens)
+        except NotLowered:
+            if wanted or memory is not None:       # padding would enter the memory
+                raise
+            y, _ = self._call(self.project.split(channels), None, False)
+            return pack.pack(y), None
+
+    def _call(self, inputs: dict[str, torch.Tensor], memory: Memory | None, wanted: bool,
+              **packed: torch.Tensor) -> tuple[torch.Tensor, Memory | None]:
         """The op over these tokens; one token of every row goes through `step`."""
         token = self.project.token
-        if memory is not None and pack is None and not torch.is_grad_enabled() and next(inputs[n] for n in token).shape[1] == 1:
+        if memory is not None and not packed and not torch.is_grad_enabled() and next(inputs[n] for n in token).shape[1] == 1:
             y, after = self.op.step(**{n: v.squeeze(1) if n in token else v for n, v in inputs.items()}, memory=memory)
             return y.unsqueeze(1), after
-        packed = {} if pack is None else {"cu_seqlens": pack.cu_seqlens}
         if not wanted and memory is None:
             return self.op(**inputs, **packed), None
         return self.op(**inputs, memory=memory, return_memory=True, **packed)

@@ -29,11 +29,11 @@ class Signature:
 
 def resolve(spec_or_op: Any, **options: Any) -> tuple[Spec, Any]:
     """(spec, op) of a name, a path, a dict, a Spec or a ready op. Options go to `mcgen.load`."""
-    from ..spec import load_spec
+    from ..spec import load_spec, load_text
 
     if callable(spec_or_op) and hasattr(spec_or_op, "spec"):
-        spec = spec_or_op.spec
-        return spec if isinstance(spec, Spec) else load_spec(spec), spec_or_op
+        spec = spec_or_op.spec                       # an op made from a spec has it as text
+        return spec if isinstance(spec, Spec) else load_text(spec), spec_or_op
     import mcgen
 
     spec = spec_or_op if isinstance(spec_or_op, Spec) else load_spec(spec_or_op)

@@ -11,7 +11,7 @@ from typing import Any
 class Config:
     """The model, the optimiser and the schedule; saved with the run."""
 
-    spec: str = "linear_attention+grm"
+    spec: str = ""
     steps: int = 400
     batch: int = 8
     length: int = 512
