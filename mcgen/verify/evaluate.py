@@ -39,7 +39,7 @@ class Scope:
     taking_part: [B, H, M] bool in a cache's weight, where a scalar `softmax` runs across memories.
     """
 
-    def __init__(self, world: "World", token: int, *, states=None, prev=None, new=None, base=None, floor=None,
+    def __init__(self, world: World, token: int, *, states=None, prev=None, new=None, base=None, floor=None,
                  extra=None, taking_part=None, guarded: bool = False):
         self.world, self.token, self.floor, self.guarded = world, token, floor, guarded
         self.states = states or {}
@@ -53,20 +53,20 @@ class Scope:
 
     # -- scopes seen from this one ---------------------------------------------------------------------------------
 
-    def but(self, **changes) -> "Scope":
+    def but(self, **changes) -> Scope:
         parts = dict(token=self.token, states=self.states, prev=self.prev, new=self.new, base=self.base,
                      floor=self.floor, extra=self.extra, taking_part=self.taking_part, guarded=self.guarded)
         parts.update(changes)
         return Scope(self.world, parts.pop("token"), **parts)
 
-    def at_token(self, token: int) -> "Scope":
+    def at_token(self, token: int) -> Scope:
         if token == self.token:
             return self
         if token not in self._scopes:
             self._scopes[token] = self.but(token=token)
         return self._scopes[token]
 
-    def branch(self) -> "Scope":
+    def branch(self) -> Scope:
         """The scope of a branch of `where`: zero cotangents stay zero."""
         if self.guarded:
             return self

@@ -142,6 +142,7 @@ class Lab:
         with one_thread():
             here = compute(fn, exact, case, states, ones)
             there = compute(fn, moved(exact), case, moved(states), ones)
+        self._free_poisoned(here)
         arithmetic = self.arithmetic or arithmetic_of(case.dtype)
         terms = case.length + sum(self.sizes.values())
         cancelling = self._term_scale(exact, here)
@@ -150,6 +151,26 @@ class Lab:
         decay = max((float(x.abs().max()) for x in half_infinite), default=0.0)
         bounds = {n: allowed(here[n], there[n], terms, arithmetic, term_scale=cancelling.get(n, 0.0), decay=decay) for n in here}
         return Expected(here, bounds)
+
+    def _free_poisoned(self, result: Tensors) -> None:
+        """Rows and heads in which the rule itself makes an infinity are free everywhere: in a product with a mask it
+        reaches the tokens before it too, and no algorithm with chunks could be held to those."""
+        lanes = [t for n, t in result.items() if n.startswith(("y", "state ", "cache "))]
+        if all(bool(torch.isfinite(t).all()) for t in lanes):
+            return
+        bad = ~torch.isfinite(result["y"]).flatten(3).all(-1).all(1)                                 # [B, H]
+        for n, t in result.items():
+            if n.startswith(("state ", "cache ")):
+                bad = bad | ~torch.isfinite(t).flatten(2).all(-1)
+        for n, t in result.items():
+            name = n.removeprefix("d ")
+            if n == "y" or name in self.token_inputs and n != name:
+                mask = bad[:, None, :] if t.shape[2] == bad.shape[1] else bad.any(1)[:, None, None].expand(-1, 1, t.shape[2])
+            elif n.startswith(("state ", "cache ", "d start ")):
+                mask = bad
+            else:
+                mask = bad.any(0)
+            result[n] = t.masked_fill(mask[(...,) + (None,) * (t.dim() - mask.dim())], math.nan)
 
     def _term_scale(self, exact: Tensors, result: Tensors) -> dict[str, float]:
         """For the gradient of each interval input: the size of the terms |x . dx| it may be a difference of.

@@ -21,7 +21,7 @@ Tensors = dict[str, torch.Tensor]
 
 
 def reference(spec: str | os.PathLike[str] | Mapping[str, Any] | Spec, *, constants: Mapping[str, float | str] | None = None,
-              segment_length: int | None = None) -> "Reference":
+              segment_length: int | None = None) -> Reference:
     """The reference op of a spec (a name of the library, a path, a dict, or a Spec): called like the op, slow and exact."""
     return Reference(spec if isinstance(spec, Spec) else load_spec(spec, constants=constants, segment_length=segment_length))
 

@@ -30,6 +30,7 @@ OUT = 2.0
 ARITHMETIC = 8.0
 RESTART = 2 * 16                # blocks of 16 tokens, and a rounding at either end of a difference
 FLOOR = 120.0
+ABSOLUTE = 1e-24               # where the reference is exactly 0: a factor of 0 may be lowered as exp(log(1e-30))
 WEIGHTS = 1e-4                  # weights are for looking at: relative to the largest
 PERTURBATION = 2.0 ** -20
 UNIT_ROUNDOFF = {"float64": 2.0 ** -53, "float32": 2.0 ** -24, "tf32": 2.0 ** -11, "float16": 2.0 ** -11, "bfloat16": 2.0 ** -8}
@@ -52,7 +53,7 @@ class Allowed:
     scale: float
 
     def for_dtype(self, dtype: torch.dtype) -> float:
-        return self.arithmetic_error + OUT * roundoff(dtype) * self.scale + torch.finfo(torch.float32).tiny
+        return self.arithmetic_error + OUT * roundoff(dtype) * self.scale + ABSOLUTE
 
 
 def allowed(reference: torch.Tensor, moved: torch.Tensor, terms: int, arithmetic: str, *, term_scale: float = 0.0,

@@ -3,8 +3,25 @@ from __future__ import annotations
 
 import ast
 
-from mcgen.spec.nodes import (Binary, Cache, Call, Compare, Domain, Expr, Function, Index, Input, Name, Num, Rule,
-                              Segments, Spec, State, Summary, Unary)
+from mcgen.spec.nodes import (
+    Binary,
+    Cache,
+    Call,
+    Compare,
+    Domain,
+    Expr,
+    Function,
+    Index,
+    Input,
+    Name,
+    Num,
+    Rule,
+    Segments,
+    Spec,
+    State,
+    Summary,
+    Unary,
+)
 
 BINARY = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.Pow: "**", ast.MatMult: "@"}
 COMPARE = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "==", ast.NotEq: "!="}

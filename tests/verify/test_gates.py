@@ -3,10 +3,11 @@ import math
 
 import pytest
 import torch
-from oracle_specs import DECAY, GATED_DELTA, GRM, LINEAR, SSC, segmented, spec
 
 from mcgen.verify import reference, verify
 from mcgen.verify.gates import GATES
+
+from .oracle_specs import DECAY, GATED_DELTA, GRM, LINEAR, SSC, segmented, spec
 
 SMALL = {"K": 4, "V": 6}
 SPEC = spec(DECAY)
@@ -142,6 +143,14 @@ def test_catches_a_decay_that_is_clamped_too_early():
     op = Mutant(SPEC, before=lambda x: {"g": x["g"].clamp(min=-6.0)})
     assert only(op, "forward").ok
     assert not only(op, "domain ends").ok
+
+
+def test_an_infinity_of_the_rule_itself_frees_its_row_and_head():
+    rule = dict(DECAY, inputs={**DECAY["inputs"], "w": {"shape": [], "domain": [0, math.inf]}}, update={"S": "exp(g) * S + w * outer(k, v)"})
+    of = spec(rule)
+    poison = Mutant(of, after=lambda y, x: torch.where(torch.isinf(x["w"]).any(1, keepdim=True)[..., None], math.nan, y))
+    gate = only(poison, "domain ends", of)
+    assert gate.ok and any("no finite value" in n for n in gate.notes)
 
 
 def test_catches_a_wrong_tail():

@@ -1,11 +1,11 @@
 """The reference against plain float64 loops written out for one row and one head."""
 import pytest
 import torch
-from oracle_helpers import draw, same
-from oracle_specs import (DECAY, DELAYED, FRESH, GATED_DELTA, GRM, LINEAR, LOG, MOMENTUM, NORMALISED, RESIDUAL, SOUP, SSC,
-                  segmented, spec)
 
 from mcgen.verify import reference
+
+from .oracle_helpers import draw, same
+from .oracle_specs import DECAY, DELAYED, FRESH, GATED_DELTA, GRM, LINEAR, LOG, MOMENTUM, NORMALISED, RESIDUAL, SOUP, SSC, segmented, spec
 
 C = 4
 

@@ -4,10 +4,11 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from oracle_helpers import draw
-from oracle_specs import GRM, LINEAR, spec
 
 from mcgen.verify import reference
+
+from .oracle_helpers import draw
+from .oracle_specs import GRM, LINEAR, spec
 
 inf = float("inf")
 

@@ -1,12 +1,28 @@
 """Memory handed on: any split, rows at different positions, packed sequences, single steps, given start states."""
 import pytest
 import torch
-from oracle_helpers import draw
-from oracle_specs import (DECAY, DELAYED, FRESH, GATED_DELTA, GRM, LINEAR, LOG, MLP, MOMENTUM, NORMALISED, RESIDUAL, SOUP, SSC,
-                  segmented, spec)
 
 from mcgen.verify import reference
 from mcgen.verify.memory import STACKED, leaves, rebuild
+
+from .oracle_helpers import draw
+from .oracle_specs import (
+    DECAY,
+    DELAYED,
+    FRESH,
+    GATED_DELTA,
+    GRM,
+    LINEAR,
+    LOG,
+    MLP,
+    MOMENTUM,
+    NORMALISED,
+    RESIDUAL,
+    SOUP,
+    SSC,
+    segmented,
+    spec,
+)
 
 RULES = {"decay": DECAY, "delta": GATED_DELTA, "normalised": NORMALISED, "momentum": MOMENTUM, "mlp": MLP, "delayed": DELAYED}
 AFTER = {**RESIDUAL, "weight": "exp(-0.1 * after(dot(k, k))) + 0.1 * sum(after(k) * k)"}
@@ -31,7 +47,7 @@ def equal(a, b):
     a, b = dict(leaves(a)), dict(leaves(b))
     assert a.keys() == b.keys()
     for path in a:
-        torch.testing.assert_close(a[path], b[path], rtol=1e-9, atol=1e-11, msg=lambda m: f"{path}: {m}")
+        torch.testing.assert_close(a[path], b[path], rtol=1e-9, atol=1e-11, msg=lambda m, path=path: f"{path}: {m}")
 
 
 @pytest.mark.parametrize("rule,cache,start,growth", PAIRS)
