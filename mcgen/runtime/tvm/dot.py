@@ -5,15 +5,20 @@ from . import statements as st
 from .elementwise import LANES, Nest, choose_vector
 from .expr import Access, Expr, binary, cast, const, where
 from .gemm import Bounds, Matrix, multiply
-from .memory import Scope, padded
+from .memory import Scope
 from .pack import transpose
 from .reduce import free_axes, lower_map, lower_reduce
 
 
 def lower_dot(scope: Scope, s: st.Dot) -> None:
     shape = matrix_shape(scope, s)
+    if s.rows is not None and (s.then is not None or s.lower or s.over_lower):
+        raise ValueError("a dot with rows= takes no then, lower or over_lower")
     if shape is None:
         _plain(scope, s)
+    elif s.rows is not None:
+        from .grouped import lower_grouped
+        lower_grouped(scope, s, *shape, dense=_matrix)
     else:
         _matrix(scope, s, *shape)
     finish(scope, s)
@@ -22,7 +27,7 @@ def lower_dot(scope: Scope, s: st.Dot) -> None:
 def matrix_shape(scope: Scope, s: st.Dot):
     """(m, n, k) if the product is one of matrices of fixed size in float32, n the axis along which the result is contiguous."""
     axes, over = free_axes(scope, s.dst.attr.index), free_axes(scope, s.over)
-    if len(axes) != 2 or len(over) != 1 or s.upto or s.rows is not None or s.dst.dtype != "f32":
+    if len(axes) != 2 or len(over) != 1 or s.upto or s.dst.dtype != "f32":
         return None
     of_a, of_b = (set(free_axes(scope, sorted(x.axes))) for x in (s.a, s.b))
     if s.a.dtype != "f32" or s.b.dtype != "f32" or "n" in (*axes, *over):
@@ -84,9 +89,9 @@ def operand(scope: Scope, nest: Nest, expr: Expr, rows: str, columns: str, conti
     if expr.op == "ref":
         found = matrix_of(scope, nest, expr, rows, columns)
         ragged = scope.extent(columns) % LANES and not found.padded
-        if not contiguous or (_is_one(found.column) and not ragged):
+        if not contiguous or (is_one(found.column) and not ragged):
             return found
-        if _is_one(found.row):
+        if is_one(found.row):
             made = temporary(scope, rows, columns)
             turned = Matrix(found.buffer, found.offset, found.column, found.row)
             transpose(em, turned, made, scope.extent(columns), scope.extent(rows))
@@ -99,10 +104,10 @@ def operand(scope: Scope, nest: Nest, expr: Expr, rows: str, columns: str, conti
 
 def _prefers(scope: Scope, expr: Expr, axis: str) -> bool:
     """Whether the expression's references are contiguous along this axis."""
-    return any(name == axis and _is_one(stride) for ref in expr.refs() for name, stride in scope.axis_strides(ref.attr) if len(ref.attr.index) > 1)
+    return any(name == axis and is_one(stride) for ref in expr.refs() for name, stride in scope.axis_strides(ref.attr) if len(ref.attr.index) > 1)
 
 
-def _is_one(stride) -> bool:
+def is_one(stride) -> bool:
     return isinstance(stride, int) and stride == 1
 
 
@@ -134,7 +139,7 @@ def finish(scope: Scope, s: st.Dot) -> None:
     refs = [s.dst, *value.refs()]
     aligned = len(axes) == 2 and set(axes) == {"c", "d"} and all(
         scope.places[r.attr.storage.name].scratch or axes[1] not in r.attr.index for r in refs) and s.dst.attr.index[-1] == axes[1]
-    if not aligned or not all(_is_one(st_) or ax != axes[1] for r in refs for ax, st_ in scope.axis_strides(r.attr)):
+    if not aligned or not all(is_one(st_) or ax != axes[1] for r in refs for ax, st_ in scope.axis_strides(r.attr)):
         lower_map(scope, st.Map(s.dst, value))
         return
     _finish_triangle(scope, s.dst, value, *axes)
@@ -187,4 +192,4 @@ def lower_solve(scope: Scope, s: st.Solve) -> None:
                     nest.write(s.x, em.bind(em.load(total, 0, "f32", section[1])))
 
 
-__all__ = ["lower_dot", "lower_solve", "substitute", "padded"]
+__all__ = ["lower_dot", "lower_solve", "matrix_of", "operand", "substitute"]

@@ -19,7 +19,8 @@ class Kernel:
     def __init__(self, name: str, params: Sequence[Storage], sizes: dict[str, int], entry: Callable) -> None:
         self.name, self.params, self.sizes, self.entry = name, tuple(params), dict(sizes), entry
         self.names = tuple(p.name for p in params)
-        self._checks = [(p.name, DTYPES[p.dtype], p.kind, tuple(sizes[d] for d in p.dims), len(p.dims)) for p in params]
+        self._checks = [(p.name, DTYPES[p.dtype], p.kind, tuple(sizes["C" if d in ("c", "d") else d] for d in p.dims), len(p.dims))
+                        for p in params]
 
     def __call__(self, *, table: torch.Tensor, **tensors: torch.Tensor) -> None:
         B = T = H = N = -1

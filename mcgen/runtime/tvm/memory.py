@@ -53,14 +53,17 @@ class Scope:
             return self.extents["N"]
         if axis in ("c", "d"):
             return self.sizes["C"]
+        if axis[0] == "#":
+            return int(axis[1:])
         try:
             return self.sizes[axis]
         except KeyError:
             raise ValueError(f"no size is given for axis {axis!r}: sizes name {sorted(self.sizes)}") from None
 
-    def temporary(self, *dims: str) -> Expr:
-        """New scratch over these axes, indexed by them; allocated once per thread."""
-        tile = Storage(f"tmp{len(self.places)}", "tile", dims, "f32", True)
+    def temporary(self, *dims: str | int, dtype: str = "f32") -> Expr:
+        """New scratch over these axes (or lengths), indexed by them; allocated once per thread."""
+        dims = tuple(f"#{d}" if isinstance(d, int) else d for d in dims)
+        tile = Storage(f"tmp{len(self.places)}", "tile", dims, dtype, True)
         self.make_tile(tile)
         return tile[dims]
 
