@@ -144,7 +144,7 @@ class _Converter:
         place = self.source.pos(start, max(end, start + 1))
         self.count += 1
         if self.count > MAX_NODES:
-            raise error("too-large", f"aliases unfold to more than {MAX_NODES} values", place)
+            raise error("too-large", f"more than {MAX_NODES} values, aliases unfolded", place)
         if depth > MAX_DEPTH:
             raise error("too-deep", f"nested more than {MAX_DEPTH} levels deep", place)
         if isinstance(node, yaml.ScalarNode):

@@ -9,10 +9,13 @@ from ..spec.nodes import Expr, Spec
 from . import contexts as cx
 from .checks import check_cache, check_dims, check_rule, notes
 from .expressions import Expressions, Poisoned
+from .facts import Unknown, evaluate
 from .model import CacheModel, Model
 from .scope import Entry, Scope
 from .terms import Shape, Term, new_epoch, term
 from .typed import num, show
+
+MAX_FOUND = 20         # findings that one run reports
 
 
 def elaborate(spec: Spec) -> Model:
@@ -22,7 +25,16 @@ def elaborate(spec: Spec) -> Model:
     Raises SpecError with every independent finding.
     """
     new_epoch()
-    return _Elaborator(spec).model()
+    elaborator = _Elaborator(spec)
+    try:
+        return elaborator.model()
+    except _Enough:
+        elaborator.fail()
+        raise
+
+
+class _Enough(Exception):
+    """More is wrong than anyone reads at once."""
 
 
 class _Elaborator:
@@ -34,6 +46,7 @@ class _Elaborator:
         self.open: list[str] = []                       # names being looked up
         self.sizes: dict[str, Term] = {}                # derived dims
         self.constants: dict[str, Term] = {}
+        self.values: dict[str, float] = {}              # of constants that need no sizes
         self.expressions = Expressions(spec, self.scope, self.lookup)
         self.expressions.constants = self.constants
 
@@ -46,10 +59,12 @@ class _Elaborator:
             self.found += e.diagnostics
         except RecursionError:
             self.found.append(Diagnostic("too-deep", "functions and expressions nest too deeply"))
+        if len(self.found) > MAX_FOUND:
+            raise _Enough()
 
     def fail(self) -> None:
         if self.found:
-            raise SpecError(list(dict.fromkeys(self.found)))
+            raise SpecError(list(dict.fromkeys(self.found))[:MAX_FOUND])
 
     def model(self) -> Model:
         spec, rule = self.spec, self.spec.rule
@@ -91,6 +106,23 @@ class _Elaborator:
             if entry.kind in ("dim", "constant", "let"):
                 with self.attempt():
                     self.lookup(entry, entry.pos)
+        for name in [*self.constants, *self.sizes]:
+            with self.attempt():
+                self.is_number(name)
+
+    def is_number(self, name: str) -> None:
+        """A constant that needs no sizes is a finite number."""
+        t = self.constants[name] if name in self.constants else self.sizes[name]
+        try:
+            value = evaluate(t, {}, self.constants, self.sizes, self.values)
+            good = abs(value) < 1e300 and (name in self.constants or value >= 1 and value == int(value))
+        except Unknown:
+            return
+        except (ArithmeticError, ValueError):
+            good = False
+        if not good:
+            what = "a finite number" if name in self.constants else "a positive integer"
+            raise error("bad-number", f"the value of {name!r} is not {what}", t.pos)
 
     def lookup(self, entry: Entry, pos: Pos) -> Term:
         """The term of a dim, constant or let name; lets only see lets declared before them."""

@@ -5,6 +5,8 @@ import math
 from typing import Mapping
 from weakref import WeakKeyDictionary
 
+from ..diagnostics import UsageError
+from .model import Model
 from .terms import Term, walk
 
 _KINDS: "WeakKeyDictionary[Term, frozenset[str]]" = WeakKeyDictionary()
@@ -49,24 +51,31 @@ _TESTS = {"lt": lambda a, b: a < b, "le": lambda a, b: a <= b, "gt": lambda a, b
 
 
 def evaluate(t: Term, sizes: Mapping[str, int], constants: Mapping[str, Term],
-             derived: Mapping[str, Term] | None = None) -> float:
-    """The value of a scalar term of numbers, dims and constants.
+             derived: Mapping[str, Term] | None = None, known: dict[str, float] | None = None) -> float:
+    """The value of a scalar term of numbers, dims and constants. `known` remembers values of names between calls.
 
     Raises Unknown if a size is missing or the term is not of that kind; ArithmeticError or ValueError where the value
     is not a number.
     """
+    known = {} if known is None else known
     values: dict[int, float] = {}
+
+    def named(name: str, table: Mapping[str, Term]) -> float:
+        if name not in known:
+            known[name] = evaluate(table[name], sizes, constants, derived, known)
+        return known[name]
+
     for node in walk(t):
         args = [values[id(a)] for a in node.args]
         match node.op:
             case "num":
                 value = node["value"]
             case "const":
-                value = evaluate(constants[node["name"]], sizes, constants, derived)
+                value = named(node["name"], constants)
             case "size" if node["dim"] in sizes:
                 value = sizes[node["dim"]]
             case "size" if derived and node["dim"] in derived:
-                value = evaluate(derived[node["dim"]], sizes, constants, derived)
+                value = named(node["dim"], derived)
             case "where":
                 value = args[2] if _TESTS[node["op"]](args[0], args[1]) else args[3]
             case op if op in _FUNCTIONS and not node.shape:
@@ -77,3 +86,20 @@ def evaluate(t: Term, sizes: Mapping[str, int], constants: Mapping[str, Term],
             raise ValueError("a power of a negative number")
         values[id(node)] = value
     return values[id(t)]
+
+
+def numbers(model: Model, sizes: Mapping[str, int]) -> dict[str, float]:
+    """The values of all derived dims (ints) and constants of a model, once the sizes of its dims are known.
+
+    Raises as `evaluate` does; UsageError if a derived dim is not a positive integer.
+    """
+    known: dict[str, float] = {}
+    for name, t in [*model.derived.items(), *model.constants.items()]:
+        if name not in known and name not in sizes:
+            known[name] = evaluate(t, sizes, model.constants, model.derived, known)
+    for name in model.derived:
+        value = known.get(name, 1)
+        if value < 1 or value != int(value):
+            raise UsageError(f"dimension {name!r} is {value:g}: not a positive integer", "bad-size")
+        known[name] = int(value)
+    return {**known, **sizes}

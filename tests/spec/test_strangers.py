@@ -1,6 +1,7 @@
 """Whatever a file holds, the answer is a Spec or a SpecError: no crash, no hang, nothing executed."""
 from __future__ import annotations
 
+import os
 import string
 
 from hypothesis import HealthCheck, given, settings
@@ -13,7 +14,8 @@ from mcgen.spec.tree import Text
 from mcgen.diagnostics import NOWHERE
 from mcgen.symbolic.elaborate import elaborate
 
-QUICK = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+EXAMPLES = int(os.environ.get("MCGEN_FUZZ", "120"))        # more of them: MCGEN_FUZZ=5000 pytest tests/spec/test_strangers.py
+QUICK = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 WORDS = ["rule", "cache", "inputs", "state", "update", "read", "use", "shape", "domain", "per", "init", "learned", "segments",
          "length", "weight", "score", "summary", "grm", "gated_delta", "linear_attention", "q", "k", "v", "S", "K", "V",
          "S + outer(k, v)", "S.T @ q", "softmax(score)", "mean(k)", "no", "[K, V]", "{use: grm}", "{chunk: 4}", "grad(S)",
@@ -71,7 +73,7 @@ def grow(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
 EXPRESSIONS = st.recursive(LEAVES, grow, max_leaves=4)
 
 
-@settings(QUICK, max_examples=80)
+@settings(QUICK, max_examples=EXAMPLES // 2)
 @given(EXPRESSIONS, EXPRESSIONS, EXPRESSIONS, EXPRESSIONS, st.sampled_from(["token", {"chunk": 4}]))
 def test_any_legal_expression(update: str, read: str, score: str, weight: str, gradient) -> None:
     spec = load_spec({
