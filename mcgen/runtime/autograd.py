@@ -3,8 +3,8 @@
 The gradient of the backward pass comes from the torch program: it is run again from the call's own tensors, forward and backward, in
 differentiable torch operations. So gradients of gradients exist on every device, slower than the first ones. Forward mode does not.
 
-A function transform inside a traced function (torch.compile of torch.func.grad) does not see the Function: there the operators
-themselves have a gradient, through a kernel at torch's autograd key (`own_gradient`).
+A function transform inside a traced function (torch.compile of torch.func.grad) does not see the Function: there an operator
+with a kernel at torch's autograd key stands for it (`own_gradient`).
 """
 from __future__ import annotations
 
@@ -21,12 +21,10 @@ from mcgen.diagnostics import NotLowered
 from .manifest import Manifest
 
 
-def differentiable(manifest: Manifest, forward: Callable, backward: Callable, program: ModuleType) -> tuple[type, type]:
-    """Two Functions around the operators `forward` (the one that saves) and `backward`.
+def differentiable(manifest: Manifest, forward: Callable, backward: Callable, program: ModuleType) -> type:
+    """A Function around the operators `forward` (the one that saves) and `backward`.
 
-    Forward.apply(chunk, *forward params) -> the forward results, then the saved tensors, which carry no gradient.
-    Backward.apply(chunk, *backward params) -> the gradients; its own gradient is with respect to all but saved tensors, through which
-    it is taken by computing them again.
+    apply(chunk, *forward params) -> the forward results, then the saved tensors, which carry no gradient.
     """
     params, results = manifest.forward_params, manifest.forward_results
     saved = [name for name, _ in manifest.saved]
@@ -34,7 +32,7 @@ def differentiable(manifest: Manifest, forward: Callable, backward: Callable, pr
     sources = [("args", [*params, *made_by_forward].index(name)) if not name.startswith("d_") else ("grads", results.index(name.removeprefix("d_")))
                for name in manifest.backward_params]
     order = [manifest.backward_results.index(f"d_{p}") if f"d_{p}" in manifest.backward_results else None for p in params]
-    Backward = _gradient_of_gradients(manifest, backward, program, made_by_forward)
+    inner = applied(_gradient_of_gradients(manifest, backward, program, made_by_forward))
 
     class Forward(torch.autograd.Function):
         generate_vmap_rule = True
@@ -56,16 +54,19 @@ def differentiable(manifest: Manifest, forward: Callable, backward: Callable, pr
             args = ctx.saved_tensors
             taken = [args[i] if source == "args" else grads[i] for source, i in sources]
             if torch.is_grad_enabled() and not torch.compiler.is_compiling():
-                made = Backward.apply(ctx.chunk, *taken)
+                made = inner(ctx.chunk, *taken)
             else:
                 made = backward(*taken, ctx.chunk)
             return None, *(None if i is None else made[i] for i in order)
 
-    return Forward, Backward
+    return Forward
 
 
 def _gradient_of_gradients(manifest: Manifest, backward: Callable, program: ModuleType, made_by_forward: list[str]) -> type:
-    """The backward operator as a Function that has a gradient itself."""
+    """The backward operator as a Function that has a gradient itself: apply(chunk, *backward params) -> the gradients.
+
+    Its gradient is with respect to all but the tensors that the forward pass made: those are computed again, so that it goes through them.
+    """
     params, results = manifest.forward_params, manifest.forward_results
     names = manifest.backward_params
     kept = [i for i, name in enumerate(names) if name not in made_by_forward]
@@ -102,17 +103,29 @@ def _gradient_of_gradients(manifest: Manifest, backward: Callable, program: Modu
     return Backward
 
 
-def own_gradient(operator: Callable, function: type) -> Callable:
-    """A kernel for torch's autograd key: `operator` with the gradient of `function`, one level of transforms at a time."""
+def applied(function: type) -> Callable:
+    """`function.apply`; outside traces and transforms without its inspection of signatures, which costs more than the rest of it."""
+    direct = super(torch.autograd.Function, function).apply
+
+    def apply(*args: Any):
+        if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+            return function.apply(*args)
+        return direct(*args)
+
+    return apply
+
+
+def own_gradient(operator: Callable, function: type, results: int) -> Callable:
+    """A kernel for torch's autograd key: `operator` with the gradient of `function`, in one level of transforms."""
 
     def kernel(*args: Any):
         *tensors, chunk = args
-        if torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in tensors):
+        if torch.is_grad_enabled() and any(x.requires_grad for x in tensors):
             if _gradient_levels() > 1:
                 raise NotLowered("a gradient of a gradient inside torch.compile", hint="compile the op, not the function transforms around it")
             with enable_single_level_autograd_function():
                 made = super(torch.autograd.Function, function).apply(chunk, *tensors)
-            return made if len(made) > 1 else made[0]
+            return tuple(made[:results]) if results > 1 else made[0]
         with torch._C._AutoDispatchBelowAutograd():
             return operator(*args)
 

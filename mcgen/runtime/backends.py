@@ -52,14 +52,19 @@ class TvmBackend:
         m = self.manifest
         names = [*m.forward_results, *(name for name, _ in m.saved)] if save else m.forward_results
         results = [torch.empty(shape) for shape in self.layout.forward(params, save)]
-        self._kernel("forward", params, chunk, save)(**dict(zip(m.forward_params, params)), **dict(zip(names, results)))
+        self._call(self._kernel("forward", params, chunk, save), (*m.forward_params, *names), (*params, *results))
         return results
 
     def backward(self, params: Sequence[torch.Tensor], chunk: int) -> list[torch.Tensor]:
         m = self.manifest
         results = [torch.empty(shape) for shape in self.layout.backward(params)]
-        self._kernel("backward", params, chunk)(**dict(zip(m.backward_params, params)), **dict(zip(m.backward_results, results)))
+        self._call(self._kernel("backward", params, chunk), (*m.backward_params, *m.backward_results), (*params, *results))
         return results
+
+    def _call(self, kernel: Callable, names: Sequence[str], tensors: Sequence[torch.Tensor]) -> None:
+        """Runs a kernel on those of the tensors that it declares."""
+        wanted = {"table", *kernel.names}
+        kernel(**{name: tensor for name, tensor in zip(names, tensors) if name in wanted})
 
     def _kernel(self, which: str, params: Sequence[torch.Tensor], chunk: int, *save: bool) -> Callable:
         sizes = self.layout.sizes(params)

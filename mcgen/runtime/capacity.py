@@ -10,24 +10,31 @@ _library.define("within_capacity(Tensor position, int tokens, int length, int ca
 
 
 def _within(position: torch.Tensor, tokens: int, length: int, capacity: int) -> torch.Tensor:
-    ended = (position + tokens) // length
     if position.device.type == "cpu":
-        most = int(ended.max()) if position.numel() else 0
-        if most > capacity:
-            raise UsageError(f"the call ends segment {most}, past the memory's capacity of {capacity} segments of {length} tokens", "capacity",
-                             "give empty_memory a larger capacity")
+        _check(position.tolist(), tokens, length, capacity)
     else:
-        torch._assert_async((ended <= capacity).all(), f"past the memory's capacity of {capacity} segments of {length} tokens")
+        torch._assert_async(((position + tokens) // length <= capacity).all(), f"past the memory's capacity of {capacity} segments of {length} tokens")
     return position.clone()
+
+
+def _check(seen: list[int], tokens: int, length: int, capacity: int) -> None:
+    ended = (max(seen, default=0) + tokens) // length
+    if ended > capacity:
+        raise UsageError(f"the call ends segment {ended}, past the memory's capacity of {capacity} segments of {length} tokens", "capacity",
+                         "give empty_memory a larger capacity")
 
 
 _library.impl("within_capacity", _within, "CompositeExplicitAutograd")
 torch.library.register_fake("mcgen::within_capacity", lambda position, tokens, length, capacity: torch.empty_like(position), lib=_library)
 
 
-def within_capacity(position: torch.Tensor, tokens: int, length: int, capacity: int) -> torch.Tensor:
+def within_capacity(position: torch.Tensor, seen: list[int] | None, tokens: int, length: int, capacity: int) -> torch.Tensor:
     """`position` [B] int64, once it is known that after `tokens` more no row has ended over `capacity` segments of `length`.
 
+    `seen`: position as numbers, if they are at hand; then the check is made here and now.
     Raises UsageError that names the capacity; on a device that works ahead, a device-side assertion.
     """
+    if seen is not None:
+        _check(seen, tokens, length, capacity)
+        return position
     return torch.ops.mcgen.within_capacity.default(position, tokens, length, capacity)

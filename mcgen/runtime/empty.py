@@ -24,7 +24,7 @@ def empty_memory(manifest: Manifest, program: ModuleType, batch: int, heads: int
     ready = _starts(manifest, plan, {name: x for name, x in given.items() if isinstance(x, torch.Tensor)})
     slots = capacity or 0
     fixed = None if capacity is None else torch.full((batch,), capacity, dtype=torch.int64, device=device)
-    start = memories.Start({}, None, None, slots, fixed)
+    start = memories.Start({}, None, None, None, slots, fixed)
     try:
         filled = memories.fill(manifest, start, plan, StateStarts(manifest, program, plan, ready).per_row)
     except KeyError as missing:

@@ -18,7 +18,7 @@ from .chunks import chunk_size, look_up, tuned_entries
 from .describe import document, signature
 from .empty import empty_memory
 from .manifest import Field, Manifest
-from .partition import Starts, chunk_table, keeps, start_of
+from .partition import Starts, chunk_table, keeps, single_table, start_of
 from .plan import Plan, key_of, plan_call, words
 from .prepare import last_tokens, prepare
 from .register import Operators
@@ -167,7 +167,7 @@ class Op:
         if torch.is_grad_enabled() and any(x.requires_grad for x in tensors):
             return self._operators.apply(chunk, *tensors)
         if torch.compiler.is_compiling() and torch.is_grad_enabled() and torch._C._are_functorch_transforms_active():
-            return self._operators.forward_save(*tensors, chunk)
+            return self._operators.own_gradient(*tensors, chunk)
         return self._operators.forward(*tensors, chunk)
 
     def _look(self, tensors: list[torch.Tensor], chunk: int) -> dict[str, torch.Tensor]:
@@ -211,6 +211,8 @@ class Op:
         return found
 
     def _partition(self, plan: Plan, start: memories.Start, chunk: int, values: list) -> tuple[torch.Tensor, torch.Tensor]:
+        if start.seen is not None and plan.tokens == 1 and not torch._C._are_functorch_transforms_active():
+            return start.position, single_table(start.seen, self._length)
         if start.position is not None:
             return start.position, chunk_table(start.position, plan.tokens, chunk, self._boundary, self._length, True)
         if keeps(values[0]):

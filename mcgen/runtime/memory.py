@@ -31,6 +31,7 @@ class Start(NamedTuple):
     leaves: dict[str, torch.Tensor]                 # program parameter -> tensor, as given (in the plan's dtype)
     past: dict[str, torch.Tensor] | None
     position: torch.Tensor | None
+    seen: list[int] | None                          # position as numbers, where reading it costs nothing
     slots: int                                      # N of this call
     fixed: torch.Tensor | None                      # the capacity leaf
 
@@ -43,24 +44,26 @@ def read(manifest: Manifest, memory: dict | None, plan: Plan) -> Start:
     """
     length = manifest.cache.length if manifest.cache else None
     if memory is None:
-        return Start({}, None, None, first_slots(plan.tokens, length) if length else 0, None)
+        return Start({}, None, None, None, first_slots(plan.tokens, length) if length else 0, None)
     _check_keys(manifest, memory)
     if "position" not in memory:
         leaves = {leaf.param: _leaf(memory, leaf, plan, 0) for leaf in manifest.leaves if leaf.path[0] == "state" and _has(memory, leaf)}
-        return Start(leaves, None, None, first_slots(plan.tokens, length) if length else 0, None)
+        return Start(leaves, None, None, None, first_slots(plan.tokens, length) if length else 0, None)
     held = _held(manifest, memory)
     leaves = {leaf.param: _leaf(memory, leaf, plan, held) for leaf in manifest.leaves}
     past = {f.name: _tensor(memory, ("past", f.name), (plan.batch, plan.heads, f.delay, *sizes_of(f.shape, plan.sizes)), plan)
             for f in manifest.delays}
     position, fixed = _position(memory, plan), memory.get("capacity")
+    traced = torch.compiler.is_compiling()
+    seen = position.tolist() if plan.device.type == "cpu" and not traced else None
     if length is None:
-        return Start(leaves, past, position, 0, fixed)
+        return Start(leaves, past, position, seen, 0, fixed)
     if fixed is not None:
-        return Start(leaves, past, within_capacity(position, plan.tokens, length, held), held, fixed)
-    last = None if torch.compiler.is_compiling() or plan.batch == 0 else int(position.max())
+        return Start(leaves, past, within_capacity(position, seen, plan.tokens, length, held), seen, held, fixed)
+    last = None if traced else max(seen, default=0) if seen is not None else int(position.max()) if plan.batch else 0
     if last is not None and last // length > held:
         raise UsageError(f"memory['position'] has seen {last} tokens, which is {last // length} segments of {length}, but its cache holds {held}", "memory")
-    return Start(leaves, past, position, slot_count(plan.tokens, length, held, last), None)
+    return Start(leaves, past, position, seen, slot_count(plan.tokens, length, held, last), None)
 
 
 def fill(manifest: Manifest, start: Start, plan: Plan, start_state: Callable[[str], torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -155,7 +158,7 @@ def _at(memory: dict, path: tuple[str, ...]) -> torch.Tensor:
 
 def _tensor(memory: dict, path: tuple[str, ...], shape: tuple[int, ...], plan: Plan) -> torch.Tensor:
     x = _at(memory, path)
-    if x.ndim != len(shape) or any(have != want for have, want in zip(x.shape, shape)):
+    if x.shape != shape:
         raise UsageError(f"{_named(path)} has shape {list(x.shape)}, expected {list(shape)} for this call", "memory")
     if x.device != plan.device:
         raise UsageError(f"{_named(path)} is on {x.device}, the inputs on {plan.device}", "device")

@@ -78,6 +78,13 @@ def _one(position: torch.Tensor, length: int | None) -> torch.Tensor:
     return torch.stack((torch.zeros_like(position), torch.ones_like(position), segment, offset), dim=1).to(torch.int32).unsqueeze(1)
 
 
+def single_table(seen: list[int], length: int | None) -> torch.Tensor:
+    """The table [B, 1, 4] of single tokens on the CPU, for rows that have seen so many tokens: what a step needs, without tensor arithmetic."""
+    if length is None:
+        return torch.tensor([[(0, 1, 0, min(p, LARGEST))] for p in seen], dtype=torch.int32)
+    return torch.tensor([[(0, 1, p // length, p % length)] for p in seen], dtype=torch.int32)
+
+
 class Starts:
     """`position` and `table` of calls without a memory: the same for all calls of a size, so kept."""
 

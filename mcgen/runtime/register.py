@@ -1,4 +1,4 @@
-"""A package's programs as torch operators: `mcgen::<name>_<digest>_fwd`, `_fwd_save`, `_bwd`.
+"""A package's programs as torch operators: `mcgen::<name>_<digest>_fwd`, `_fwd_save`, `_bwd`, `_fwd_own`.
 
 An operator's name holds a digest of all that it computes, so that several loads of an op (other constants, another segment length,
 another back end) live side by side and equal ones share a registration.
@@ -9,7 +9,7 @@ from typing import Any, Callable, NamedTuple, Sequence
 
 import torch
 
-from .autograd import differentiable, own_gradient
+from .autograd import applied, differentiable, own_gradient
 from .backends import Backends
 from .manifest import Manifest
 
@@ -18,11 +18,15 @@ _registered: dict[str, "Operators"] = {}
 
 
 class Operators(NamedTuple):
-    """`forward`, `forward_save`, `backward` take the tensors of their params, then `chunk`. `apply` takes `chunk` first, and has a gradient."""
+    """All but `apply` take the tensors of their params, then `chunk`. `apply` takes `chunk` first, and has a gradient.
+
+    `own_gradient` is `forward` as an operator that has a gradient itself, for function transforms inside a traced function.
+    """
 
     forward: Callable[..., Sequence[torch.Tensor]]
     forward_save: Callable[..., Sequence[torch.Tensor]]
     backward: Callable[..., Sequence[torch.Tensor]]
+    own_gradient: Callable[..., Sequence[torch.Tensor]]
     apply: Callable[..., Sequence[torch.Tensor]]
 
 
@@ -51,10 +55,10 @@ def register(manifest: Manifest, backends: Backends, digest: str) -> Operators:
         run = _define(f"{name}_fwd", params, manifest.forward_results, *forward(False))
         run_save = _define(f"{name}_fwd_save", params, (*manifest.forward_results, *saved), *forward(True))
         run_back = _define(f"{name}_bwd", manifest.backward_params, manifest.backward_results, backward, fake_backward)
-        outer, inner = differentiable(manifest, _listed(run_save), _listed(run_back), backends.torch.program)
-        _library.impl(f"{name}_fwd_save", own_gradient(run_save, outer), "Autograd")
-        _library.impl(f"{name}_bwd", own_gradient(run_back, inner), "Autograd")
-        _registered[name] = Operators(_listed(run), _listed(run_save), _listed(run_back), outer.apply)
+        run_own = _define(f"{name}_fwd_own", params, manifest.forward_results, *forward(False))
+        function = differentiable(manifest, _listed(run_save), _listed(run_back), backends.torch.program)
+        _library.impl(f"{name}_fwd_own", own_gradient(run_own, function, len(manifest.forward_results)), "Autograd")
+        _registered[name] = Operators(_listed(run), _listed(run_save), _listed(run_back), _listed(run_own), applied(function))
     return _registered[name]
 
 
