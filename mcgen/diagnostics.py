@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass, field
-from typing import Iterable, Sequence
+from typing import Any, Iterable, Sequence
 
 LINE_WIDTH = 160      # a source line longer than this is shown around the place only
 SHOWN = 48            # characters of a foreign name that a message repeats
@@ -127,7 +127,7 @@ class NotLowered(SpecError):
     def __init__(self, what: str, pos: Pos = NOWHERE, hint: str | None = None, notes: Sequence[str] = ()):
         super().__init__(Diagnostic("not-lowered", f"not lowered yet: {what}", pos, hint, tuple(notes)))
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         d = self.diagnostics[0]
         return NotLowered, (d.message.removeprefix("not lowered yet: "), d.pos, d.hint, d.notes)
 

@@ -2,12 +2,14 @@
 from __future__ import annotations
 
 import re
+from typing import Callable, TypeVar
 
 from ..diagnostics import Pos, error, quote
 from . import fields
 from .nodes import Cache, Call, Domain, Expr, Function, Input, Num, Rule, Segments, State, Summary
 from .tree import List, Map, Node, Text
 
+T = TypeVar("T")
 TOP_KEYS = ("name", "summary", "sources", "rule", "cache")
 RULE_KEYS = ("use", "inputs", "dims", "constants", "let", "state", "functions", "objective", "gradient", "update",
              "end", "read", "output")
@@ -21,16 +23,15 @@ def build_rule(block: Map) -> Rule:
     """The `rule` block, `use` already resolved."""
     fields.check_keys(block, "a rule", RULE_KEYS)
     for key in ("inputs", "state", "read"):
-        if block.get(key) is None:
-            raise error("missing-key", f"the rule has no key {key!r}", block.pos)
+        _only(block, key, "the rule")
     inputs = _table(block, "inputs", build_input)
     if not any(i.per == "token" for i in inputs.values()):
-        raise error("missing-key", "a rule needs an input per token", block.key("inputs").pos)
+        raise error("missing-key", "a rule needs an input per token", _only(block, "inputs", "the rule").pos)
     objective, output = block.get("objective"), block.get("output")
     return Rule(
         inputs=inputs,
         state=_table(block, "state", build_state),
-        read=fields.expression(block.get("read"), "read"),
+        read=fields.expression(_only(block, "read", "the rule"), "read"),
         dims=_expressions(block, "dims"),
         constants=_expressions(block, "constants"),
         let=_expressions(block, "let"),
@@ -72,7 +73,7 @@ def _places(block: Map) -> dict[tuple[str, str], Pos]:
     return out
 
 
-def _table(block: Map, key: str, read):
+def _table(block: Map, key: str, read: Callable[[str, Node, Text], T]) -> dict[str, T]:
     node = block.get(key)
     return {} if node is None else fields.table(node, key, read)
 
@@ -90,7 +91,7 @@ def build_input(name: str, node: Node, key: Text) -> Input:
     per, domain, default, doc = (block.get(k) for k in ("per", "domain", "default", "doc"))
     where = Domain() if domain is None else fields.domain(domain, what, len(shape))
     value = None if default is None else float(fields.number(default, f"the default of {what}"))
-    if value is not None and (where.kind == "unit" or not where.lo <= value <= where.hi):
+    if value is not None and default is not None and (where.kind == "unit" or not where.lo <= value <= where.hi):
         raise error("bad-value", f"the default {value:g} of {what} lies outside its domain", default.pos)
     return Input(
         name=name, shape=shape, domain=where, default=value, pos=key.pos,

@@ -59,7 +59,7 @@ class _Dumper(yaml.SafeDumper):
     def ignore_aliases(self, data: Any) -> bool:
         return True
 
-    def anchor_node(self, node):      # equal scalars are never shared
+    def anchor_node(self, node: yaml.Node) -> None:      # equal scalars are never shared
         self.anchors[node] = None
         for child in getattr(node, "value", ()) if not isinstance(node, yaml.ScalarNode) else ():
             for part in child if isinstance(child, tuple) else (child,):

@@ -13,7 +13,7 @@ import math
 import re
 import warnings
 
-from ..diagnostics import error, quote
+from ..diagnostics import Pos, SpecError, error, quote
 from .nodes import Binary, Call, Compare, Expr, Index, Name, Num, Unary
 from .tree import Text
 
@@ -95,13 +95,13 @@ class _Parser:
         if open_at:
             raise self.wrong("syntax", f"{self.code[open_at[-1]]!r} is never closed", open_at[-1], open_at[-1] + 1)
 
-    def pos(self, start: int, end: int):
+    def pos(self, start: int, end: int) -> Pos:
         return self.text.span(start + self.lead, end + self.lead)
 
-    def wrong(self, code: str, message: str, start: int, end: int, hint: str | None = None):
+    def wrong(self, code: str, message: str, start: int, end: int, hint: str | None = None) -> SpecError:
         return error(code, message, self.pos(start, end), hint=hint)
 
-    def refuse(self, node: ast.AST, kind: str, what: str, code: str = "not-allowed"):
+    def refuse(self, node: ast.AST, kind: str, what: str, code: str = "not-allowed") -> SpecError:
         start, end = getattr(node, "col_offset", 0), getattr(node, "end_col_offset", None) or len(self.code)
         return self.wrong(code, what, start, end, _CONSTRUCTS.get(kind, ("", None))[1])
 
@@ -147,7 +147,7 @@ class _Parser:
         written = self.code[node.col_offset:node.end_col_offset]
         raise self.refuse(node, "", f"{quote(written)} is not a finite real number", "bad-number")
 
-    def call(self, node: ast.Call, depth: int, pos) -> Expr:
+    def call(self, node: ast.Call, depth: int, pos: Pos) -> Expr:
         if not isinstance(node.func, ast.Name):
             raise self.refuse(node.func, "", "only a function's name can be called")
         fn = node.func.id

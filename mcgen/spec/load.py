@@ -17,7 +17,7 @@ from .dump import plain
 from .library import NAME, find, library_names, read_text
 from .nodes import Spec
 from .resolve import Sources, describe, named_block, parse_file, resolve
-from .tree import MAX_DEPTH, MAX_NODES, List, Map, Node, Text
+from .tree import MAX_DEPTH, MAX_NODES, Map, Text
 
 _OP = re.compile(r"[^+/\\.\s]+(\+[^+/\\.\s]+)?")
 
@@ -72,7 +72,8 @@ def _named(name: str, sources: Sources) -> tuple[Map, str, str]:
     return parse_file(read_text(path, shown), shown, sources), shown, rule
 
 
-def _build(top: Map, file: str, stem: str, sources: Sources, constants, segment_length) -> Spec:
+def _build(top: Map, file: str, stem: str, sources: Sources,
+           constants: Mapping[str, float | str] | None, segment_length: int | None) -> Spec:
     rule_node, cache_node = top.get("rule"), top.get("cache")
     if rule_node is None:
         hint = "a cache is named together with a rule, as in RULE+CACHE" if cache_node is not None else None
@@ -132,6 +133,7 @@ def _with_constants(rule: Map, cache: Map | None, constants: Mapping[str, Any]) 
         if isinstance(in_rule, Map) and in_rule.get(name) is not None:
             rule = _set(rule, "constants", {name: str(value)})
         else:
+            assert cache is not None
             cache = _set(cache, "constants", {name: str(value)})
     return rule, cache
 

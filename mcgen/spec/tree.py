@@ -6,7 +6,7 @@ more than a spec can need. `no`, `on`, `yes`, `off` are plain words.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Iterator
+from typing import Any, Iterator
 
 import yaml
 from yaml.composer import Composer
@@ -71,7 +71,7 @@ class Map(Node):
     def key(self, name: str) -> Text | None:
         return next((key for key, _ in self.entries if key.value == name), None)
 
-    def without(self, *names: str) -> "Map":
+    def without(self, *names: str) -> Map:
         return Map(self.pos, tuple(e for e in self.entries if e[0].value not in names), self.flow)
 
 
@@ -87,7 +87,7 @@ class _Loader(Reader, Scanner, Parser, Composer, BaseResolver):
         self.source = source
         self.depth = 0
 
-    def compose_node(self, parent, index):
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         self.depth += 1
         event = self.peek_event()
         place = self.source.pos(event.start_mark.index, event.end_mark.index)

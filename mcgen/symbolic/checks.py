@@ -46,7 +46,8 @@ def notes(model: Model) -> tuple[Diagnostic, ...]:
     out: list[Diagnostic] = []
     cache = model.cache
     if cache is not None and cache.top is not None and "score" not in _online(cache.weight):
-        at = model.spec.cache.places.get(("select", ""), model.spec.cache.pos)
+        block = model.spec.cache
+        at = block.places.get(("select", ""), block.pos) if block else NOWHERE
         out.append(Diagnostic("score-only-selects", "a score used only to select has no gradient", at,
                               hint="use it in the weight too, as in weight: softmax(score)", severity="note"))
     used = {t["name"] for t in walk(*_roots(model)) if t.op == "input"}

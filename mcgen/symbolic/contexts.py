@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 _TOKEN = frozenset({"dim", "constant", "input", "head", "let", "function"})
 _SHIFTS = frozenset({"delay", "window"})
@@ -21,7 +22,7 @@ class Context:
     online: frozenset[str] = _NONE
     cache: bool = False
 
-    def but(self, **changes) -> "Context":
+    def but(self, **changes: Any) -> Context:
         return replace(self, **changes)
 
 

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import Iterator
+from typing import Iterator, Mapping
 
 from ..diagnostics import Diagnostic, Pos, SpecError, did_you_mean, error, quote
 from ..spec.nodes import Expr, Spec
@@ -81,7 +81,7 @@ class _Elaborator:
         if read is not None:
             self.expressions.read_shape = read.shape
             output = self.checked(rule.output, cx.OUTPUT, None, "output")
-            if output is not None and len(output.shape) != 1:
+            if rule.output is not None and output is not None and len(output.shape) != 1:
                 self.found.append(Diagnostic("wrong-type", f"output is a vector, not {show(output.shape)}",
                                              rule.output.pos))
         cache = self.cache()
@@ -150,7 +150,7 @@ class _Elaborator:
 
     def declared(self, entry: Entry) -> Term:
         rule, cache, name = self.spec.rule, self.spec.cache, entry.name
-        block = cache if entry.cache else rule
+        block = cache if entry.cache and cache else rule
         if entry.kind == "let":
             return self.expressions.term(block.let[name], cx.CACHE_LET if entry.cache else cx.LET)
         if entry.kind == "dim" and name not in rule.dims:
@@ -189,7 +189,7 @@ class _Elaborator:
                         hint="zeros is a start of any shape" if context is cx.INIT else None)
         return None
 
-    def lines(self, block, context: cx.Context) -> dict[str, Term]:
+    def lines(self, block: Mapping[str, Expr], context: cx.Context) -> dict[str, Term]:
         """update or end: ordered lines, each seeing by new() what the lines above gave."""
         states, key = self.spec.rule.state, context.where
         given: dict[str, Term] = {}

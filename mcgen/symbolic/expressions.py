@@ -22,7 +22,7 @@ _TOP: Env = {}
 class Poisoned(SpecError):
     """An expression uses a name whose own declaration is wrong: reported there, silent here."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__(())
 
 
@@ -100,7 +100,8 @@ class Expressions(SpecialCalls):
             raise error("not-here", f"{e.id!r} is {WORDS[entry.kind]}{' per token' if entry.kind == 'input' else ''}; "
                         f"{cx.where} can't depend on it", e.pos)
         if entry.kind in ("input", "head"):
-            declared = self.spec.rule.inputs.get(e.id) or self.spec.cache.inputs[e.id]
+            inputs = self.spec.cache.inputs if entry.cache and self.spec.cache else self.spec.rule.inputs
+            declared = inputs[e.id]
             return term("input", shape=declared.shape, pos=e.pos, name=e.id)
         return self.lookup(entry, e.pos)
 
@@ -119,11 +120,11 @@ class Expressions(SpecialCalls):
             where = {"y": "output", "score": "weight", "count": "weight"}.get(e.id, "score and weight")
             raise error("not-here", f"{e.id!r} has a value only in {where}", e.pos)
         cache = self.spec.cache
-        if e.id == "score" and cache.score is None:
+        if e.id == "score" and cache and cache.score is None:
             raise error("missing-score", "the weight uses 'score', but the cache has no score", e.pos,
                         hint="add a key score, as in score: dot(u, summary)")
         if e.id == "summary":
-            if cache.summary is None:
+            if cache and cache.summary is None:
                 raise error("missing-summary", "'summary' is used, but the cache has no summary", e.pos,
                             hint="add a key summary, as in summary: mean(k)")
             if self.summary_shape is None:

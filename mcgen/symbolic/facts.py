@@ -2,14 +2,14 @@
 from __future__ import annotations
 
 import math
-from typing import Mapping
+from typing import Callable, Mapping
 from weakref import WeakKeyDictionary
 
 from ..diagnostics import UsageError
 from .model import Model
 from .terms import Term, walk
 
-_KINDS: "WeakKeyDictionary[Term, frozenset[str]]" = WeakKeyDictionary()
+_KINDS: WeakKeyDictionary[Term, frozenset[str]] = WeakKeyDictionary()
 _NONE: frozenset[str] = frozenset()
 _OWN = {"grad": "grad", "mixsoftmax": "mix", "after": "after", "delay": "delay", "window": "window"}
 
@@ -36,7 +36,7 @@ class Unknown(Exception):
     """A dim that has no size."""
 
 
-_FUNCTIONS = {
+_FUNCTIONS: dict[str, Callable[..., float]] = {
     "neg": lambda x: -x, "exp": math.exp, "log": math.log, "sqrt": math.sqrt, "abs": abs, "tanh": math.tanh,
     "sign": lambda x: (x > 0) - (x < 0), "sigmoid": lambda x: 1 / (1 + math.exp(-x)),
     "logsigmoid": lambda x: -math.log1p(math.exp(-x)), "softplus": lambda x: math.log1p(math.exp(x)),

@@ -2,10 +2,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Mapping
 
 from ..diagnostics import NOWHERE, Diagnostic, Pos
-from ..spec.nodes import Input, Spec
+from ..spec.nodes import Cache, Input, Rule, Spec
 from .calls import BUILTINS
+from .terms import Shape
 
 CALL_KEYWORDS = frozenset({"memory", "return_memory", "return_weights", "cu_seqlens"})
 ONLINE = frozenset({"y", "score", "summary", "age", "count", "level"})
@@ -55,17 +57,17 @@ class Scope:
                     "name-clash", f"{clash.name!r} is {WORDS[clash.kind]} and the argument that gives the learned "
                     f"start of state {state.name!r}", clash.pos, notes=(f"the state is declared at {state.pos}",)))
 
-    def _table(self, block, key: str, kind: str, cache: bool) -> None:
+    def _table(self, block: Rule | Cache, key: str, kind: str, cache: bool) -> None:
         for i, (name, expr) in enumerate(getattr(block, key).items()):
             self._add(name, kind, block.places.get((key, name), expr.pos), cache, i)
 
-    def _inputs(self, inputs: dict[str, Input], cache: bool) -> None:
+    def _inputs(self, inputs: Mapping[str, Input], cache: bool) -> None:
         for i in inputs.values():
             self._add(i.name, "input" if i.per == "token" else "head", i.pos, cache)
         for i in inputs.values():
             self._dims(i.shape, i.pos, cache, i.default is None)
 
-    def _dims(self, shape, pos: Pos, cache: bool, binds: bool) -> None:
+    def _dims(self, shape: Shape, pos: Pos, cache: bool, binds: bool) -> None:
         for dim in shape:
             if isinstance(dim, str):
                 old = self.entries.get(dim)

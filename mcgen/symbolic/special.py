@@ -4,7 +4,7 @@ from __future__ import annotations
 from typing import Mapping
 
 from ..diagnostics import did_you_mean, error, quote
-from ..spec.nodes import Call, Compare, Expr, Name, Num, Spec
+from ..spec.nodes import Call, Compare, Expr, Name, Num, Pos, Spec
 from . import typed
 from .contexts import Context, call_place
 from .facts import Unknown, evaluate, has_states, kinds
@@ -26,7 +26,7 @@ class SpecialCalls:
     def term(self, e: Expr, cx: Context, env: Env) -> Term:
         raise NotImplementedError
 
-    def state(self, name: str, when: str, pos) -> Term:
+    def state(self, name: str, when: str, pos: Pos) -> Term:
         raise NotImplementedError
 
     def about_state(self, e: Call, cx: Context, env: Env) -> Term:
@@ -34,19 +34,20 @@ class SpecialCalls:
         if e.fn not in cx.calls:
             places, hint = call_place(e.fn)
             raise error("not-here", f"{e.fn} stands only in {places}, not in {cx.where}", e.pos, hint=hint)
-        entry = self.scope.entries.get(arg.id) if isinstance(arg, Name) and arg.id not in env else None
+        name = arg.id if isinstance(arg, Name) else ""
+        entry = self.scope.entries.get(name) if name not in env else None
         if entry is None or entry.kind != "state":
-            shown = quote(arg.id) if isinstance(arg, Name) else "an expression"
+            shown = quote(name) if name else "an expression"
             raise error("unknown-state", f"{e.fn} takes the name of a state, not {shown}"
-                        + did_you_mean(getattr(arg, "id", ""), self.spec.rule.state), arg.pos)
+                        + did_you_mean(name, self.spec.rule.state), arg.pos)
         if e.fn == "prev":
-            return self.state(arg.id, "old", e.pos)
+            return self.state(name, "old", e.pos)
         if e.fn == "new":
-            if arg.id not in self.given:
-                raise error("used-before", f"new({arg.id}) stands before any line of {cx.where} that gives {arg.id!r}",
-                            e.pos, hint=f"move the line of {arg.id!r} up, or write {arg.id} for its value before")
-            return self.given[arg.id]
-        return self.grad(e, arg.id, cx, env)
+            if name not in self.given:
+                raise error("used-before", f"new({name}) stands before any line of {cx.where} that gives {name!r}",
+                            e.pos, hint=f"move the line of {name!r} up, or write {name} for its value before")
+            return self.given[name]
+        return self.grad(e, name, cx, env)
 
     def grad(self, e: Call, state: str, cx: Context, env: Env) -> Term:
         rule = self.spec.rule

@@ -40,11 +40,12 @@ class Term:
 
     __slots__ = ("op", "args", "attrs", "shape", "pos", "key", "epoch", "__weakref__")
     op: str
-    args: tuple["Term", ...]
+    args: tuple[Term, ...]
     attrs: tuple[tuple[str, Any], ...]
     shape: Shape
     pos: Pos
     epoch: int
+    key: Any
 
     def __getitem__(self, name: str) -> Any:
         for key, value in self.attrs:

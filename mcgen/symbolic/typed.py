@@ -5,9 +5,13 @@ Every function takes terms and the place that an error points at, and returns a 
 """
 from __future__ import annotations
 
+import operator
+
 from ..diagnostics import NOWHERE, Pos, SpecError, error
 from .terms import Shape, Term, term
 
+_ARITHMETIC = {"add": operator.add, "sub": operator.sub, "mul": operator.mul, "div": operator.truediv,
+               "pow": lambda a, b: float(a) ** float(b)}
 NAMES = {"add": "+", "sub": "-", "mul": "*", "div": "/", "matmul": "@", "pow": "**"}
 
 
@@ -64,13 +68,9 @@ def elementwise(op: str, a: Term, b: Term, pos: Pos) -> Term:
 def _fold(op: str, a: float, b: float) -> float | None:
     """The value of two numbers, where it is a finite number."""
     try:
-        match op:
-            case "add": value = a + b
-            case "sub": value = a - b
-            case "mul": value = a * b
-            case "div": value = a / b
-            case "pow": value = float(a) ** float(b)
-            case _: return None
+        if op not in _ARITHMETIC:
+            return None
+        value = _ARITHMETIC[op](a, b)
         return value if isinstance(value, (int, float)) and abs(value) < 1e300 else None
     except ArithmeticError:
         return None
