@@ -92,8 +92,8 @@ class Store:
 
     def _weights(self, scope: Scope) -> tuple[torch.Tensor, torch.Tensor]:
         n = len(self.segments)
-        extra = {"age": _along([0, *range(n, 0, -1)]),
-                 "level": _along([0] + [u.bit_length() for _, u in self.segments])}
+        extra = {"age": _along([0, *range(n, 0, -1)], self.world.dtype),
+                 "level": _along([0] + [u.bit_length() for _, u in self.segments], self.world.dtype)}
         if self.cache.summary is not None:
             extra["summary"] = self._summaries(scope.token)
         for i, call in enumerate(self.calls):
@@ -107,7 +107,7 @@ class Store:
             extra["score"] = Val(score, 0)
             if self.cache.top is not None:
                 part = _select(score.expand(*score.shape[:2], 1 + n), self.cache.top)
-        extra["count"] = Val(part.sum(2, keepdim=True).double(), 0)
+        extra["count"] = Val(part.sum(2, keepdim=True).to(self.world.dtype), 0)
         weight = scope.but(extra={**scope.extra, **extra}, taking_part=part).value(self.cache.weight).tensor
         lead = torch.broadcast_shapes(weight.shape, part.shape)
         weight, part = weight.expand(lead), part.expand(lead)
@@ -123,7 +123,7 @@ class Store:
         return Val(cat([online] + ([sums] if self.segments else [])), online.dim() - 3)
 
     def _sizes(self, rank: int) -> torch.Tensor:
-        tokens = torch.tensor([u * self.length for _, u in self.segments], dtype=torch.float64)
+        tokens = torch.tensor([u * self.length for _, u in self.segments], dtype=self.world.dtype)
         return tokens[(None, None, ...) + (None,) * (rank - 3)]
 
     # -- the sums after each memory, as memory holds them ---------------------------------------------------------------
@@ -172,8 +172,8 @@ class Store:
         return [*range(1, kept + 1), source]
 
 
-def _along(numbers: list[int]) -> Val:
-    return Val(torch.tensor(numbers, dtype=torch.float64)[None, None], 0)
+def _along(numbers: list[int], dtype: torch.dtype) -> Val:
+    return Val(torch.tensor(numbers, dtype=dtype)[None, None], 0)
 
 
 def _select(score: torch.Tensor, top: int) -> torch.Tensor:

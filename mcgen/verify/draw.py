@@ -20,8 +20,8 @@ EDGES = ("lo", "hi", "far")
 @dataclass(frozen=True)
 class Case:
     """One draw. `edge` puts half of the entries of interval inputs at an end ('lo', 'hi') or far out ('far');
-    `only` names the one input that does so. `fewer`: vector inputs come with fewer heads. `amount` in (0, 1] shrinks
-    what could make a rule unstable: real inputs and finite intervals around or from 0.
+    `only` names the one input that does so. `fewer`: vector inputs but `all_heads` come with fewer heads. `amount` in
+    (0, 1] shrinks what could make a rule unstable: real inputs and finite intervals around or from 0.
     """
 
     length: int
@@ -32,6 +32,7 @@ class Case:
     edge: str | None = None
     only: str | None = None
     fewer: bool = False
+    all_heads: str | None = None
     amount: float = 1.0
 
     def __str__(self) -> str:
@@ -76,6 +77,8 @@ def generator(name: str, seed: int) -> torch.Generator:
 def _heads(name: str, rank: int, case: Case) -> int:
     """All heads, or under `fewer` a divisor that differs from input to input."""
     if not case.fewer or rank == 0:
+        return case.heads
+    if name == case.all_heads:
         return case.heads
     divisors = [d for d in range(1, case.heads) if case.heads % d == 0] or [1]
     return divisors[zlib.crc32(name.encode()) % len(divisors)]

@@ -90,7 +90,7 @@ class Scope:
     def _value(self, expr: Expr, frame: _Frame) -> Val:
         match expr:
             case Num(value=v):
-                return scalar(float(v))
+                return scalar(float(v), self.world.dtype)
             case Name(id=name):
                 return self._name(name, frame)
             case Unary(op="-", arg=arg):
@@ -123,7 +123,7 @@ class Scope:
         if name in world.lets:
             return self.value(world.lets[name])
         if name in world.numbers:
-            return scalar(world.numbers[name])
+            return scalar(world.numbers[name], world.dtype)
         if name in world.inputs:
             return world.input(name, self.token)
         raise KeyError(f"'{name}' has no value here")
@@ -149,7 +149,7 @@ class Scope:
                 return fn.total(self.value(args[0], frame))
             case "eye":
                 size = int(self.number(args[0], frame))
-                return Val(torch.eye(size, dtype=torch.float64).expand(1, 1, 1, size, size), 2)
+                return Val(torch.eye(size, dtype=self.world.dtype).expand(1, 1, 1, size, size), 2)
             case "prev":
                 return _of(self.prev[self._state(args[0])])
             case "new":
@@ -234,8 +234,8 @@ class Scope:
         return dict(zip(leaves, grads))
 
 
-def scalar(number: float) -> Val:
-    return Val(torch.full((1,) * LEAD, number, dtype=torch.float64), 0)
+def scalar(number: float, dtype: torch.dtype = torch.float64) -> Val:
+    return Val(torch.full((1,) * LEAD, number, dtype=dtype), 0)
 
 
 def _of(tensor: torch.Tensor) -> Val:

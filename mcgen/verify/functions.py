@@ -1,4 +1,4 @@
-"""The functions of the expression language on batched float64 values.
+"""The functions of the expression language on batched values.
 
 A value carries leading axes [B, H, M] (batch, heads, memories; any of them may be 1 and broadcasts) followed by its
 own axes: none for a scalar, one for a vector, two for a matrix.

@@ -204,7 +204,7 @@ def packed(lab: Lab, gate: Gate, full: bool, _: Any) -> None:
     case = lab.case(offsets[-1], batch=1)
     cu = torch.tensor(offsets, dtype=torch.int32, device=lab.device)
     got = compute(lambda **x: lab.op(**x, cu_seqlens=cu), lab.inputs(case), case)
-    exact = lab.expected_of(lambda **x: lab.reference(**x, cu_seqlens=cu.cpu()), case)
+    exact = lab.expected_of(lambda reference, **x: reference(**x, cu_seqlens=cu.cpu()), case)
     lab.check(gate, case, got, exact, f"cu_seqlens={offsets}, ")
     with torch.no_grad():
         _, memory = lab.op(**lab.inputs(case), cu_seqlens=cu, return_memory=True)
@@ -264,12 +264,13 @@ def low_precision(lab: Lab, gate: Gate, full: bool, _: Any) -> None:
 
 
 def fewer_heads(lab: Lab, gate: Gate, full: bool, _: Any) -> None:
-    """Vector inputs with a divisor of the heads, scalars with all of them."""
+    """Vector inputs with a divisor of the heads; one of them, and the scalars, with all."""
     if not any(all_inputs(lab.spec)[n].shape for n in lab.token_inputs):
         gate.skipped = "no vector input"
         return
-    for heads in (4, 6) if full else (4,):
-        lab.check_run(gate, lab.case(prime_after(min(lab.chunk, 32) + 5), heads=heads, batch=1, fewer=True))
+    for heads, whole in ((4, 0), (6, -1)) if full else ((4, 0),):
+        case = lab.case(prime_after(min(lab.chunk, 32) + 5), heads=heads, batch=1, fewer=True, all_heads=lab.token_inputs[whole])
+        lab.check_run(gate, case)
 
 
 def weights(lab: Lab, gate: Gate, full: bool, _: Any) -> None:

@@ -41,8 +41,8 @@ def rebuild(items: Iterator[tuple[tuple[str, ...], torch.Tensor]]) -> Memory:
     return out
 
 
-def upcast(memory: Memory) -> Memory:
-    return rebuild((p, x.double() if x.is_floating_point() else x) for p, x in leaves(memory))
+def upcast(memory: Memory, dtype: torch.dtype) -> Memory:
+    return rebuild((p, x.to(dtype) if x.is_floating_point() else x) for p, x in leaves(memory))
 
 
 def rows(memory: Memory, picked: slice) -> Memory:

@@ -27,10 +27,13 @@ def reference(spec: str | os.PathLike[str] | Mapping[str, Any] | Spec, *, consta
 
 
 class Reference:
-    """A spec as an op in float64. Inputs of any floating dtype are taken as they are; results are float64."""
+    """A spec as an op in float64. Inputs of any floating dtype are taken as they are; results are float64.
 
-    def __init__(self, spec: Spec):
-        self.spec, self.inputs = spec, all_inputs(spec)
+    `dtype`: another one to compute in, to see how much rounding does.
+    """
+
+    def __init__(self, spec: Spec, dtype: torch.dtype = torch.float64):
+        self.spec, self.inputs, self.dtype = spec, all_inputs(spec), dtype
         self.__name__ = self.__qualname__ = spec.name
         self.__doc__ = f"{spec.summary or spec.name}: the reference, token by token in float64.\n\nInputs: {', '.join(self.inputs)}"
 
@@ -38,7 +41,7 @@ class Reference:
                  return_weights: bool = False, cu_seqlens: torch.Tensor | None = None, **named: torch.Tensor) -> Any:
         """y [B, T, H, *shape]; then, as asked, the memory; then {'weights', 'selected'}, both [B, T, H, 1 + N]."""
         with one_thread():
-            y, after, details = _Call(self.spec, args, named, memory, cu_seqlens).run()
+            y, after, details = _Call(self.spec, self.dtype, args, named, memory, cu_seqlens).run()
         if return_memory is None:
             return_memory = memory is not None
         out = (y,) + ((after,) if return_memory else ()) + ((details,) if return_weights else ())
@@ -70,8 +73,8 @@ def _by_name(inputs: Mapping[str, Any], args: tuple, named: Mapping[str, Any]) -
 class _Call:
     """One call: arguments bound, sizes known, rows grouped by position."""
 
-    def __init__(self, spec: Spec, args: tuple, named: Mapping[str, Any], memory: Memory | None, cu_seqlens):
-        self.spec, self.inputs = spec, all_inputs(spec)
+    def __init__(self, spec: Spec, dtype: torch.dtype, args: tuple, named: Mapping[str, Any], memory: Memory | None, cu_seqlens):
+        self.spec, self.inputs, self.dtype = spec, all_inputs(spec), dtype
         given = _by_name(self.inputs, args, named)
         learned = {n: f"{n}_init" for n, s in spec.rule.state.items() if s.init == "learned"}
         unknown = set(given) - set(self.inputs) - set(learned.values())
@@ -80,10 +83,10 @@ class _Call:
         missing = [n for n, i in self.inputs.items() if given.get(n) is None and i.default is None]
         if missing:
             raise UsageError(f"missing required argument '{missing[0]}'")
-        tensors = {n: given[n].double() for n in self.inputs if given.get(n) is not None}
-        inits = {n: given[key].double() for n, key in learned.items() if given.get(key) is not None}
+        tensors = {n: given[n].to(dtype) for n in self.inputs if given.get(n) is not None}
+        inits = {n: given[key].to(dtype) for n, key in learned.items() if given.get(key) is not None}
         self.cu = None if cu_seqlens is None else [int(x) for x in cu_seqlens]
-        self.given = None if memory is None else upcast(memory)
+        self.given = None if memory is None else upcast(memory, dtype)
         self._bind(tensors, inits)
         every = [*tensors.values(), *inits.values(), *(x for _, x in leaves(self.given or {}))]
         self.differentiable = torch.is_grad_enabled() and any(x.requires_grad for x in every)
@@ -113,7 +116,7 @@ class _Call:
             if n not in self.tensors:
                 lead = (self.batch, self.length, self.heads) if i.per == "token" else (self.heads,)
                 shape = (*lead, *sized(i.shape, self.numbers))
-                self.tensors[n] = torch.full(shape, float(i.default), dtype=torch.float64)
+                self.tensors[n] = torch.full(shape, float(i.default), dtype=self.dtype)
 
     def _share(self, x: torch.Tensor, axis: int, name: str) -> torch.Tensor:
         have = x.shape[axis]
@@ -174,7 +177,7 @@ class _Call:
                 pad = tail.new_zeros(*tail.shape[:2], depth[n] - tail.shape[2], *tail.shape[3:])
                 tails[n] = torch.cat([pad, tail], 2)
         heads = {n: x[None, :, None] for n, x in self.tensors.items() if self.inputs[n].per == "head"}
-        return World(self.spec, self.numbers, by_token, first, heads, self.differentiable), tails
+        return World(self.spec, self.numbers, by_token, first, heads, self.differentiable, self.dtype), tails
 
     def _no_tokens(self, tokens: Tensors, memory: Memory | None, position: int):
         """T = 0: shapes from a run over one made-up token, values from the memory or the start."""

@@ -57,7 +57,7 @@ class Run:
                 raise UsageError(f"missing required argument '{name}_init'")
             return learned[name][None, :, None].expand(full)
         if state.init == "zeros":
-            return torch.zeros(full, dtype=torch.float64)
+            return torch.zeros(full, dtype=self.world.dtype)
         value = Scope(self.world, 0).value(state.init)
         tensor = value.tensor if value.rank else value.tensor[(...,) + (None,) * len(state.shape)]
         return tensor.expand(full)
@@ -105,7 +105,7 @@ class Run:
     def _read(self, scope: Scope) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         one = torch.ones(*self.lead, 1)
         if self.store is None:
-            y, weight, part = scope.value(self.spec.rule.read), one.double(), one.bool()
+            y, weight, part = scope.value(self.spec.rule.read), one.to(self.world.dtype), one.bool()
         else:
             self.store.see(scope)
             y, weight, part = self.store.answer(scope, scope.prev)

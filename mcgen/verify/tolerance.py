@@ -2,7 +2,7 @@
 
 An error is allowed up to
 
-    OUT * u(out) * scale  +  u(arithmetic) * (ARITHMETIC * (sqrt(terms) * scale + sensitivity) + exponent * scale)
+    OUT * u(out) * scale  +  u(arithmetic) * (ARITHMETIC * (sqrt(terms) * scale + rounding) + exponent * scale)
 
 u            unit roundoff: of the dtype that a result is stored in, and of the arithmetic behind it (float32 for inputs
              of 16 bits too: the reference gets the rounded inputs, so only the stored result is rounded once more)
@@ -10,8 +10,8 @@ scale        the largest entry of the reference tensor; for the gradient of an i
              largest sum of the terms |x . dx| that it may be the difference of. A log decay's gradient is
              sum(q . dq - k . dk) over later tokens: at strong decay pure cancellation, so it is held against its terms.
 terms        how many products one entry adds up: tokens plus sizes of the dims. Rounding errors add like a random walk.
-sensitivity  how much the reference tensor moves, per relative change of its inputs: the condition of the function, which
-             no algorithm can beat. Measured with one more run on inputs moved by a random 2^-20 of themselves.
+rounding     the largest error of the same token-by-token run in float32, in its roundoffs: the condition of the function,
+             and cancellation that any evaluation has (the derivative of a softmax that has settled on one memory).
 exponent     how large a cumulative sum of log decays may get before it restarts: its rounding is an absolute error of an
              exponent, so a relative one of what is decayed. RESTART tokens of the largest entry of a half-infinite input,
              which counts as FLOOR at most (exp(-120) is zero in float32). Nothing at usual decays; 2e-4 at infinite ones.
@@ -32,7 +32,6 @@ RESTART = 2 * 16                # blocks of 16 tokens, and a rounding at either 
 FLOOR = 120.0
 ABSOLUTE = 1e-24               # where the reference is exactly 0: a factor of 0 may be lowered as exp(log(1e-30))
 WEIGHTS = 1e-4                  # weights are for looking at: relative to the largest
-PERTURBATION = 2.0 ** -20
 UNIT_ROUNDOFF = {"float64": 2.0 ** -53, "float32": 2.0 ** -24, "tf32": 2.0 ** -11, "float16": 2.0 ** -11, "bfloat16": 2.0 ** -8}
 
 
@@ -56,13 +55,13 @@ class Allowed:
         return self.arithmetic_error + OUT * roundoff(dtype) * self.scale + ABSOLUTE
 
 
-def allowed(reference: torch.Tensor, moved: torch.Tensor, terms: int, arithmetic: str, *, term_scale: float = 0.0,
+def allowed(reference: torch.Tensor, in_float32: torch.Tensor, terms: int, arithmetic: str, *, term_scale: float = 0.0,
             decay: float = 0.0) -> Allowed:
-    """From the reference tensor, and the one of the run on moved inputs. `decay`: the largest half-infinite input."""
-    finite = torch.isfinite(reference) & torch.isfinite(moved)
-    here, there = reference[finite], moved[finite]
+    """From the reference tensor, and the one of the run in float32. `decay`: the largest half-infinite input."""
+    finite = torch.isfinite(reference) & torch.isfinite(in_float32)
+    here, rounded = reference[finite], in_float32[finite].double()
     scale = float(here.abs().max()) if here.numel() else 0.0
-    sensitivity = float((there - here).abs().max()) / PERTURBATION if here.numel() else 0.0
+    rounding = float((rounded - here).abs().max()) / roundoff("float32") if here.numel() else 0.0
     wide = max(scale, term_scale)
     exponent = RESTART * min(decay, FLOOR)
-    return Allowed(roundoff(arithmetic) * (ARITHMETIC * (math.sqrt(terms) * wide + sensitivity) + exponent * wide), scale)
+    return Allowed(roundoff(arithmetic) * (ARITHMETIC * (math.sqrt(terms) * wide + rounding) + exponent * wide), scale)

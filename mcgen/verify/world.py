@@ -35,6 +35,7 @@ class World:
     first: Mapping[str, int] = field(default_factory=dict)
     heads: Mapping[str, torch.Tensor] = field(default_factory=dict)
     differentiable: bool = False
+    dtype: torch.dtype = torch.float64
 
     def __post_init__(self):
         self.inputs = all_inputs(self.spec)
