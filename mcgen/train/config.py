@@ -15,7 +15,7 @@ class Config:
     steps: int = 400
     batch: int = 8
     length: int = 512
-    d_model: int = 160
+    d_model: int = 128
     layers: int = 4
     heads: int = 4
     short_conv: int = 4
