@@ -127,7 +127,7 @@ class TileBuilder:
         """dst = sum over `over` of a * b; axis names say how the operands lie.
 
         then: elementwise on the sum before it is stored.   lower: only c >= d is wanted, the rest is stored as 0.
-        over_lower: an operand with axes c and d, one of them summed, is 0 where c < d.
+        over_lower: the operand over c and d is 0 above its diagonal (if a dot with lower made it: in the part not wanted there).
         scale: multiplies row c.   rows: 0/1 over c, only rows with 1 take part (as outputs, or in the sum over c).
         """
         epilogue = None if then is None else wrap(then(Expr("acc")))

@@ -54,16 +54,27 @@ def _matrix(scope: Scope, s: st.Dot, m: str, n: str, k: str) -> None:
     bounds = Bounds()
     if s.lower and {m, n} == {"c", "d"}:
         bounds.keep = "lower" if m == "c" else "upper"
+    if s.lower:
+        scope.triangles[s.dst.attr.storage.name] = "lower" if s.dst.attr.index[:2] == ("c", "d") else "upper"
     if s.over_lower:
         for triangle, other in ((a, m), (b, n)):
-            if {other, k} == {"c", "d"} and triangle.axes >= {"c", "d"}:
+            lead = _larger_axis(scope, triangle, {other, k})
+            if lead is not None:
                 name = "m" if other == m else "n"
-                if k == "d":
+                if lead == other:
                     bounds.high = name
                 else:
                     bounds.low = name
                 break
     multiply(scope.em, target, left, right, scope.extent(m), scope.extent(n), scope.extent(k), s.accumulate, scope.options, bounds)
+
+
+def _larger_axis(scope: Scope, operand: Expr, axes: set[str]) -> str | None:
+    """Of the axes c and d of a triangular operand: the one that is at least the other wherever it is not 0."""
+    ref = next((r for r in operand.refs() if set(r.attr.index) == axes == {"c", "d"}), None)
+    if ref is None:
+        return None
+    return ref.attr.index[0 if scope.triangles.get(ref.attr.storage.name, "lower") == "lower" else 1]
 
 
 def matrix_of(scope: Scope, nest: Nest, ref: Expr, rows: str, columns: str) -> Matrix:
@@ -187,8 +198,7 @@ def lower_solve(scope: Scope, s: st.Solve) -> None:
                     total = em.local(section[1])
                     em.store(total, 0, em.bind(nest.read(s.x)))
                     with nest.loop(column, at + 1 if s.transposed else 0, extent if s.transposed else at):
-                        part = em.binary("mul", nest.value(matrix), nest.value(read))
-                        em.store(total, 0, em.binary("add", em.bind(em.load(total, 0, "f32", section[1])), part))
+                        em.store(total, 0, em.fma(nest.value(matrix), nest.value(read), em.load(total, 0, "f32", section[1])))
                     nest.write(s.x, em.bind(em.load(total, 0, "f32", section[1])))
 
 

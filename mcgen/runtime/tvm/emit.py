@@ -104,6 +104,11 @@ class Emitter:
         made = {"and": self.tir.bitwise_and, "or": self.tir.bitwise_or}[op]
         return Value(made(self.spread(a, lanes).node, self.spread(b, lanes).node), "i32", lanes)
 
+    def fma(self, a: Value, b: Value, c: Value) -> Value:
+        """a * b + c, rounded once."""
+        lanes = max(a.lanes, b.lanes, c.lanes)
+        return self.intrinsic("fma", self.spread(a, lanes), self.spread(b, lanes), self.spread(c, lanes))
+
     def intrinsic(self, name: str, *args: Value) -> Value:
         """An LLVM intrinsic such as "sqrt" or "fma", on all lanes."""
         first = args[0]
@@ -154,8 +159,11 @@ class Emitter:
         """Index arithmetic: max(low, min(index, high))."""
         return self.tir.Max(self._index(low), self.tir.Min(self._index(index), self._index(high)))
 
-    def floordiv(self, index, by: int):
-        return self.tir.floordiv(index, self.int(by))
+    def floordiv(self, index, by):
+        """index / by for index >= 0. (FloorDiv would need a pass that takes as long as all others together.)"""
+        if isinstance(index, int) and isinstance(by, int):
+            return index // by
+        return self.tir.Div(self._index(index), self._index(by))
 
     def _index(self, value):
         return self.int(value) if isinstance(value, int) else value
@@ -232,5 +240,5 @@ class Emitter:
         return self.tir.Var(name, "int64")
 
 
-_BINARY = {"add": "Add", "sub": "Sub", "mul": "Mul", "div": "Div", "floordiv": "FloorDiv", "mod": "FloorMod", "and": "And", "or": "Or",
+_BINARY = {"add": "Add", "sub": "Sub", "mul": "Mul", "div": "Div", "floordiv": "Div", "mod": "Mod", "and": "And", "or": "Or",
            "lt": "LT", "le": "LE", "gt": "GT", "ge": "GE", "eq": "EQ", "ne": "NE", "imin": "Min", "imax": "Max"}

@@ -59,10 +59,10 @@ def _panel(em: Emitter, d, a, b, m, n, k, first, vectors, accumulate, options, b
     full, rest = divmod(m, rows)
     low, high = 0, full
     if bounds.keep == "lower":
-        low = _least(em, em.floordiv(first, rows) if not isinstance(first, int) else first // rows, full)
+        low = _least(em, em.floordiv(first, rows), full)
     elif bounds.keep == "upper":
         end = first + width + rows - 1
-        high = _least(em, em.floordiv(end, rows) if not isinstance(end, int) else end // rows, full)
+        high = _least(em, em.floordiv(end, rows), full)
     if full:
         with em.loop(low, high, name="t") as tile:
             _tile(em, d, a, b, tile * rows, rows, first, vectors, k, accumulate, options, bounds, m)
@@ -93,8 +93,7 @@ def _tile(em: Emitter, d: Matrix, a: Matrix, b: Matrix, row, rows: int, first, v
         for i in range(rows):
             scalar = em.bind(em.load(a.buffer, a.offset + (row + i) * a.row + at * a.column, "f32"))
             for j, lanes in enumerate(vectors):
-                product = em.binary("mul", scalar, line[j])
-                em.store(sums[i][j], 0, em.binary("add", em.load(sums[i][j], 0, "f32", lanes), product))
+                em.store(sums[i][j], 0, em.fma(scalar, line[j], em.load(sums[i][j], 0, "f32", lanes)))
 
     unroll = options.unroll
     if isinstance(low, int) and isinstance(high, int):

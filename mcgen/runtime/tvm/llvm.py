@@ -36,6 +36,6 @@ def build(function, opt_level: int = 2):
     from tvm.tirx import transform as passes
     target = tvm.target.Target({"kind": "llvm", "mcpu": cpu(), "opt-level": opt_level})
     module = passes.BindTarget(target.with_host(target))(tvm.IRModule.from_expr(function))
-    for step in (passes.AnnotateEntryFunc(), passes.MakePackedAPI(), passes.LowerTVMBuiltin(), passes.LowerIntrin()):
+    for step in (passes.AnnotateEntryFunc(), passes.MakePackedAPI(), passes.LowerTVMBuiltin()):
         module = step(module)
     return tvm.get_global_func("target.build.llvm")(module, target)

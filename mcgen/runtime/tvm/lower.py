@@ -32,7 +32,7 @@ def lower(builder, sizes: dict[str, int], options, name: str = "main"):
 
 def _sequence(em: Emitter, builder, sizes, options, buffers, table, extents, index, statement) -> None:
     """The work of one (batch, head)."""
-    b = em.bind_index(em.tir.floordiv(index, extents["H"]), name="b")
+    b = em.bind_index(em.floordiv(index, extents["H"]), name="b")
     h = em.bind_index(index - b * extents["H"], name="h")
     scope = Scope(em, sizes, options=options, extents={**extents, "b": b, "h": h})
     scope.scalars["N"] = em.bind(em.from_index(extents["N"]))

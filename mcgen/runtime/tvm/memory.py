@@ -39,6 +39,7 @@ class Scope:
     loops: dict[str, object] = field(default_factory=dict)
     extents: dict[str, object] = field(default_factory=dict)      # B, T, H, N, R and b, h as indices
     places: dict[str, Place] = field(default_factory=dict)
+    triangles: dict[str, str] = field(default_factory=dict)       # tiles written by a dot with lower: "lower" or "upper" as stored
     options: object = None
     table: object = None
 
