@@ -114,12 +114,13 @@ def _package(case: Case, op: Any, inputs: dict[str, torch.Tensor], result: Resul
     width = sizes["H"] * sizes["K"]
     x = torch.randn(sizes["B"], sizes["T"], width, generator=torch.Generator().manual_seed(0))
     try:
-        from memory_caching import LinearMemoryBackend, MCConfig, MemoryCachingLayer
+        import memory_caching as package
     except ImportError:
         result.skipped["memory-caching"] = "not installed (pip install memory-caching)"
         return {OURS: wrap(lambda *xs: op(**dict(zip(inputs, xs))), list(inputs.values()))}
-    config = MCConfig(d_model=width, num_heads=sizes["H"], segment_size=case.segment or 256)
-    layer = MemoryCachingLayer(config=config, backend=LinearMemoryBackend())
+    made = next(v for n, v in vars(package).items() if n.endswith("Layer"))
+    config = package.MCConfig(d_model=width, num_heads=sizes["H"], segment_size=case.segment or 256)
+    layer = made(config=config, backend=package.LinearMemoryBackend())
 
     def ours(x: torch.Tensor) -> torch.Tensor:
         parts = {n: getattr(layer, f"{n}_proj")(x).unflatten(-1, (sizes["H"], sizes["K"])) for n in ("q", "k", "v", "u")}

@@ -33,15 +33,21 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _committed(home: Path) -> list[str]:
-    """The specs of the packages that are there."""
-    return [str(p) for p in sorted(home.glob("*/spec.yaml"))]
+    """Where the packages that are there come from: the library where it has their name, else their own spec.yaml."""
+    from ..spec import library_names
+
+    known = {n: n for n in (*library_names("rules"), *library_names("ops"))}
+    known |= {f"{r}_{c}": f"{r}+{c}" for r in library_names("rules") for c in library_names("caches")}
+    return [known.get(p.parent.name, str(p)) for p in sorted(home.glob("*/spec.yaml"))]
 
 
 def _build(source: str, home: Path, args: argparse.Namespace) -> Path:
+    """Lines that the package names are those of its own spec.yaml."""
     from ..codegen.package import build
+    from ..spec import dump_spec, load_text
 
-    loaded = load(source)
-    return Path(build(loaded.spec, home / loaded.spec.name))
+    spec = load(source).spec
+    return Path(build(load_text(dump_spec(spec), "spec.yaml"), home / spec.name))
 
 
 def _write(source: str, home: Path, args: argparse.Namespace) -> int:
