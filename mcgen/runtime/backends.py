@@ -19,7 +19,7 @@ import torch
 from mcgen.diagnostics import EnvironmentLacks, UsageError
 
 from .layout import Layout
-from .manifest import Manifest
+from .manifest import SLOTS, Manifest
 
 NAMES = ("torch", "tvm")
 INSTALL_TVM = "pip install apache-tvm"
@@ -67,7 +67,7 @@ class TvmBackend:
         kernel(**{name: tensor for name, tensor in zip(names, tensors) if name in wanted})
 
     def _kernel(self, which: str, params: Sequence[torch.Tensor], chunk: int, *save: bool) -> Callable:
-        sizes = self.layout.sizes(params)
+        sizes = {dim: size for dim, size in self.layout.sizes(params).items() if dim != SLOTS}
         key = (which, chunk, *save, *sizes.values())
         kernel = self._kernels.get(key)
         if kernel is None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 from typing import Sequence
 
 from .dims import sizes_of
-from .manifest import Field, Manifest
+from .manifest import SLOTS, Field, Manifest
 
 Shape = tuple[int, ...]
-SLOTS = "#slots"               # the number of cached memories, in a saved tensor's shape
 
 
 class Layout:
@@ -23,19 +22,18 @@ class Layout:
                 for axis, entry in enumerate(shape):
                     if isinstance(entry, str):
                         self._where.setdefault(entry, (self._index[name], front + axis))
-        slots = [i for i, name in enumerate(params) if manifest.cache and name.startswith(("cache_", "after_"))]
-        self._slots = slots[0] if slots else None
+        slotted = next((leaf for leaf in manifest.leaves if leaf.slots is not None), None)
+        if slotted is not None:
+            self._where[SLOTS] = (self._index[slotted.param], slotted.slots)
         self._derived = [(name, size) for name, size in manifest.derived if name not in self._where]
-        tokens = next(f for f in manifest.inputs if f.per == "token")
+        tokens = next(f for f in manifest.inputs if f.per == "token" and f.name in self._index)
         self._tokens, self._delay = self._index[tokens.name], tokens.delay
 
     def sizes(self, params: Sequence) -> dict[str, int]:
-        """dim -> size, from the forward parameters or the backward ones, which begin with them."""
+        """dim -> size, and the number of cache slots, from the forward parameters or the backward ones, which begin with them."""
         sizes = {dim: params[index].shape[axis] for dim, (index, axis) in self._where.items()}
         for name, size in self._derived:
             sizes[name] = size(sizes)
-        if self._slots is not None:
-            sizes[SLOTS] = params[self._slots].shape[2]
         return sizes
 
     def forward(self, params: Sequence, save: bool) -> list[Shape]:

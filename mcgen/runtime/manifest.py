@@ -12,7 +12,7 @@ Names of the tensors that the programs take and give (all contiguous, all in one
     position     [B] int64            tokens seen before this call
     table        [B, R, 4] int32      rows (start, count, segment, offset), see partition.py
     new_<x>      like x               what the call leaves behind
-    saved_<x>    [B, H, R, *dims]     what the backward pass needs beside
+    saved_<x>    [B, H, R, *dims]     what the backward pass needs beside; the dim '#slots' is N
     d_<x>        like x               gradients
 """
 from __future__ import annotations
@@ -25,6 +25,7 @@ from typing import Callable
 from .dims import size_of
 
 FORMAT = 1
+SLOTS = "#slots"                             # stands for N in a saved tensor's shape
 Shape = tuple[str | int, ...]
 
 
@@ -57,7 +58,7 @@ class Cache:
     growth: str = "constant"
     states: tuple[str, ...] = ()
     summary: Shape | None = None
-    after: int = 0
+    after: int = 0                           # how many sums over the tokens after a memory
 
 
 @dataclass(frozen=True)
@@ -123,8 +124,8 @@ def parse_manifest(raw: dict) -> Manifest:
         cache = Cache(cache["length"], cache.get("start", "carry"), cache.get("growth", "constant"), tuple(cache.get("states", ())),
                       None if summary is None else tuple(summary), cache.get("after", 0))
     forward, backward = raw["forward"], raw["backward"]
-    named = {state.name: state for state in states}
-    leaves = tuple(leaf for leaf in (_leaf(param, named, cache) for param in forward["params"]) if leaf)
+    named, given = {state.name: state for state in states}, {field.name for field in fields}
+    leaves = tuple(leaf for leaf in (_leaf(param, named, cache) for param in forward["params"] if param not in given) if leaf)
     saved = tuple((s["name"], tuple(s["shape"])) for s in raw.get("saved", ()))
     return Manifest(
         name=raw["name"], spec=raw.get("spec", raw["name"]), summary=raw.get("summary") or "", sources=tuple(raw.get("sources") or ()),
@@ -150,6 +151,6 @@ def _leaf(param: str, states: dict[str, State], cache: Cache | None) -> Leaf | N
         return Leaf(param, ("summary",), (None, *cache.summary), 2)
     if cache and param == "partial":
         return Leaf(param, ("partial",), cache.summary)
-    if cache and group == "after":
+    if cache and group == "after" and name.isdigit():
         return Leaf(param, ("after", name), (None,), 2)
     return None

@@ -3,7 +3,7 @@
     state      {S: [B, H, *shape]}            past      {input: [B, H, d, *shape]}, the last tokens of delayed inputs, oldest first
     cache      {S: [B, H, N, *shape]}         position  [B] int64, tokens seen
     summary    [B, H, N, *s]                  run       {S: [B, H, *shape]}, states at the start of the open run
-    partial    [B, H, *s]                     after     [B, H, A, N], sums since each cached memory's end
+    partial    [B, H, *s]                     after     {i: [B, H, N]}, sums since each cached memory's end
     capacity   [B] int64, only in a memory that must keep its shapes (see `Op.empty_memory`)
 
 Only the keys that an op needs are there. Without `capacity` the cache grows: N is the number of segments that the furthest row has

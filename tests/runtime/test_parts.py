@@ -1,0 +1,91 @@
+"""Partition, dims, manifests, tuned look-up, what is imported."""
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mcgen.runtime.chunks import chunk_size, device_name, look_up, tuned_entries
+from mcgen.runtime.dims import size_of
+from mcgen.runtime.layout import Layout
+from mcgen.runtime.manifest import parse_manifest
+from mcgen.runtime.partition import LARGEST, chunk_table, row_count, single_table, slot_count
+
+from .helpers import HANDMADE
+
+
+def rows(position, tokens, chunk, boundary, length):
+    """The table's rows of one sequence, one after the other."""
+    made, t = [], 0
+    while t < tokens:
+        count = min(chunk, tokens - t, boundary - (position + t) % boundary if boundary else chunk)
+        made.append((t, count, (position + t) // length if length else 0, (position + t) % length if length else position + t))
+        t += count
+    return made
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.integers(0, 60), min_size=1, max_size=3), st.integers(1, 40), st.sampled_from([1, 2, 4, 8]),
+       st.sampled_from([None, 3, 4, 8, 12]), st.sampled_from([1, 2]))
+def test_table(positions, tokens, chunk, boundary, runs):
+    length, moved = None if boundary is None else boundary * runs, any(positions)
+    table = chunk_table(torch.tensor(positions), tokens, chunk, boundary, length, moved)
+    assert table.dtype is torch.int32 and table.shape == (len(positions), row_count(tokens, chunk, boundary, moved), 4)
+    for position, made in zip(positions, table.tolist()):
+        want = rows(position, tokens, chunk, boundary, length)
+        assert [tuple(row) for row in made[:len(want)]] == want
+        assert all(row[1] == 0 for row in made[len(want):])
+        assert moved or len(made) == len(want)
+    if tokens == 1:
+        assert torch.equal(single_table(positions, length), table)
+
+
+def test_far_positions():
+    assert single_table([2**40], None)[0, 0, 3] == LARGEST
+    assert chunk_table(torch.tensor([2**40]), 4, 2, None, None, True)[0, :, 3].tolist() == [LARGEST] * 2
+
+
+def test_slots():
+    assert slot_count(4, 4, 2, 8) == 3 and slot_count(3, 4, 5, 8) == 5 and slot_count(5, 4, 2, None) == 4
+
+
+def test_sizes():
+    assert size_of("4*K - V**2 / 2")({"K": 8, "V": 3}) == 28
+    for text in ("f(K)", "K.x", "1.5", "__import__('os')", "K if K else 1"):
+        with pytest.raises(ValueError, match="not a size"):
+            size_of(text)({"K": 1})
+
+
+def test_chunk_look_up(tmp_path):
+    entries = [{"dtype": "float32", "sizes": {"K": 4}, "heads": h, "tokens": t, "chunk": c} for h, t, c in ((4, 512, 16), (64, 512, 32), (4, 8192, 64))]
+    assert look_up(entries, "float32", {"K": 4}, 8, 600)["chunk"] == 16
+    assert look_up(entries, "float32", {"K": 4}, 100, 600)["chunk"] == 32
+    assert look_up(entries, "float32", {"K": 4}, 100, 100000)["chunk"] == 64
+    assert look_up(entries, "float64", {"K": 4}, 8, 600) is None and look_up(entries, "float32", {"K": 8}, 8, 600) is None
+    assert chunk_size([16, 32], 64, 40) == 64 and chunk_size([16, 32, 64, 128], 32, 1000) == 32
+    assert device_name(torch.device("cpu")) == "cpu" and tuned_entries(tmp_path, torch.device("cpu")) == ()
+    (tmp_path / "cpu.json").write_text(json.dumps({"format": 1, "entries": entries}))
+    tuned_entries.cache_clear()
+    assert len(tuned_entries(tmp_path, torch.device("cpu"))) == 3
+
+
+def test_manifests_are_checked():
+    raw = json.loads((HANDMADE / "fresh_sums" / "manifest.json").read_text())
+    with pytest.raises(ValueError, match="format 2"):
+        parse_manifest({**raw, "format": 2})
+    with pytest.raises(ValueError, match="do not begin"):
+        parse_manifest({**raw, "backward": {"params": ["a"], "results": []}})
+    manifest = parse_manifest({**raw, "saved": [{"name": "saved_c", "shape": ["#slots", "D"]}]})
+    shapes = {"x": (1, 5, 2, 4), "a": (2, 4), "z": (1, 5, 2, 8), "table": (1, 3, 4), "position": (1,)}
+    shapes |= {"cache_S": (1, 2, 7, 4), "cache_P": (1, 2, 7, 4), "init_S": (2, 4), "init_P": (2, 4), "state_S": (1, 2, 4), "state_P": (1, 2, 4)}
+    params = [torch.empty(shapes[name]) for name in manifest.forward_params]
+    assert Layout(manifest).forward(params, True)[-1] == (1, 2, 3, 7, 8)
+    assert Layout(manifest).forward(params, False)[0] == (1, 5, 2, 4)
+
+
+def test_imports_stay_light():
+    code = "import sys, mcgen.runtime; print([m for m in ('sympy', 'yaml', 'tvm', 'optuna', 'mcgen.spec', 'mcgen.ir') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
