@@ -39,5 +39,6 @@ class Config:
         return dataclasses.asdict(self)
 
     def differences(self, other: dict[str, Any]) -> list[str]:
-        """Names of the numbers in which a saved run differs from this one."""
-        return [k for k, v in self.as_dict().items() if other.get(k) != v]
+        """Names of the numbers in which a saved run differs from this one; a run may be prolonged or measured otherwise."""
+        free = {"steps", "warmup", "evaluate_every", "evaluate_windows"}
+        return [k for k, v in self.as_dict().items() if k not in free and other.get(k) != v]

@@ -1,0 +1,75 @@
+"""The bench: peers compute what the specs say, tables hold what was measured."""
+import json
+
+import pytest
+import torch
+
+from mcgen.bench import cases, peers
+from mcgen.bench.cases import Case
+from mcgen.bench.measure import both, exponent, forward, interleaved
+from mcgen.bench.report import Findings
+from mcgen.bench.scaling import Curve
+from mcgen.bench.suite import OURS, Result
+from mcgen.spec import load_spec
+from mcgen.verify.oracle import reference
+
+
+def listed(peer):
+    return next(c for c in cases.read()[0] if c.peer == peer)
+
+
+@pytest.mark.parametrize("form", peers.FORMS)
+def test_the_torch_peer_with_a_cache_is_the_spec(form, monkeypatch):
+    monkeypatch.setattr(peers, "CHUNK", 4)
+    case = Case(listed("decayed_cached").op, {"B": 2, "T": 24, "H": 2, "K": 3, "V": 5}, 8)
+    exact = reference(load_spec(case.op, segment_length=8))
+    x = {n: v.double() for n, v in cases.draw(exact, case).items()}
+    torch.testing.assert_close(peers.decayed_cached(x["q"], x["k"], x["v"], x["g"], x["u"], 8, form), exact(**x))
+
+
+def test_the_torch_peer_is_the_spec(monkeypatch):
+    monkeypatch.setattr(peers, "CHUNK", 4)
+    case = Case(listed("decayed").op, {"B": 1, "T": 12, "H": 2, "K": 3, "V": 5})
+    exact = reference(load_spec(case.op))
+    x = {n: v.double() for n, v in cases.draw(exact, case).items()}
+    torch.testing.assert_close(peers.decayed(x["q"], x["k"], x["v"], x["g"]), exact(**x))
+
+
+def test_every_listed_op_is_in_the_library():
+    found, scaling = cases.read()
+    for case in [*found, scaling.case]:
+        load_spec(case.op)
+    named, _ = cases.read(["linear_attention"])
+    assert [c.op for c in named] == ["linear_attention"] and named[0].peer == "attention"
+
+
+def test_candidates_take_turns():
+    order: list[str] = []
+    times = interleaved({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, rounds=3, warm=1)
+    assert order == ["a", "b"] + ["a", "b"] * 3
+    assert times["a"].rounds == 3 and times["a"].median >= times["a"].least
+
+
+def test_both_takes_gradients_of_all_inputs():
+    x, y = torch.ones(2), torch.ones(2)
+    assert len(both(lambda a, b: a * b, [x, y])()) == 2
+    assert not forward(lambda a: a * 2, [x.requires_grad_()])().requires_grad
+
+
+def test_exponent():
+    assert exponent([1, 2, 4], [3, 12, 48]) == pytest.approx(2.0)
+
+
+def test_findings_are_written_whole(tmp_path):
+    case = Case("some_op", {"B": 1, "T": 8, "H": 1})
+    times = interleaved({OURS: lambda: None, "peer": lambda: sum(range(20000))}, rounds=3)
+    result = Result(case, "forward", times, {"other": "not installed"})
+    curve = Curve("some_op", "tokens", [1, 2, 4, 8], {"forward": [1.0, 2.0, 4.0, 8.0]})
+    found = Findings("a machine", {"torch": "2"}, [result], [curve], startup={"import": 0.01},
+                     memory=[{"case": "some_op", "direction": "forward", "subject": "mcgen", "peak": 3.0, "floor": {"inputs": 2.0}}])
+    found.save(tmp_path)
+    text = (tmp_path / "results.md").read_text()
+    assert "other: not installed" in text and "+1.00" in text and "1.50" in text and "a machine" in text
+    data = json.loads((tmp_path / "results.json").read_text())
+    assert data["times"][0]["best_peer"] == "peer" and data["times"][0]["ratio"] > 1
+    assert (tmp_path / "scaling.png").stat().st_size > 1000
