@@ -236,3 +236,15 @@ def compare(name: str, got: torch.Tensor, want: torch.Tensor, tolerance: float, 
     index = tuple(int(i) for i in at)
     values = f"got {got[index].item():.8g}, expected {want[index].item():.8g}, tolerance {tolerance:.2g}"
     return Check(name, ratio, f"{where} {list(index)} {values}")
+
+
+def prime_after(n: int) -> int:
+    while any(n % d == 0 for d in range(2, int(n ** 0.5) + 1)) or n < 2:
+        n += 1
+    return n
+
+
+def main_length(lab: Lab, full: bool) -> int:
+    """Several chunks and segments, a multiple of neither."""
+    longest = max(min(lab.chunk, 64), lab.segment or 0)
+    return prime_after(2 * longest + (7 if full else 2))

@@ -2,13 +2,14 @@
 
 An error is allowed up to
 
-    OUT * u(out) * scale  +  u(arithmetic) * (ARITHMETIC * (sqrt(terms) * scale + rounding) + exponent * scale)
+    OUT * u(out) * scale  +  u(arithmetic) * (ARITHMETIC * (sqrt(terms) * scale + cancelled + rounding) + exponent * scale)
 
 u            unit roundoff: of the dtype that a result is stored in, and of the arithmetic behind it (float32 for inputs
              of 16 bits too: the reference gets the rounded inputs, so only the stored result is rounded once more)
-scale        the largest entry of the reference tensor; for the gradient of an interval input (a decay, a gate) also the
-             largest sum of the terms |x . dx| that it may be the difference of. A log decay's gradient is
-             sum(q . dq - k . dk) over later tokens: at strong decay pure cancellation, so it is held against its terms.
+scale        the largest entry of the reference tensor.
+cancelled    for the gradient of an interval input (a decay, a gate) the size of the terms |x . dx| that it may be the
+             difference of. A log decay's gradient is sum(q . dq - k . dk) over later tokens: at strong decay pure
+             cancellation, so it is held against its terms. Independent errors: the root of the sum over tokens of squares.
 terms        how many products one entry adds up: tokens plus sizes of the dims. Rounding errors add like a random walk.
 rounding     the largest error of the same token-by-token run in float32, in its roundoffs: the condition of the function,
              and cancellation that any evaluation has (the derivative of a softmax that has settled on one memory).
@@ -62,6 +63,6 @@ def allowed(reference: torch.Tensor, in_float32: torch.Tensor, terms: int, arith
     here, rounded = reference[finite], in_float32[finite].double()
     scale = float(here.abs().max()) if here.numel() else 0.0
     rounding = float((rounded - here).abs().max()) / roundoff("float32") if here.numel() else 0.0
-    wide = max(scale, term_scale)
     exponent = RESTART * min(decay, FLOOR)
-    return Allowed(roundoff(arithmetic) * (ARITHMETIC * (math.sqrt(terms) * wide + rounding) + exponent * wide), scale)
+    return Allowed(roundoff(arithmetic) * (ARITHMETIC * (math.sqrt(terms) * scale + term_scale + rounding)
+                                            + exponent * max(scale, term_scale)), scale)
