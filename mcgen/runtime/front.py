@@ -18,7 +18,7 @@ from .chunks import chunk_size, look_up, tuned_entries
 from .describe import document, signature
 from .empty import empty_memory
 from .manifest import Field, Manifest
-from .partition import Starts, chunk_table, keeps, single_table, start_of
+from .partition import SHORT, Starts, chunk_table, keeps, listed_table, start_of
 from .plan import Plan, key_of, plan_call, words
 from .prepare import last_tokens, prepare
 from .register import Operators
@@ -211,8 +211,8 @@ class Op:
         return found
 
     def _partition(self, plan: Plan, start: memories.Start, chunk: int, values: list) -> tuple[torch.Tensor, torch.Tensor]:
-        if start.seen is not None and plan.tokens == 1 and not torch._C._are_functorch_transforms_active():
-            return start.position, single_table(start.seen, self._length)
+        if start.seen is not None and plan.batch * plan.tokens <= SHORT * chunk:
+            return start.position, listed_table(start.seen, plan.tokens, chunk, self._boundary, self._length)
         if start.position is not None:
             return start.position, chunk_table(start.position, plan.tokens, chunk, self._boundary, self._length, True)
         if keeps(values[0]):

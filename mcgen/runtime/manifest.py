@@ -84,6 +84,7 @@ class Manifest:
     inputs: tuple[Field, ...]
     delays: tuple[Field, ...]                # the delayed inputs
     leaves: tuple[Leaf, ...]                 # the program parameters that live in a memory, in the order of the programs
+    memory_keys: tuple[str, ...]             # what a memory may hold
     dims: tuple[str, ...]
     derived: tuple[tuple[str, Callable], ...]
     states: tuple[State, ...]
@@ -126,10 +127,12 @@ def parse_manifest(raw: dict) -> Manifest:
     forward, backward = raw["forward"], raw["backward"]
     named, given = {state.name: state for state in states}, {field.name for field in fields}
     leaves = tuple(leaf for leaf in (_leaf(param, named, cache) for param in forward["params"] if param not in given) if leaf)
+    keys = tuple(dict.fromkeys(("state", "position", "capacity", *(leaf.path[0] for leaf in leaves), *(("past",) if delays else ()))))
     saved = tuple((s["name"], tuple(s["shape"])) for s in raw.get("saved", ()))
     return Manifest(
         name=raw["name"], spec=raw.get("spec", raw["name"]), summary=raw.get("summary") or "", sources=tuple(raw.get("sources") or ()),
-        fields=tuple(fields), inputs=tuple(f for f in fields if not f.keyword), delays=tuple(f for f in fields if f.delay), leaves=leaves, dims=tuple(raw["dims"]),
+        fields=tuple(fields), inputs=tuple(f for f in fields if not f.keyword), delays=tuple(f for f in fields if f.delay), leaves=leaves,
+        memory_keys=keys, dims=tuple(raw["dims"]),
         derived=tuple((name, size_of(str(text))) for name, text in (raw.get("derived") or {}).items()),
         states=states, output=tuple(raw["output"]), cache=cache, run=raw.get("run"), constants=raw.get("constants") or {},
         chunks=tuple(raw["chunks"]), chunk=raw["chunk"],

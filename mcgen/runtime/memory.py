@@ -117,10 +117,9 @@ def _has(memory: dict, leaf: Leaf) -> bool:
 def _check_keys(manifest: Manifest, memory: Any) -> None:
     if not isinstance(memory, dict):
         raise UsageError(f"memory is a {type(memory).__name__}, expected a dict as an earlier call returned it", "memory")
-    known = ["state", "position", "capacity", *(leaf.path[0] for leaf in manifest.leaves), *(("past",) if manifest.delays else ())]
     for key in memory:
-        if key not in known:
-            raise UsageError(f"memory has a key {key!r} that {manifest.name} does not know{did_you_mean(str(key), known)}", "memory",
+        if key not in manifest.memory_keys:
+            raise UsageError(f"memory has a key {key!r} that {manifest.name} does not know{did_you_mean(str(key), manifest.memory_keys)}", "memory",
                              "a memory belongs to the op that returned it")
     states = [state.name for state in manifest.states]
     for name in memory.get("state", {}):

@@ -12,6 +12,7 @@ from __future__ import annotations
 import torch
 
 LARGEST = 2**31 - 1
+SHORT = 1024            # about so many rows are counted, more are computed
 
 
 def row_count(tokens: int, chunk: int, boundary: int | None, moved: bool) -> int:
@@ -52,8 +53,6 @@ def chunk_table(position: torch.Tensor, tokens: int, chunk: int, boundary: int |
     Requires that `boundary` divides `length` where both are given.
     """
     rows = row_count(tokens, chunk, boundary, moved)
-    if moved and tokens == 1 and rows == 1:
-        return _one(position, length)
     row = torch.arange(rows, device=position.device).unsqueeze(0)
     position = position.unsqueeze(1)
     if boundary is None:
@@ -72,17 +71,25 @@ def chunk_table(position: torch.Tensor, tokens: int, chunk: int, boundary: int |
     return torch.stack((start, count, segment, offset), dim=2).to(torch.int32)
 
 
-def _one(position: torch.Tensor, length: int | None) -> torch.Tensor:
-    """The table of a single token: [B, 1, 4]."""
-    segment, offset = (torch.zeros_like(position), position.clamp(max=LARGEST)) if length is None else (position // length, position % length)
-    return torch.stack((torch.zeros_like(position), torch.ones_like(position), segment, offset), dim=1).to(torch.int32).unsqueeze(1)
+def listed_table(seen: list[int], tokens: int, chunk: int, boundary: int | None, length: int | None) -> torch.Tensor:
+    """The same table on the CPU for rows that have seen so many tokens, counted instead of computed: quicker while it is short."""
+    rows, listed = row_count(tokens, chunk, boundary, True), {}
+    for position in seen:
+        if position not in listed:
+            made = _rows(position, tokens, chunk, boundary, length)
+            listed[position] = made + [(tokens, 0, 0, 0)] * (rows - len(made))
+    return torch.tensor([listed[position] for position in seen], dtype=torch.int32)
 
 
-def single_table(seen: list[int], length: int | None) -> torch.Tensor:
-    """The table [B, 1, 4] of single tokens on the CPU, for rows that have seen so many tokens: what a step needs, without tensor arithmetic."""
-    if length is None:
-        return torch.tensor([[(0, 1, 0, min(p, LARGEST))] for p in seen], dtype=torch.int32)
-    return torch.tensor([[(0, 1, p // length, p % length)] for p in seen], dtype=torch.int32)
+def _rows(position: int, tokens: int, chunk: int, boundary: int | None, length: int | None) -> list[tuple[int, int, int, int]]:
+    made, start = [], 0
+    while start < tokens:
+        count, at = min(chunk, tokens - start), position + start
+        if boundary is not None:
+            count = min(count, boundary - at % boundary)
+        made.append((start, count, 0, min(at, LARGEST)) if length is None else (start, count, at // length, at % length))
+        start += count
+    return made
 
 
 class Starts:

@@ -119,4 +119,4 @@ def _plain(dtype: torch.dtype) -> str:
 
 def key_of(values: Sequence[Any]) -> tuple:
     """What a plan depends on, hashable. Raises AttributeError for a value that is not a tensor."""
-    return tuple(None if x is None else (x.shape, x.dtype, x.device) for x in values)
+    return tuple([None if x is None else (x.shape, x.dtype, x.device) for x in values])

@@ -12,7 +12,7 @@ from mcgen.runtime.chunks import chunk_size, device_name, look_up, tuned_entries
 from mcgen.runtime.dims import size_of
 from mcgen.runtime.layout import Layout
 from mcgen.runtime.manifest import parse_manifest
-from mcgen.runtime.partition import LARGEST, chunk_table, row_count, single_table, slot_count
+from mcgen.runtime.partition import LARGEST, chunk_table, listed_table, row_count, slot_count
 
 from .helpers import HANDMADE
 
@@ -39,12 +39,15 @@ def test_table(positions, tokens, chunk, boundary, runs):
         assert [tuple(row) for row in made[:len(want)]] == want
         assert all(row[1] == 0 for row in made[len(want):])
         assert moved or len(made) == len(want)
-    if tokens == 1:
-        assert torch.equal(single_table(positions, length), table)
+    listed = listed_table(positions, tokens, chunk, boundary, length)
+    assert listed.shape[1] == row_count(tokens, chunk, boundary, True) and listed.dtype is torch.int32
+    for position, made in zip(positions, listed.tolist()):
+        want = rows(position, tokens, chunk, boundary, length)
+        assert [tuple(row) for row in made[:len(want)]] == want and all(row[1] == 0 for row in made[len(want):])
 
 
 def test_far_positions():
-    assert single_table([2**40], None)[0, 0, 3] == LARGEST
+    assert listed_table([2**40], 1, 1, None, None)[0, 0, 3] == LARGEST
     assert chunk_table(torch.tensor([2**40]), 4, 2, None, None, True)[0, :, 3].tolist() == [LARGEST] * 2
 
 
