@@ -23,6 +23,7 @@ def files(spec: Spec) -> dict[str, str]:
     from ..symbolic.elaborate import elaborate
     from .manifest import manifest_of
     from .torch_module import torch_module
+    from .tvm_module import tvm_module
 
     compiled = compile_model(elaborate(spec))
     manifest = manifest_of(compiled, spec.name)
@@ -30,6 +31,7 @@ def files(spec: Spec) -> dict[str, str]:
         "spec.yaml": dump_spec(spec),
         "manifest.json": json.dumps(manifest, indent=1, ensure_ascii=False) + "\n",
         "torch_program.py": torch_module(compiled),
+        "tvm_kernels.py": tvm_module(compiled),
         "__init__.py": init_text(manifest),
     }
 

@@ -12,7 +12,7 @@ def precise(values: list[Value]) -> set[int]:
     """Ids of the values in float64, for values in order of evaluation."""
     found: set[int] = set()
     for v in values:
-        if v.op == "cumsum" and set(v.axes) <= {"r", "c", "d"}:
+        if v.op == "cumsum" and set(v.axes) <= {"r", "c"}:
             found.add(id(v))
         elif v.op == "rename" and id(v.args[0]) in found:
             found.add(id(v))

@@ -25,6 +25,7 @@ class TileBuilder:
 
     def __init__(self) -> None:
         self.params: list[Storage] = []
+        self.sizes: dict[str, int] = {}      # of "C" and the named dims, for numbers that depend on them
         self.tiles: list[Storage] = []
         self.body: list = []
         self._open = [self.body]

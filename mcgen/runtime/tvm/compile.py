@@ -24,6 +24,7 @@ def compile(fn: Callable, sizes: Mapping[str, int], name: str | None = None, opt
     from .lower import lower
     options = options if isinstance(options, Options) else Options(**(options or {}))
     builder = TileBuilder()
+    builder.sizes = dict(sizes)
     fn(builder)
     llvm.require()
     function = lower(builder, dict(sizes), options)

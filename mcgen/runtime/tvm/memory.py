@@ -57,7 +57,7 @@ class Scope:
         if axis[0] == "#":
             return int(axis[1:])
         try:
-            return self.sizes[axis]
+            return self.sizes[axis.rstrip("~'.")]       # K~ is a second axis of length K
         except KeyError:
             raise ValueError(f"no size is given for axis {axis!r}: sizes name {sorted(self.sizes)}") from None
 

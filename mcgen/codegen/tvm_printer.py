@@ -1,0 +1,184 @@
+"""Prints kernels as calls on a tile builder: `tvm_kernels.py`."""
+from __future__ import annotations
+
+from ..ir import kernel as kr
+from ..ir.nodes import dim_of
+from ..passes.precision import precise_of
+from .torch_expr import number
+
+_INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/", "lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==",
+          "ne": "!=", "and": "&", "or": "|"}
+_CALLS = {"minimum", "maximum", "where", "exp", "log", "sqrt", "erf", "abs", "sign", "sigmoid", "logsigmoid", "softplus",
+          "tanh", "relu", "silu", "gelu"}
+
+
+def print_kernel(function: str, kernel: kr.Kernel, saving: bool) -> str:
+    """One function of a tile builder `k`; with `saving` it has the flag `save`."""
+    return _Printer(kernel).function(function, saving)
+
+
+def axis(name: str) -> str:
+    """An axis as the tile builder names it: integer dimensions have a # in front."""
+    dim = dim_of(name)
+    return f"#{dim}" if dim.isdigit() else name
+
+
+class _Printer:
+    def __init__(self, kernel: kr.Kernel):
+        self.kernel = kernel
+        self.lines: list[str] = []
+        self.depth = 1
+        self.in_loop = False
+        self.in_rows = False
+        self.variables: dict[str, str] = {}
+
+    def line(self, text: str) -> None:
+        self.lines.append("    " * self.depth + text)
+
+    def function(self, function: str, saving: bool) -> str:
+        kernel = self.kernel
+        for p in kernel.params:
+            self.declare(p.name, p.kind, p.axes)
+        for r in kernel.results[: kernel.saved]:
+            self.declare(r.name, r.kind, r.axes, ", out=True" if len(r.parts) == 1 else ", out=True")
+        if saving and kernel.results[kernel.saved:]:
+            self.line("if save:")
+            self.depth += 1
+            for r in kernel.results[kernel.saved:]:
+                self.declare(r.name, r.kind, r.axes, ", out=True")
+            self.depth -= 1
+        self.line("with k.sequences():")
+        self.depth += 1
+        for t in kernel.tiles:
+            self.declare(t.name, "tile", t.axes, ', dtype="f64"' if t.precise else "")
+        self.statements(kernel.before)
+        self.line(f"with k.rows({'reverse=True' if kernel.reverse else ''}):")
+        self.depth += 1
+        self.in_rows = True
+        self.statements(kernel.rows)
+        if not kernel.rows:
+            self.line("pass")
+        self.in_rows = False
+        self.depth -= 1
+        self.statements(kernel.after)
+        return "\n".join([f"def {function}(k{', save' if saving else ''}):", *self.lines]) + "\n"
+
+    def declare(self, name: str, kind: str, axes: tuple[str, ...], extra: str = "") -> None:
+        variable = self.variables[name] = name if name not in ("k", "save") else name + "_in"
+        dims = "".join(f', "{axis(a)}"' for a in axes)
+        self.line(f'{variable} = k.{kind}("{name}"{dims}{extra})')
+
+    # -- statements --------------------------------------------------------------------------------------------
+    def statements(self, statements) -> None:
+        for s in statements:
+            self.statement(s)
+
+    def statement(self, s) -> None:
+        match s:
+            case kr.Load():
+                shift = f", shift={s.shift - s.param.delay}" if s.shift - s.param.delay else ""
+                fill = f", fill={number(s.fill)}" if s.fill is not None else ""
+                self.line(f"k.load({self.ref(s.dst)}, {self.variables[s.param.name]}{shift}{fill})")
+            case kr.Store():
+                shift = f", shift={s.shift - s.result.delay}" if s.shift - s.result.delay else ""
+                more = ", accumulate=True" if s.accumulate else ""
+                self.line(f"k.store({self.variables[s.result.name]}, {self.expr(s.value)}{shift}{more})")
+            case kr.Map():
+                self.line(f"k.map({self.ref(s.dst)}, {self.expr(s.value)}{self.more(s, s.dst.axes)})")
+            case kr.Reduce():
+                self.line(f"k.{s.kind}({self.ref(s.dst)}, {self.expr(s.value)}, over={self.axes(s.over)}{self.more(s, s.dst.axes + s.over)})")
+            case kr.Dot():
+                extra = f", scale={self.expr(s.scale)}" if s.scale is not None else ""
+                extra += f", then=lambda acc: {self.expr(s.then)}" if s.then is not None else ""
+                extra += ", lower=True" if s.lower else ""
+                extra += ", over_lower=True" if s.over_lower else ""
+                extra += f", rows={self.expr(s.rows)}" if s.rows is not None else ""
+                self.line(f"k.dot({self.ref(s.dst)}, {self.expr(s.left)}, {self.expr(s.right)}, over={self.axes(s.over)}"
+                          f"{self.more(s, s.dst.axes + s.over)}{extra})")
+            case kr.Cumsum():
+                flags = "".join(f", {f}=True" for f in ("reverse", "exclusive") if getattr(s, f))
+                self.line(f'k.cumsum({self.ref(s.dst)}, {self.expr(s.value, s.dst.precise)}, axis="{axis(s.axis)}"{flags})')
+            case kr.Topk():
+                self.line(f"k.topk({self.ref(s.dst)}, {self.ref(s.score)}, top={s.k}, limit=k.segment)")
+            case kr.When():
+                self.block(f"with k.when({self.expr(s.condition)}):", s.body)
+            case kr.Loop():
+                bounds = {"past": "0, k.segment", "segment": "k.segment, k.segment + 1", "all": "0, k.slots_count"}[s.kind]
+                outer, self.in_loop = self.in_loop, True
+                self.block(f'with k.loop("n", {bounds}):', s.body)
+                self.in_loop = outer
+            case kr.Saving():
+                self.block("if save:", s.body)
+
+    def block(self, head: str, body) -> None:
+        self.line(head)
+        self.depth += 1
+        self.statements(body)
+        self.depth -= 1
+
+    def more(self, s, axes: tuple[str, ...]) -> str:
+        text = ", accumulate=True" if s.accumulate else ""
+        if "n" in axes and self.in_rows and not self.in_loop:
+            text += ', upto={"n": k.segment}'
+        return text
+
+    @staticmethod
+    def axes(axes: tuple[str, ...]) -> str:
+        return f'"{axis(axes[0])}"' if len(axes) == 1 else "(" + ", ".join(f'"{axis(a)}"' for a in axes) + ")"
+
+    # -- expressions -------------------------------------------------------------------------------------------
+    def ref(self, r: kr.Ref) -> str:
+        if r.kind == "acc":
+            return "acc"
+        name = self.variables[r.storage]
+        axes = r.axes
+        if r.kind == "slots" and (self.in_loop or r.at):
+            axes = tuple(a for a in axes if a != "n")
+            name += ".at(k.segment)" if r.at == "segment" else '.at("n")'
+        return f"{name}[{', '.join(chr(34) + axis(a) + chr(34) for a in axes)}]" if axes else f"{name}()"
+
+    def expr(self, e: kr.Expr, precise: bool = False) -> str:
+        """An expression; float64 parts are cast to float32 unless `precise`."""
+        text, exact = self.typed(e)
+        return f"k.f32({text})" if exact and not precise else text
+
+    def typed(self, e: kr.Expr) -> tuple[str, bool]:
+        """Text, and whether it is float64."""
+        match e.op:
+            case "num":
+                return (f"({number(e.attr)})" if e.attr < 0 else number(e.attr)), False
+            case "size":
+                return f'float(k.sizes["{dim_of(e.attr)}"])', False
+            case "ref":
+                return self.ref(e.attr), e.attr.precise
+            case "iota":
+                return ('k.index("n")' if e.attr == "n" and self.in_loop else f'k.iota("{axis(e.attr)}")'), False
+            case "row":
+                return ("k.row" if e.attr == "index" else f"k.{e.attr}"), False
+        if e.op in ("sub", "where") and any(self.typed(a)[1] for a in e.args):
+            args = [self.typed(a)[0] for a in e.args]
+            return (f"({args[0]} - {args[1]})" if e.op == "sub" else f"k.where({', '.join(args)})"), True
+        args = [self.expr(a) for a in e.args]
+        if e.op in ("lt", "le", "gt", "ge", "eq", "ne") and any(a.dtype == "i" for a in e.args):
+            args = [str(int(a.attr)) if a.op == "num" and a.attr == int(a.attr) else t for a, t in zip(e.args, args)]
+        if e.op in _INFIX:
+            return f"({args[0]} {_INFIX[e.op]} {args[1]})", False
+        match e.op:
+            case "neg":
+                return f"(-{args[0]})", False
+            case "float":
+                return f"k.f32({args[0]})", False
+            case "stop":
+                return args[0], False
+            case "logfloor":
+                return f"k.log(k.maximum({args[0]}, 1e-30))", False
+            case "pow":
+                if e.args[0].op in ("size", "num"):
+                    return f"{args[0]} ** {args[1]}", False
+                return f"k.pow({args[0]}, {args[1]})", False
+        if e.op not in _CALLS:
+            raise ValueError(f"no kernel function {e.op}")
+        return f"k.{e.op}({', '.join(args)})", False
+
+
+__all__ = ["precise_of", "print_kernel"]

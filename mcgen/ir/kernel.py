@@ -1,0 +1,147 @@
+"""The kernel level: statements on named tiles inside loops over rows and slots. What the CPU and GPU printers print.
+
+    kernel  := params, tiles, before (stmt*), rows (stmt*), after (stmt*)       per sequence and head
+    expr    := num | size axis | ref | iota axis | row field | fn(expr, ..)
+    ref     := NAME [axis, ..] (at 'n' | at 'segment')?      axes are the loops' names: renaming is a way of indexing
+    stmt    := load ref, param, shift, fill      ref = the tokens of the row
+             | store param, expr, shift, accumulate
+             | map ref, expr, accumulate         elementwise over the ref's axes
+             | reduce 'sum' | 'max', ref, expr, over, accumulate
+             | dot ref, expr, expr, over, accumulate, scale, lower, over_lower
+             | cumsum ref, expr, axis, reverse, exclusive
+             | topk ref, ref, k
+             | when expr { stmt* }               a condition on the row
+             | loop 'past' | 'segment' | 'all' { stmt* }      n over the slots before the row's segment; the row's own; all
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from .nodes import Param, Result
+
+
+@dataclass(frozen=True)
+class Expr:
+    """op: num, size, ref, iota, row, or a function of the table; attr: its number, axis, Ref or field."""
+
+    op: str
+    args: tuple["Expr", ...] = ()
+    attr: Any = None
+    dtype: str = "f"
+
+
+@dataclass(frozen=True)
+class Ref:
+    """Elements of a tile or parameter. storage: its name; kind: 'tile' or the parameter's kind; at: None, 'n' or 'segment'."""
+
+    storage: str
+    kind: str
+    axes: tuple[str, ...]
+    at: str | None = None
+    precise: bool = False
+
+
+@dataclass(frozen=True)
+class Tile:
+    """Scratch of one sequence and head. precise: float64."""
+
+    name: str
+    axes: tuple[str, ...]
+    precise: bool = False
+
+
+@dataclass(frozen=True)
+class Load:
+    dst: Ref
+    param: Param
+    shift: int
+    fill: float | None
+
+
+@dataclass(frozen=True)
+class Store:
+    result: Result
+    value: Expr
+    shift: int
+    accumulate: bool
+
+
+@dataclass(frozen=True)
+class Map:
+    dst: Ref
+    value: Expr
+    accumulate: bool = False
+
+
+@dataclass(frozen=True)
+class Reduce:
+    kind: str
+    dst: Ref
+    value: Expr
+    over: tuple[str, ...]
+    accumulate: bool = False
+
+
+@dataclass(frozen=True)
+class Dot:
+    dst: Ref
+    left: Expr
+    right: Expr
+    over: tuple[str, ...]
+    accumulate: bool = False
+    scale: Expr | None = None
+    then: Expr | None = None       # of row 'acc', where the result is stored once
+    lower: bool = False
+    over_lower: bool = False
+    rows: Expr | None = None
+
+
+@dataclass(frozen=True)
+class Cumsum:
+    dst: Ref
+    value: Expr
+    axis: str
+    reverse: bool
+    exclusive: bool
+
+
+@dataclass(frozen=True)
+class Topk:
+    dst: Ref
+    score: Ref
+    k: int
+
+
+@dataclass(frozen=True)
+class When:
+    condition: Expr
+    body: tuple
+
+
+@dataclass(frozen=True)
+class Loop:
+    kind: str
+    body: tuple
+
+
+@dataclass(frozen=True)
+class Saving:
+    """Statements that only the pass with saved results has."""
+
+    body: tuple
+
+
+@dataclass
+class Kernel:
+    """One kernel. `results` from index `saved` on exist only when saving."""
+
+    name: str
+    params: tuple[Param, ...]
+    results: tuple[Result, ...]
+    saved: int
+    reverse: bool
+    tiles: list[Tile] = field(default_factory=list)
+    before: list = field(default_factory=list)
+    rows: list = field(default_factory=list)
+    after: list = field(default_factory=list)

@@ -1,0 +1,34 @@
+"""Which matrices of a row's tokens are zero where the second token comes after the first: half the work of a product."""
+from __future__ import annotations
+
+from ..ir.nodes import Value
+
+
+def lower_triangular(v: Value) -> bool:
+    """Whether v[c, d] is proved 0 for d > c (by how it is computed)."""
+    if not {"c", "d"} <= set(v.axes):
+        return False
+    if v.op != "map":
+        return False
+    match v["fn"]:
+        case "mul":
+            return any(lower_triangular(a) for a in v.args)
+        case "neg" | "div":
+            return lower_triangular(v.args[0])
+        case "add" | "sub":
+            return all(lower_triangular(a) for a in v.args)
+        case "where":
+            return _below(v.args[0]) and v.args[2].op == "const" and v.args[2]["value"] == 0.0
+        case "exp":
+            gap = v.args[0]          # masked before the exponential: exp(-1e4) is 0
+            return gap.op == "map" and gap["fn"] == "where" and _below(gap.args[0]) and \
+                gap.args[2].op == "const" and gap.args[2]["value"] <= -1e4
+    return False
+
+
+def _below(mask: Value) -> bool:
+    if mask.op != "map":
+        return False
+    if mask["fn"] == "and":
+        return any(_below(a) for a in mask.args)
+    return mask["fn"] in ("ge", "gt") and [a.get("axis") for a in mask.args if a.op == "iota"] == ["c", "d"]
