@@ -1,12 +1,16 @@
-"""A kernel function to a Kernel: record, lower, build."""
+"""A kernel function to a Kernel: record, look it up, else lower, build and keep."""
 from __future__ import annotations
 
-from dataclasses import dataclass
+import warnings
+from dataclasses import asdict, dataclass
 from typing import Callable, Mapping
 
-from . import llvm
+from . import cache, llvm
 from .builder import TileBuilder
 from .kernel import Kernel
+from .link import CannotLink
+from .load import load
+from .text import text_of
 
 
 @dataclass(frozen=True)
@@ -20,13 +24,38 @@ class Options:
 
 
 def compile(fn: Callable, sizes: Mapping[str, int], name: str | None = None, options: Options | Mapping | None = None) -> Kernel:
-    """The kernel that `fn` describes, for these sizes of "C" and the named dims."""
-    from .lower import lower
+    """The kernel that `fn` describes, for these sizes of "C" and the named dims; from the cache if it is there.
+
+    Raises mcgen.diagnostics.EnvironmentLacks where TVM is needed and missing.
+    """
     options = options if isinstance(options, Options) else Options(**(options or {}))
+    builder, sizes = record(fn), dict(sizes)
+    name = name or fn.__name__
+    key = cache.key(text_of(builder), repr(sorted(sizes.items())), repr(sorted(asdict(options).items())), llvm.version())
+    found = cache.read(key)
+    if found is not None:
+        try:
+            return Kernel(name, builder.params, sizes, load(*found))
+        except (CannotLink, TypeError):
+            cache.remove(key)
+    return Kernel(name, builder.params, sizes, _build(builder, sizes, options, key))
+
+
+def record(fn: Callable) -> TileBuilder:
     builder = TileBuilder()
-    builder.sizes = dict(sizes)
     fn(builder)
+    return builder
+
+
+def _build(builder: TileBuilder, sizes: dict[str, int], options: Options, key: str) -> Callable[..., None]:
+    from .lower import lower
     llvm.require()
-    function = lower(builder, dict(sizes), options)
-    module = llvm.build(function, options.opt_level)
-    return Kernel(name or fn.__name__, builder.params, dict(sizes), module.get_function("main"))
+    module = llvm.build(lower(builder, sizes, options), options.opt_level)
+    try:
+        objects = llvm.object_code(module), llvm.launch_code()
+        entry = load(*objects)
+    except CannotLink as reason:
+        warnings.warn(f"compiled kernels are not kept on this machine: {reason}", stacklevel=4)
+        return llvm.just_in_time(module)
+    cache.write(key, *objects)
+    return entry

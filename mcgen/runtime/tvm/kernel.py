@@ -50,12 +50,12 @@ class Kernel:
             raise TypeError(f"{self.name}: no such tensor: {', '.join(sorted(set(tensors) - set(self.names)))}")
         B, T, H, N = found["B"], found.get("T", 0), found.get("H", 1), found.get("N", 0)
         if B * H:
-            self.entry(*addresses, table.data_ptr(), B, T, H, R, N)
+            self.entry(min(torch.get_num_threads(), B * H), *addresses, table.data_ptr(), B, T, H, R, N)
 
     def run(self, addresses: Sequence[int], table: int, B: int, T: int, H: int, R: int, N: int) -> None:
         """The unchecked call: addresses (`tensor.data_ptr()`) in the order of `names`, the table's, and the extents."""
         if B * H:
-            self.entry(*addresses, table, B, T, H, R, N)
+            self.entry(min(torch.get_num_threads(), B * H), *addresses, table, B, T, H, R, N)
 
 
 LEAD = {"token": ("B", "T", "H"), "head": ("H",), "memory": ("B", "H"), "slots": ("B", "H", "N"), "starts": ("B", "H", "R"),

@@ -1,6 +1,10 @@
 """A PrimFunc to machine code: the few passes that the emitted form needs, then LLVM."""
 from __future__ import annotations
 
+from functools import lru_cache
+from pathlib import Path
+from typing import Callable
+
 from mcgen.diagnostics import EnvironmentLacks
 
 HINT = "pip install 'apache-tvm>=0.27,<0.28'"
@@ -39,3 +43,38 @@ def build(function, opt_level: int = 2):
     for step in (passes.AnnotateEntryFunc(), passes.MakePackedAPI(), passes.LowerTVMBuiltin()):
         module = step(module)
     return tvm.get_global_func("target.build.llvm")(module, target)
+
+
+def object_code(module) -> bytes:
+    """The module's machine code as a relocatable object."""
+    import os
+    import tempfile
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "kernel.o")
+        module.write_to_file(path)
+        with open(path, "rb") as file:
+            return file.read()
+
+
+@lru_cache(None)
+def launch_code() -> bytes:
+    """launch.ll as an object."""
+    import tvm_ffi
+    return object_code(tvm_ffi.load_module(str(Path(__file__).with_name("launch.ll"))))
+
+
+def just_in_time(module) -> Callable[..., None]:
+    """The function through TVM's own runtime and threads, for machines that `link` does not know."""
+    import os
+
+    import tvm
+    os.environ.setdefault("TVM_BIND_THREADS", "0")      # bound threads would pull torch's onto their cores
+    function, configure = module.get_function("main"), tvm.get_global_func("runtime.config_threadpool")
+    state = [0]
+
+    def entry(threads: int, *integers: int) -> None:
+        if threads != state[0]:
+            configure(0, threads)
+            state[0] = threads
+        function(*integers)
+    return entry
