@@ -72,7 +72,7 @@ def both(call: Callable[..., torch.Tensor], inputs: Sequence[torch.Tensor]) -> C
         y = call(*leaves)
         if not given:
             given.append(torch.randn_like(y))
-        return torch.autograd.grad(y, leaves, given[0])
+        return torch.autograd.grad(y, leaves, given[0], allow_unused=True)
     return go
 
 

@@ -6,6 +6,7 @@ count. Tables go to the terminal and, with JSON and a plot, to runs/bench/.
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable
 
@@ -42,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     found = Findings(machine.device(), machine.versions())
     if warning := machine.busy():
         found.remarks.append(warning)
-    console = Console(highlight=False)
+    console = Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=160)
     console.print(f"{found.device}; " + ", ".join(f"{k} {v}" for k, v in found.versions.items()))
     parts = args.only or PARTS
     try:
