@@ -65,7 +65,7 @@ class _Fuser:
             leaf = self.b.make("carry", (), ("r",) + carry.axes, name=carry.name)
             self.refs[id(leaf)] = self.tile(carry.name, carry.axes)
             self.out.append(kr.Map(self.refs[id(leaf)], self.expr(carry.init)))
-        kept = [r for r in program.results if any(v.op == "keep" for v, _ in r.parts)]
+        kept = [v for v in program.order() if v.op == "keep"]
         self.kept = self.tile("kept", ("n",)) if kept else None
         if self.kept:
             self.out.append(kr.Map(self.kept, kr.Expr("num", attr=1.0)))
@@ -96,12 +96,7 @@ class _Fuser:
     def slots_result(self, result: Result) -> None:
         value = result.parts[0][0]
         dst = kr.Ref(result.name, "slots", ("n",) + result.axes)
-        if value.op == "keep":
-            inside = self.expr(value.args[0], top=True)
-            mask = kr.Expr("gt", (kr.Expr("ref", attr=self.kept), kr.Expr("num", attr=0.0)), dtype="b")
-            self.out.append(kr.Map(dst, kr.Expr("where", (mask, inside, kr.Expr("num", attr=0.0)))))
-        else:
-            self.out.append(kr.Map(dst, self.expr(value)))
+        self.out.append(kr.Map(dst, self.expr(value, top=True)))
 
     def store(self, result: Result) -> None:
         for i, (value, shift) in enumerate(result.parts):
@@ -251,11 +246,13 @@ class _Fuser:
                 ref = self.tile({"dot": "p", "sum": "s", "max": "m"}[v.op], v.axes)
                 self.reduction(ref, v, [], False)
                 self.refs[id(v)] = ref
-            case _:
+            case "map":
                 base = self.in_place(v)
                 ref = base or self.tile("x", v.axes, id(v) in self.precise)
                 self.assign(ref, v, base)
                 self.refs[id(v)] = ref
+            case _:
+                raise ValueError(f"{self.program.name}: no tile for {v.op} {dict(v.attrs)} over [{', '.join(v.axes)}]")
         self.out = outer
 
     def in_place(self, v: Value) -> kr.Ref | None:
@@ -515,6 +512,9 @@ class _Fuser:
                 back = {new: old for old, new in v["moves"]}
                 inner = {a: moves.get(m, m) for a, m in ((back.get(x, x), x) for x in v.axes)}
                 return self.expr(v.args[0], inner)
+            case "keep":
+                mask = kr.Expr("gt", (kr.Expr("ref", attr=self.kept), kr.Expr("num", attr=0.0)), dtype="b")
+                return kr.Expr("where", (mask, self.expr(v.args[0], moves, top=True), kr.Expr("num", attr=0.0)))
             case "map" if top or self.inlined(v, moves):
                 args = tuple(self.expr(a, moves) for a in v.args)
                 return kr.Expr(v["fn"], args, dtype=v.dtype)

@@ -29,7 +29,8 @@ def compile(fn: Callable, sizes: Mapping[str, int], name: str | None = None, opt
     Raises mcgen.diagnostics.EnvironmentLacks where TVM is needed and missing.
     """
     options = options if isinstance(options, Options) else Options(**(options or {}))
-    builder, sizes = record(fn), dict(sizes)
+    sizes = dict(sizes)
+    builder = record(fn, sizes)
     name = name or fn.__name__
     key = cache.key(text_of(builder), repr(sorted(sizes.items())), repr(sorted(asdict(options).items())), llvm.version())
     found = cache.read(key)
@@ -41,8 +42,10 @@ def compile(fn: Callable, sizes: Mapping[str, int], name: str | None = None, opt
     return Kernel(name, builder.params, sizes, _build(builder, sizes, options, key))
 
 
-def record(fn: Callable) -> TileBuilder:
+def record(fn: Callable, sizes: Mapping[str, int]) -> TileBuilder:
+    """What `fn` does, recorded; it may read the sizes as `k.sizes`."""
     builder = TileBuilder()
+    builder.sizes = dict(sizes)
     fn(builder)
     return builder
 
