@@ -147,9 +147,9 @@ class _Machine:
     def do_cumsum(self, v, a):
         i = 1 + v.axes.index(v["axis"])
         x = a[0].flip(i) if v["reverse"] else a[0]
+        if v["exclusive"]:           # shifted, not subtracted: a small sum must survive beside a large own term
+            x = torch.cat([torch.zeros_like(x.narrow(i, 0, min(1, x.shape[i]))), x.narrow(i, 0, max(x.shape[i] - 1, 0))], i)
         y = x.cumsum(i)
-        if v["exclusive"]:
-            y = y - x if x.isfinite().all() else torch.cat([torch.zeros_like(x.narrow(i, 0, 1)), y.narrow(i, 0, x.shape[i] - 1)], i)
         return y.flip(i) if v["reverse"] else y
 
     def do_segsum(self, v, a):
