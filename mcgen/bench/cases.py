@@ -24,7 +24,7 @@ class Case:
     segment: int | None = None
     peer: str = "attention"
 
-    def at(self, **changes: Any) -> "Case":
+    def at(self, **changes: Any) -> Case:
         """The same at other sizes."""
         segment = changes.pop("segment", self.segment)
         return replace(self, sizes={**self.sizes, **changes}, segment=segment)

@@ -6,6 +6,7 @@ count. Tables go to the terminal and, with JSON and a plot, to runs/bench/.
 from __future__ import annotations
 
 import argparse
+import functools
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable
@@ -60,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     return 0 if found.tables() else 1
 
 
-def _measure(found: "Findings", parts: Any, listed: "list[Case]", scaling: "Scaling | None", rounds: int,
+def _measure(found: Findings, parts: Any, listed: list[Case], scaling: Scaling | None, rounds: int,
              say: Callable[[str], None]) -> None:
     """Fill the findings part by part; what can't be measured becomes a remark."""
     from ..bench import memory, startup, suite
@@ -78,12 +79,16 @@ def _measure(found: "Findings", parts: Any, listed: "list[Case]", scaling: "Scal
                     outcome = _try(memory.measured, case, direction, subject)
                     what = subject if subject == "mcgen" else case.peer
                     row = {"case": case.words, "direction": direction, "subject": what}
-                    _take(found, outcome, lambda r, row=row: found.memory.append({**row, **r}), case.words)
+                    _take(found, outcome, functools.partial(_row, found, row), case.words)
     if "scaling" in parts and scaling is not None:
         _take(found, _try(curves.measure, scaling, rounds=min(rounds, 5), say=say), found.curves.extend, "scaling")
     if "startup" in parts and listed:
         say("starts")
         _take(found, _try(startup.seconds, listed[0]), found.startup.update, "starts")
+
+
+def _row(found: Findings, row: dict[str, Any], measured: dict[str, Any]) -> None:
+    found.memory.append({**row, **measured})
 
 
 def _try(work: Callable[..., Any], *args: Any, **options: Any) -> Any:
@@ -95,18 +100,18 @@ def _try(work: Callable[..., Any], *args: Any, **options: Any) -> Any:
         return str(problem)
 
 
-def _take(found: "Findings", outcome: Any, keep: Callable[[Any], None], what: str) -> None:
+def _take(found: Findings, outcome: Any, keep: Callable[[Any], None], what: str) -> None:
     if isinstance(outcome, str):
         found.remarks.append(f"{what}: {outcome}")
     else:
         keep(outcome)
 
 
-def _small(case: "Case") -> "Case":
+def _small(case: Case) -> Case:
     return case.at(T=max(512, case.sizes["T"] // 4))
 
 
-def _small_scaling(scaling: "Scaling | None") -> "Scaling | None":
+def _small_scaling(scaling: Scaling | None) -> Scaling | None:
     import dataclasses
 
     return scaling and dataclasses.replace(scaling, tokens=[t for t in scaling.tokens if t <= 2048][:3],

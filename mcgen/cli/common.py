@@ -61,8 +61,8 @@ class Loaded:
     """A spec that was read and typed."""
 
     source: str
-    spec: "Spec"
-    model: "Model"
+    spec: Spec
+    model: Model
 
 
 def load(source: str, **options: Any) -> Loaded:
@@ -110,7 +110,7 @@ def stage(title: str, quiet: bool = False) -> Iterator[None]:
         print(f"{time.perf_counter() - began:.1f} s", flush=True)
 
 
-def signature(model: "Model") -> str:
+def signature(model: Model) -> str:
     """'q[K], k[K], v[V], g[] -> y[V]'."""
     inputs = ", ".join(f"{n}{_shape(i.shape)}" + ("" if i.per == "token" else " per head") for n, i in model.inputs.items())
     answer = model.output if model.output is not None else model.read

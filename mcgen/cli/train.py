@@ -78,7 +78,7 @@ def _prepare(args: argparse.Namespace, spec: Any) -> tuple[Any, dict[str, str]]:
     return op, {"verified": "no" if args.no_verify else "quick"}
 
 
-def _train(op: Any, config: "Config", folder: Path, text: Path | None, facts: dict[str, str]) -> int:
+def _train(op: Any, config: Config, folder: Path, text: Path | None, facts: dict[str, str]) -> int:
     """The run itself with its display, then everything that is left of it."""
     from rich.console import Console
 

@@ -55,7 +55,8 @@ class Projections(nn.Module):
     @property
     def convolved(self) -> list[int]:
         """Channels of the vectors and matrices among the inputs, which a short convolution may mix over tokens."""
-        out, at = [], 0
+        out: list[int] = []
+        at = 0
         for (_, item), size in zip(self.token.items(), self.sizes):
             if item.shape and item.domain.kind in ("real", "unit"):
                 out += range(at, at + size)

@@ -23,7 +23,7 @@ class Display:
                        TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True)
         self.task: TaskID | None = None
 
-    def __enter__(self) -> "Display":
+    def __enter__(self) -> Display:
         self.task = self.bar.add_task("training", total=self.config.steps, bits="    -")
         self.bar.start()
         return self

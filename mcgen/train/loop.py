@@ -53,7 +53,7 @@ class Interrupt:
     def __init__(self) -> None:
         self.asked = False
 
-    def __enter__(self) -> "Interrupt":
+    def __enter__(self) -> Interrupt:
         self.main = threading.current_thread() is threading.main_thread()
         if self.main:
             self.before = signal.signal(signal.SIGINT, self._ask)

@@ -28,8 +28,7 @@ def plot(progress: Progress, unigram: float, title: str, path: Path) -> None:
 
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.subplots()
-    steps = [row[0] for row in progress.log]
-    training = [row[2] for row in progress.log]
+    steps, training = [row[0] or 0.0 for row in progress.log], [row[2] or 0.0 for row in progress.log]
     held = [(row[0], row[3]) for row in progress.log if row[3] is not None]
     axes.plot(steps, training, color="0.75", linewidth=0.8, label="training, each batch")
     axes.plot(*zip(*held), "o-", color="C0", markersize=4, label="held out")

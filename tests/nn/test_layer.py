@@ -72,7 +72,7 @@ def test_mask_equals_separate_rows(side, conv):
     for row, n in enumerate(lengths):
         mask[row, slice(11 - n, 11) if side == "left" else slice(0, n)] = 1
     y, memory = m(inputs, attention_mask=mask, return_memory=True)
-    for row, n in enumerate(lengths):
+    for row in range(2):
         keep = mask[row].bool()
         alone, own = m(inputs[row:row + 1, keep], return_memory=True)
         torch.testing.assert_close(y[row:row + 1, keep], alone)
