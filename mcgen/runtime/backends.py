@@ -57,7 +57,9 @@ class TvmBackend:
 
     def backward(self, params: Sequence[torch.Tensor], chunk: int) -> list[torch.Tensor]:
         m = self.manifest
-        results = [torch.empty(shape) for shape in self.layout.backward(params)]
+        summed = {f"d_{f.name}" for f in m.delays}           # a delayed input's gradient is added up over its delays
+        results = [(torch.zeros if name in summed else torch.empty)(shape)
+                   for name, shape in zip(m.backward_results, self.layout.backward(params))]
         self._call(self._kernel("backward", params, chunk), (*m.backward_params, *m.backward_results), (*params, *results))
         return results
 

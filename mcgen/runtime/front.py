@@ -146,7 +146,8 @@ class Op:
         filled = memories.fill(manifest, start, plan, begin.per_row)
         if plan.tokens == 0 or plan.batch == 0:
             y, made = torch.zeros(plan.y_shape, dtype=plan.y_dtype, device=plan.device), {}
-            details = {"weights": y.new_zeros((*y.shape[:3], 1 + start.slots)), "selected": y.new_zeros((*y.shape[:3], 1 + start.slots), dtype=torch.bool)}
+            nothing = y.new_zeros((*y.shape[:3], 1 + start.slots), dtype=plan.dtype)
+            details = {"weights": nothing, "selected": nothing > 0}
         else:
             chunk = self._chunk_for(plan)
             named = {**ready, **filled, **{param: begin.per_head(state) for param, state in self._fresh}}

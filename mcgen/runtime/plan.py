@@ -48,6 +48,8 @@ def plan_call(manifest: Manifest, values: Sequence[Any]) -> Plan:
         if field.per == "token" and (y_dtype is None or field.name == "v"):
             y_dtype = x.dtype
         _bind(field, x, bound, source)
+    if y_dtype is None:
+        raise UsageError(f"{manifest.name} needs at least one input with tokens", "missing-input")
     _derive(manifest, bound, source)
     heads = _heads(given)
     for field, x in given:
@@ -75,6 +77,14 @@ def _bind(field: Field, x: torch.Tensor, bound: dict[str, int], source: dict[str
 
 
 def _derive(manifest: Manifest, bound: dict[str, int], source: dict[str, str]) -> None:
+    """Adds the derived dims, over what a tensor shows for them. Raises UsageError for a dim that no tensor shows, or of size 0."""
+    derived = [name for name, _ in manifest.derived]
+    for name in manifest.dims:
+        if name not in bound and name not in derived:
+            shows = [field.name for field in manifest.fields if name in field.shape]
+            raise UsageError(f"nothing says how large {name} is", "missing-input", f"give {' or '.join(shows)}" if shows else None)
+        if name in bound and bound[name] < 1:
+            raise UsageError(f"{source[name]} has {name} = 0, expected at least 1", "shape")
     for name, size in manifest.derived:
         bound[name], source[name] = size(bound), "the spec"
 

@@ -95,6 +95,8 @@ def test_no_tokens(op):
         for name in memory[group]:
             close(same[group][name], memory[group][name])
     assert op(*tensors(batch=0)).shape == (0, 11, 2, 5)
+    y, details = op(*tensors(tokens=0), return_weights=True)
+    assert details["weights"].shape == details["selected"].shape == (2, 0, 2, 1)
 
 
 def test_chunks_agree(op):

@@ -34,6 +34,7 @@ def test_tensors(op):
     says(lambda: op(q, k.long(), v, g, u), "k has dtype int64, expected a floating one")
     says(lambda: op(q, k, v.to("meta"), g, u), "v is on meta, q on cpu")
     says(lambda: op(q, torch.cat([k, k[:, :, :1]], 2), v, g, u), "q has 2 heads, which does not divide the 3 heads of k")
+    says(lambda: op(q[..., :0], k[..., :0], v, g, u[..., :0]), "q has K = 0")
     says(lambda: op.step(q, k, v, g, u), "q has shape [2, 11, 2, 3], expected [B, H, K] for one token")
 
 
