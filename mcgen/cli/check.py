@@ -21,19 +21,10 @@ def run(args: argparse.Namespace) -> int:
         loaded = load(source)
         if not args.quiet:
             print(f"ok  {source}: {signature(loaded.model)}")
-            for note in _notes(loaded.model):
-                print(f"    note: {note}")
+            for note in loaded.model.notes:
+                print(note)
 
     code = each(sources, work)
     if not args.specs and not args.quiet and not code:
         print(f"{len(sources)} specs are right")
     return code
-
-
-def _notes(model: object) -> list[str]:
-    """What is legal but worth knowing."""
-    try:
-        from ..symbolic.notes import notes
-    except ImportError:
-        return []
-    return [str(n) for n in notes(model)]

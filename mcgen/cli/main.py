@@ -27,6 +27,7 @@ COMMANDS: dict[str, str] = {
     "new": "write a commented spec to start from",
     "list": "list the rules, caches and ops that mcgen knows",
     "dump": "print the program after each stage of the compiler",
+    "bisect": "find the first pass of the compiler that changes a value",
 }
 
 EPILOG = """exit codes: 0 done, 1 the spec or the call is wrong, 2 verification failed, 3 the environment lacks something, 130 interrupted

@@ -12,7 +12,7 @@ TEMPLATE = """\
 # yaml-language-server: $schema=@SCHEMA@
 # A memory rule. `mcgen check @PATH@` reads it, `mcgen train @PATH@` trains a model with it.
 name: @NAME@
-summary: A memory with a decay and an error-correcting write.
+summary: A memory with a decay and a gated write.
 
 rule:
   # One token, one head. An entry is NAME: SHAPE or NAME: {shape, domain, per, default, doc}.
@@ -35,7 +35,7 @@ rule:
   # How one token changes it. `S` is the value before this token.
   # Quote an expression with commas inside {}: {S: "S + outer(k, v)"}.
   update:
-    S: keep * S + b * outer(k, v - keep * S.T @ k)
+    S: keep * S + b * outer(k, v)
 
   # What it answers. `S` is the value after this token; prev(S) the one before.
   read: S.T @ q
