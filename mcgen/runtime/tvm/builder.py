@@ -33,9 +33,9 @@ class TileBuilder:
 
     # parameters and scratch
 
-    def token(self, name: str, *dims: str, out: bool = False, inout: bool = False, dtype: str = "f32") -> Storage:
-        """[B,T,H,*dims]: read by `load`, written by `store`."""
-        return self._param(name, "token", dims, out or inout, dtype)
+    def token(self, name: str, *dims: str, out: bool = False, inout: bool = False, dtype: str = "f32", delay: int = 0) -> Storage:
+        """[B,delay+T,H,*dims], with `delay` tokens from before the call in front: read by `load`, written by `store`."""
+        return self._param(name, "token", dims, out or inout, dtype, delay)
 
     def head(self, name: str, *dims: str, dtype: str = "f32") -> Storage:
         """[H,*dims], read only: every sequence would write the same elements."""
@@ -66,10 +66,10 @@ class TileBuilder:
         self.tiles.append(made)
         return made
 
-    def _param(self, name, kind, dims, out, dtype) -> Storage:
+    def _param(self, name, kind, dims, out, dtype, delay=0) -> Storage:
         if any(name == p.name for p in self.params):
             raise ValueError(f"parameter {name!r} is declared twice")
-        made = Storage(name, kind, tuple(dims), dtype, out)
+        made = Storage(name, kind, tuple(dims), dtype, out, delay)
         self.params.append(made)
         return made
 

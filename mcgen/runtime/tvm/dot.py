@@ -157,17 +157,21 @@ def finish(scope: Scope, s: st.Dot) -> None:
 
 
 def _finish_triangle(scope: Scope, dst: Expr, value: Expr, row: str, column: str) -> None:
-    """The value in the vectors that touch the wanted triangle, zeros in the others. Scratch rows hold whole vectors."""
+    """The value in the blocks of 8 x 8 that touch the wanted triangle, zeros in the others. Scratch rows hold whole vectors."""
     em, nest = scope.em, Nest(scope)
-    blocks = (scope.extent(column) + LANES - 1) // LANES
-    with nest.loop(row) as r:
-        edge = em.bind_index(em.floordiv(r, LANES))
-        wanted, empty = ((0, edge + 1), (edge + 1, blocks)) if row == "c" else ((edge, blocks), (0, edge))
-        for (low, high), zero in ((wanted, False), (empty, True)):
-            with em.loop(low, high, name="x") as step, nest._frame(column, step * LANES):
-                nest.vector, nest.lanes = column, LANES
-                nest.write(dst, em.const(0.0, "f32", LANES) if zero else nest.value(value))
-                nest.vector, nest.lanes = None, 1
+    full, rest = divmod(scope.extent(row), LANES)
+    blocks = full + (rest > 0)
+    for first, count, height in ((0, full, LANES), (full, 1 if rest else 0, rest)):
+        if not count:
+            continue
+        with em.loop(first, first + count, name="y") as band:
+            wanted, empty = ((0, band + 1), (band + 1, blocks)) if row == "c" else ((band, blocks), (0, band))
+            for (low, high), zero in ((wanted, False), (empty, True)):
+                with em.loop(low, high, name="x") as step, nest.loop(row, band * LANES, band * LANES + height):
+                    with nest._frame(column, step * LANES):
+                        nest.vector, nest.lanes = column, LANES
+                        nest.write(dst, em.const(0.0, "f32", LANES) if zero else nest.value(value))
+                        nest.vector, nest.lanes = None, 1
 
 
 def substitute(expr: Expr, acc: Expr) -> Expr:

@@ -19,7 +19,7 @@ class Kernel:
     def __init__(self, name: str, params: Sequence[Storage], sizes: dict[str, int], entry: Callable) -> None:
         self.name, self.params, self.sizes, self.entry = name, tuple(params), dict(sizes), entry
         self.names = tuple(p.name for p in params)
-        self._checks = [(p.name, DTYPES[p.dtype], p.kind, tuple(sizes["C" if d in ("c", "d") else d] for d in p.dims), len(p.dims))
+        self._checks = [(p.name, DTYPES[p.dtype], p.kind, tuple(_extent(d, sizes) for d in p.dims), p.delay)
                         for p in params]
 
     def __call__(self, *, table: torch.Tensor, **tensors: torch.Tensor) -> None:
@@ -29,17 +29,19 @@ class Kernel:
         found = {"B": table.shape[0]}
         if table.dtype is not torch.int32 or table.dim() != 3 or table.shape[2] != 4 or not table.is_contiguous():
             raise ValueError(f"{self.name}: table is int32 [B, R, 4], contiguous; got {table.dtype} {tuple(table.shape)}")
-        for name, dtype, kind, dims, rank in self._checks:
+        for name, dtype, kind, dims, delay in self._checks:
             tensor = tensors.get(name)
             if tensor is None:
                 raise TypeError(f"{self.name}: tensor {name!r} is missing")
             shape = tuple(tensor.shape)
             lead = LEAD[kind]
-            if tensor.dtype is not dtype or not tensor.is_contiguous() or len(shape) != len(lead) + rank or shape[len(lead):] != dims \
+            if tensor.dtype is not dtype or not tensor.is_contiguous() or len(shape) != len(lead) + len(dims) or shape[len(lead):] != dims \
                     or tensor.is_cuda:
                 raise ValueError(f"{self.name}: {name} is {dtype} [{', '.join((*lead, *map(str, dims)))}], contiguous, on the CPU; "
                                  f"got {tensor.dtype} {shape}" + ("" if tensor.is_contiguous() else ", not contiguous"))
             for axis, extent in zip(lead, shape):
+                if axis == "T":
+                    extent -= delay
                 if axis == "R":
                     if extent != R:
                         raise ValueError(f"{self.name}: {name} has R = {extent}, the table has {R} rows")
@@ -56,6 +58,11 @@ class Kernel:
         """The unchecked call: addresses (`tensor.data_ptr()`) in the order of `names`, the table's, and the extents."""
         if B * H:
             self.entry(min(torch.get_num_threads(), B * H), *addresses, table, B, T, H, R, N)
+
+
+def _extent(axis: str, sizes: dict[str, int]) -> int:
+    """The length of a dim: `#5` is 5, `K~` a second axis of length K."""
+    return int(axis[1:]) if axis[0] == "#" else sizes["C" if axis in ("c", "d") else axis.rstrip("~'.")]
 
 
 LEAD = {"token": ("B", "T", "H"), "head": ("H",), "memory": ("B", "H"), "slots": ("B", "H", "N"), "starts": ("B", "H", "R"),

@@ -94,7 +94,7 @@ class Scope:
         elif param.kind == "memory":
             base = (b * extents["H"] + h) * size
         elif param.kind == "token":
-            base = (b * extents["T"] * extents["H"] + h) * size
+            base = (b * (extents["T"] + param.delay) * extents["H"] + h) * size
             lead, strides = ("c",), [extents["H"] * size, *strides]
         else:
             count = extents["N" if param.kind == "slots" else "R"]

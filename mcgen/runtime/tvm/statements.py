@@ -18,7 +18,7 @@ class Storage:
     dims: tuple[str, ...]
     dtype: str = "f32"
     out: bool = False
-    fixed: Expr | None = None      # slots and starts: the slot or row that is meant
+    delay: int = 0                 # tokens: how many earlier tokens stand before the call's first, [B,delay+T,H,*dims]
 
     def at(self, position) -> "Storage":
         """The memory of one slot (of one row, for starts). `position`: an integer expression or the name of a loop."""

@@ -11,7 +11,7 @@ def text_of(builder) -> str:
     """Every parameter, tile and statement, a line each; shared subexpressions are numbered once."""
     writer = _Writer()
     for storage in (*builder.params, *builder.tiles):
-        writer.lines.append(f"{storage.kind} {storage.name} {storage.dims} {storage.dtype} {'out' if storage.out else 'in'}")
+        writer.lines.append(f"{storage.kind} {storage.name} {storage.dims} {storage.dtype} {'out' if storage.out else 'in'} {storage.delay}")
     writer.block(builder.body, "")
     return "\n".join(writer.lines)
 

@@ -15,14 +15,15 @@ def lower_load(scope: Scope, s: Load) -> None:
     vector = choose_vector(scope, axes, s.dst, [s.source])
     nest = Nest(scope)
     start, count, shift = _row(nest, scope, s)
+    tokens = scope.extents["T"] + s.source.attr.storage.delay
     with nest.loop(row_axis) as c:
         inside = em.tir.Min(c, count - 1)
-        nest.token_row = em.bind_index(em.clamp(start + inside, 0, scope.extents["T"] - 1))
+        nest.token_row = em.bind_index(em.clamp(start + inside, 0, tokens - 1))
         exists = None
         if s.fill is not None:
             tir = em.tir
             wanted = start + c
-            exists = em.bind(_bool(tir.And(c < count, tir.And(wanted >= 0, wanted < scope.extents["T"]))))
+            exists = em.bind(_bool(tir.And(c < count, tir.And(wanted >= 0, wanted < tokens))))
         with nest.loops([a for a in axes if a != vector]):
             for section in nest.sections(vector):
                 with nest.section(vector, *section):
@@ -39,9 +40,10 @@ def lower_store(scope: Scope, s: Store) -> None:
     vector = choose_vector(scope, axes, s.dst, [s.value])
     nest = Nest(scope)
     start, count, _ = _row(nest, scope, s)
+    tokens = scope.extents["T"] + s.dst.attr.storage.delay
     with nest.loop(row_axis, 0, em.clamp(count, 0, scope.extent(row_axis))) as c:
         token = nest.token_row = em.bind_index(start + c)
-        with em.when(_bool(em.tir.And(token >= 0, token < scope.extents["T"]))):
+        with em.when(_bool(em.tir.And(token >= 0, token < tokens))):
             with nest.loops([a for a in axes if a != vector]):
                 for section in nest.sections(vector):
                     with nest.section(vector, *section):
