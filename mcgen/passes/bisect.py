@@ -26,7 +26,7 @@ class Trial:
 
     inputs: token [z, T, *shape], head [z, *shape]; `init_<S>` [z, *shape] for states that start fresh. memory: `state_<S>` and
     whatever an earlier call handed on; what it lacks is zero. past: token inputs before the first token, where there are
-    any; what is missing is garbage, which no program may let through. cotangents: the results that have one (None: all).
+    any; what is missing is garbage, which no program may let through. cotangents: by result, zero where missing (None: noise for all).
     """
 
     inputs: Mapping[str, Tensor]
@@ -37,7 +37,7 @@ class Trial:
     position: int = 0
     memory: Mapping[str, Tensor] = field(default_factory=dict)
     past: Mapping[str, Tensor] = field(default_factory=dict)
-    cotangents: frozenset[str] | None = None
+    cotangents: Mapping[str, Tensor] | None = None
 
     @property
     def lanes(self) -> int:
@@ -111,14 +111,18 @@ def table(trial: Trial) -> Tensor:
 
 
 def values(state: Compiled, trial: Trial) -> dict[str, Tensor]:
-    """Every result of the op's programs at one stage, by name: forward, weights, and d_<parameter>."""
+    """Every result of the op's programs at one stage, by name: forward, weights, then 'grad <parameter>' for the call's own
+    tokens and 'grad past <parameter>' for those before it."""
     found = run(state.forward, bound(state.forward, trial), table(trial), trial.chunk, trial.sizes)
     if state.weights is not None:
         found |= run(state.weights, bound(state.weights, trial), table(trial), trial.chunk, trial.sizes)
     if state.backward.results:
         inputs = bound(state.backward, trial, found)
         grads = run(state.backward, inputs, table(trial), trial.chunk, trial.sizes)
-        found |= {"grad " + name.removeprefix("d_"): g for name, g in grads.items()}
+        for r in state.backward.results:
+            found["grad " + r.name.removeprefix("d_")] = grads[r.name][:, r.delay:] if r.delay else grads[r.name]
+            if r.delay:
+                found["grad past " + r.name.removeprefix("d_")] = grads[r.name][:, :r.delay]
     return found
 
 
@@ -137,8 +141,11 @@ def bound(program: Program, trial: Trial, results: Mapping[str, Tensor] | None =
             lead = {"slots": (trial.slots,), "token": (p.delay + trial.tokens,)}.get(p.kind, ())
             shape = (trial.lanes, *lead, *_shape(p.axes, trial))
             cotangent = results is not None and p.name.startswith("d_")
-            wanted = cotangent and (trial.cotangents is None or p.name.removeprefix("d_") in trial.cotangents)
-            made[p.name] = noise(p.name, shape) if wanted else torch.zeros(shape, dtype=torch.float64)
+            if cotangent and trial.cotangents is None:
+                made[p.name] = noise(p.name, shape)
+            else:
+                given = (trial.cotangents or {}).get(p.name.removeprefix("d_")) if cotangent else None
+                made[p.name] = torch.zeros(shape, dtype=torch.float64) if given is None else given
     return made
 
 
