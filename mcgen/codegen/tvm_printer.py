@@ -38,9 +38,9 @@ class _Printer:
     def function(self, function: str, saving: bool) -> str:
         kernel = self.kernel
         for p in kernel.params:
-            self.declare(p.name, p.kind, p.axes)
+            self.declare(p.name, p.kind, p.axes, f", delay={p.delay}" if p.delay else "")
         for r in kernel.results[: kernel.saved]:
-            self.declare(r.name, r.kind, r.axes, ", out=True" if len(r.parts) == 1 else ", out=True")
+            self.declare(r.name, r.kind, r.axes, ", out=True" + (f", delay={r.delay}" if r.delay else ""))
         if saving and kernel.results[kernel.saved:]:
             self.line("if save:")
             self.depth += 1

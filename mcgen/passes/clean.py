@@ -50,6 +50,8 @@ def scale_of(b: Builder, x: Value, over: Sequence[str]) -> tuple[Value | None, V
 
 def _hoist(rebuilder: Rebuilder, value: Value, args: list[Value]) -> Value | None:
     b = rebuilder.b
+    if value.op == "map" and value["fn"] == "div" and len(args[1].axes) < len(args[0].axes):
+        return b.map("mul", args[0], b.map("div", b.const(1.0), args[1]))        # one division for all of x
     if value.op == "sum":
         scale, rest = scale_of(b, args[0], value["over"])
         return None if scale is None else b.map("mul", scale, b.sum(rest, value["over"]))

@@ -104,7 +104,7 @@ class _Fuser:
                 expr = self.expr(value)
             else:
                 expr = self.root_expr(value, ("c",) + result.axes)
-            self.out.append(kr.Store(result, expr, shift, len(result.parts) > 1))
+            self.out.append(kr.Store(result, expr, shift, result.delay > 0))
         del i
 
     # -- sums over rows ----------------------------------------------------------------------------------------
@@ -163,7 +163,9 @@ class _Fuser:
             self.assign(spare, value)
             self.out.append(kr.Map(ref, kr.Expr("ref", attr=spare)))
             return
-        self.assign(ref, value)
+        terms = self.terms(value, [], True)
+        held = any(t is leaf and not f for f, t in terms) and not any(t is leaf and f for f, t in terms)
+        self.assign(ref, value, ref if held else None)
         self.refs[id(value)] = ref
 
     def reads_in_products(self, value: Value, ref: kr.Ref) -> bool:
@@ -360,7 +362,9 @@ class _Fuser:
         return self.row_condition(t) is not None and _is_zero(t.args[2])
 
     def guard_term(self, dst: kr.Ref, t: Value, factors: list[Value]) -> None:
-        if t.op == "out":
+        if t.op == "out" and id(t.args[0]) in self.done_loops:
+            self.out.append(kr.Map(dst, self.product(factors, self.expr(t)), True))
+        elif t.op == "out":
             self.loop(t.args[0], {t["index"]: (dst, factors)})
             self.refs[id(t)] = dst
         elif t.op == "expose":
@@ -385,8 +389,21 @@ class _Fuser:
             if over and self.is_product(v):
                 (more, left), (others, right) = self.unscaled(left), self.unscaled(right)
                 factors = factors + more + others
-                scale = self.product(factors[1:], self.expr(factors[0])) if factors else None
-                self.out.append(kr.Dot(dst, self.operand(left), self.operand(right), over, accumulate, scale, None, False,
+                sides: tuple[list[Value], list[Value], list[Value]] = ([], [], [])
+                for f in factors:
+                    axes = set(f.axes) - {"r"}
+                    sides[0 if axes <= set(left.axes) else 1 if axes <= set(right.axes) else 2].append(f)
+                one, two = self.operand(left), self.operand(right)
+                if sides[2]:
+                    spare = self.tile("p", dst.axes)
+                    self.reduction(spare, v, [], False)
+                    self.out.append(kr.Map(dst, self.product(factors, kr.Expr("ref", attr=spare)), accumulate))
+                    return
+                if sides[0] and sides[1]:
+                    two = self.product(sides[1], two)
+                held = sides[0] or sides[1]
+                scale = self.product(held[1:], self.expr(held[0])) if held else None
+                self.out.append(kr.Dot(dst, one, two, over, accumulate, scale, None, False,
                                        any(lower_triangular(x) for x in v.args) and bool({"c", "d"} & set(over))))
                 return
             value = kr.Expr("mul", (self.expr(left), self.expr(right)))

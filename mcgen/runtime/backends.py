@@ -29,7 +29,7 @@ class TorchBackend:
     """`torch_program.py`: any device, float32 and float64."""
 
     def __init__(self, manifest: Manifest, program: ModuleType):
-        self.program = program
+        self.program, self.results, self.per_head = program, manifest.backward_results, per_head(manifest)
 
     def forward(self, params: Sequence[torch.Tensor], chunk: int, save: bool) -> list[torch.Tensor]:
         with torch.no_grad():
@@ -37,7 +37,14 @@ class TorchBackend:
 
     def backward(self, params: Sequence[torch.Tensor], chunk: int) -> list[torch.Tensor]:
         with torch.no_grad():
-            return _own(self.program.backward(*params, chunk=chunk), params)
+            made = self.program.backward(*params, chunk=chunk)
+            return _own([x.sum(0) if name in self.per_head else x for name, x in zip(self.results, made)], params)
+
+
+def per_head(manifest: Manifest) -> frozenset[str]:
+    """The gradients that programs give per sequence, [B, H, *shape]: those of per-head parameters, to be summed over B."""
+    fields = {f"d_{f.name}" for f in manifest.inputs if f.per == "head"}
+    return frozenset(fields | {name for name in manifest.backward_results if name.startswith("d_init_")})
 
 
 class TvmBackend:
@@ -58,10 +65,11 @@ class TvmBackend:
     def backward(self, params: Sequence[torch.Tensor], chunk: int) -> list[torch.Tensor]:
         m = self.manifest
         summed = {f"d_{f.name}" for f in m.delays}           # a delayed input's gradient is added up over its delays
-        results = [(torch.zeros if name in summed else torch.empty)(shape)
+        heads, batch = per_head(m), params[m.forward_params.index("table")].shape[0]
+        results = [(torch.zeros if name in summed else torch.empty)((batch, *shape) if name in heads else shape)
                    for name, shape in zip(m.backward_results, self.layout.backward(params))]
         self._call(self._kernel("backward", params, chunk), (*m.backward_params, *m.backward_results), (*params, *results))
-        return results
+        return [x.sum(0) if name in heads else x for name, x in zip(m.backward_results, results)]
 
     def _call(self, kernel: Callable, names: Sequence[str], tensors: Sequence[torch.Tensor]) -> None:
         """Runs a kernel on those of the tensors that it declares."""
