@@ -6,8 +6,12 @@ stage before it. Long segments are made short, so that a few tokens fill several
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING, Any, Iterator
 
-from .common import add_specs, load, positive
+from .common import Loaded, add_specs, load, positive
+
+if TYPE_CHECKING:
+    from ..symbolic.model import Model
 
 SEGMENT = 6                      # tokens of a segment here, where the spec has longer ones
 SIZES = (3, 5, 4, 2)             # distinct, so that a swapped pair of dims can't go unseen
@@ -38,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def load_short(source: str):
+def load_short(source: str) -> Loaded:
     """The spec with short segments."""
     loaded = load(source)
     cache, run_length = loaded.spec.cache, loaded.spec.rule.gradient_chunk or 1
@@ -46,7 +50,7 @@ def load_short(source: str):
     return loaded if cache is None or cache.segments.length <= short else load(source, segment_length=short)
 
 
-def trials_of(model, tokens: int, chunk: int, seed: int):
+def trials_of(model: Model, tokens: int, chunk: int, seed: int) -> Iterator[tuple[str, Any, Any]]:
     """(title, trial, known values): y and its gradients against the reference, then a cotangent for every result."""
     from dataclasses import replace
 
@@ -62,7 +66,7 @@ def trials_of(model, tokens: int, chunk: int, seed: int):
     x = draw(model.spec, Case(tokens, batch=1, heads=3, dtype=torch.float64, seed=seed), sizes)
     known = {n: int(v) for n, v in numbers(model, sizes).items() if n not in model.constants}
     trial = trial_of(model, x, known, chunk)
-    given = {n: t.clone().requires_grad_() for n, t in x.items()}
+    given: dict[str, Any] = {n: t.clone().requires_grad_() for n, t in x.items()}
     y = Reference(model.spec)(**given).transpose(1, 2).flatten(0, 1)
     cotangent = noise("d_y", y.shape)
     grads = torch.autograd.grad((y * cotangent).sum(), list(given.values()), allow_unused=True, materialize_grads=True)

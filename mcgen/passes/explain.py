@@ -1,0 +1,235 @@
+"""`explain`: what the compiler understood of a model, which form it chose and why, and what that costs."""
+from __future__ import annotations
+
+from collections import Counter
+from typing import Iterator
+
+from ..diagnostics import NotLowered, SpecError
+from ..symbolic.algebra import Algebra
+from ..symbolic.decay import log_decay
+from ..symbolic.linear import Write, form
+from ..symbolic.model import Model
+from ..symbolic.read import Atom, Read, analyse_read
+from ..symbolic.terms import Term, walk
+from ..symbolic.text import text
+from .chunk_form import chunk_form
+from .cost import all_products, per_row, scans, spelled
+from .emit import axes_of
+from .forward import refuse
+from .pipeline import Compiled, compile_model
+from .states import Affine
+
+BYTES = 4                        # of a state's number: float32
+
+
+def explain(model: Model) -> str:
+    """Plain text in sections. A model that is refused is explained as far as it was understood, with every reason."""
+    problems: list[SpecError] = []
+    sections = [("states", [*_states(model, problems)]), ("read", [*_read(model, problems)])]
+    if model.cache is not None:
+        sections.append(("cache", [*_cache(model)]))
+    compiled = None
+    try:
+        refuse(model)
+        compiled = compile_model(model)
+    except NotLowered as refused:
+        problems.insert(0, refused)
+    if compiled is not None:
+        source = compiled.source
+        sections += [("structure", [*_structure(compiled)]), ("chunk form", [*chunk_form(source.affine, source.read)]),
+                     ("forward", [*_program(compiled, "forward")]), ("backward", [*_program(compiled, "backward")]),
+                     ("memory", [*_memory(compiled)])]
+    else:
+        reasons = dict.fromkeys(map(str, problems))
+        sections.append(("not lowered", [line for reason in reasons for line in reason.splitlines()]))
+    return "\n\n".join("\n".join([title, *(f"  {line}" for line in lines)]) for title, lines in sections)
+
+
+# -- the update and the read, as understood ----------------------------------------------------------------------------
+
+def _states(model: Model, problems: list[SpecError]) -> Iterator[str]:
+    algebra = Algebra(model.inputs)
+    for name, update in model.update.items():
+        head = f"{name} {_shape(model.states[name].shape)}"
+        try:
+            linear = form(update)
+            scales = [scale for key, scale in linear.states if key == (name, "old", False)]
+            if len(scales) != len(linear.states) or not scales:
+                others = ", ".join(n for (n, _, _), _ in linear.states) or "no state"
+                yield f"{head}, next value affine in {others}"
+                continue
+            log = log_decay(scales[0], algebra)
+        except NotLowered as refused:
+            problems.append(refused)
+            yield f"{head}: {_reason(refused)}"
+            continue
+        yield f"{head} {_decay(scales[0], log)}; starts {_start(model, name)}"
+        yield from (f"    + {_write(w)}" for w in linear.writes)
+        if not linear.writes:
+            yield "    nothing is written"
+
+
+def _start(model: Model, name: str) -> str:
+    init = model.states[name].init
+    if name in model.inits:
+        return f"as {text(model.inits[name])}"
+    return "from a learned value" if init == "learned" else "from zero"
+
+
+def _decay(scale: Term, log: Term | None) -> str:
+    if log is None:
+        return "is kept as it is"
+    floored = any(t.op == "logfloor" for t in walk(log))
+    note = " (floored, so that a factor of 0 keeps its gradient)" if floored else ""
+    return f"has a scalar decay: times {text(scale)}, logarithm {text(log)}{note}"
+
+
+def _write(w: Write) -> str:
+    target = "" if w.key is None else text(w.key) if w.value is None else f"outer({text(w.key)}, {text(w.value)})"
+    factor = w.coef.op == "num" and w.coef["value"] == 1
+    return target if factor and target else " * ".join(filter(None, [_factor(w.coef), target]))
+
+
+def _factor(t: Term) -> str:
+    return f"({text(t)})" if t.op in ("add", "sub") else text(t)
+
+
+def _read(model: Model, problems: list[SpecError]) -> Iterator[str]:
+    try:
+        read = analyse_read(model.read)
+    except NotLowered as refused:
+        problems.append(refused)
+        yield _reason(refused)
+        return
+    yield f"{_linearity(read)}: {text(read.body)}"
+    for i, atom in enumerate(read.atoms):
+        yield f"    read{i + 1} = {_atom(atom)}" + (", before the token's update" if atom.when == "old" else "")
+    if model.output is not None:
+        yield f"output: {text(model.output)}"
+
+
+def _linearity(read: Read) -> str:
+    return "linear in the states" if read.linear else "nonlinear in the states"
+
+
+def _atom(atom: Atom) -> str:
+    query = "" if atom.query is None else text(atom.query)
+    vector = f"({query})" if " " in query and not query.endswith(")") else query
+    return {"rows": f"{atom.state}.T @ {vector}", "cols": f"{atom.state} @ {vector}", "vector": f"dot({atom.state}, {query})",
+            "whole": atom.state}[atom.kind]
+
+
+# -- structure ---------------------------------------------------------------------------------------------------------
+
+def _structure(compiled: Compiled) -> Iterator[str]:
+    model, affine = compiled.model, compiled.source.affine
+    yield "every update is affine in its state: chunks of tokens are matrix products, states pass between them"
+    groups: dict[int, list[Affine]] = {}
+    for one in affine.values():
+        groups.setdefault(id(one.log), []).append(one)
+    for shared in groups.values():
+        names = ", ".join(a.name for a in shared)
+        yield f"decay of {names}: {_kind(model, shared[0].log)}" + ("; proved equal, so one matrix of factors serves all" if
+                                                                  len(shared) > 1 and shared[0].log is not None else "")
+    if model.cache is not None:
+        yield from _mix(compiled)
+
+
+def _kind(model: Model, log: Term | None) -> str:
+    if log is None:
+        return "the identity, no factors at all"
+    inputs = {t["name"] for t in walk(log) if t.op == "input"}
+    if any(model.inputs[n].per == "token" for n in inputs):
+        return "a scalar for every token and head"
+    return "a constant of each head" if inputs else "one constant"
+
+
+def _mix(compiled: Compiled) -> Iterator[str]:
+    model, read = compiled.model, compiled.source.read
+    cache = model.cache
+    assert cache is not None
+    if compiled.source.carried_sum:
+        yield "mix: one running sum of cached states is carried (linear read, one weight for all): no cost per memory"
+        return
+    named = sorted({t["name"] for t in walk(cache.weight) if t.op == "online" and t["name"] != "count"}
+                   | {t.op if t.op == "after" else "softmax" for t in walk(cache.weight) if t.op in ("after", "mixsoftmax")})
+    stops = [*([] if read.linear else ["the read is nonlinear"]), *([] if cache.top is None else ["memories are selected"]),
+             *([f"the weight depends on {', '.join(named)}, which differ from memory to memory"] if named else [])]
+    yield "mix: every memory is read; no carried sum of cached states, since " + " and ".join(stops)
+    if read.linear:
+        yield f"mix: {cache.mix}, the same as mixing states: the read is linear, so weights may stand before or behind it"
+    elif cache.mix == "states":
+        yield "mix: states; what the read takes linearly from each memory is mixed, the rest of the read is computed once"
+    else:
+        yield "mix: reads; the whole read is computed for every memory, since it is nonlinear"
+
+
+def _cache(model: Model) -> Iterator[str]:
+    cache = model.cache
+    assert cache is not None
+    segments = cache.segments
+    start = "goes on from the last state" if segments.start == "carry" else "starts anew"
+    yield f"a memory every {segments.length} tokens ({segments.growth} growth), each segment {start}"
+    if cache.summary is not None:
+        yield f"summary = {cache.summary[0]} over the segment of {text(cache.summary[1])}"
+    if cache.score is not None:
+        yield f"score = {text(cache.score)}"
+    yield f"weight = {text(cache.weight)}"
+    if cache.top is not None:
+        yield f"the {cache.top} cached memories of highest score take part, and the online one"
+
+
+# -- programs and costs ------------------------------------------------------------------------------------------------
+
+def _program(compiled: Compiled, which: str) -> Iterator[str]:
+    program = getattr(compiled, which)
+    found = list(all_products(program))
+    each = sum(p.each for p in found)
+    count = Counter(v.op for v in program.order())
+    per_memory = f", {each} of them for every cached memory" if each else ""
+    yield (f"{len(program.order())} operations, {_many(count['scan'], 'scan')} over rows"
+           + (f", {_many(count['slots'], 'loop')} over cached memories" if count["slots"] else ""))
+    yield f"{_many(len(found), 'product')} a chunk{per_memory}"
+    for shape, number in Counter(str(p) for p in found).items():
+        yield f"    {shape}" + (f"   ({number} times)" if number > 1 else "")
+    total: Counter = Counter()
+    for p in found:
+        total += p.cost()
+    yield f"multiply-adds a token and head: {spelled(total + scans(program))}"
+
+
+def _memory(compiled: Compiled) -> Iterator[str]:
+    model, count = compiled.model, compiled.results
+    states: Counter = Counter()
+    for state in model.states.values():
+        states += per_row(axes_of(state.shape))
+    yield f"state, bytes a sequence and head: {spelled(states, BYTES)} (float32)"
+    cached: Counter = Counter()
+    for result in compiled.forward.results[:count]:
+        if result.kind == "slots":
+            cached += per_row(a for a in result.axes if a != "n")
+    if model.cache is not None:
+        yield f"cache, bytes a memory: {spelled(cached, BYTES)}; N memories after N segments"
+    saved: Counter = Counter()
+    for result in compiled.forward.results[count:]:
+        saved += per_row(a for a in result.axes if a != "n")
+        yield f"saved for the backward pass: {result.name.removeprefix('saved_')} before every row, [{', '.join(result.axes)}]"
+    if not compiled.forward.results[count:]:
+        yield "saved for the backward pass: nothing but the inputs"
+    else:
+        yield f"that is, bytes a row: {spelled(saved, BYTES)}; all else is computed again from the inputs"
+
+
+def _reason(refused: SpecError) -> str:
+    d = refused.diagnostics[0]
+    return f"{d.message}" + (f" ({d.pos})" if d.pos.line else "")
+
+
+def _shape(shape: tuple) -> str:
+    return "[" + ", ".join(map(str, shape)) + "]"
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}" + ("" if count == 1 else "s")
+
+
