@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import argparse
 import functools
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable
 
 from .common import add_specs, add_threads, positive
+from .common import console as make_console
 
 if TYPE_CHECKING:
     from ..bench.cases import Case, Scaling
@@ -31,7 +31,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     import torch
-    from rich.console import Console
 
     from ..bench import cases, machine
     from ..bench.report import Findings
@@ -44,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     found = Findings(machine.device(), machine.versions())
     if warning := machine.busy():
         found.remarks.append(warning)
-    console = Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=160)
+    console = make_console()
     console.print(f"{found.device}; " + ", ".join(f"{k} {v}" for k, v in found.versions.items()))
     parts = args.only or PARTS
     try:

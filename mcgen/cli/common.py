@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Callable, Iterable, Iterator
 from ..diagnostics import McgenError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from ..spec.nodes import Spec
     from ..symbolic.model import Model
 
@@ -48,6 +50,13 @@ def numbers(pairs: Iterable[str]) -> dict[str, float | str]:
         except ValueError:
             out[name] = value
     return out
+
+
+def console() -> "Console":
+    """As wide as the terminal; wide enough for tables where output goes to a file."""
+    from rich.console import Console
+
+    return Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=160)
 
 
 def raise_usage(message: str, hint: str | None = None) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .common import add_specs, add_threads, load, positive, signature, stage
+from .common import console as make_console
 
 if TYPE_CHECKING:
     from ..train.config import Config
@@ -80,8 +81,6 @@ def _prepare(args: argparse.Namespace, spec: Any) -> tuple[Any, dict[str, str]]:
 
 def _train(op: Any, config: Config, folder: Path, text: Path | None, facts: dict[str, str]) -> int:
     """The run itself with its display, then everything that is left of it."""
-    from rich.console import Console
-
     from ..train import data, loop, report
     from ..train.checkpoint import Progress
     from ..train.display import Display
@@ -93,7 +92,7 @@ def _train(op: Any, config: Config, folder: Path, text: Path | None, facts: dict
           f"{len(corpus.held_out) / 1e6:.2f} MB in {corpus.files[1]} files held out; unigram entropy {unigram:.3f} bits per byte")
     parameters = loop.make_model(op, config).parameter_count()
     print(f"  {parameters / 1e6:.2f} M parameters, {config.layers} layers of width {config.d_model}, {config.heads} heads")
-    console = Console(highlight=False)
+    console = make_console()
     try:
         with Display(console, config, unigram) as display:
             model, progress = loop.train(op, corpus, config, folder, display)

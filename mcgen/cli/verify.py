@@ -9,6 +9,7 @@ import argparse
 from typing import Any
 
 from .common import add_specs, add_threads, each, load, stage
+from .common import console as make_console
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,11 +39,9 @@ def verify(source: str, level: str, **options: Any) -> int:
 
 def report(op: Any, spec: Any, level: str) -> int:
     """Run the gates, show them, return the exit code."""
-    from rich.console import Console
-
     from ..verify.gates import verify as run_gates
 
-    console = Console(highlight=False)
+    console = make_console()
     with console.status("verify") as status:
         result = run_gates(op, spec, level=level, progress=lambda gate, done, total: status.update(f"verify {gate} ({done} of {total})"))
     console.print(result.table())
