@@ -169,7 +169,13 @@ class _Printer:
         if name.scalar:
             return f"like.new_full(({shape},), {name.text})"
         text = self.ref(value, axes)
-        return text if name.axes == axes and name.batched else f"{text}.expand({shape})"
+        return text if name.axes == axes and not self.same_everywhere(value) else f"{text}.expand({shape})"
+
+    def same_everywhere(self, value: Value) -> bool:
+        """Whether the value is the same for every z, so that its tensor has size 1 there."""
+        if not value.args:
+            return value.op in ("iota", "const", "size")
+        return value.op in ("map", "rename", "sum", "cumsum", "dot", "max") and all(map(self.same_everywhere, value.args))
 
     # -- operations --------------------------------------------------------------------------------------------
     def _param(self, v):

@@ -84,7 +84,8 @@ class _Printer:
                 more = ", accumulate=True" if s.accumulate else ""
                 self.line(f"k.store({self.variables[s.result.name]}, {self.expr(s.value)}{shift}{more})")
             case kr.Map():
-                self.line(f"k.map({self.ref(s.dst)}, {self.expr(s.value)}{self.more(s, s.dst.axes)})")
+                axes = s.dst.axes if "c" in s.dst.axes else ()      # a vector over the slots is written whole
+                self.line(f"k.map({self.ref(s.dst)}, {self.expr(s.value)}{self.more(s, axes)})")
             case kr.Reduce():
                 self.line(f"k.{s.kind}({self.ref(s.dst)}, {self.expr(s.value)}, over={self.axes(s.over)}{self.more(s, s.dst.axes + s.over)})")
             case kr.Dot():

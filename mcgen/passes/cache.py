@@ -105,12 +105,13 @@ class CachePass:
             self.afters.append(expr)
             valid = b.map("lt", b.iota("c"), b.row("count"))
             item = b.where(valid, self.emitter.emit(expr))
-            old, x, past = (Param(f"{p}_after{index}", "value", a, dtype=d) for p, a, d in (
-                ("old", ("n",), "f"), ("sum", (), "f"), ("past", ("n",), "b")))
+            old, x, past, real = (Param(f"{p}_after{index}", "value", a, dtype=d) for p, a, d in (
+                ("old", ("n",), "f"), ("sum", (), "f"), ("past", ("n",), "b"), ("real", (), "b")))
             total = b.where(b.param(past), b.map("add", b.param(old), b.param(x)))
-            body = Program(f"carry_after{index}", (old, x, past), (Result(f"old_after{index}", "value", ("n",), ((total, 0),)),))
+            total = b.where(b.param(real), total, b.param(old))              # rows without tokens change nothing
+            body = Program(f"carry_after{index}", (old, x, past, real), (Result(f"old_after{index}", "value", ("n",), ((total, 0),)),))
             carry = b.param(Param(f"after_{index}", "slots", ()))
-            finals, starts, _ = b.scan(body, [carry], [b.sum(item, ["c"]), self.past], [])
+            finals, starts, _ = b.scan(body, [carry], [b.sum(item, ["c"]), self.past, b.map("gt", b.row("count"), b.zero())], [])
             self.results.append((f"new_after_{index}", "slots", (), finals[0]))
             self._after_start[id(expr)] = b.map("add", starts[0], b.cumsum(item, "c"))
         return b.where(self.past, self._after_start[id(expr)])

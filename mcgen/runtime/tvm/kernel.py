@@ -35,8 +35,9 @@ class Kernel:
                 raise TypeError(f"{self.name}: tensor {name!r} is missing")
             shape = tuple(tensor.shape)
             lead = LEAD[kind]
-            if tensor.dtype is not dtype or not tensor.is_contiguous() or len(shape) != len(lead) + len(dims) or shape[len(lead):] != dims \
-                    or tensor.is_cuda:
+            fits = len(shape) == len(lead) + len(dims) and (shape[len(lead):] == dims or (None in dims and all(
+                want in (None, have) for want, have in zip(dims, shape[len(lead):]))))
+            if tensor.dtype is not dtype or not tensor.is_contiguous() or not fits or tensor.is_cuda:
                 raise ValueError(f"{self.name}: {name} is {dtype} [{', '.join((*lead, *map(str, dims)))}], contiguous, on the CPU; "
                                  f"got {tensor.dtype} {shape}" + ("" if tensor.is_contiguous() else ", not contiguous"))
             for axis, extent in zip(lead, shape):
@@ -60,8 +61,10 @@ class Kernel:
             self.entry(min(torch.get_num_threads(), B * H), *addresses, table, B, T, H, R, N)
 
 
-def _extent(axis: str, sizes: dict[str, int]) -> int:
-    """The length of a dim: `#5` is 5, `K~` a second axis of length K."""
+def _extent(axis: str, sizes: dict[str, int]) -> int | None:
+    """The length of a dim: `#5` is 5, `K~` a second axis of length K, n is known when the kernel is called (None)."""
+    if axis == "n":
+        return None
     return int(axis[1:]) if axis[0] == "#" else sizes["C" if axis in ("c", "d") else axis.rstrip("~'.")]
 
 

@@ -1,0 +1,61 @@
+"""Specs that no library has, each for a corner of the language that the scalar-decay family reaches."""
+
+DECAY = {
+    "inputs": {"q": ["K"], "k": ["K"], "v": ["V"], "g": {"shape": [], "domain": ["-inf", 0]}},
+    "constants": {"scale": "K**-0.5"},
+    "state": {"S": ["K", "V"]},
+    "update": {"S": "exp(g) * S + outer(k, v)"},
+    "read": "scale * S.T @ q",
+}
+GATED = {
+    "inputs": {"u": ["K"]}, "segments": {"length": 12}, "summary": "mean(k)", "score": "dot(u, summary)",
+    "weight": "softmax(score)", "mix": "reads",
+}
+
+
+def op(name, rule=None, cache=None):
+    spec = {"name": name, "rule": {**DECAY, **(rule or {})}}
+    if cache is not None:
+        spec["cache"] = {**GATED, **cache}
+    return spec
+
+
+CORNERS = {s["name"]: s for s in (
+    op("fresh_gate", cache={"segments": {"length": 12, "start": "fresh"}}),
+    op("fresh_sum", cache={"weight": 1, "segments": {"length": 9, "start": "fresh"}, "inputs": {}, "summary": None, "score": None}),
+    op("mean_of_reads", cache={"weight": "1 / count", "inputs": {}, "summary": None, "score": None}),
+    op("aged", cache={"weight": "sigmoid(score - 0.1 * age)"}),
+    op("sums_scored", cache={"summary": "sum(k)", "score": "dot(u, tanh(summary))", "weight": "softmax(score / (1 + age))"}),
+    op("decayed_reads", cache={"weight": "softmax(score) * exp(after(g))", "select": {"top": 2}}),
+    op("levels", cache={"inputs": {"lam": {"shape": [2]}, "u": ["K"]}, "weight": "lam[level] * sigmoid(score)"}),
+    op("routed_by_query", cache={"inputs": {}, "score": "dot(q, summary)"}),
+    op("top_without_softmax", cache={"weight": "score", "select": {"top": 1}}),
+    op("own_router", cache={"inputs": {"u": ["R"], "c": ["R"]}, "summary": "mean(c)"}),
+    op("read_before", rule={"read": "scale * prev(S).T @ q"}),
+    op("read_before_gate", rule={"read": "scale * prev(S).T @ q"}, cache={}),
+    op("bonus", rule={"inputs": {**DECAY["inputs"], "w": {"shape": ["K"], "per": "head"}}, "output": "y + dot(w * k, q) * v"}, cache={}),
+    op("two_writes", rule={"update": {"S": "exp(g) * S + outer(k, v) - 0.5 * outer(l2norm(q), v)"}}, cache={}),
+    op("window_of_three", rule={"update": {"S": "exp(g) * S + window(sigmoid(g) * outer(k, v), 3)"}},
+       cache={"segments": {"length": 10, "start": "fresh"}}),
+    op("delayed_query", rule={"read": "scale * S.T @ (q + delay(q, 2))"}, cache={}),
+    op("raw_decay", rule={"inputs": {"q": ["K"], "k": ["K"], "v": ["V"], "a": {"shape": [], "domain": [0, 1]}},
+                          "update": {"S": "a * S + (1 - a) * outer(k, v)"}}, cache={}),
+    op("head_decay", rule={"inputs": {"q": ["K"], "k": ["K"], "v": ["V"], "a": {"shape": [], "per": "head", "domain": [0, 1]}},
+                           "update": {"S": "a * S + outer(k, v)"}}),
+    op("learned_start", rule={"state": {"S": {"shape": ["K", "V"], "init": "learned"}}},
+       cache={"segments": {"length": 12, "start": "fresh"}}),
+    op("eye_start", rule={"inputs": {"q": ["K"], "k": ["K"], "v": ["K"], "g": {"shape": [], "domain": ["-inf", 0]}},
+                          "state": {"S": {"shape": ["K", "K"], "init": "0.5 * eye(K)"}}}, cache={}),
+    op("normalised", rule={
+        "state": {"S": ["K", "V"], "z": ["K"]},
+        "update": {"S": "exp(g) * S + outer(exp(k), v)", "z": "exp(g) * z + exp(k)"},
+        "read": "S.T @ exp(q) / dot(z, exp(q))"}, cache={"mix": "states", "segments": {"length": 12, "start": "fresh"}}),
+    op("own_decays", rule={
+        "inputs": {**DECAY["inputs"], "h": {"shape": [], "domain": ["-inf", 0]}},
+        "state": {"S": ["K", "V"], "m": ["V"], "s": []},
+        "update": {"S": "exp(g) * S + outer(k, v)", "m": "exp(h) * m + v", "s": "exp(h) * s + 1"},
+        "read": "tanh(S.T @ q) + m / (1 + s)"}, cache={"select": {"top": 2}}),
+    op("transposed_memory", rule={"state": {"S": ["V", "K"]}, "update": {"S": "exp(g) * S + outer(v, k)"}, "read": "S @ q"}, cache={}),
+    op("a_function", rule={"functions": {"phi(x)": "softmax(x) * sqrt(K)"}, "let": {"kn": "layernorm(k)"},
+                           "update": {"S": "exp(g) * S + outer(phi(kn), silu(v))"}, "read": "S.T @ phi(q)"}, cache={}),
+)}
