@@ -8,6 +8,11 @@ from ..passes.precision import precise
 from .torch_expr import CALLS, INFIX, aligned, number, shape_comment, spelled
 
 
+# what a printed function calls its own: a parameter of that name gets a trailing _ (functions are called by position)
+OWN = {"z", "rows", "like", "table", "chunk", "save", "R", "N", "T", "B", "H", "ops", "torch", "F", "n", "r", "results", "range", "reversed",
+       "float", "min", "max", "inputs", "sizes", "dtype", "device"}
+
+
 @dataclass(frozen=True)
 class Name:
     """How a value is spelled: text, its axes, whether it has the leading z, whether it is a Python number."""
@@ -42,11 +47,12 @@ class _Printer:
     # -- the frame ---------------------------------------------------------------------------------------------
     def function(self, name: str, before_table: int, save_from: int | None, doc: str) -> str:
         program = self.program
-        inputs = [p.name for p in program.params]
+        self.locals = {p.name: self.local(p) for p in program.params}
+        inputs = list(self.locals.values())
         inputs.insert(before_table, "table")
         keywords = "chunk: int" + ("" if save_from is None else ", save: bool = False")
-        self.taken |= set(inputs) | {"z", "rows", "like", "chunk", "save", "R", "N", "T", "B", "H", "ops", "torch", "F", "n", "r"}
-        self.line(f"like = {program.params[0].name}", "")
+        self.taken |= set(inputs) | OWN
+        self.line(f"like = {inputs[0]}", "")
         self.preamble()
         roots = program.roots()
         values = order(roots)
@@ -61,19 +67,28 @@ class _Printer:
         seen: set[str] = set()
         lead = {"token": 3, "head": 1, "memory": 2, "slots": 3, "starts": 3}
         first = next(p for p in self.program.params if p.kind == "token")
-        self.line(f"B, T, H = {first.name}.shape[0], {first.name}.shape[1]{f' - {first.delay}' if first.delay else ''}, {first.name}.shape[2]")
+        lead_in = self.locals[first.name]
+        self.line(f"B, T, H = {lead_in}.shape[0], {lead_in}.shape[1]{f' - {first.delay}' if first.delay else ''}, {lead_in}.shape[2]")
         for p in self.program.params:
             for i, axis in enumerate(p.axes):
                 dim = dim_of(axis)
                 if not dim.isdigit() and dim not in seen:
                     seen.add(dim)
                     self.taken.add(self.dim(dim))
-                    self.line(f"{self.dim(dim)} = {p.name}.shape[{lead[p.kind] + i}]")
+                    self.line(f"{self.dim(dim)} = {self.locals[p.name]}.shape[{lead[p.kind] + i}]")
         slots = next((p for p in self.program.params if p.kind == "slots"), None)
         if slots is not None:
-            self.line(f"N = {slots.name}.shape[2]")
+            self.line(f"N = {self.locals[slots.name]}.shape[2]")
         self.line(f"rows = ops.Rows(table, H, {self.program.segment or -1}, chunk)")
         self.line("z, R = rows.z, rows.rows")
+
+    def local(self, p: Param) -> str:
+        """How a function calls a parameter: its name, unless that is one of the function's own."""
+        known = {q.name for q in self.program.params}
+        name = p.name
+        while name in OWN or name.startswith("size_") or (name != p.name and name in known):
+            name = f"in_{name}" if name.startswith("size_") else f"{name}_"
+        return name
 
     @staticmethod
     def dim(name: str) -> str:
@@ -99,7 +114,7 @@ class _Printer:
 
     def starts(self, names: dict[str, Value], axes: dict[str, tuple[str, ...]]) -> str:
         """A function of per-head inputs and sizes that gives tensors [H, *axes]: z is the head."""
-        self.taken |= {"z", "like", "inputs", "sizes", "dtype", "device", "ops", "torch", "F"}
+        self.taken |= OWN
         self.of_heads = True
         self.line('z, like = sizes["H"], torch.empty(0, dtype=dtype, device=device)')
         values = order(names.values())
@@ -182,14 +197,15 @@ class _Printer:
         if self.of_heads:
             return f'inputs["{v["name"]}"]', v["name"]
         p = self.program.param(v["name"])
-        place = {"head": f"ops.per_head({p.name}, B)", "memory": f"ops.flat({p.name})"}.get(p.kind, f"ops.flat({p.name})")
+        local = self.locals[p.name]
+        place = f"ops.per_head({local}, B)" if p.kind == "head" else f"ops.flat({local})"
         return place, f"{p.name}_z"
 
     def _load(self, v):
         p = self.program.param(v["name"])
         shift, delay = v["shift"], p.delay
         extra = (f", shift={shift}, delay={delay}" if delay else "") + (", zero=True" if v["fill"] is not None else "")
-        return f"rows.load(ops.tokens({p.name}){extra})", f"{p.name}_c" + (f"_{shift}" if shift else "")
+        return f"rows.load(ops.tokens({self.locals[p.name]}){extra})", f"{p.name}_c" + (f"_{shift}" if shift else "")
 
     def _map(self, v):
         fn, args = v["fn"], v.args

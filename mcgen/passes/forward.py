@@ -10,6 +10,7 @@ from ..symbolic.model import Model
 from ..symbolic.read import Read, analyse_read
 from .cache import CachePass, Weights, apply
 from .emit import Emitter, axes_of
+from .names import check_names
 from .states import Affine, States, collect_affine
 
 
@@ -28,6 +29,7 @@ class Forward:
 def refuse(model: Model) -> None:
     """What this compiler does not lower yet, by name."""
     spec = model.spec
+    check_names(model)
     if model.end:
         raise NotLowered("'end' updates", next(iter(spec.rule.end.values())).pos)
     if model.gradient_chunk is not None and model.objective is not None:
