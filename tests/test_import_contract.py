@@ -162,8 +162,3 @@ def test_nothing_dangerous():
                 if called == "torch.load" and not any(k.arg == "weights_only" and ast.unparse(k.value) == "True" for k in node.keywords):
                     wrong.append(f"{where}: torch.load without weights_only")
     assert not wrong, "\n".join(wrong)
-
-
-def test_files_stay_small():
-    large = {str(p.relative_to(ROOT)): p.stat().st_size for p in files() if p.stat().st_size > 20_000}
-    assert not large
