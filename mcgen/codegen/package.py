@@ -13,7 +13,7 @@ from typing import Any, Mapping
 from ..diagnostics import EnvironmentLacks
 from ..runtime import load_package
 from ..runtime.describe import init_text
-from ..spec import dump_spec, load_spec
+from ..spec import dump_spec, load_spec, load_text
 from ..spec.nodes import Spec
 
 
@@ -25,7 +25,8 @@ def files(spec: Spec) -> dict[str, str]:
     from .torch_module import torch_module
     from .tvm_module import tvm_module
 
-    compiled = compile_model(elaborate(spec))
+    # places in the generated code are lines of the package's own spec.yaml
+    compiled = compile_model(elaborate(load_text(dump_spec(spec), "spec.yaml")))
     manifest = manifest_of(compiled, spec.name)
     return {
         "spec.yaml": dump_spec(spec),

@@ -81,7 +81,16 @@ def _depends(values: Sequence[Value], wrt: Sequence[Value]) -> set[int]:
 
 def _map(b: Builder, y: Value, g: Value) -> tuple:
     grad = TABLE[y["fn"]].grad
-    return grad(b, y.args, y, g) if grad else (None,) * len(y.args)
+    if grad is None:
+        return (None,) * len(y.args)
+    return tuple(None if x is None else _over(b, x, y.axes, arg) for x, arg in zip(grad(b, y.args, y, g), y.args))
+
+
+def _over(b: Builder, x: Value, axes: Sequence[str], arg: Value) -> Value:
+    """Summed over the axes along which the argument was broadcast, those that the cotangent x lacks too: it is constant
+    along them, so that is a multiplication by their sizes."""
+    missing = [a for a in axes if a not in arg.axes]
+    return b.sum(x, missing) if missing else x
 
 
 def _dot(b: Builder, y: Value, g: Value) -> tuple:
@@ -105,7 +114,8 @@ def _rename(b: Builder, y: Value, g: Value) -> tuple:
 
 
 def _collect(b: Builder, y: Value, g: Value) -> tuple:
-    return b.expose(g), b.keep(g)
+    x, old = y.args
+    return _over(b, b.expose(g), [a for a in y.axes if a != "n"], x), _over(b, b.keep(g), y.axes, old)
 
 
 def _expose(b: Builder, y: Value, g: Value) -> tuple:
@@ -134,7 +144,6 @@ def _scan(b: Builder, loop: Value, got: Mapping[tuple[str, int], Value]) -> list
     body: Program = loop["body"]
     n, m = loop["carries"], loop["xs"]
     params = [b.param(p) for p in body.params]
-    carries, xs, consts = params[:n], params[n:n + m], params[n + m:]
     serial = b.serial(loop)
 
     def fresh(name: str, axes: tuple[str, ...]) -> Param:
@@ -173,7 +182,7 @@ def _scan(b: Builder, loop: Value, got: Mapping[tuple[str, int], Value]) -> list
     d_xs = ys[:m]
     d_consts = [b.sum(y, ["r"]) if g.op != "const" else b.zero() for y, g in zip(ys[m:], grads[n + m:])]
     d_xs = [y if not _zero(g) else b.zero() for y, g in zip(d_xs, grads[n:n + m])]
-    return [*finals, *d_xs, *d_consts]
+    return [_over(b, x, p.axes, arg) for x, p, arg in zip([*finals, *d_xs, *d_consts], body.params, loop.args)]
 
 
 def _no_r(value: Value) -> tuple[str, ...]:

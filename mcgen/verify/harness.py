@@ -173,7 +173,8 @@ class Lab:
             result[n] = t.masked_fill(mask[(...,) + (None,) * (t.dim() - mask.dim())], math.nan)
 
     def _term_scale(self, exact: Tensors, result: Tensors) -> dict[str, float]:
-        """For the gradient of each interval input: the size of the terms |x . dx| it may be a difference of.
+        """For the gradient of each interval input and each of the cache's: the size of the terms it may be a difference
+        of, |x . dx| for a decay, |dy| |y| for a gate.
 
         Summed over the tokens like independent errors, largest over rows and heads.
         """
@@ -184,7 +185,15 @@ class Lab:
                 heads = product.flatten(3).sum(-1).amax(2)                                        # [B, T]
                 per_token = per_token + heads
         total = float(torch.as_tensor(per_token).square().sum(-1).sqrt().amax()) if torch.is_tensor(per_token) and per_token.numel() else 0.0
-        return {f"d {n}": total for n, i in known.items() if i.domain.kind == "interval"}
+        found = {f"d {n}": total for n, i in known.items() if i.domain.kind == "interval"}
+        if self.spec.cache is not None and result["y"].numel():
+            # a gate's gradient is a difference of what the memories answer, each about |dy| |y| in size: where two of
+            # them agree (a read before the update, right after a segment) it is nothing but cancellation
+            y = result["y"].flatten(3).nan_to_num(0.0, 0.0, 0.0)
+            answers = math.sqrt(y.shape[-1]) * float(y.norm(dim=-1).amax())
+            for n in self.spec.cache.inputs:
+                found[f"d {n}"] = max(found.get(f"d {n}", 0.0), answers)
+        return found
 
     # -- comparing -----------------------------------------------------------------------------------------------------
 

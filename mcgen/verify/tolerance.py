@@ -7,8 +7,8 @@ An error is allowed up to
 u            unit roundoff: of the dtype that a result is stored in, and of the arithmetic behind it (float32 for inputs
              of 16 bits too: the reference gets the rounded inputs, so only the stored result is rounded once more)
 scale        the largest entry of the reference tensor.
-cancelled    for the gradient of an interval input (a decay, a gate) the size of the terms |x . dx| that it may be the
-             difference of. A log decay's gradient is sum(q . dq - k . dk) over later tokens: at strong decay pure
+cancelled    for the gradient of an interval input (a decay) the size of the terms |x . dx| that it may be the
+             difference of, and for a cache's own input (a gate) that of the answers |dy| |y| it weighs. A log decay's gradient is sum(q . dq - k . dk) over later tokens: at strong decay pure
              cancellation, so it is held against its terms. Independent errors: the root of the sum over tokens of squares.
 terms        how many products one entry adds up: tokens plus sizes of the dims. Rounding errors add like a random walk.
 rounding     the largest error of the same token-by-token run in float32, in its roundoffs: the condition of the function,

@@ -67,7 +67,7 @@ def compiled(rule: str, cache_name: str | None = None, length: int = 6, start: s
 def drawn(model, tokens: int, zeros: tuple[str, ...] = (), seed: int = 0) -> dict[str, torch.Tensor]:
     """Inputs and learned starts of a call, float64; half of the entries of `zeros` are 0."""
     x = draw(model.spec, Case(tokens, dtype=torch.float64, seed=seed), SIZES)
-    for name in zeros:
+    for name in set(zeros) & set(x):
         x[name] = torch.where(noise("zeros " + name, x[name].shape) > 0, x[name], 0.0)
     return x
 

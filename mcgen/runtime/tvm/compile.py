@@ -13,6 +13,9 @@ from .load import load
 from .text import text_of
 
 
+_entries: dict[str, Callable[..., None]] = {}      # loaded kernels by key: equal kernels share their code
+
+
 @dataclass(frozen=True)
 class Options:
     """What changes the speed of a kernel and not its results beyond rounding."""
@@ -33,13 +36,21 @@ def compile(fn: Callable, sizes: Mapping[str, int], name: str | None = None, opt
     builder = record(fn, sizes)
     name = name or fn.__name__
     key = cache.key(text_of(builder), repr(sorted(sizes.items())), repr(sorted(asdict(options).items())), llvm.version())
+    entry = _entries.get(key)
+    if entry is None:
+        entry = _entries[key] = _stored(key) or _build(builder, sizes, options, key)
+    return Kernel(name, builder.params, sizes, entry)
+
+
+def _stored(key: str) -> Callable[..., None] | None:
     found = cache.read(key)
-    if found is not None:
-        try:
-            return Kernel(name, builder.params, sizes, load(*found))
-        except (CannotLink, TypeError):
-            cache.remove(key)
-    return Kernel(name, builder.params, sizes, _build(builder, sizes, options, key))
+    if found is None:
+        return None
+    try:
+        return load(*found)
+    except (CannotLink, TypeError):
+        cache.remove(key)
+        return None
 
 
 def record(fn: Callable, sizes: Mapping[str, int]) -> TileBuilder:

@@ -1,17 +1,19 @@
 """A compiled kernel as a function of torch tensors."""
 from __future__ import annotations
 
-from typing import Callable, Sequence
+from typing import Callable, NoReturn, Sequence
 
 import torch
 
 from .statements import Storage
 
 DTYPES = {"f32": torch.float32, "f64": torch.float64, "i32": torch.int32, "i64": torch.int64}
+LEAD = {"token": ("B", "T", "H"), "head": ("H",), "memory": ("B", "H"), "slots": ("B", "H", "N"), "starts": ("B", "H", "R"),
+        "position": ("B",)}
 
 
 class Kernel:
-    """kernel(table=.., q=.., y=..): outputs are tensors too, written in place. `run(tensors, table)` takes them in order, unchecked.
+    """kernel(table=.., q=.., y=..): outputs are tensors too, written in place. `run` takes addresses in order, unchecked.
 
     The tensors are float32 unless declared otherwise, contiguous, on the CPU; B, T, H, R, N are read from their shapes.
     """
@@ -19,54 +21,73 @@ class Kernel:
     def __init__(self, name: str, params: Sequence[Storage], sizes: dict[str, int], entry: Callable) -> None:
         self.name, self.params, self.sizes, self.entry = name, tuple(params), dict(sizes), entry
         self.names = tuple(p.name for p in params)
-        self._checks = [(p.name, DTYPES[p.dtype], p.kind, tuple(_extent(d, sizes) for d in p.dims), p.delay)
-                        for p in params]
+        self._dtypes = tuple(DTYPES[p.dtype] for p in params)
+        self._axes = tuple((*LEAD[p.kind], *(_extent(d, sizes) for d in p.dims)) for p in params)
+        # where T, H and N are read: (tensor, its axis, what to take away)
+        self._sources = []
+        for wanted in "THN":
+            at = next(((p.name, axes.index(wanted), p.delay if wanted == "T" else 0) for p, axes in zip(params, self._axes) if wanted in axes), None)
+            self._sources.append(at)
+        self._shapes: tuple = ((), ())      # the extents of the last call, and every tensor's shape under them
 
     def __call__(self, *, table: torch.Tensor, **tensors: torch.Tensor) -> None:
-        B = T = H = N = -1
-        R = table.shape[1]
+        if len(tensors) != len(self.names) or table.dtype is not torch.int32 or table.dim() != 3 or not table.is_contiguous():
+            self._refuse_names(table, tensors)
+        B, R, four = table.shape
+        try:
+            T, H, N = [0 if s is None else tensors[s[0]].shape[s[1]] - s[2] for s in self._sources]
+        except (KeyError, IndexError):
+            self._refuse_names(table, tensors)
+        extents, shapes = self._shapes
+        if extents != (B, T, H, R, N, four):
+            extents, shapes = self._shapes = (B, T, H, R, N, four), self._expected(B, T, H, R, N)
         addresses = []
-        found = {"B": table.shape[0]}
-        if table.dtype is not torch.int32 or table.dim() != 3 or table.shape[2] != 4 or not table.is_contiguous():
-            raise ValueError(f"{self.name}: table is int32 [B, R, 4], contiguous; got {table.dtype} {tuple(table.shape)}")
-        for name, dtype, kind, dims, delay in self._checks:
+        for name, dtype, shape in zip(self.names, self._dtypes, shapes):
             tensor = tensors.get(name)
-            if tensor is None:
-                raise TypeError(f"{self.name}: tensor {name!r} is missing")
-            shape = tuple(tensor.shape)
-            lead = LEAD[kind]
-            fits = len(shape) == len(lead) + len(dims) and (shape[len(lead):] == dims or (None in dims and all(
-                want in (None, have) for want, have in zip(dims, shape[len(lead):]))))
-            if tensor.dtype is not dtype or not tensor.is_contiguous() or not fits or tensor.is_cuda:
-                raise ValueError(f"{self.name}: {name} is {dtype} [{', '.join((*lead, *map(str, dims)))}], contiguous, on the CPU; "
-                                 f"got {tensor.dtype} {shape}" + ("" if tensor.is_contiguous() else ", not contiguous"))
-            for axis, extent in zip(lead, shape):
-                if axis == "T":
-                    extent -= delay
-                if axis == "R":
-                    if extent != R:
-                        raise ValueError(f"{self.name}: {name} has R = {extent}, the table has {R} rows")
-                elif found.setdefault(axis, extent) != extent:
-                    raise ValueError(f"{self.name}: {name} has {axis} = {extent}, another tensor {found[axis]}")
+            if tensor is None or tensor.dtype is not dtype or tensor.shape != shape or not tensor.is_contiguous() or not tensor.is_cpu:
+                self._refuse(name, tensor, dtype, shape)
             addresses.append(tensor.data_ptr())
-        if len(tensors) != len(self._checks):
-            raise TypeError(f"{self.name}: no such tensor: {', '.join(sorted(set(tensors) - set(self.names)))}")
-        B, T, H, N = found["B"], found.get("T", 0), found.get("H", 1), found.get("N", 0)
-        if B * H:
-            self.entry(min(torch.get_num_threads(), B * H), *addresses, table.data_ptr(), B, T, H, R, N)
+        if four != 4 or T < 0:
+            self._refuse_names(table, tensors)
+        self.run(addresses, table.data_ptr(), B, T, H, R, N)
 
     def run(self, addresses: Sequence[int], table: int, B: int, T: int, H: int, R: int, N: int) -> None:
         """The unchecked call: addresses (`tensor.data_ptr()`) in the order of `names`, the table's, and the extents."""
         if B * H:
             self.entry(min(torch.get_num_threads(), B * H), *addresses, table, B, T, H, R, N)
 
+    def _expected(self, B: int, T: int, H: int, R: int, N: int) -> tuple[tuple[int, ...], ...]:
+        extents = {"B": B, "T": T, "H": H, "R": R, "N": N}
+        shapes = []
+        for param, axes in zip(self.params, self._axes):
+            shape = [axis if isinstance(axis, int) else extents[axis] for axis in axes]
+            if param.kind == "token":
+                shape[1] += param.delay
+            shapes.append(tuple(shape))
+        return tuple(shapes)
 
-def _extent(axis: str, sizes: dict[str, int]) -> int | None:
-    """The length of a dim: `#5` is 5, `K~` a second axis of length K, n is known when the kernel is called (None)."""
+    def _refuse(self, name: str, tensor: torch.Tensor | None, dtype: torch.dtype, shape: tuple[int, ...]) -> NoReturn:
+        if tensor is None:
+            raise TypeError(f"{self.name}: tensor {name!r} is missing")
+        axes = ", ".join(map(str, self._axes[self.names.index(name)]))
+        raise ValueError(f"{self.name}: {name} is {dtype} [{axes}] = {list(shape)}, contiguous, on the CPU; got {tensor.dtype} "
+                         f"{list(tensor.shape)} on {tensor.device}" + ("" if tensor.is_contiguous() else ", not contiguous"))
+
+    def _refuse_names(self, table: torch.Tensor, tensors: dict[str, torch.Tensor]) -> NoReturn:
+        if table.dtype is not torch.int32 or table.dim() != 3 or table.shape[2] != 4 or not table.is_contiguous():
+            raise ValueError(f"{self.name}: table is int32 [B, R, 4], contiguous; got {table.dtype} {list(table.shape)}")
+        for missing in set(self.names) - set(tensors):
+            raise TypeError(f"{self.name}: tensor {missing!r} is missing")
+        for strange in set(tensors) - set(self.names):
+            raise TypeError(f"{self.name}: there is no tensor {strange!r}; its tensors are {', '.join(self.names)}")
+        for source in filter(None, self._sources):
+            axes, tensor = self._axes[self.names.index(source[0])], tensors[source[0]]
+            raise ValueError(f"{self.name}: {source[0]} is [{', '.join(map(str, axes))}]; got {list(tensor.shape)}")
+        raise ValueError(f"{self.name}: the tensors do not fit")
+
+
+def _extent(axis: str, sizes: dict[str, int]) -> int | str:
+    """The length of a dim: `#5` is 5, `K~` a second axis of length K; n is known when the kernel is called ("N")."""
     if axis == "n":
-        return None
+        return "N"
     return int(axis[1:]) if axis[0] == "#" else sizes["C" if axis in ("c", "d") else axis.rstrip("~'.")]
-
-
-LEAD = {"token": ("B", "T", "H"), "head": ("H",), "memory": ("B", "H"), "slots": ("B", "H", "N"), "starts": ("B", "H", "R"),
-        "position": ("B",)}

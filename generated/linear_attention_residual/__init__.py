@@ -1,0 +1,21 @@
+"""linear_attention_residual(q, k, v, *, memory=None, return_memory=None, return_weights=False, cu_seqlens=None)
+
+Linear attention without a normaliser. Residual memory caching, the reads of all memories are added.
+
+    q  [B, T, H, K]  query
+    k  [B, T, H, K]  key
+    v  [B, T, H, V]  value
+    y  [B, T, H, V]  the result, in the dtype of v or else of the first input
+
+States: S [K, V], from zero.
+Cache: segments of 256 tokens, constant growth; a segment goes on from the last state.
+An input with fewer heads (a divisor of H) is shared by consecutive heads.
+memory: what an earlier call returned; then the result is (y, memory), as with return_memory=True.
+
+From arXiv:2006.16236, arXiv:2602.24281.
+"""
+from mcgen.runtime import load_package
+
+__all__ = ["linear_attention_residual"]
+
+linear_attention_residual = load_package(__file__)

@@ -1,0 +1,24 @@
+"""mamba2_ssc(q, k, v, dt, A, u, *, memory=None, return_memory=None, return_weights=False, cu_seqlens=None)
+
+State space duality, a scalar decay from a step size per token and a rate per head. Sparse selective caching, a softmax gate over the online memory and the best cached ones.
+
+    q   [B, T, H, K]  output projection, C in the paper
+    k   [B, T, H, K]  input projection, B in the paper
+    v   [B, T, H, V]  value, x in the paper
+    dt  [B, T, H]     in [0, inf]; step size
+    A   [H]           in [-16, 0]; rate of decay
+    u   [B, T, H, K]  router query
+    y   [B, T, H, V]  the result, in the dtype of v or else of the first input
+
+States: S [K, V], from zero.
+Cache: segments of 256 tokens, constant growth; a segment goes on from the last state.
+An input with fewer heads (a divisor of H) is shared by consecutive heads.
+memory: what an earlier call returned; then the result is (y, memory), as with return_memory=True.
+
+From arXiv:2405.21060, arXiv:2602.24281.
+"""
+from mcgen.runtime import load_package
+
+__all__ = ["mamba2_ssc"]
+
+mamba2_ssc = load_package(__file__)

@@ -1,0 +1,24 @@
+"""mlstm_grm(q, k, v, i, g, u, *, memory=None, return_memory=None, return_weights=False, cu_seqlens=None)
+
+Matrix LSTM with exponential input gate and a normaliser, without a stabiliser. Gated residual memory, a softmax gate over the reads of all memories.
+
+    q  [B, T, H, K]  query
+    k  [B, T, H, K]  key
+    v  [B, T, H, V]  value
+    i  [B, T, H]     input gate before exp
+    g  [B, T, H]     in [-inf, 0]; log forget gate
+    u  [B, T, H, K]  router query
+    y  [B, T, H, V]  the result, in the dtype of v or else of the first input
+
+States: S [K, V], from zero; n [K], from zero.
+Cache: segments of 256 tokens, constant growth; a segment goes on from the last state.
+An input with fewer heads (a divisor of H) is shared by consecutive heads.
+memory: what an earlier call returned; then the result is (y, memory), as with return_memory=True.
+
+From arXiv:2405.04517, arXiv:2602.24281.
+"""
+from mcgen.runtime import load_package
+
+__all__ = ["mlstm_grm"]
+
+mlstm_grm = load_package(__file__)

@@ -1,0 +1,484 @@
+"""swla_grm in torch.
+
+Written by mcgen: build it again instead of changing it. Whole tensors over the rows of the chunk table, any device.
+Axes in the comments: z sequence and head, r chunk-table row, c and d tokens of a row, n cached memory, then the dims.
+
+    S = a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    read = scale * S.T @ q
+    summary = mean(k)
+    score = dot(u, summary)
+    weight = softmax(score)
+    mix = reads
+    segments of 256 tokens, carry
+"""
+import torch
+import torch.nn.functional as F
+
+from mcgen.runtime import torch_ops as ops
+
+def forward(q, k, v, a, b, l, u, state_S, partial, summary, cache_S, table, *, chunk: int, save: bool = False):
+    like = q
+    B, T, H = q.shape[0], q.shape[1], q.shape[2]
+    size_K = q.shape[3]
+    size_V = v.shape[3]
+    N = summary.shape[2]
+    rows = ops.Rows(table, H, 256, chunk)
+    z, R = rows.z, rows.rows
+    at_c = ops.iota(table, chunk)  # [z, c]   spec line 17
+    x = at_c[None, None] < rows.count[:, :, None]  # [z, r, c]   spec line 17
+    a_c = rows.load(ops.tokens(a))  # [z, r, c]   spec line 17
+    log = ops.logfloor(a_c)  # [z, r, c]   spec line 17
+    x2 = ops.maximum(log, -120.0)  # [z, r, c]   spec line 17
+    x3 = torch.where(x, x2, 0.0)  # [z, r, c]   spec line 17
+    G = ops.running(x3.double(), 2)  # [z, r, c]   spec line 17
+    exp = torch.exp(G.to(like.dtype))  # [z, r, c]   spec line 17
+    state_S_z = ops.flat(state_S)  # [z, K, V]   spec line 17
+    s = x3.sum(2)  # [z, r]   spec line 17
+    exp2 = torch.exp(s)  # [z, r]   spec line 17
+    b_c = rows.load(ops.tokens(b))  # [z, r, c]   spec line 17
+    x4 = rows.segment.to(like.dtype)  # [z, r]   spec line 17
+    x5 = 256.0 * x4  # [z, r]   spec line 17
+    x6 = rows.offset[:, :, None] + at_c[None, None]  # [z, r, c]   spec line 17
+    x7 = x6.to(like.dtype)  # [z, r, c]   spec line 17
+    x8 = x5[:, :, None] + x7  # [z, r, c]   spec line 17
+    x9 = x8 >= 1.0  # [z, r, c]   spec line 17
+    v_c_1 = rows.load(ops.tokens(v), shift=1, delay=1)  # [z, r, c, V]   spec line 17
+    x10 = torch.where(x9[:, :, :, None], v_c_1, 0.0)  # [z, r, c, V]   spec line 17
+    x11 = b_c[:, :, :, None] * x10  # [z, r, c, V]   spec line 17
+    k_c_1 = rows.load(ops.tokens(k), shift=1, delay=1)  # [z, r, c, K]   spec line 17
+    x12 = torch.where(x9[:, :, :, None], k_c_1, 0.0)  # [z, r, c, K]   spec line 17
+    G2 = ops.running(x3.double(), 2, reverse=True, exclusive=True)  # [z, r, c]   spec line 17
+    exp3 = torch.exp(G2.to(like.dtype))  # [z, r, c]   spec line 17
+    x13 = torch.where(x, exp3, 0.0)  # [z, r, c]   spec line 17
+    x14 = x12 * x13[:, :, :, None]  # [z, r, c, K]   spec line 17
+    p = torch.einsum("zrcV,zrcK->zrVK", x11, x14)  # [z, r, V, K]   spec line 17
+    l_c = rows.load(ops.tokens(l))  # [z, r, c]   spec line 17
+    v_c = rows.load(ops.tokens(v), shift=0, delay=1)  # [z, r, c, V]   spec line 17
+    x15 = l_c[:, :, :, None] * v_c  # [z, r, c, V]   spec line 17
+    k_c = rows.load(ops.tokens(k), shift=0, delay=1)  # [z, r, c, K]   spec line 17
+    x16 = x13[:, :, :, None] * k_c  # [z, r, c, K]   spec line 17
+    p2 = torch.einsum("zrcV,zrcK->zrVK", x15, x16)  # [z, r, V, K]   spec line 17
+    x17 = p + p2  # [z, r, V, K]   spec line 17
+    old_S = state_S_z
+    old_S_starts = [None] * R
+    end_S_rows = [None] * R
+    for r in range(R):  # carry_S
+        old_S_starts[r] = old_S
+        x18 = exp2[:, r][:, None, None] * old_S  # [z, K, V]   spec line 17
+        x19 = x18 + x17[:, r].permute(0, 2, 1)  # [z, K, V]   spec line 17
+        end_S_rows[r] = x19
+        old_S = x19
+    old_S_starts = ops.stacked(old_S_starts, (z, size_K, size_V, ), like)  # [z, r, K, V]
+    end_S_rows = ops.stacked(end_S_rows, (z, size_K, size_V, ), like)  # [z, r, K, V]
+    q_c = rows.load(ops.tokens(q))  # [z, r, c, K]   spec line 18
+    p3 = torch.einsum("zrKV,zrcK->zrcV", old_S_starts, q_c)  # [z, r, c, V]   spec line 18
+    x20 = exp[:, :, :, None] * p3  # [z, r, c, V]   spec line 18
+    p4 = torch.einsum("zrcK,zrdK->zrcd", q_c, x12)  # [z, r, c, d]   spec line 18
+    at_d = ops.iota(table, chunk)  # [z, d]   spec line 18
+    x21 = at_c[None, :, None] >= at_d[None, None]  # [z, c, d]   spec line 18
+    x22 = at_d[None, None] < rows.count[:, :, None]  # [z, r, d]   spec line 18
+    x23 = x21[:, None] & x22[:, :, None]  # [z, r, c, d]   spec line 18
+    x24 = G[:, :, :, None] - G[:, :, None]  # [z, r, c, d]   spec line 18
+    x25 = torch.where(x23, x24, -10000.0)  # [z, r, c, d]   spec line 18
+    exp4 = torch.exp(x25.to(like.dtype))  # [z, r, c, d]   spec line 18
+    x26 = p4 * exp4  # [z, r, c, d]   spec line 18
+    p5 = torch.einsum("zrdV,zrcd->zrcV", x11, x26)  # [z, r, c, V]   spec line 18
+    x27 = x20 + p5  # [z, r, c, V]   spec line 18
+    p6 = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]   spec line 18
+    x28 = p6 * exp4  # [z, r, c, d]   spec line 18
+    p7 = torch.einsum("zrdV,zrcd->zrcV", x15, x28)  # [z, r, c, V]   spec line 18
+    x29 = x27 + p7  # [z, r, c, V]   spec line 18
+    x30 = x7 + 1.0  # [z, r, c]   spec line 17
+    x31 = 1.0 / x30  # [z, r, c]   spec line 17
+    partial_z = ops.flat(partial)  # [z, K]   spec line 17
+    x32 = torch.where(x[:, :, :, None], k_c, 0.0)  # [z, r, c, K]   spec line 17
+    s2 = x32.sum(2)  # [z, r, K]   spec line 17
+    x33 = rows.count > 0.0  # [z, r]
+    x34 = rows.count + rows.offset  # [z, r]
+    x35 = x34 == 256.0  # [z, r]
+    x36 = x33 & x35  # [z, r]
+    old_partial = partial_z
+    old_partial_starts = [None] * R
+    end_partial_rows = [None] * R
+    for r in range(R):  # carry_partial
+        old_partial_starts[r] = old_partial
+        x37 = old_partial + s2[:, r]  # [z, K]   spec line 17
+        x38 = torch.where(x36[:, r][:, None], 0.0, x37)  # [z, K]   spec line 17
+        end_partial_rows[r] = x37
+        old_partial = x38
+    old_partial_starts = ops.stacked(old_partial_starts, (z, size_K, ), like)  # [z, r, K]
+    end_partial_rows = ops.stacked(end_partial_rows, (z, size_K, ), like)  # [z, r, K]
+    G3 = ops.running(x32, 2)  # [z, r, c, K]   spec line 17
+    x39 = old_partial_starts[:, :, None] + G3  # [z, r, c, K]   spec line 17
+    u_c = rows.load(ops.tokens(u))  # [z, r, c, K]   spec line 24
+    p8 = torch.einsum("zrcK,zrcK->zrc", x39, u_c)  # [z, r, c]   spec line 24
+    x40 = x31 * p8  # [z, r, c]   spec line 24
+    at_n = ops.iota(table, N)  # [z, n]   spec line 17
+    x41 = at_n[None, None] < rows.segment[:, :, None]  # [z, r, n]   spec line 17
+    x42 = end_partial_rows * 0.00390625  # [z, r, K]   spec line 17
+    summary_z = ops.flat(summary)  # [z, n, K]   spec line 17
+    M = rows.collect(x42, summary_z)  # [z, n, K]   spec line 17
+    p9 = torch.einsum("znK,zrcK->zrcn", M, u_c)  # [z, r, c, n]   spec line 24
+    x43 = torch.where(x41[:, :, None], p9, -1e+30)  # [z, r, c, n]   spec line 25
+    m = ops.largest(x43, 3)  # [z, r, c]   spec line 25
+    x44 = ops.maximum(m, x40)  # [z, r, c]   spec line 25
+    x45 = x44.detach()  # [z, r, c]   spec line 25
+    x46 = x40 - x45  # [z, r, c]   spec line 25
+    exp5 = torch.exp(x46)  # [z, r, c]   spec line 25
+    x47 = x43 - x45[:, :, :, None]  # [z, r, c, n]   spec line 25
+    exp6 = torch.exp(x47)  # [z, r, c, n]   spec line 25
+    s3 = exp6.sum(3)  # [z, r, c]   spec line 25
+    x48 = exp5 + s3  # [z, r, c]   spec line 25
+    x49 = 1.0 / x48  # [z, r, c]   spec line 25
+    x50 = exp5 * x49  # [z, r, c]   spec line 25
+    x51 = x29 * x50[:, :, :, None]  # [z, r, c, V]   spec line 25
+    cache_S_z = ops.flat(cache_S)  # [z, n, K, V]   spec line 17
+    M2 = rows.collect(end_S_rows, cache_S_z)  # [z, n, K, V]   spec line 17
+    x52 = exp6 * x49[:, :, :, None]  # [z, r, c, n]   spec line 25
+    x53 = torch.where(x41[:, :, None], x52, 0.0)  # [z, r, c, n]   spec line 25
+    slots0_out0 = like.new_zeros((z, R, chunk, size_V, ))
+    for n in range(N):  # one cached memory after the other: slots0
+        p10 = torch.einsum("zKV,zrcK->zrcV", M2[:, n], q_c)  # [z, r, c, V]   spec line 18
+        x54 = p10 * x53[:, :, :, n][:, :, :, None]  # [z, r, c, V]   spec line 25
+        slots0_out0 = slots0_out0 + x54
+    x55 = x51 + slots0_out0  # [z, r, c, V]   spec line 25
+    x56 = (size_K ** -0.5) * x55  # [z, r, c, V]   spec line 13
+    results = (ops.from_tokens(rows.store([(x56, 0)], T, 0), H), ops.unflat(old_S, H), ops.unflat(M, H), ops.unflat(old_partial, H), ops.unflat(M2, H),)
+    return results + (ops.unflat(old_S_starts, H), ops.unflat(old_partial_starts, H),) if save else results
+
+def backward(q, k, v, a, b, l, u, state_S, partial, summary, cache_S, table, new_summary, new_cache_S, saved_S, saved_partial, d_y, d_new_state_S, d_new_summary, d_new_partial, d_new_cache_S, *, chunk: int):
+    like = q
+    B, T, H = q.shape[0], q.shape[1], q.shape[2]
+    size_K = q.shape[3]
+    size_V = v.shape[3]
+    N = summary.shape[2]
+    rows = ops.Rows(table, H, 256, chunk)
+    z, R = rows.z, rows.rows
+    at_c = ops.iota(table, chunk)  # [z, c]   spec line 17
+    x = at_c[None, None] < rows.count[:, :, None]  # [z, r, c]   spec line 17
+    a_c = rows.load(ops.tokens(a))  # [z, r, c]   spec line 17
+    log = ops.logfloor(a_c)  # [z, r, c]   spec line 17
+    x2 = ops.maximum(log, -120.0)  # [z, r, c]   spec line 17
+    x3 = torch.where(x, x2, 0.0)  # [z, r, c]   spec line 17
+    G = ops.running(x3.double(), 2)  # [z, r, c]   spec line 17
+    exp = torch.exp(G.to(like.dtype))  # [z, r, c]   spec line 17
+    x4 = rows.offset[:, :, None] + at_c[None, None]  # [z, r, c]   spec line 17
+    x5 = x4.to(like.dtype)  # [z, r, c]   spec line 17
+    x6 = x5 + 1.0  # [z, r, c]   spec line 17
+    x7 = 1.0 / x6  # [z, r, c]   spec line 17
+    u_c = rows.load(ops.tokens(u))  # [z, r, c, K]   spec line 24
+    k_c = rows.load(ops.tokens(k), shift=0, delay=1)  # [z, r, c, K]   spec line 17
+    x8 = torch.where(x[:, :, :, None], k_c, 0.0)  # [z, r, c, K]   spec line 17
+    G2 = ops.running(x8, 2)  # [z, r, c, K]   spec line 17
+    saved_partial_z = ops.flat(saved_partial)  # [z, r, K]   spec line 17
+    x9 = G2 + saved_partial_z[:, :, None]  # [z, r, c, K]   spec line 17
+    p = torch.einsum("zrcK,zrcK->zrc", u_c, x9)  # [z, r, c]   spec line 24
+    x10 = x7 * p  # [z, r, c]   spec line 24
+    at_n = ops.iota(table, N)  # [z, n]   spec line 17
+    x11 = at_n[None, None] < rows.segment[:, :, None]  # [z, r, n]   spec line 17
+    new_summary_z = ops.flat(new_summary)  # [z, n, K]   spec line 17
+    p2 = torch.einsum("zrcK,znK->zrcn", u_c, new_summary_z)  # [z, r, c, n]   spec line 24
+    x12 = torch.where(x11[:, :, None], p2, -1e+30)  # [z, r, c, n]   spec line 25
+    m = ops.largest(x12, 3)  # [z, r, c]   spec line 25
+    x13 = ops.maximum(m, x10)  # [z, r, c]   spec line 25
+    x14 = x13.detach()  # [z, r, c]   spec line 25
+    x15 = x10 - x14  # [z, r, c]   spec line 25
+    exp2 = torch.exp(x15)  # [z, r, c]   spec line 25
+    x16 = x12 - x14[:, :, :, None]  # [z, r, c, n]   spec line 25
+    exp3 = torch.exp(x16)  # [z, r, c, n]   spec line 25
+    s = exp3.sum(3)  # [z, r, c]   spec line 25
+    x17 = exp2 + s  # [z, r, c]   spec line 25
+    x18 = 1.0 / x17  # [z, r, c]   spec line 25
+    x19 = exp2 * x18  # [z, r, c]   spec line 25
+    x20 = (size_K ** -0.5) * x19  # [z, r, c]   spec line 18
+    x21 = exp * x20  # [z, r, c]   spec line 18
+    d_y_c = rows.load(ops.tokens(d_y), zero=True)  # [z, r, c, V]   spec line 25
+    saved_S_z = ops.flat(saved_S)  # [z, r, K, V]   spec line 17
+    p3 = torch.einsum("zrcV,zrKV->zrcK", d_y_c, saved_S_z)  # [z, r, c, K]   spec line 18
+    x22 = x21[:, :, :, None] * p3  # [z, r, c, K]   spec line 18
+    x23 = rows.segment.to(like.dtype)  # [z, r]   spec line 17
+    x24 = 256.0 * x23  # [z, r]   spec line 17
+    x25 = x24[:, :, None] + x5  # [z, r, c]   spec line 17
+    x26 = x25 >= 1.0  # [z, r, c]   spec line 17
+    k_c_1 = rows.load(ops.tokens(k), shift=1, delay=1)  # [z, r, c, K]   spec line 17
+    x27 = torch.where(x26[:, :, :, None], k_c_1, 0.0)  # [z, r, c, K]   spec line 17
+    at_d = ops.iota(table, chunk)  # [z, d]   spec line 18
+    x28 = at_c[None, :, None] >= at_d[None, None]  # [z, c, d]   spec line 18
+    x29 = at_d[None, None] < rows.count[:, :, None]  # [z, r, d]   spec line 18
+    x30 = x28[:, None] & x29[:, :, None]  # [z, r, c, d]   spec line 18
+    x31 = G[:, :, :, None] - G[:, :, None]  # [z, r, c, d]   spec line 18
+    x32 = torch.where(x30, x31, -10000.0)  # [z, r, c, d]   spec line 18
+    exp4 = torch.exp(x32.to(like.dtype))  # [z, r, c, d]   spec line 18
+    b_c = rows.load(ops.tokens(b))  # [z, r, c]   spec line 17
+    v_c_1 = rows.load(ops.tokens(v), shift=1, delay=1)  # [z, r, c, V]   spec line 17
+    x33 = torch.where(x26[:, :, :, None], v_c_1, 0.0)  # [z, r, c, V]   spec line 17
+    p4 = torch.einsum("zrcV,zrdV->zrcd", d_y_c, x33)  # [z, r, c, d]   spec line 18
+    x34 = b_c[:, :, None] * p4  # [z, r, c, d]   spec line 18
+    x35 = exp4 * x34  # [z, r, c, d]   spec line 18
+    p5 = torch.einsum("zrdK,zrcd->zrcK", x27, x35)  # [z, r, c, K]   spec line 18
+    x36 = x20[:, :, :, None] * p5  # [z, r, c, K]   spec line 18
+    l_c = rows.load(ops.tokens(l))  # [z, r, c]   spec line 17
+    v_c = rows.load(ops.tokens(v), shift=0, delay=1)  # [z, r, c, V]   spec line 17
+    p6 = torch.einsum("zrcV,zrdV->zrcd", d_y_c, v_c)  # [z, r, c, d]   spec line 18
+    x37 = l_c[:, :, None] * p6  # [z, r, c, d]   spec line 18
+    x38 = exp4 * x37  # [z, r, c, d]   spec line 18
+    p7 = torch.einsum("zrdK,zrcd->zrcK", k_c, x38)  # [z, r, c, K]   spec line 18
+    x39 = x20[:, :, :, None] * p7  # [z, r, c, K]   spec line 18
+    x40 = exp3 * x18[:, :, :, None]  # [z, r, c, n]   spec line 25
+    x41 = torch.where(x11[:, :, None], x40, 0.0)  # [z, r, c, n]   spec line 25
+    new_cache_S_z = ops.flat(new_cache_S)  # [z, n, K, V]   spec line 17
+    q_c = rows.load(ops.tokens(q))  # [z, r, c, K]   spec line 18
+    slots0_out0 = like.new_zeros((z, R, chunk, size_K, ))
+    slots0_out1 = [None] * N
+    slots0_out2 = [None] * N
+    for n in range(N):  # one cached memory after the other: slots0
+        p8 = torch.einsum("zrcV,zKV->zrcK", d_y_c, new_cache_S_z[:, n])  # [z, r, c, K]   spec line 17
+        x42 = x41[:, :, :, n][:, :, :, None] * p8  # [z, r, c, K]   spec line 17
+        x43 = x41[:, :, :, n][:, :, :, None] * d_y_c  # [z, r, c, V]   spec line 18
+        p9 = torch.einsum("zrcK,zrcV->zKV", q_c, x43)  # [z, K, V]   spec line 18
+        p10 = torch.einsum("zrcK,zrcK->zrc", p8, q_c)  # [z, r, c]   spec line 18
+        slots0_out0 = slots0_out0 + x42
+        slots0_out1[n] = p9
+        slots0_out2[n] = p10
+    slots0_out1 = ops.stacked(slots0_out1, (z, size_K, size_V, ), like, 1)  # [z, n, K, V]
+    slots0_out2 = ops.stacked(slots0_out2, (z, R, chunk, ), like, 3)  # [z, r, c, n]
+    x44 = (size_K ** -0.5) * slots0_out0  # [z, r, c, K]   spec line 25
+    x45 = x39 + x44  # [z, r, c, K]   spec line 18
+    x46 = x36 + x45  # [z, r, c, K]   spec line 18
+    x47 = x22 + x46  # [z, r, c, K]   spec line 18
+    x48 = x19[:, :, :, None] * p4  # [z, r, c, d]   spec line 18
+    x49 = exp4 * x48  # [z, r, c, d]   spec line 18
+    p11 = torch.einsum("zrcK,zrcd->zrdK", q_c, x49)  # [z, r, d, K]   spec line 18
+    x50 = b_c[:, :, :, None] * p11  # [z, r, d, K]   spec line 18
+    x51 = (size_K ** -0.5) * x50  # [z, r, d, K]   spec line 18
+    G3 = ops.running(x3.double(), 2, reverse=True, exclusive=True)  # [z, r, c]   spec line 17
+    exp5 = torch.exp(G3.to(like.dtype))  # [z, r, c]   spec line 17
+    x52 = torch.where(x, exp5, 0.0)  # [z, r, c]   spec line 17
+    d_new_state_S_z = ops.flat(d_new_state_S)  # [z, K, V]   spec line 25
+    d_new_cache_S_z = ops.flat(d_new_cache_S)  # [z, n, K, V]   spec line 25
+    x53 = (size_K ** -0.5) * slots0_out1  # [z, n, K, V]   spec line 25
+    x54 = d_new_cache_S_z + x53  # [z, n, K, V]   spec line 25
+    e = rows.expose(x54)  # [z, r, K, V]   spec line 17
+    x55 = d_y_c * x19[:, :, :, None]  # [z, r, c, V]   spec line 18
+    x56 = exp[:, :, :, None] * x55  # [z, r, c, V]   spec line 18
+    p12 = torch.einsum("zrcK,zrcV->zrKV", q_c, x56)  # [z, r, K, V]   spec line 18
+    x57 = (size_K ** -0.5) * p12  # [z, r, K, V]   spec line 18
+    s2 = x3.sum(2)  # [z, r]   spec line 17
+    exp6 = torch.exp(s2)  # [z, r]   spec line 17
+    d_old_S_49 = d_new_state_S_z
+    d_old_S_49_starts = [None] * R
+    d_factor_S_rows = [None] * R
+    d_write_S_rows = [None] * R
+    for r in reversed(range(R)):  # carry_S_backward
+        d_old_S_49_starts[r] = d_old_S_49
+        x58 = d_old_S_49 + e[:, r]  # [z, K, V]   spec line 18
+        x59 = exp6[:, r][:, None, None] * x58  # [z, K, V]   spec line 17
+        x60 = x59 + x57[:, r]  # [z, K, V]   spec line 17
+        p13 = torch.einsum("zKV,zKV->z", saved_S_z[:, r], x58)  # [z]   spec line 17
+        d_factor_S_rows[r] = p13
+        d_write_S_rows[r] = x58
+        d_old_S_49 = x60
+    d_write_S_rows = ops.stacked(d_write_S_rows, (z, size_K, size_V, ), like)  # [z, r, K, V]
+    d_factor_S_rows = ops.stacked(d_factor_S_rows, (z, ), like)  # [z, r]
+    p14 = torch.einsum("zrcV,zrKV->zrcK", x33, d_write_S_rows)  # [z, r, c, K]   spec line 17
+    x61 = b_c[:, :, :, None] * p14  # [z, r, c, K]   spec line 17
+    x62 = x52[:, :, :, None] * x61  # [z, r, c, K]   spec line 17
+    x63 = x51 + x62  # [z, r, c, K]   spec line 17
+    x64 = torch.where(x26[:, :, :, None], x63, 0.0)  # [z, r, c, K]   spec line 17
+    p15 = torch.einsum("zrcV,zrKV->zrcK", v_c, d_write_S_rows)  # [z, r, c, K]   spec line 17
+    x65 = l_c[:, :, :, None] * p15  # [z, r, c, K]   spec line 17
+    x66 = x52[:, :, :, None] * x65  # [z, r, c, K]   spec line 17
+    x67 = x19[:, :, :, None] * p6  # [z, r, c, d]   spec line 18
+    x68 = exp4 * x67  # [z, r, c, d]   spec line 18
+    p16 = torch.einsum("zrcK,zrcd->zrdK", q_c, x68)  # [z, r, d, K]   spec line 18
+    x69 = l_c[:, :, :, None] * p16  # [z, r, d, K]   spec line 18
+    x70 = (size_K ** -0.5) * x69  # [z, r, d, K]   spec line 18
+    x71 = b_c[:, :, :, None] * x33  # [z, r, c, V]   spec line 17
+    p17 = torch.einsum("zrcK,zrdK->zrcd", q_c, x27)  # [z, r, c, d]   spec line 18
+    x72 = p17 * exp4  # [z, r, c, d]   spec line 18
+    p18 = torch.einsum("zrdV,zrcd->zrcV", x71, x72)  # [z, r, c, V]   spec line 18
+    p19 = torch.einsum("zrcV,zrcV->zrc", d_y_c, p18)  # [z, r, c]   spec line 25
+    p20 = torch.einsum("zrcK,zrcK->zrc", q_c, p3)  # [z, r, c]   spec line 25
+    x73 = exp * p20  # [z, r, c]   spec line 25
+    x74 = l_c[:, :, :, None] * v_c  # [z, r, c, V]   spec line 17
+    p21 = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]   spec line 18
+    x75 = p21 * exp4  # [z, r, c, d]   spec line 18
+    p22 = torch.einsum("zrdV,zrcd->zrcV", x74, x75)  # [z, r, c, V]   spec line 18
+    p23 = torch.einsum("zrcV,zrcV->zrc", d_y_c, p22)  # [z, r, c]   spec line 25
+    x76 = x73 + p23  # [z, r, c]   spec line 25
+    x77 = p19 + x76  # [z, r, c]   spec line 25
+    x78 = (size_K ** -0.5) * x77  # [z, r, c]   spec line 25
+    x79 = x18 * x78  # [z, r, c]   spec line 25
+    x80 = exp2 * x78  # [z, r, c]   spec line 25
+    x81 = (size_K ** -0.5) * slots0_out2  # [z, r, c, n]   spec line 25
+    x82 = torch.where(x11[:, :, None], x81, 0.0)  # [z, r, c, n]   spec line 25
+    p24 = torch.einsum("zrcn,zrcn->zrc", exp3, x82)  # [z, r, c]   spec line 25
+    x83 = x80 + p24  # [z, r, c]   spec line 25
+    x84 = x18 * x83  # [z, r, c]   spec line 25
+    x85 = x84 / x17  # [z, r, c]   spec line 25
+    x86 = -x85  # [z, r, c]   spec line 25
+    x87 = x79 + x86  # [z, r, c]   spec line 25
+    x88 = exp2 * x87  # [z, r, c]   spec line 25
+    x89 = u_c * x88[:, :, :, None]  # [z, r, c, K]   spec line 24
+    x90 = x7[:, :, :, None] * x89  # [z, r, c, K]   spec line 17
+    G4 = ops.running(x90, 2, reverse=True)  # [z, r, c, K]   spec line 17
+    d_new_partial_z = ops.flat(d_new_partial)  # [z, K]   spec line 25
+    d_new_summary_z = ops.flat(d_new_summary)  # [z, n, K]   spec line 25
+    x91 = x18[:, :, :, None] * x82  # [z, r, c, n]   spec line 25
+    x92 = x86[:, :, :, None] + x91  # [z, r, c, n]   spec line 25
+    x93 = exp3 * x92  # [z, r, c, n]   spec line 25
+    x94 = torch.where(x11[:, :, None], x93, 0.0)  # [z, r, c, n]   spec line 25
+    p25 = torch.einsum("zrcK,zrcn->znK", u_c, x94)  # [z, n, K]   spec line 24
+    x95 = d_new_summary_z + p25  # [z, n, K]   spec line 24
+    e2 = rows.expose(x95)  # [z, r, K]   spec line 17
+    x96 = 0.00390625 * e2  # [z, r, K]   spec line 17
+    p26 = torch.einsum("zrc,zrcK->zrK", x7, x89)  # [z, r, K]   spec line 17
+    x97 = rows.count > 0.0  # [z, r]
+    x98 = rows.count + rows.offset  # [z, r]
+    x99 = x98 == 256.0  # [z, r]
+    x100 = x97 & x99  # [z, r]
+    d_old_partial_63 = d_new_partial_z
+    d_old_partial_63_starts = [None] * R
+    d_sum_partial_rows = [None] * R
+    for r in reversed(range(R)):  # carry_partial_backward
+        d_old_partial_63_starts[r] = d_old_partial_63
+        x101 = torch.where(x100[:, r][:, None], 0.0, d_old_partial_63)  # [z, K]   spec line 17
+        x102 = x96[:, r] + x101  # [z, K]   spec line 17
+        x103 = x102 + p26[:, r]  # [z, K]   spec line 17
+        d_sum_partial_rows[r] = x102
+        d_old_partial_63 = x103
+    d_sum_partial_rows = ops.stacked(d_sum_partial_rows, (z, size_K, ), like)  # [z, r, K]
+    x104 = G4 + d_sum_partial_rows[:, :, None]  # [z, r, c, K]   spec line 17
+    x105 = torch.where(x[:, :, :, None], x104, 0.0)  # [z, r, c, K]   spec line 17
+    x106 = x70 + x105  # [z, r, c, K]   spec line 18
+    x107 = x66 + x106  # [z, r, c, K]   spec line 17
+    p27 = torch.einsum("zrcd,zrcV->zrdV", x72, x55)  # [z, r, d, V]   spec line 18
+    x108 = (size_K ** -0.5) * p27  # [z, r, d, V]   spec line 18
+    p28 = torch.einsum("zrcK,zrKV->zrcV", x27, d_write_S_rows)  # [z, r, c, V]   spec line 17
+    x109 = x52[:, :, :, None] * p28  # [z, r, c, V]   spec line 17
+    x110 = x108 + x109  # [z, r, c, V]   spec line 17
+    x111 = b_c[:, :, :, None] * x110  # [z, r, c, V]   spec line 17
+    x112 = torch.where(x26[:, :, :, None], x111, 0.0)  # [z, r, c, V]   spec line 17
+    p29 = torch.einsum("zrcd,zrcV->zrdV", x75, x55)  # [z, r, d, V]   spec line 18
+    x113 = (size_K ** -0.5) * p29  # [z, r, d, V]   spec line 18
+    p30 = torch.einsum("zrcK,zrKV->zrcV", k_c, d_write_S_rows)  # [z, r, c, V]   spec line 17
+    x114 = x52[:, :, :, None] * p30  # [z, r, c, V]   spec line 17
+    x115 = x113 + x114  # [z, r, c, V]   spec line 17
+    x116 = l_c[:, :, :, None] * x115  # [z, r, c, V]   spec line 17
+    x117 = log == -120.0  # [z, r, c]   spec line 17
+    x118 = x20 * p20  # [z, r, c]   spec line 18
+    x119 = exp * x118  # [z, r, c]   spec line 17
+    G5 = ops.running(x119.double(), 2, reverse=True)  # [z, r, c]   spec line 17
+    x120 = exp6 * d_factor_S_rows  # [z, r]   spec line 17
+    x121 = at_d[None, None] < at_c[None, :, None]  # [z, c, d]   spec line 18
+    x122 = x20[:, :, :, None] * x37  # [z, r, c, d]   spec line 18
+    x123 = p21 * x122  # [z, r, c, d]   spec line 18
+    x124 = x20[:, :, :, None] * x34  # [z, r, c, d]   spec line 18
+    x125 = p17 * x124  # [z, r, c, d]   spec line 18
+    x126 = x123 + x125  # [z, r, c, d]   spec line 18
+    x127 = exp4 * x126  # [z, r, c, d]   spec line 18
+    x128 = torch.where(x30, x127, 0.0)  # [z, r, c, d]   spec line 18
+    G6 = ops.running(x128, 2, reverse=True)  # [z, r, c, d]   spec line 18
+    x129 = torch.where(x121[:, None], G6, 0.0)  # [z, r, c, d]   spec line 18
+    s3 = x129.sum(3)  # [z, r, c]   spec line 18
+    p31 = torch.einsum("zrcK,zrcK->zrc", k_c, p15)  # [z, r, c]   spec line 17
+    x130 = l_c * p31  # [z, r, c]   spec line 17
+    p32 = torch.einsum("zrcK,zrcK->zrc", x27, p14)  # [z, r, c]   spec line 17
+    x131 = b_c * p32  # [z, r, c]   spec line 17
+    x132 = x130 + x131  # [z, r, c]   spec line 17
+    x133 = torch.where(x, x132, 0.0)  # [z, r, c]   spec line 17
+    x134 = exp5 * x133  # [z, r, c]   spec line 17
+    G7 = ops.running(x134.double(), 2, exclusive=True)  # [z, r, c]   spec line 17
+    x135 = s3 + G7.to(like.dtype)  # [z, r, c]   spec line 17
+    x136 = x120[:, :, None] + x135  # [z, r, c]   spec line 17
+    x137 = G5.to(like.dtype) + x136  # [z, r, c]   spec line 17
+    x138 = torch.where(x, x137, 0.0)  # [z, r, c]   spec line 17
+    x139 = 0.5 * x138  # [z, r, c]   spec line 17
+    x140 = log > -120.0  # [z, r, c]   spec line 17
+    x141 = torch.where(x140, x138, 0.0)  # [z, r, c]   spec line 17
+    x142 = torch.where(x117, x139, x141)  # [z, r, c]   spec line 17
+    x143 = ops.maximum(a_c, 1e-30)  # [z, r, c]   spec line 17
+    x144 = x142 / x143  # [z, r, c]   spec line 17
+    p33 = torch.einsum("zrcV,zrcV->zrc", x33, p27)  # [z, r, c]   spec line 17
+    x145 = (size_K ** -0.5) * p33  # [z, r, c]   spec line 17
+    p34 = torch.einsum("zrcV,zrcV->zrc", x33, p28)  # [z, r, c]   spec line 17
+    x146 = x52 * p34  # [z, r, c]   spec line 17
+    x147 = x145 + x146  # [z, r, c]   spec line 17
+    p35 = torch.einsum("zrcV,zrcV->zrc", v_c, p29)  # [z, r, c]   spec line 17
+    x148 = (size_K ** -0.5) * p35  # [z, r, c]   spec line 17
+    p36 = torch.einsum("zrcV,zrcV->zrc", v_c, p30)  # [z, r, c]   spec line 17
+    x149 = x52 * p36  # [z, r, c]   spec line 17
+    x150 = x148 + x149  # [z, r, c]   spec line 17
+    p37 = torch.einsum("znK,zrcn->zrcK", new_summary_z, x94)  # [z, r, c, K]   spec line 24
+    x151 = x7[:, :, :, None] * x9  # [z, r, c, K]   spec line 17
+    x152 = x151 * x88[:, :, :, None]  # [z, r, c, K]   spec line 24
+    x153 = p37 + x152  # [z, r, c, K]   spec line 24
+    e3 = rows.keep(x95)  # [z, n, K]   spec line 17
+    e4 = rows.keep(x54)  # [z, n, K, V]   spec line 17
+    return (ops.from_tokens(rows.store([(x47, 0)], T, 0), H), ops.from_tokens(rows.store([(x64, 1), (x107, 0)], T, 1), H), ops.from_tokens(rows.store([(x112, 1), (x116, 0)], T, 1), H), ops.from_tokens(rows.store([(x144, 0)], T, 0), H), ops.from_tokens(rows.store([(x147, 0)], T, 0), H), ops.from_tokens(rows.store([(x150, 0)], T, 0), H), ops.from_tokens(rows.store([(x153, 0)], T, 0), H), ops.unflat(d_old_S_49, H), ops.unflat(d_old_partial_63, H), ops.unflat(e3, H), ops.unflat(e4, H),)
+
+def _weights(q, k, v, a, b, l, u, state_S, partial, summary, cache_S, table, *, chunk: int):
+    like = q
+    B, T, H = q.shape[0], q.shape[1], q.shape[2]
+    size_K = q.shape[3]
+    size_V = v.shape[3]
+    N = summary.shape[2]
+    rows = ops.Rows(table, H, 256, chunk)
+    z, R = rows.z, rows.rows
+    at_c = ops.iota(table, chunk)  # [z, c]   spec line 17
+    x = rows.offset[:, :, None] + at_c[None, None]  # [z, r, c]   spec line 17
+    x2 = x.to(like.dtype)  # [z, r, c]   spec line 17
+    x3 = x2 + 1.0  # [z, r, c]   spec line 17
+    x4 = 1.0 / x3  # [z, r, c]   spec line 17
+    partial_z = ops.flat(partial)  # [z, K]   spec line 17
+    x5 = at_c[None, None] < rows.count[:, :, None]  # [z, r, c]   spec line 17
+    k_c = rows.load(ops.tokens(k), shift=0, delay=1)  # [z, r, c, K]   spec line 17
+    x6 = torch.where(x5[:, :, :, None], k_c, 0.0)  # [z, r, c, K]   spec line 17
+    s = x6.sum(2)  # [z, r, K]   spec line 17
+    x7 = rows.count > 0.0  # [z, r]
+    x8 = rows.count + rows.offset  # [z, r]
+    x9 = x8 == 256.0  # [z, r]
+    x10 = x7 & x9  # [z, r]
+    old_partial = partial_z
+    old_partial_starts = [None] * R
+    end_partial_rows = [None] * R
+    for r in range(R):  # carry_partial
+        old_partial_starts[r] = old_partial
+        x11 = old_partial + s[:, r]  # [z, K]   spec line 17
+        x12 = torch.where(x10[:, r][:, None], 0.0, x11)  # [z, K]   spec line 17
+        end_partial_rows[r] = x11
+        old_partial = x12
+    old_partial_starts = ops.stacked(old_partial_starts, (z, size_K, ), like)  # [z, r, K]
+    end_partial_rows = ops.stacked(end_partial_rows, (z, size_K, ), like)  # [z, r, K]
+    G = ops.running(x6, 2)  # [z, r, c, K]   spec line 17
+    x13 = old_partial_starts[:, :, None] + G  # [z, r, c, K]   spec line 17
+    u_c = rows.load(ops.tokens(u))  # [z, r, c, K]   spec line 24
+    p = torch.einsum("zrcK,zrcK->zrc", x13, u_c)  # [z, r, c]   spec line 24
+    x14 = x4 * p  # [z, r, c]   spec line 24
+    at_n = ops.iota(table, N)  # [z, n]   spec line 17
+    x15 = at_n[None, None] < rows.segment[:, :, None]  # [z, r, n]   spec line 17
+    x16 = end_partial_rows * 0.00390625  # [z, r, K]   spec line 17
+    summary_z = ops.flat(summary)  # [z, n, K]   spec line 17
+    M = rows.collect(x16, summary_z)  # [z, n, K]   spec line 17
+    p2 = torch.einsum("znK,zrcK->zrcn", M, u_c)  # [z, r, c, n]   spec line 24
+    x17 = torch.where(x15[:, :, None], p2, -1e+30)  # [z, r, c, n]   spec line 25
+    m = ops.largest(x17, 3)  # [z, r, c]   spec line 25
+    x18 = ops.maximum(m, x14)  # [z, r, c]   spec line 25
+    x19 = x18.detach()  # [z, r, c]   spec line 25
+    x20 = x14 - x19  # [z, r, c]   spec line 25
+    exp = torch.exp(x20)  # [z, r, c]   spec line 25
+    x21 = x17 - x19[:, :, :, None]  # [z, r, c, n]   spec line 25
+    exp2 = torch.exp(x21)  # [z, r, c, n]   spec line 25
+    s2 = exp2.sum(3)  # [z, r, c]   spec line 25
+    x22 = exp + s2  # [z, r, c]   spec line 25
+    x23 = 1.0 / x22  # [z, r, c]   spec line 25
+    x24 = exp * x23  # [z, r, c]   spec line 25
+    x25 = exp2 * x23[:, :, :, None]  # [z, r, c, n]   spec line 25
+    x26 = torch.where(x15[:, :, None], x25, 0.0)  # [z, r, c, n]   spec line 25
+    x27 = ops.where(x15, 1.0, 0.0, like)  # [z, r, n]   spec line 25
+    return (ops.from_tokens(rows.store([(x24, 0)], T, 0), H), ops.from_tokens(rows.store([(x26, 0)], T, 0), H), ops.from_tokens(rows.store([(x27[:, :, None].expand(z, R, chunk, N), 0)], T, 0), H),)
+
+def weights(*params, chunk):
+    """The weight of every memory [B, T, H, 1 + N], the online one first, and which take part."""
+    online, cached, taking = _weights(*params, chunk=chunk)
+    return torch.cat([online[..., None], cached], -1), torch.cat([torch.ones_like(online[..., None], dtype=torch.bool), taking > 0], -1)
