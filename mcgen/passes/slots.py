@@ -17,16 +17,18 @@ def large(value: Value) -> bool:
 def loop_slots(program: Program, b: Builder) -> Program:
     """Ensures: no value outside a slots body is large."""
     values = program.order()
-    depth: dict[int, int] = {}
+    depth: dict[int, int] = {}         # how many loops, one after the other, a value needs
+    exits: dict[int, list[Value]] = {}
     for v in values:
-        depth[id(v)] = max((depth[id(a)] + (large(a) and not large(v)) for a in v.args), default=0)
-    stages = sorted({depth[id(v)] for v in values if large(v)})
+        depth[id(v)] = max((depth[id(a)] for a in v.args), default=0)
+        if not large(v) and any(map(large, v.args)):
+            exits.setdefault(depth[id(v)], []).append(v)
+            depth[id(v)] += 1
     done: dict[int, Value] = {}
     rebuilder = Rebuilder(b, done)
     rebuilder.done = done
-    for stage in stages:
-        exits = [v for v in values if not large(v) and max((depth[id(a)] for a in v.args if large(a)), default=-1) == stage]
-        _Loop(b, rebuilder, f"slots{stage}").take(exits)
+    for stage in sorted(exits):
+        _Loop(b, rebuilder, f"slots{stage}").take(exits[stage])
     roots = rebuilder.rebuild(program.roots())
     found = iter(roots)
     results = tuple(Result(r.name, r.kind, r.axes, tuple((next(found), s) for _, s in r.parts), r.delay) for r in program.results)
