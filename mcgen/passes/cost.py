@@ -80,7 +80,7 @@ def spelled(formula: Formula, factor: int = 1) -> str:
     """A formula as text.
 
     >>> spelled(per_token(["r", "c", "d", "K"]) + per_token(["c", "K", "V"]) + per_token(["c", "K", "V"]))
-    '2 K V + C K'
+    'C K + 2 K V'
     """
     terms = sorted(formula.items(), key=lambda item: ("/C" in item[0], "N" in item[0], -len(item[0]), item[0]))
     parts = []

@@ -33,6 +33,8 @@ RULES = {
     "output": {"inputs": {**QKV, "a": UNIT, "d": ["V"]}, "state": {"S": ["K", "V"]},
                "update": {"S": "a * S + outer(l2norm(k), v / (1 + a))"}, "read": "S.T @ softmax(q)",
                "output": "silu(y) * sigmoid(d) + dot(delay(q, 2), k) * v"},
+    "broadcast": {"inputs": {**QKV, "a": UNIT}, "state": {"S": ["K", "V"]}, "update": {"S": "S + outer(k, v)"},
+                  "read": "S.T @ q * sum(v + a) + mean(minimum(k, 2) - a) * v"},
     "vectors": {"inputs": {**QKV, "a": UNIT, "g": LOG}, "state": {"S": ["V", "K"], "n": ["K"], "m": []},
                 "update": {"S": "a * S + outer(v, k)", "n": "exp(g) * n + relu(k)", "m": "sigmoid(g) * m + 1"},
                 "read": "S @ q / (1 + abs(dot(n, q)) + m**2) + tanh(n[0]) * v"},
