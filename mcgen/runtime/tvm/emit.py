@@ -1,6 +1,6 @@
 """The emitter: loops, loads, stores and vector arithmetic as nodes of TVM's tensor IR. TVM is imported here and in `llvm` only.
 
-A value is a TVM expression with a dtype such as "float32x8"; every `bind` gives it a name, so expressions stay small. `frames`
+A value is a TVM expression with a dtype such as "float32x8"; `bind` computes it once, so expressions stay small. `frames`
 holds the statement lists of the open loops, outermost first: a value that depends on outer loops only is bound in an outer frame.
 """
 from __future__ import annotations
@@ -11,12 +11,12 @@ NAMES = {"f32": "float32", "f64": "float64", "i32": "int32", "i64": "int64", "bo
 
 
 class Value:
-    """A TVM expression with its dtype ("f32", ..) and number of lanes."""
+    """A TVM expression with its dtype ("f32", ..) and number of lanes; `bound`: computed already, using it costs nothing; `load`: a read of memory."""
 
-    __slots__ = ("node", "dtype", "lanes")
+    __slots__ = ("node", "dtype", "lanes", "bound", "load")
 
-    def __init__(self, node, dtype: str, lanes: int = 1) -> None:
-        self.node, self.dtype, self.lanes = node, dtype, lanes
+    def __init__(self, node, dtype: str, lanes: int = 1, bound: bool = False, load: bool = False) -> None:
+        self.node, self.dtype, self.lanes, self.bound, self.load = node, dtype, lanes, bound, load
 
 
 class Emitter:
@@ -47,12 +47,21 @@ class Emitter:
         return Value(self.tir.Broadcast(value.node, lanes), value.dtype, lanes)
 
     def bind(self, value: Value, depth: int = -1) -> Value:
-        """The value under a name, computed in the frame at `depth`. Masks stay expressions: TVM's analyzer rejects names for them."""
-        if value.dtype == "bool" and value.lanes > 1:
+        """The value computed once, in the frame at `depth`.
+
+        Loads get a name. All else goes through a register variable: TVM's analyzer writes named values out in full wherever they are
+        used, which takes exponential time where they are used twice. Masks stay expressions, since it rejects names for them.
+        """
+        if value.bound or (value.dtype == "bool" and value.lanes > 1):
             return value
-        name = self.tir.Var("v", self.type_name(value.dtype, value.lanes))
-        self.frames[depth].append(self.tir.Bind(name, value.node))
-        return Value(name, value.dtype, value.lanes)
+        if value.load:
+            name = self.tir.Var("v", self.type_name(value.dtype, value.lanes))
+            self.frames[depth].append(self.tir.Bind(name, value.node))
+            return Value(name, value.dtype, value.lanes, True)
+        register = self.local(value.lanes, value.dtype, depth)
+        index = self.int(0) if value.lanes == 1 else self.tir.Ramp(self.int(0), self.int(1), value.lanes)
+        self.frames[depth].append(self.tir.BufferStore(register, value.node, [index]))
+        return Value(self.tir.BufferLoad(register, [index]), value.dtype, value.lanes, True)
 
     def bind_index(self, node, depth: int = -1, name: str = "i"):
         """An index expression under a name; a number stays one."""
@@ -194,7 +203,7 @@ class Emitter:
         index = self._index(index)
         if lanes > 1:
             index = self.tir.Ramp(index, self._index(stride), lanes)
-        return Value(self.tir.BufferLoad(buffer, [index]), dtype, lanes)
+        return Value(self.tir.BufferLoad(buffer, [index]), dtype, lanes, load=True)
 
     def store(self, buffer, index, value: Value, stride=1) -> None:
         index = self._index(index)

@@ -102,7 +102,7 @@ def test_slots(N, limit, top):
     weights[..., limit:] = -1
     close(out["w"], weights)
     close(out["y"], weights[..., :limit].sum(-1))
-    order = torch.sort(s[..., :limit], -1, descending=True, stable=True).indices[..., :top]
+    order = torch.sort(s[..., :limit], dim=-1, descending=True, stable=True).indices[..., :top]
     close(out["sel"], torch.zeros(1, 1, C, N).scatter_(-1, order, 1.0))
     close(out["total"], (M[:, :, :limit] * (limit - torch.arange(limit))[:, None]).sum(2))
     wanted = torch.zeros_like(M)
