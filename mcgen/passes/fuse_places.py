@@ -1,0 +1,183 @@
+"""Fusing, first part: where values live. Tiles, the expressions over them, and which arithmetic stays inside an expression."""
+from __future__ import annotations
+
+from typing import Sequence
+
+from ..ir import kernel as kr
+from ..ir.builder import Builder
+from ..ir.functions import TABLE
+from ..ir.nodes import Program, Value, order, uses
+from .carries import Carry
+from .precision import precise
+
+LEAVES = ("const", "size", "iota", "row")
+
+
+class Places:
+    """What is known while a kernel is made: uses of values, their tiles, and where statements go."""
+
+    def __init__(self, b: Builder, program: Program, carries: list[Carry], kernel: kr.Kernel):
+        self.b, self.program, self.kernel = b, program, kernel
+        self.carries = {c.name: c for c in carries}
+        roots = program.roots() + [v for c in carries for v in (c.init, c.next)]
+        values = order(roots)
+        inner = [v for loop in values if loop.op == "slots" for v in order(loop["body"].roots())]
+        self.users = uses(values + inner)
+        self.uses = {i: len(u) for i, u in self.users.items()}
+        for v in roots:
+            self.uses[id(v)] = self.uses.get(id(v), 0) + 1
+        for loop in values:
+            if loop.op == "slots":
+                for r in loop["body"].results:
+                    self.uses[id(r.parts[0][0])] = self.uses.get(id(r.parts[0][0]), 0) + 1
+        self.precise = precise(values)
+        self.refs: dict[int, kr.Ref] = {}
+        self.alias: dict[str, Value] = {}           # parameters of slot bodies
+        self.params = {p.name: p for p in program.params}
+        self.names: set[str] = {p.name for p in program.params} | {r.name for r in program.results} | {"k", "save"}
+        self.out: list = kernel.before               # where statements go now
+        self.in_loop = False
+        self.dependent = _on_rows(values)
+        self.done_loops: set[int] = set()
+
+    # -- tiles -------------------------------------------------------------------------------------------------
+    def tile(self, stem: str, axes: Sequence[str], precise: bool = False) -> kr.Ref:
+        name, i = stem, 1
+        while name in self.names:
+            i += 1
+            name = f"{stem}{i}"
+        self.names.add(name)
+        axes = tuple(a for a in axes if a != "r" and not (a == "n" and self.in_loop))
+        self.kernel.tiles.append(kr.Tile(name, axes, precise))
+        return kr.Ref(name, "tile", axes, None, precise)
+
+    def place(self, v: Value) -> kr.Ref:
+        """The tile of a value, computed now if it has none."""
+        if id(v) not in self.refs:
+            self.compute(v)
+        return self.refs[id(v)]
+
+    def compute(self, v: Value) -> None:
+        outer = self.out
+        if not self.in_loop and id(v) not in self.dependent and v.op not in ("final", "out"):
+            self.out = self.kernel.before if self.out is not self.kernel.after else self.out
+        match v.op:
+            case "load":
+                ref = self.tile(v["name"] + ("_c" if not v["shift"] else f"_{v['shift']}"), v.axes)
+                self.out.append(kr.Load(ref, self.params[v["name"]], v["shift"], v["fill"]))
+                self.refs[id(v)] = ref
+            case "final":
+                leaf = self.b.make("carry", (), ("r",) + v.axes, name=v["name"])
+                self.refs[id(v)] = self.refs[id(leaf)]
+            case "cumsum":
+                ref = self.tile("G", v.axes, id(v) in self.precise)
+                self.out.append(kr.Cumsum(ref, self.expr(v.args[0]), v["axis"], v["reverse"], v["exclusive"]))
+                self.refs[id(v)] = ref
+            case "topk":
+                score = self.place(v.args[0])
+                ref = self.tile("chosen", v.axes)
+                self.out.append(kr.Topk(ref, score, v["k"]))
+                self.refs[id(v)] = ref
+            case "out":
+                self.loop(v.args[0])
+            case "expose":
+                ref = self.tile("at_end", v.axes)
+                self.out.append(kr.Map(ref, kr.Expr("num", attr=0.0)))
+                self.refs[id(v)] = ref
+                self.exposed(ref, v, [])
+            case "dot" | "sum" | "max":
+                ref = self.tile({"dot": "p", "sum": "s", "max": "m"}[v.op], v.axes)
+                self.reduction(ref, v, [], False)
+                self.refs[id(v)] = ref
+            case "map":
+                base = self.in_place(v)
+                ref = base or self.tile("x", v.axes, id(v) in self.precise)
+                self.assign(ref, v, base)
+                self.refs[id(v)] = ref
+            case _:
+                raise ValueError(f"{self.program.name}: no tile for {v.op} {dict(v.attrs)} over [{', '.join(v.axes)}]")
+        self.out = outer
+
+    def in_place(self, v: Value) -> kr.Ref | None:
+        """The tile of a carry that only this sum reads: it is added to in place."""
+        if v.op != "map" or v["fn"] != "add":
+            return None
+        for arg in v.args:
+            if arg.op == "carry" and self.uses[id(arg)] == 1 and arg.axes == v.axes:
+                return self.refs[id(arg)]
+        return None
+
+    # -- expressions -------------------------------------------------------------------------------------------
+    def root_expr(self, v: Value, axes: tuple[str, ...]) -> kr.Expr:
+        """An expression for what is stored: its sums of products in a tile."""
+        if id(v) not in self.refs and v.op in ("map", "dot", "out", "sum") and not self.inlined(v, None):
+            self.place(v)
+        return self.expr(v)
+
+    def expr(self, v: Value, moves: dict[str, str] | None = None, top: bool = False) -> kr.Expr:
+        """A value as an expression over the loops' axes; `moves`: its axes to the loops'."""
+        moves = moves or {}
+        if id(v) in self.refs:
+            return self.ref(self.refs[id(v)], moves, v)
+        match v.op:
+            case "const":
+                return kr.Expr("num", attr=v["value"])
+            case "size":
+                return kr.Expr("size", attr=v["axis"])
+            case "iota":
+                if v["axis"] == "n" and self.in_loop:
+                    return kr.Expr("iota", attr="n", dtype="i")
+                return kr.Expr("iota", attr=moves.get(v["axis"], v["axis"]), dtype="i")
+            case "row":
+                return kr.Expr("row", attr=v["field"], dtype="i")
+            case "param":
+                if v["name"] in self.alias:
+                    return self.expr(self.alias[v["name"]], moves)
+                p = self.params[v["name"]]
+                lead = ("n",) if p.kind == "slots" else ()
+                return self.ref(kr.Ref(p.name, p.kind, lead + p.axes), moves, v)
+            case "rename":
+                back = {new: old for old, new in v["moves"]}
+                inner = {a: moves.get(m, m) for a, m in ((back.get(x, x), x) for x in v.axes)}
+                return self.expr(v.args[0], inner)
+            case "keep":
+                mask = kr.Expr("gt", (kr.Expr("ref", attr=self.kept), kr.Expr("num", attr=0.0)), dtype="b")
+                return kr.Expr("where", (mask, self.expr(v.args[0], moves, top=True), kr.Expr("num", attr=0.0)))
+            case "map" if top or self.inlined(v, moves):
+                args = tuple(self.expr(a, moves) for a in v.args)
+                return kr.Expr(v["fn"], args, dtype=v.dtype)
+        return self.ref(self.place(v), moves, v)
+
+    def ref(self, ref: kr.Ref, moves: dict[str, str], v: Value) -> kr.Expr:
+        axes = tuple(moves.get(a, a) for a in ref.axes)
+        return kr.Expr("ref", attr=kr.Ref(ref.storage, ref.kind, axes, ref.at, ref.precise), dtype=v.dtype)
+
+    def inlined(self, v: Value, moves) -> bool:
+        """Whether a map is computed where it is used: masks and arithmetic of leaves always; a value with one use
+        if that use has no more axes than it, or the arithmetic is one cheap step."""
+        if v.dtype == "b" or v["fn"] in ("float", "stop"):
+            return True
+        if all(a.op in LEAVES or (a.op == "map" and a.dtype in "ib" and self.inlined(a, None)) for a in v.args):
+            return TABLE[v["fn"]].cheap
+        users = self.users.get(id(v), [])
+        if self.uses.get(id(v), 0) != 1:
+            return False
+        if not users:
+            return True
+        user = users[0]
+        wide = [a for a in (*user.axes, *(user.get("over") or ())) if a not in v.axes]
+        if user.op in ("cumsum", "topk", "slots", "rename"):
+            return user.op == "cumsum"
+        if user.op == "dot" and self.is_product(user):
+            return False
+        return not wide or (TABLE[v["fn"]].cheap and v["fn"] != "where" and all(len(a.axes) < 2 for a in v.args))
+
+
+
+def _on_rows(values: list[Value]) -> set[int]:
+    """Ids of the values that differ from row to row."""
+    found: set[int] = set()
+    for v in values:
+        if v.op in ("load", "row", "carry", "collect", "expose", "keep") or "r" in v.axes or any(id(a) in found for a in v.args):
+            found.add(id(v))
+    return found
