@@ -93,7 +93,7 @@ def memory_table(found: Findings) -> Table | None:
         least = sum(row["floor"].values())
         parts = ", ".join(f"{n} {v:.1f}" for n, v in row["floor"].items())
         rows.append((row["case"], row["direction"], row["subject"], f"{row['peak']:.0f}", f"{least:.0f}", f"{row['peak'] / least:.2f}", parts))
-    heads = ("op", "direction", "what", "peak, MiB", "floor, MiB", "peak / floor", "of the floor")
+    heads = ("op", "direction", "what", "peak, MiB", "the op's floor, MiB", "peak / floor", "of the floor")
     return Table("Peak memory of one call", heads, rows) if rows else None
 
 
