@@ -120,7 +120,7 @@ def test_selected_rows(C, K, V, N):
     close(out["dq"][0, 0], torch.einsum("nkv,cv,cn->kc", M[0, 0].double(), G, a))
 
 
-@pytest.mark.parametrize("C, V", [(1, 4), (7, 3), (16, 16), (50, 33), (64, 64)])
+@pytest.mark.parametrize("C, V", [(1, 4), (7, 3), (16, 16), (50, 33), (64, 64), (33, 1)])
 def test_solve(C, V):
     def fn(k):
         L, x, z = k.memory("L", "c", "d"), k.memory("x", "c", "V", inout=True), k.memory("z", "c", "V", inout=True)

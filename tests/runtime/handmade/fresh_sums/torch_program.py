@@ -49,8 +49,9 @@ def forward(x, a, z, init_S, init_P, state_S, state_P, cache_S, cache_P, positio
 
 def backward(x, a, z, init_S, init_P, state_S, state_P, cache_S, cache_P, position, table, saved_S,
              d_y, d_new_state_S, d_new_state_P, d_new_cache_S, d_new_cache_P, chunk):
-    dx, dz, da = torch.zeros_like(x), torch.zeros_like(z), torch.zeros_like(a)
-    di, dj = torch.zeros_like(init_S), torch.zeros_like(init_P)
+    dx, dz = torch.zeros_like(x), torch.zeros_like(z)
+    # gradients of what is per head are given per sequence, [B, H, ..]: the runtime sums them
+    da, di, dj = (state.new_zeros((state.shape[0], *p.shape)) for state, p in ((state_S, a), (state_S, init_S), (state_P, init_P)))
     dS, dP, dcS, dcP = d_new_state_S, d_new_state_P, d_new_cache_S, d_new_cache_P
     places = list(_tokens(table, chunk))
     for row in reversed(range(table.shape[1])):
@@ -63,12 +64,12 @@ def backward(x, a, z, init_S, init_P, state_S, state_P, cache_S, cache_P, positi
             end = valid & (seen + 1 == LENGTH)
             hot, fresh = (end[:, None] & (slots == segment[:, None]))[:, None, :, None].to(x.dtype), end[:, None, None].to(x.dtype)
             past = (slots < segment[:, None])[:, None, :, None].to(x.dtype)
-            di, dj = di + (fresh * dS).sum(0), dj + (fresh * dP).sum(0)
+            di, dj = di + fresh * dS, dj + fresh * dP
             dS, dP = (1 - fresh) * dS + (hot * dcS).sum(2), (1 - fresh) * dP + (hot * dcP).sum(2)
             dy = m * _at(d_y, t)
             dcS, dcP = (1 - hot) * dcS + past * dy[:, :, None], (1 - hot) * dcP + past * dy[:, :, None]
             dS, dP = dS + dy, dP + dy
             dx, dz = _put(dx, t, valid, dS + dP), _put(dz, t, valid, torch.cat([dP, -dP], -1))
-            da = da + (m * before * dS).sum(0)
+            da = da + m * before * dS
             dS = torch.where(m > 0, a * dS, dS)
     return dx, da, dz, di, dj, dS, dP, dcS, dcP
