@@ -2,8 +2,8 @@
 from __future__ import annotations
 
 from . import statements as st
-from .elementwise import LANES, Nest, choose_vector
-from .expr import Access, Expr, binary, cast, const, where
+from .elementwise import LANES, Nest
+from .expr import Expr, binary, cast, const, where
 from .gemm import Bounds, Matrix, multiply
 from .memory import Scope
 from .pack import transpose
@@ -184,26 +184,4 @@ def substitute(expr: Expr, acc: Expr) -> Expr:
     return Expr(expr.op, args, expr.attr, expr.dtype) if any(x is not y for x, y in zip(args, expr.args)) else expr
 
 
-def lower_solve(scope: Scope, s: st.Solve) -> None:
-    """Forward substitution, row by row: x_c += sum over d < c of L_cd x_d (transposed: backward, sum over d > c of L_dc x_d)."""
-    em = scope.em
-    row, column = s.matrix.attr.index
-    extent = scope.extent(row)
-    others = [a for a in free_axes(scope, s.x.attr.index) if a != row]
-    vector = choose_vector(scope, others, s.x, [s.x])
-    read = Expr("ref", (), Access(s.x.attr.storage, tuple(column if a == row else a for a in s.x.attr.index), s.x.attr.at), s.x.dtype)
-    nest = Nest(scope)
-    matrix = Expr("ref", (), Access(s.matrix.attr.storage, (column, row), s.matrix.attr.at), "f32") if s.transposed else s.matrix
-    with em.loop(0, extent) as step:
-        at = extent - 1 - step if s.transposed else step
-        with nest._frame(row, at), nest.loops([a for a in others if a != vector]):
-            for section in nest.sections(vector):
-                with nest.section(vector, *section):
-                    total = em.local(section[1])
-                    em.store(total, 0, em.bind(nest.read(s.x)))
-                    with nest.loop(column, at + 1 if s.transposed else 0, extent if s.transposed else at):
-                        em.store(total, 0, em.fma(nest.value(matrix), nest.value(read), em.load(total, 0, "f32", section[1])))
-                    nest.write(s.x, em.bind(em.load(total, 0, "f32", section[1])))
-
-
-__all__ = ["lower_dot", "lower_solve", "matrix_of", "operand", "substitute"]
+__all__ = ["lower_dot", "matrix_of", "operand", "substitute"]

@@ -6,10 +6,11 @@ order of declaration, the table's address, then B, T, H, R, N.
 from __future__ import annotations
 
 from . import statements as st
-from .dot import lower_dot, lower_solve
+from .dot import lower_dot
 from .emit import Emitter, Value
 from .memory import Scope
 from .reduce import lower_cumsum, lower_map, lower_reduce, lower_topk
+from .solve import lower_solve
 from .tokens import lower_load, lower_store
 
 EXTENTS = ("B", "T", "H", "R", "N")
