@@ -89,7 +89,7 @@ def forward(k, save):
             k.map(x11["c", "n"], k.where(chosen["c", "n"], (x10["c", "n"] * x9["c"]), 0.0), upto={"n": k.segment})
             k.map(over_n["c", "V"], 0.0)
             with k.loop("n", 0, k.segment):
-                k.dot(over_n["c", "V"], new_cache_S.at("n")["K", "V"], q_c["c", "K"], over="K", accumulate=True, scale=x11["c", "n"])
+                k.dot(over_n["c", "V"], new_cache_S.at("n")["K", "V"], q_c["c", "K"], over="K", accumulate=True, scale=x11["c", "n"], rows=chosen["c", "n"])
             k.store(y, (x() * (((p["c", "V"] + p2["c", "V"]) * x3["c"]) + over_n["c", "V"])))
             if save:
                 k.map(saved_S["K", "V"], S["K", "V"])
@@ -222,9 +222,9 @@ def backward(k):
             k.load(q_c["c", "K"], q)
             k.map(over_n["c", "K"], 0.0)
             with k.loop("n", 0, k.segment):
-                k.dot(p6["c", "K"], d_y_c["c", "V"], new_cache_S.at("n")["K", "V"], over="V")
+                k.dot(p6["c", "K"], d_y_c["c", "V"], new_cache_S.at("n")["K", "V"], over="V", rows=chosen["c", "n"])
                 k.map(over_n["c", "K"], (x14["c", "n"] * p6["c", "K"]), accumulate=True)
-                k.dot(total["n", "K", "V"], q_c["c", "K"], d_y_c["c", "V"], over="c", accumulate=True, scale=x14["c", "n"])
+                k.dot(total["n", "K", "V"], q_c["c", "K"], d_y_c["c", "V"], over="c", accumulate=True, scale=x14["c", "n"], rows=chosen["c", "n"])
                 k.sum(per_n["c", "n"], (p6["c", "K"] * q_c["c", "K"]), over="K")
             k.store(d_q, ((x["c"] * p3["c", "K"]) + (p4["c", "K"] + (x2() * over_n["c", "K"]))))
             with k.when(((k.count > 0) & ((k.count + k.offset) == 256))):

@@ -130,7 +130,7 @@ def forward(k, save):
             k.map(x17["c", "n"], (1.0 / k.maximum(1.0, k.abs(p7["c", "n"]))), upto={"n": k.segment})
             k.map(over_n["c", "V"], 0.0)
             with k.loop("n", 0, k.segment):
-                k.dot(over_n["c", "V"], q_c["c", "K"], new_cache_S.at("n")["K", "V"], over="K", accumulate=True, scale=(x17["c", "n"] * x16["c", "n"]))
+                k.dot(over_n["c", "V"], q_c["c", "K"], new_cache_S.at("n")["K", "V"], over="K", accumulate=True, scale=(x17["c", "n"] * x16["c", "n"]), rows=chosen["c", "n"])
             k.store(y, ((x["c"] * (((x9() * p3["c", "V"]) + (x14["c"] * p4["c", "V"])) * x15["c"])) + over_n["c", "V"]))
             if save:
                 k.map(saved_partial["K"], partial2["K"])

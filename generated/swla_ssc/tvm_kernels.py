@@ -124,7 +124,7 @@ def forward(k, save):
             k.map(x18["c", "n"], k.where(chosen["c", "n"], (x17["c", "n"] * x16["c"]), 0.0), upto={"n": k.segment})
             k.map(over_n["c", "V"], 0.0)
             with k.loop("n", 0, k.segment):
-                k.dot(over_n["c", "V"], new_cache_S.at("n")["K", "V"], q_c["c", "K"], over="K", accumulate=True, scale=x18["c", "n"])
+                k.dot(over_n["c", "V"], new_cache_S.at("n")["K", "V"], q_c["c", "K"], over="K", accumulate=True, scale=x18["c", "n"], rows=chosen["c", "n"])
             k.store(y, (x() * (((p["c", "V"] + (p2["c", "V"] + (x9["c"] * p3["c", "V"]))) * x10["c"]) + over_n["c", "V"])))
             if save:
                 k.map(saved_S["K", "V"], S["K", "V"])
@@ -338,9 +338,9 @@ def backward(k):
             k.load(q_c["c", "K"], q)
             k.map(over_n["c", "K"], 0.0)
             with k.loop("n", 0, k.segment):
-                k.dot(p8["c", "K"], d_y_c["c", "V"], new_cache_S.at("n")["K", "V"], over="V")
+                k.dot(p8["c", "K"], d_y_c["c", "V"], new_cache_S.at("n")["K", "V"], over="V", rows=chosen["c", "n"])
                 k.map(over_n["c", "K"], (x24["c", "n"] * p8["c", "K"]), accumulate=True)
-                k.dot(total["n", "K", "V"], q_c["c", "K"], d_y_c["c", "V"], over="c", accumulate=True, scale=x24["c", "n"])
+                k.dot(total["n", "K", "V"], q_c["c", "K"], d_y_c["c", "V"], over="c", accumulate=True, scale=x24["c", "n"], rows=chosen["c", "n"])
                 k.sum(per_n["c", "n"], (p8["c", "K"] * q_c["c", "K"]), over="K")
             k.store(d_q, ((x["c"] * p3["c", "K"]) + ((x5["c"] * p4["c", "K"]) + ((x5["c"] * p6["c", "K"]) + (x6() * over_n["c", "K"])))))
             k.map(x26["c", "d"], (x19["c", "d"] * (x7["c"] * p5["c", "d"])))

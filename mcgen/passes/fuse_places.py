@@ -37,6 +37,8 @@ class Places:
         self.names: set[str] = {p.name for p in program.params} | {r.name for r in program.results} | {"k", "save"}
         self.out: list = kernel.before               # where statements go now
         self.in_loop = False
+        self.rows: kr.Expr | None = None             # in a loop: the tokens that count, where not all do
+        self.values = values
         self.dependent = _on_rows(values)
         self.done_loops: set[int] = set()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 from ..ir import kernel as kr
 from ..ir.nodes import Program, Value
 from .fuse_places import LEAVES, Places
+from .sparse import chosen_by
 from .triangles import lower_triangular
 
 
@@ -45,6 +46,8 @@ class Sums(Places):
 
     def epilogue(self, dst: kr.Ref, t: Value, factors: list[Value], whole: Value) -> bool:
         """Emits dst = elementwise arithmetic on one product as that product with an epilogue, if t is that."""
+        if self.rows is not None:
+            return False
         found: list[Value] = []
         stack = [t]
         while stack:
@@ -146,8 +149,9 @@ class Sums(Places):
                     two = self.product(sides[1], two)
                 held = sides[0] or sides[1]
                 scale = self.product(held[1:], self.expr(held[0])) if held else None
-                self.out.append(kr.Dot(dst, one, two, over, accumulate, scale, None, False,
-                                       any(lower_triangular(x) for x in v.args) and bool({"c", "d"} & set(over))))
+                rows = self.rows if "c" in (*dst.axes, *over) and "d" not in (*dst.axes, *over) else None
+                triangle = rows is None and bool({"c", "d"} & set(over)) and any(lower_triangular(x) for x in v.args)
+                self.out.append(kr.Dot(dst, one, two, over, accumulate, scale, None, False, triangle, rows))
                 return
             value = kr.Expr("mul", (self.expr(left), self.expr(right)))
         else:
@@ -236,6 +240,9 @@ class Sums(Places):
                 if r.kind == "sum":
                     self.out.append(kr.Map(ref, kr.Expr("num", attr=0.0)))
                 refs[i] = (ref, [], r.kind == "sum")
+        choice = chosen_by(loop, self.values, self.users)
+        if choice is not None:
+            self.rows = self.expr(choice)
         block: list = []
         outer, self.out, self.in_loop = self.out, block, True
         self.alias |= {p.name: a for p, a in zip(body.params, loop.args)}
@@ -253,7 +260,7 @@ class Sums(Places):
                 else:
                     self.out.append(kr.Map(dst, self.product(f, self.expr(t)), accumulate))
                 accumulate = accumulate or len(terms) > 1
-        self.out, self.in_loop = outer, False
+        self.out, self.in_loop, self.rows = outer, False, None
         self.out.append(kr.Loop("past", tuple(block)))
 
     def outs_of(self, loop: Value) -> list[Value]:
