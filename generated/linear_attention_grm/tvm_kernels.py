@@ -161,6 +161,7 @@ def backward(k):
         over_n = k.tile("over_n", "c", "K")
         per_n = k.tile("per_n", "c", "n")
         p6 = k.tile("p6", "c", "K")
+        new_cache_S_T = k.tile("new_cache_S_T", "n", "V", "K")
         p7 = k.tile("p7", "c", "K")
         p8 = k.tile("p8", "d", "K")
         G2 = k.tile("G2", "c", "K")
@@ -185,6 +186,7 @@ def backward(k):
         k.map(total["n", "K", "V"], 0.0)
         k.map(total2["n", "K"], 0.0)
         k.map(x2(), float(k.sizes["K"]) ** (-0.5))
+        k.map(new_cache_S_T["n", "V", "K"], new_cache_S["n", "K", "V"])
         with k.rows(reverse=True):
             k.map(x6["c"], (1.0 / (1.0 + k.f32((k.offset + k.iota("c"))))))
             k.load(u_c["c", "K"], u)
@@ -213,7 +215,7 @@ def backward(k):
             k.load(q_c["c", "K"], q)
             k.map(over_n["c", "K"], 0.0)
             with k.loop("n", 0, k.segment):
-                k.dot(p6["c", "K"], d_y_c["c", "V"], new_cache_S.at("n")["K", "V"], over="V")
+                k.dot(p6["c", "K"], d_y_c["c", "V"], new_cache_S_T["n", "V", "K"], over="V")
                 k.map(over_n["c", "K"], (x13["c", "n"] * p6["c", "K"]), accumulate=True)
                 k.dot(total["n", "K", "V"], q_c["c", "K"], d_y_c["c", "V"], over="c", accumulate=True, scale=x13["c", "n"])
                 k.sum(per_n["c", "n"], (p6["c", "K"] * q_c["c", "K"]), over="K")

@@ -191,6 +191,7 @@ def backward(k):
         over_n = k.tile("over_n", "c", "K")
         per_n = k.tile("per_n", "c", "n")
         p6 = k.tile("p6", "c", "K")
+        new_cache_S_T = k.tile("new_cache_S_T", "n", "V", "K")
         x18 = k.tile("x18", "c")
         x19 = k.tile("x19", "c")
         G3 = k.tile("G3", "c", dtype="f64")
@@ -233,6 +234,7 @@ def backward(k):
         k.map(total["n", "K", "V"], 0.0)
         k.map(total2["n", "K"], 0.0)
         k.map(total3(), 0.0)
+        k.map(new_cache_S_T["n", "V", "K"], new_cache_S["n", "K", "V"])
         with k.rows(reverse=True):
             k.load(dt_c["c"], dt)
             k.map(x4["c"], (A() * dt_c["c"]))
@@ -268,7 +270,7 @@ def backward(k):
             k.load(q_c["c", "K"], q)
             k.map(over_n["c", "K"], 0.0)
             with k.loop("n", 0, k.segment):
-                k.dot(p6["c", "K"], d_y_c["c", "V"], new_cache_S.at("n")["K", "V"], over="V")
+                k.dot(p6["c", "K"], d_y_c["c", "V"], new_cache_S_T["n", "V", "K"], over="V")
                 k.map(over_n["c", "K"], (x17["c", "n"] * p6["c", "K"]), accumulate=True)
                 k.dot(total["n", "K", "V"], q_c["c", "K"], d_y_c["c", "V"], over="c", accumulate=True, scale=x17["c", "n"])
                 k.sum(per_n["c", "n"], (p6["c", "K"] * q_c["c", "K"]), over="K")

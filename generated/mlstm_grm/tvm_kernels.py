@@ -257,6 +257,7 @@ def backward(k):
         over_n = k.tile("over_n", "c", "K")
         per_n = k.tile("per_n", "c", "n")
         p10 = k.tile("p10", "c", "K")
+        new_cache_S_T = k.tile("new_cache_S_T", "n", "V", "K")
         p11 = k.tile("p11", "c", "K")
         x33 = k.tile("x33", "c", "n")
         x34 = k.tile("x34", "c", "n")
@@ -301,6 +302,7 @@ def backward(k):
         k.map(total2["n", "K"], 0.0)
         k.map(total3["n", "K"], 0.0)
         k.map(x17(), float(k.sizes["K"]) ** (-0.5))
+        k.map(new_cache_S_T["n", "V", "K"], new_cache_S["n", "K", "V"])
         with k.rows(reverse=True):
             k.load(g_c["c"], g)
             k.map(x3["c"], k.where((k.iota("c") < k.count), k.maximum(g_c["c"], (-120.0)), 0.0))
@@ -359,7 +361,7 @@ def backward(k):
             k.map(x29["c", "n"], (x30["c", "n"] * x32["c", "n"]), upto={"n": k.segment})
             k.map(over_n["c", "K"], 0.0)
             with k.loop("n", 0, k.segment):
-                k.dot(p10["c", "K"], new_cache_S.at("n")["K", "V"], d_y_c["c", "V"], over="V")
+                k.dot(p10["c", "K"], new_cache_S_T["n", "V", "K"], d_y_c["c", "V"], over="V")
                 k.map(over_n["c", "K"], (x29["c", "n"] * p10["c", "K"]), accumulate=True)
                 k.sum(per_n["c", "n"], (p10["c", "K"] * q_c["c", "K"]), over="K")
                 k.dot(total["n", "K", "V"], q_c["c", "K"], d_y_c["c", "V"], over="c", accumulate=True, scale=(x32["c", "n"] * x30["c", "n"]))

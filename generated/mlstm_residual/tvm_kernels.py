@@ -181,6 +181,7 @@ def backward(k):
         over_n = k.tile("over_n", "c", "K")
         per_n = k.tile("per_n", "c", "n")
         p9 = k.tile("p9", "c", "K")
+        new_cache_S_T = k.tile("new_cache_S_T", "n", "V", "K")
         p10 = k.tile("p10", "c", "K")
         x21 = k.tile("x21", "c", "n")
         x22 = k.tile("x22", "c", "n")
@@ -213,6 +214,7 @@ def backward(k):
         k.map(total["n", "K", "V"], 0.0)
         k.map(total2["n", "K"], 0.0)
         k.map(x7(), float(k.sizes["K"]) ** (-0.5))
+        k.map(new_cache_S_T["n", "V", "K"], new_cache_S["n", "K", "V"])
         with k.rows(reverse=True):
             k.load(g_c["c"], g)
             k.map(x3["c"], k.where((k.iota("c") < k.count), k.maximum(g_c["c"], (-120.0)), 0.0))
@@ -253,7 +255,7 @@ def backward(k):
             k.map(x18["c", "n"], (k.where((k.iota("n") < k.segment), 1.0, 0.0) * x19["c", "n"]), upto={"n": k.segment})
             k.map(over_n["c", "K"], 0.0)
             with k.loop("n", 0, k.segment):
-                k.dot(p9["c", "K"], new_cache_S.at("n")["K", "V"], d_y_c["c", "V"], over="V")
+                k.dot(p9["c", "K"], new_cache_S_T["n", "V", "K"], d_y_c["c", "V"], over="V")
                 k.map(over_n["c", "K"], (x18["c", "n"] * p9["c", "K"]), accumulate=True)
                 k.sum(per_n["c", "n"], (p9["c", "K"] * q_c["c", "K"]), over="K")
                 k.dot(total["n", "K", "V"], q_c["c", "K"], d_y_c["c", "V"], over="c", accumulate=True, scale=(k.where((k.index("n") < k.segment), 1.0, 0.0) * x19["c", "n"]))

@@ -243,6 +243,7 @@ def backward(k):
         over_n = k.tile("over_n", "c", "K")
         per_n = k.tile("per_n", "c", "n")
         p7 = k.tile("p7", "c", "K")
+        new_cache_S_T = k.tile("new_cache_S_T", "n", "V", "K")
         p8 = k.tile("p8", "c", "K")
         x24 = k.tile("x24", "c")
         x25 = k.tile("x25", "c")
@@ -301,6 +302,7 @@ def backward(k):
         k.map(total2["n", "K"], 0.0)
         k.map(total3["n", "K"], 0.0)
         k.map(x18(), float(k.sizes["K"]) ** (-0.5))
+        k.map(new_cache_S_T["n", "V", "K"], new_cache_S["n", "K", "V"])
         with k.rows(reverse=True):
             k.load(g_c["c"], g)
             k.map(x3["c"], k.where((k.iota("c") < k.count), k.maximum(g_c["c"], (-120.0)), 0.0))
@@ -345,7 +347,7 @@ def backward(k):
             k.map(x23["c", "V"], (d_y_c["c", "V"] * x14["c"]))
             k.map(over_n["c", "K"], 0.0)
             with k.loop("n", 0, k.segment):
-                k.dot(p7["c", "K"], new_cache_S.at("n")["K", "V"], d_y_c["c", "V"], over="V")
+                k.dot(p7["c", "K"], new_cache_S_T["n", "V", "K"], d_y_c["c", "V"], over="V")
                 k.map(over_n["c", "K"], (x22["c", "n"] * p7["c", "K"]), accumulate=True)
                 k.sum(per_n["c", "n"], (p7["c", "K"] * q_c["c", "K"]), over="K")
                 k.dot(total["n", "K", "V"], q_c["c", "K"], x23["c", "V"], over="c", accumulate=True, scale=x22["c", "n"])

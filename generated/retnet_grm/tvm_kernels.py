@@ -185,6 +185,7 @@ def backward(k):
         over_n = k.tile("over_n", "c", "K")
         per_n = k.tile("per_n", "c", "n")
         p6 = k.tile("p6", "c", "K")
+        new_cache_S_T = k.tile("new_cache_S_T", "n", "V", "K")
         x18 = k.tile("x18", "c")
         x19 = k.tile("x19", "c")
         G3 = k.tile("G3", "c", dtype="f64")
@@ -223,6 +224,7 @@ def backward(k):
         k.map(total2["n", "K"], 0.0)
         k.map(total3(), 0.0)
         k.map(x5(), float(k.sizes["K"]) ** (-0.5))
+        k.map(new_cache_S_T["n", "V", "K"], new_cache_S["n", "K", "V"])
         with k.rows(reverse=True):
             k.map(x3["c"], k.where((k.iota("c") < k.count), k.maximum(g(), (-120.0)), 0.0))
             k.cumsum(G["c"], x3["c"], axis="c")
@@ -256,7 +258,7 @@ def backward(k):
             k.load(q_c["c", "K"], q)
             k.map(over_n["c", "K"], 0.0)
             with k.loop("n", 0, k.segment):
-                k.dot(p6["c", "K"], d_y_c["c", "V"], new_cache_S.at("n")["K", "V"], over="V")
+                k.dot(p6["c", "K"], d_y_c["c", "V"], new_cache_S_T["n", "V", "K"], over="V")
                 k.map(over_n["c", "K"], (x17["c", "n"] * p6["c", "K"]), accumulate=True)
                 k.dot(total["n", "K", "V"], q_c["c", "K"], d_y_c["c", "V"], over="c", accumulate=True, scale=x17["c", "n"])
                 k.sum(per_n["c", "n"], (p6["c", "K"] * q_c["c", "K"]), over="K")

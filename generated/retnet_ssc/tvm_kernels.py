@@ -192,6 +192,7 @@ def backward(k):
         over_n = k.tile("over_n", "c", "K")
         per_n = k.tile("per_n", "c", "n")
         p6 = k.tile("p6", "c", "K")
+        new_cache_S_T = k.tile("new_cache_S_T", "n", "V", "K")
         x19 = k.tile("x19", "c")
         x20 = k.tile("x20", "c")
         G3 = k.tile("G3", "c", dtype="f64")
@@ -230,6 +231,7 @@ def backward(k):
         k.map(total2["n", "K"], 0.0)
         k.map(total3(), 0.0)
         k.map(x5(), float(k.sizes["K"]) ** (-0.5))
+        k.map(new_cache_S_T["n", "V", "K"], new_cache_S["n", "K", "V"])
         with k.rows(reverse=True):
             k.map(x3["c"], k.where((k.iota("c") < k.count), k.maximum(g(), (-120.0)), 0.0))
             k.cumsum(G["c"], x3["c"], axis="c")
@@ -265,7 +267,7 @@ def backward(k):
             k.load(q_c["c", "K"], q)
             k.map(over_n["c", "K"], 0.0)
             with k.loop("n", 0, k.segment):
-                k.dot(p6["c", "K"], d_y_c["c", "V"], new_cache_S.at("n")["K", "V"], over="V", rows=chosen["c", "n"])
+                k.dot(p6["c", "K"], d_y_c["c", "V"], new_cache_S_T["n", "V", "K"], over="V", rows=chosen["c", "n"])
                 k.map(over_n["c", "K"], (x18["c", "n"] * p6["c", "K"]), accumulate=True)
                 k.dot(total["n", "K", "V"], q_c["c", "K"], d_y_c["c", "V"], over="c", accumulate=True, scale=x18["c", "n"], rows=chosen["c", "n"])
                 k.sum(per_n["c", "n"], (p6["c", "K"] * q_c["c", "K"]), over="K")

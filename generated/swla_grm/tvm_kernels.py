@@ -226,6 +226,7 @@ def backward(k):
         over_n = k.tile("over_n", "c", "K")
         per_n = k.tile("per_n", "c", "n")
         p8 = k.tile("p8", "c", "K")
+        new_cache_S_T = k.tile("new_cache_S_T", "n", "V", "K")
         x24 = k.tile("x24", "d", "K")
         x25 = k.tile("x25", "c", "d")
         x26 = k.tile("x26", "c")
@@ -283,6 +284,7 @@ def backward(k):
         k.map(total["n", "K", "V"], 0.0)
         k.map(total2["n", "K"], 0.0)
         k.map(x6(), float(k.sizes["K"]) ** (-0.5))
+        k.map(new_cache_S_T["n", "V", "K"], new_cache_S["n", "K", "V"])
         with k.rows(reverse=True):
             k.load(a_c["c"], a)
             k.map(x4["c"], k.log(k.maximum(a_c["c"], 1e-30)))
@@ -329,7 +331,7 @@ def backward(k):
             k.load(q_c["c", "K"], q)
             k.map(over_n["c", "K"], 0.0)
             with k.loop("n", 0, k.segment):
-                k.dot(p8["c", "K"], d_y_c["c", "V"], new_cache_S.at("n")["K", "V"], over="V")
+                k.dot(p8["c", "K"], d_y_c["c", "V"], new_cache_S_T["n", "V", "K"], over="V")
                 k.map(over_n["c", "K"], (x23["c", "n"] * p8["c", "K"]), accumulate=True)
                 k.dot(total["n", "K", "V"], q_c["c", "K"], d_y_c["c", "V"], over="c", accumulate=True, scale=x23["c", "n"])
                 k.sum(per_n["c", "n"], (p8["c", "K"] * q_c["c", "K"]), over="K")

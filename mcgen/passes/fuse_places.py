@@ -39,6 +39,7 @@ class Places:
         self.in_loop = False
         self.rows: kr.Expr | None = None             # in a loop: the tokens that count, where not all do
         self.values = values
+        self.transposed: dict[str, kr.Ref] = {}       # memories, transposed before the rows
         self.dependent = _on_rows(values)
         self.done_loops: set[int] = set()
 

@@ -139,7 +139,7 @@ class Sums(Places):
                 for f in factors:
                     axes = set(f.axes) - {"r"}
                     sides[0 if axes <= set(left.axes) else 1 if axes <= set(right.axes) else 2].append(f)
-                one, two = self.operand(left), self.operand(right)
+                one, two = (self.turned(self.operand(x), over) for x in (left, right))
                 if sides[2]:
                     spare = self.tile("p", dst.axes)
                     self.reduction(spare, v, [], False)
@@ -167,6 +167,22 @@ class Sums(Places):
             self.out.append(kr.Map(dst, value, accumulate))
         else:
             self.out.append(kr.Reduce("max" if v.op == "max" else "sum", dst, value, over, accumulate))
+
+    def turned(self, operand: kr.Expr, over: tuple[str, ...]) -> kr.Expr:
+        """An operand of a product inside a loop over slots: a given memory that is summed along its last axis is
+        transposed once, before the rows, instead of for every row."""
+        ref = operand.attr
+        if not self.in_loop or operand.op != "ref" or ref.kind != "slots" or ref.storage not in self.params:
+            return operand
+        if len(ref.axes) != 3 or over != ref.axes[2:]:
+            return operand
+        axes = (ref.axes[0], ref.axes[2], ref.axes[1])
+        if ref.storage not in self.transposed:
+            self.in_loop = False
+            self.transposed[ref.storage] = self.tile(ref.storage + "_T", axes)
+            self.in_loop = True
+            self.kernel.before.append(kr.Map(self.transposed[ref.storage], operand))
+        return kr.Expr("ref", attr=self.transposed[ref.storage])
 
     def unscaled(self, v: Value) -> tuple[list[Value], Value]:
         """An operand as (numbers of a token, rest)."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from . import statements as st
 from .dot import lower_dot
 from .emit import Emitter, Value
+from .lifetimes import shared
 from .memory import Scope
 from .reduce import lower_cumsum, lower_map, lower_reduce, lower_topk
 from .solve import lower_solve
@@ -42,8 +43,12 @@ def _sequence(em: Emitter, builder, sizes, options, buffers, table, extents, ind
             scope.scalars["position"] = em.bind(em.cast(em.load(buffers[param.name], b, "i64"), "i32"))
         else:
             scope.place_param(param, buffers[param.name], b, h)
+    owners = shared(builder)
     for tile in builder.tiles:
-        scope.make_tile(tile)
+        if tile.name not in owners:
+            scope.make_tile(tile)
+    for name, owner in owners.items():
+        scope.places[name] = scope.places[owner]
     scope.table = table
     run(scope, statement.body)
 
