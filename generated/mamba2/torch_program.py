@@ -93,20 +93,19 @@ def backward(q, k, v, dt, A, state_S, table, saved_S, d_y, d_new_state_S, *, chu
     exp2 = torch.exp(x10.to(like.dtype))  # [z, r, c, d]   spec line 15
     v_c = rows.load(ops.tokens(v))  # [z, r, c, V]   spec line 14
     p2 = torch.einsum("zrcV,zrdV->zrcd", d_y_c, v_c)  # [z, r, c, d]   spec line 15
-    x11 = dt_c[:, :, None] * p2  # [z, r, c, d]   spec line 15
-    x12 = exp2 * x11  # [z, r, c, d]   spec line 15
+    x11 = exp2 * p2  # [z, r, c, d]   spec line 15
+    x12 = dt_c[:, :, None] * x11  # [z, r, c, d]   spec line 15
     p3 = torch.einsum("zrdK,zrcd->zrcK", k_c, x12)  # [z, r, c, K]   spec line 15
     x13 = x5 + p3  # [z, r, c, K]   spec line 15
     q_c = rows.load(ops.tokens(q))  # [z, r, c, K]   spec line 15
-    x14 = exp2 * p2  # [z, r, c, d]   spec line 15
-    p4 = torch.einsum("zrcK,zrcd->zrdK", q_c, x14)  # [z, r, d, K]   spec line 15
-    x15 = dt_c[:, :, :, None] * p4  # [z, r, d, K]   spec line 15
+    p4 = torch.einsum("zrcK,zrcd->zrdK", q_c, x11)  # [z, r, d, K]   spec line 15
+    x14 = dt_c[:, :, :, None] * p4  # [z, r, d, K]   spec line 15
     G2 = ops.running(x4.double(), 2, reverse=True, exclusive=True)  # [z, r, c]   spec line 14
     exp3 = torch.exp(G2.to(like.dtype))  # [z, r, c]   spec line 14
-    x16 = torch.where(x, exp3, 0.0)  # [z, r, c]   spec line 14
+    x15 = torch.where(x, exp3, 0.0)  # [z, r, c]   spec line 14
     d_new_state_S_z = ops.flat(d_new_state_S)  # [z, K, V]   spec line 15
-    x17 = exp[:, :, :, None] * d_y_c  # [z, r, c, V]   spec line 15
-    p5 = torch.einsum("zrcK,zrcV->zrKV", q_c, x17)  # [z, r, K, V]   spec line 15
+    x16 = exp[:, :, :, None] * d_y_c  # [z, r, c, V]   spec line 15
+    p5 = torch.einsum("zrcK,zrcV->zrKV", q_c, x16)  # [z, r, K, V]   spec line 15
     s = x4.sum(2)  # [z, r]   spec line 14
     exp4 = torch.exp(s)  # [z, r]   spec line 14
     d_old_S_33 = d_new_state_S_z
@@ -115,40 +114,41 @@ def backward(q, k, v, dt, A, state_S, table, saved_S, d_y, d_new_state_S, *, chu
     d_write_S_rows = [None] * R
     for r in reversed(range(R)):  # carry_S_backward
         d_old_S_33_starts[r] = d_old_S_33
-        x18 = exp4[:, r][:, None, None] * d_old_S_33  # [z, K, V]   spec line 14
-        x19 = x18 + p5[:, r]  # [z, K, V]   spec line 14
+        x17 = exp4[:, r][:, None, None] * d_old_S_33  # [z, K, V]   spec line 14
+        x18 = x17 + p5[:, r]  # [z, K, V]   spec line 14
         p6 = torch.einsum("zKV,zKV->z", saved_S_z[:, r], d_old_S_33)  # [z]   spec line 14
         d_factor_S_rows[r] = p6
         d_write_S_rows[r] = d_old_S_33
-        d_old_S_33 = x19
+        d_old_S_33 = x18
     d_write_S_rows = ops.stacked(d_write_S_rows, (z, size_K, size_V, ), like)  # [z, r, K, V]
     d_factor_S_rows = ops.stacked(d_factor_S_rows, (z, ), like)  # [z, r]
     p7 = torch.einsum("zrcV,zrKV->zrcK", v_c, d_write_S_rows)  # [z, r, c, K]   spec line 14
-    x20 = dt_c[:, :, :, None] * p7  # [z, r, c, K]   spec line 14
-    x21 = x16[:, :, :, None] * x20  # [z, r, c, K]   spec line 14
-    x22 = x15 + x21  # [z, r, c, K]   spec line 14
+    x19 = dt_c[:, :, :, None] * p7  # [z, r, c, K]   spec line 14
+    x20 = x15[:, :, :, None] * x19  # [z, r, c, K]   spec line 14
+    x21 = x14 + x20  # [z, r, c, K]   spec line 14
     p8 = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]   spec line 15
-    x23 = p8 * exp2  # [z, r, c, d]   spec line 15
-    p9 = torch.einsum("zrcV,zrcd->zrdV", d_y_c, x23)  # [z, r, d, V]   spec line 15
+    x22 = p8 * exp2  # [z, r, c, d]   spec line 15
+    p9 = torch.einsum("zrcV,zrcd->zrdV", d_y_c, x22)  # [z, r, d, V]   spec line 15
     p10 = torch.einsum("zrcK,zrKV->zrcV", k_c, d_write_S_rows)  # [z, r, c, V]   spec line 14
-    x24 = x16[:, :, :, None] * p10  # [z, r, c, V]   spec line 14
-    x25 = p9 + x24  # [z, r, c, V]   spec line 14
-    x26 = dt_c[:, :, :, None] * x25  # [z, r, c, V]   spec line 14
+    x23 = x15[:, :, :, None] * p10  # [z, r, c, V]   spec line 14
+    x24 = p9 + x23  # [z, r, c, V]   spec line 14
+    x25 = dt_c[:, :, :, None] * x24  # [z, r, c, V]   spec line 14
     p11 = torch.einsum("zrcV,zrcV->zrc", v_c, p9)  # [z, r, c]   spec line 14
     p12 = torch.einsum("zrcV,zrcV->zrc", v_c, p10)  # [z, r, c]   spec line 14
-    x27 = x16 * p12  # [z, r, c]   spec line 14
-    x28 = p11 + x27  # [z, r, c]   spec line 14
-    x29 = x2 == -120.0  # [z, r, c]   spec line 14
+    x26 = x15 * p12  # [z, r, c]   spec line 14
+    x27 = p11 + x26  # [z, r, c]   spec line 14
+    x28 = x2 == -120.0  # [z, r, c]   spec line 14
     p13 = torch.einsum("zrcK,zrcK->zrc", q_c, p)  # [z, r, c]   spec line 15
-    x30 = exp * p13  # [z, r, c]   spec line 14
-    G3 = ops.running(x30.double(), 2, reverse=True)  # [z, r, c]   spec line 14
-    x31 = exp4 * d_factor_S_rows  # [z, r]   spec line 14
-    x32 = at_d[None, None] < at_c[None, :, None]  # [z, c, d]   spec line 15
-    x33 = p8 * x11  # [z, r, c, d]   spec line 15
-    x34 = exp2 * x33  # [z, r, c, d]   spec line 15
+    x29 = exp * p13  # [z, r, c]   spec line 14
+    G3 = ops.running(x29.double(), 2, reverse=True)  # [z, r, c]   spec line 14
+    x30 = exp4 * d_factor_S_rows  # [z, r]   spec line 14
+    x31 = at_d[None, None] < at_c[None, :, None]  # [z, c, d]   spec line 15
+    x32 = p8 * p2  # [z, r, c, d]   spec line 15
+    x33 = exp2 * x32  # [z, r, c, d]   spec line 15
+    x34 = dt_c[:, :, None] * x33  # [z, r, c, d]   spec line 15
     x35 = torch.where(x8, x34, 0.0)  # [z, r, c, d]   spec line 15
     G4 = ops.running(x35, 2, reverse=True)  # [z, r, c, d]   spec line 15
-    x36 = torch.where(x32[:, None], G4, 0.0)  # [z, r, c, d]   spec line 15
+    x36 = torch.where(x31[:, None], G4, 0.0)  # [z, r, c, d]   spec line 15
     s2 = x36.sum(3)  # [z, r, c]   spec line 15
     p14 = torch.einsum("zrcK,zrcK->zrc", k_c, p7)  # [z, r, c]   spec line 14
     x37 = dt_c * p14  # [z, r, c]   spec line 14
@@ -156,14 +156,14 @@ def backward(q, k, v, dt, A, state_S, table, saved_S, d_y, d_new_state_S, *, chu
     x39 = exp3 * x38  # [z, r, c]   spec line 14
     G5 = ops.running(x39.double(), 2, exclusive=True)  # [z, r, c]   spec line 14
     x40 = s2 + G5.to(like.dtype)  # [z, r, c]   spec line 14
-    x41 = x31[:, :, None] + x40  # [z, r, c]   spec line 14
+    x41 = x30[:, :, None] + x40  # [z, r, c]   spec line 14
     x42 = G3.to(like.dtype) + x41  # [z, r, c]   spec line 14
     x43 = torch.where(x, x42, 0.0)  # [z, r, c]   spec line 14
     x44 = 0.5 * x43  # [z, r, c]   spec line 14
     x45 = x2 > -120.0  # [z, r, c]   spec line 14
     x46 = torch.where(x45, x43, 0.0)  # [z, r, c]   spec line 14
-    x47 = torch.where(x29, x44, x46)  # [z, r, c]   spec line 14
+    x47 = torch.where(x28, x44, x46)  # [z, r, c]   spec line 14
     x48 = A_z[:, None, None] * x47  # [z, r, c]   spec line 14
-    x49 = x28 + x48  # [z, r, c]   spec line 14
+    x49 = x27 + x48  # [z, r, c]   spec line 14
     p15 = torch.einsum("zrc,zrc->z", dt_c, x47)  # [z]   spec line 14
-    return (ops.from_tokens(rows.store([(x13, 0)], T, 0), H), ops.from_tokens(rows.store([(x22, 0)], T, 0), H), ops.from_tokens(rows.store([(x26, 0)], T, 0), H), ops.from_tokens(rows.store([(x49, 0)], T, 0), H), ops.unflat(p15, H), ops.unflat(d_old_S_33, H),)
+    return (ops.from_tokens(rows.store([(x13, 0)], T, 0), H), ops.from_tokens(rows.store([(x21, 0)], T, 0), H), ops.from_tokens(rows.store([(x25, 0)], T, 0), H), ops.from_tokens(rows.store([(x49, 0)], T, 0), H), ops.unflat(p15, H), ops.unflat(d_old_S_33, H),)

@@ -187,8 +187,8 @@ def backward(q, k, v, dt, A, u, state_S, partial, summary, cache_S, table, new_s
     exp4 = torch.exp(x27.to(like.dtype))  # [z, r, c, d]   spec line 15
     v_c = rows.load(ops.tokens(v))  # [z, r, c, V]   spec line 14
     p4 = torch.einsum("zrcV,zrdV->zrcd", d_y_c, v_c)  # [z, r, c, d]   spec line 15
-    x28 = dt_c[:, :, None] * p4  # [z, r, c, d]   spec line 15
-    x29 = exp4 * x28  # [z, r, c, d]   spec line 15
+    x28 = exp4 * p4  # [z, r, c, d]   spec line 15
+    x29 = dt_c[:, :, None] * x28  # [z, r, c, d]   spec line 15
     p5 = torch.einsum("zrdK,zrcd->zrcK", k_c, x29)  # [z, r, c, K]   spec line 15
     x30 = x20[:, :, :, None] * p5  # [z, r, c, K]   spec line 15
     x31 = exp3 * x19[:, :, :, None]  # [z, r, c, n]   spec line 22
@@ -241,82 +241,82 @@ def backward(q, k, v, dt, A, u, state_S, partial, summary, cache_S, table, new_s
     p11 = torch.einsum("zrcV,zrKV->zrcK", v_c, d_write_S_rows)  # [z, r, c, K]   spec line 14
     x44 = dt_c[:, :, :, None] * p11  # [z, r, c, K]   spec line 14
     x45 = x37[:, :, :, None] * x44  # [z, r, c, K]   spec line 14
-    x46 = x20[:, :, :, None] * p4  # [z, r, c, d]   spec line 15
-    x47 = exp4 * x46  # [z, r, c, d]   spec line 15
-    p12 = torch.einsum("zrcK,zrcd->zrdK", q_c, x47)  # [z, r, d, K]   spec line 15
-    x48 = dt_c[:, :, :, None] * p12  # [z, r, d, K]   spec line 15
+    x46 = x20[:, :, :, None] * x28  # [z, r, c, d]   spec line 15
+    p12 = torch.einsum("zrcK,zrcd->zrdK", q_c, x46)  # [z, r, d, K]   spec line 15
+    x47 = dt_c[:, :, :, None] * p12  # [z, r, d, K]   spec line 15
     p13 = torch.einsum("zrcK,zrcK->zrc", q_c, p3)  # [z, r, c]   spec line 22
-    x49 = exp * p13  # [z, r, c]   spec line 22
-    x50 = dt_c[:, :, :, None] * v_c  # [z, r, c, V]   spec line 14
+    x48 = exp * p13  # [z, r, c]   spec line 22
+    x49 = dt_c[:, :, :, None] * v_c  # [z, r, c, V]   spec line 14
     p14 = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]   spec line 15
-    x51 = p14 * exp4  # [z, r, c, d]   spec line 15
-    p15 = torch.einsum("zrdV,zrcd->zrcV", x50, x51)  # [z, r, c, V]   spec line 15
+    x50 = p14 * exp4  # [z, r, c, d]   spec line 15
+    p15 = torch.einsum("zrdV,zrcd->zrcV", x49, x50)  # [z, r, c, V]   spec line 15
     p16 = torch.einsum("zrcV,zrcV->zrc", d_y_c, p15)  # [z, r, c]   spec line 22
-    x52 = x49 + p16  # [z, r, c]   spec line 22
-    x53 = x19 * x52  # [z, r, c]   spec line 22
-    x54 = exp2 * x52  # [z, r, c]   spec line 22
-    x55 = torch.where(x12[:, :, None], slots0_out2, 0.0)  # [z, r, c, n]   spec line 22
-    p17 = torch.einsum("zrcn,zrcn->zrc", exp3, x55)  # [z, r, c]   spec line 22
-    x56 = x54 + p17  # [z, r, c]   spec line 22
-    x57 = x19 * x56  # [z, r, c]   spec line 22
-    x58 = x57 / x18  # [z, r, c]   spec line 22
-    x59 = -x58  # [z, r, c]   spec line 22
-    x60 = x53 + x59  # [z, r, c]   spec line 22
-    x61 = exp2 * x60  # [z, r, c]   spec line 22
-    x62 = u_c * x61[:, :, :, None]  # [z, r, c, K]   spec line 21
-    x63 = x8[:, :, :, None] * x62  # [z, r, c, K]   spec line 14
-    G4 = ops.running(x63, 2, reverse=True)  # [z, r, c, K]   spec line 14
+    x51 = x48 + p16  # [z, r, c]   spec line 22
+    x52 = x19 * x51  # [z, r, c]   spec line 22
+    x53 = exp2 * x51  # [z, r, c]   spec line 22
+    x54 = torch.where(x12[:, :, None], slots0_out2, 0.0)  # [z, r, c, n]   spec line 22
+    p17 = torch.einsum("zrcn,zrcn->zrc", exp3, x54)  # [z, r, c]   spec line 22
+    x55 = x53 + p17  # [z, r, c]   spec line 22
+    x56 = x19 * x55  # [z, r, c]   spec line 22
+    x57 = x56 / x18  # [z, r, c]   spec line 22
+    x58 = -x57  # [z, r, c]   spec line 22
+    x59 = x52 + x58  # [z, r, c]   spec line 22
+    x60 = exp2 * x59  # [z, r, c]   spec line 22
+    x61 = u_c * x60[:, :, :, None]  # [z, r, c, K]   spec line 21
+    x62 = x8[:, :, :, None] * x61  # [z, r, c, K]   spec line 14
+    G4 = ops.running(x62, 2, reverse=True)  # [z, r, c, K]   spec line 14
     d_new_partial_z = ops.flat(d_new_partial)  # [z, K]   spec line 22
     d_new_summary_z = ops.flat(d_new_summary)  # [z, n, K]   spec line 22
-    x64 = x19[:, :, :, None] * x55  # [z, r, c, n]   spec line 22
-    x65 = x59[:, :, :, None] + x64  # [z, r, c, n]   spec line 22
-    x66 = exp3 * x65  # [z, r, c, n]   spec line 22
-    x67 = torch.where(x12[:, :, None], x66, 0.0)  # [z, r, c, n]   spec line 22
-    p18 = torch.einsum("zrcK,zrcn->znK", u_c, x67)  # [z, n, K]   spec line 21
-    x68 = d_new_summary_z + p18  # [z, n, K]   spec line 21
-    e2 = rows.expose(x68)  # [z, r, K]   spec line 14
-    x69 = 0.00390625 * e2  # [z, r, K]   spec line 14
-    p19 = torch.einsum("zrc,zrcK->zrK", x8, x62)  # [z, r, K]   spec line 14
-    x70 = rows.count > 0.0  # [z, r]
-    x71 = rows.count + rows.offset  # [z, r]
-    x72 = x71 == 256.0  # [z, r]
-    x73 = x70 & x72  # [z, r]
+    x63 = x19[:, :, :, None] * x54  # [z, r, c, n]   spec line 22
+    x64 = x58[:, :, :, None] + x63  # [z, r, c, n]   spec line 22
+    x65 = exp3 * x64  # [z, r, c, n]   spec line 22
+    x66 = torch.where(x12[:, :, None], x65, 0.0)  # [z, r, c, n]   spec line 22
+    p18 = torch.einsum("zrcK,zrcn->znK", u_c, x66)  # [z, n, K]   spec line 21
+    x67 = d_new_summary_z + p18  # [z, n, K]   spec line 21
+    e2 = rows.expose(x67)  # [z, r, K]   spec line 14
+    x68 = 0.00390625 * e2  # [z, r, K]   spec line 14
+    p19 = torch.einsum("zrc,zrcK->zrK", x8, x61)  # [z, r, K]   spec line 14
+    x69 = rows.count > 0.0  # [z, r]
+    x70 = rows.count + rows.offset  # [z, r]
+    x71 = x70 == 256.0  # [z, r]
+    x72 = x69 & x71  # [z, r]
     d_old_partial_48 = d_new_partial_z
     d_old_partial_48_starts = [None] * R
     d_sum_partial_rows = [None] * R
     for r in reversed(range(R)):  # carry_partial_backward
         d_old_partial_48_starts[r] = d_old_partial_48
-        x74 = torch.where(x73[:, r][:, None], 0.0, d_old_partial_48)  # [z, K]   spec line 14
-        x75 = x69[:, r] + x74  # [z, K]   spec line 14
-        x76 = x75 + p19[:, r]  # [z, K]   spec line 14
-        d_sum_partial_rows[r] = x75
-        d_old_partial_48 = x76
+        x73 = torch.where(x72[:, r][:, None], 0.0, d_old_partial_48)  # [z, K]   spec line 14
+        x74 = x68[:, r] + x73  # [z, K]   spec line 14
+        x75 = x74 + p19[:, r]  # [z, K]   spec line 14
+        d_sum_partial_rows[r] = x74
+        d_old_partial_48 = x75
     d_sum_partial_rows = ops.stacked(d_sum_partial_rows, (z, size_K, ), like)  # [z, r, K]
-    x77 = G4 + d_sum_partial_rows[:, :, None]  # [z, r, c, K]   spec line 14
-    x78 = torch.where(x[:, :, :, None], x77, 0.0)  # [z, r, c, K]   spec line 14
-    x79 = x48 + x78  # [z, r, c, K]   spec line 15
-    x80 = x45 + x79  # [z, r, c, K]   spec line 14
-    p20 = torch.einsum("zrcd,zrcV->zrdV", x51, x39)  # [z, r, d, V]   spec line 15
+    x76 = G4 + d_sum_partial_rows[:, :, None]  # [z, r, c, K]   spec line 14
+    x77 = torch.where(x[:, :, :, None], x76, 0.0)  # [z, r, c, K]   spec line 14
+    x78 = x47 + x77  # [z, r, c, K]   spec line 15
+    x79 = x45 + x78  # [z, r, c, K]   spec line 14
+    p20 = torch.einsum("zrcd,zrcV->zrdV", x50, x39)  # [z, r, d, V]   spec line 15
     p21 = torch.einsum("zrcK,zrKV->zrcV", k_c, d_write_S_rows)  # [z, r, c, V]   spec line 14
-    x81 = x37[:, :, :, None] * p21  # [z, r, c, V]   spec line 14
-    x82 = p20 + x81  # [z, r, c, V]   spec line 14
-    x83 = dt_c[:, :, :, None] * x82  # [z, r, c, V]   spec line 14
+    x80 = x37[:, :, :, None] * p21  # [z, r, c, V]   spec line 14
+    x81 = p20 + x80  # [z, r, c, V]   spec line 14
+    x82 = dt_c[:, :, :, None] * x81  # [z, r, c, V]   spec line 14
     p22 = torch.einsum("zrcV,zrcV->zrc", v_c, p20)  # [z, r, c]   spec line 14
     p23 = torch.einsum("zrcV,zrcV->zrc", v_c, p21)  # [z, r, c]   spec line 14
-    x84 = x37 * p23  # [z, r, c]   spec line 14
-    x85 = p22 + x84  # [z, r, c]   spec line 14
-    x86 = x2 == -120.0  # [z, r, c]   spec line 14
-    x87 = x20 * p13  # [z, r, c]   spec line 15
-    x88 = exp * x87  # [z, r, c]   spec line 14
-    G5 = ops.running(x88.double(), 2, reverse=True)  # [z, r, c]   spec line 14
-    x89 = exp6 * d_factor_S_rows  # [z, r]   spec line 14
-    x90 = at_d[None, None] < at_c[None, :, None]  # [z, c, d]   spec line 15
-    x91 = x20[:, :, :, None] * x28  # [z, r, c, d]   spec line 15
-    x92 = p14 * x91  # [z, r, c, d]   spec line 15
-    x93 = exp4 * x92  # [z, r, c, d]   spec line 15
+    x83 = x37 * p23  # [z, r, c]   spec line 14
+    x84 = p22 + x83  # [z, r, c]   spec line 14
+    x85 = x2 == -120.0  # [z, r, c]   spec line 14
+    x86 = x20 * p13  # [z, r, c]   spec line 15
+    x87 = exp * x86  # [z, r, c]   spec line 14
+    G5 = ops.running(x87.double(), 2, reverse=True)  # [z, r, c]   spec line 14
+    x88 = exp6 * d_factor_S_rows  # [z, r]   spec line 14
+    x89 = at_d[None, None] < at_c[None, :, None]  # [z, c, d]   spec line 15
+    x90 = p14 * p4  # [z, r, c, d]   spec line 15
+    x91 = exp4 * x90  # [z, r, c, d]   spec line 15
+    x92 = dt_c[:, :, None] * x91  # [z, r, c, d]   spec line 15
+    x93 = x20[:, :, :, None] * x92  # [z, r, c, d]   spec line 15
     x94 = torch.where(x25, x93, 0.0)  # [z, r, c, d]   spec line 15
     G6 = ops.running(x94, 2, reverse=True)  # [z, r, c, d]   spec line 15
-    x95 = torch.where(x90[:, None], G6, 0.0)  # [z, r, c, d]   spec line 15
+    x95 = torch.where(x89[:, None], G6, 0.0)  # [z, r, c, d]   spec line 15
     s3 = x95.sum(3)  # [z, r, c]   spec line 15
     p24 = torch.einsum("zrcK,zrcK->zrc", k_c, p11)  # [z, r, c]   spec line 14
     x96 = dt_c * p24  # [z, r, c]   spec line 14
@@ -324,23 +324,23 @@ def backward(q, k, v, dt, A, u, state_S, partial, summary, cache_S, table, new_s
     x98 = exp5 * x97  # [z, r, c]   spec line 14
     G7 = ops.running(x98.double(), 2, exclusive=True)  # [z, r, c]   spec line 14
     x99 = s3 + G7.to(like.dtype)  # [z, r, c]   spec line 14
-    x100 = x89[:, :, None] + x99  # [z, r, c]   spec line 14
+    x100 = x88[:, :, None] + x99  # [z, r, c]   spec line 14
     x101 = G5.to(like.dtype) + x100  # [z, r, c]   spec line 14
     x102 = torch.where(x, x101, 0.0)  # [z, r, c]   spec line 14
     x103 = 0.5 * x102  # [z, r, c]   spec line 14
     x104 = x2 > -120.0  # [z, r, c]   spec line 14
     x105 = torch.where(x104, x102, 0.0)  # [z, r, c]   spec line 14
-    x106 = torch.where(x86, x103, x105)  # [z, r, c]   spec line 14
+    x106 = torch.where(x85, x103, x105)  # [z, r, c]   spec line 14
     x107 = A_z[:, None, None] * x106  # [z, r, c]   spec line 14
-    x108 = x85 + x107  # [z, r, c]   spec line 14
+    x108 = x84 + x107  # [z, r, c]   spec line 14
     p25 = torch.einsum("zrc,zrc->z", dt_c, x106)  # [z]   spec line 14
-    p26 = torch.einsum("znK,zrcn->zrcK", new_summary_z, x67)  # [z, r, c, K]   spec line 21
+    p26 = torch.einsum("znK,zrcn->zrcK", new_summary_z, x66)  # [z, r, c, K]   spec line 21
     x109 = x8[:, :, :, None] * x10  # [z, r, c, K]   spec line 14
-    x110 = x109 * x61[:, :, :, None]  # [z, r, c, K]   spec line 21
+    x110 = x109 * x60[:, :, :, None]  # [z, r, c, K]   spec line 21
     x111 = p26 + x110  # [z, r, c, K]   spec line 21
-    e3 = rows.keep(x68)  # [z, n, K]   spec line 14
+    e3 = rows.keep(x67)  # [z, n, K]   spec line 14
     e4 = rows.keep(x38)  # [z, n, K, V]   spec line 14
-    return (ops.from_tokens(rows.store([(x36, 0)], T, 0), H), ops.from_tokens(rows.store([(x80, 0)], T, 0), H), ops.from_tokens(rows.store([(x83, 0)], T, 0), H), ops.from_tokens(rows.store([(x108, 0)], T, 0), H), ops.unflat(p25, H), ops.from_tokens(rows.store([(x111, 0)], T, 0), H), ops.unflat(d_old_S_33, H), ops.unflat(d_old_partial_48, H), ops.unflat(e3, H), ops.unflat(e4, H),)
+    return (ops.from_tokens(rows.store([(x36, 0)], T, 0), H), ops.from_tokens(rows.store([(x79, 0)], T, 0), H), ops.from_tokens(rows.store([(x82, 0)], T, 0), H), ops.from_tokens(rows.store([(x108, 0)], T, 0), H), ops.unflat(p25, H), ops.from_tokens(rows.store([(x111, 0)], T, 0), H), ops.unflat(d_old_S_33, H), ops.unflat(d_old_partial_48, H), ops.unflat(e3, H), ops.unflat(e4, H),)
 
 def _weights(q, k, v, dt, A, u, state_S, partial, summary, cache_S, table, *, chunk: int):
     like = q

@@ -120,39 +120,38 @@ def backward(q, k, v, dt, A, state_S, cache_S, table, saved_S, saved_sum_S, d_y,
     exp2 = torch.exp(x10.to(like.dtype))  # [z, r, c, d]   spec line 15
     v_c = rows.load(ops.tokens(v))  # [z, r, c, V]   spec line 14
     p3 = torch.einsum("zrcV,zrdV->zrcd", d_y_c, v_c)  # [z, r, c, d]   spec line 15
-    x11 = dt_c[:, :, None] * p3  # [z, r, c, d]   spec line 15
-    x12 = exp2 * x11  # [z, r, c, d]   spec line 15
+    x11 = exp2 * p3  # [z, r, c, d]   spec line 15
+    x12 = dt_c[:, :, None] * x11  # [z, r, c, d]   spec line 15
     p4 = torch.einsum("zrdK,zrcd->zrcK", k_c, x12)  # [z, r, c, K]   spec line 15
     x13 = p2 + p4  # [z, r, c, K]   spec line 15
     x14 = x5 + x13  # [z, r, c, K]   spec line 15
     q_c = rows.load(ops.tokens(q))  # [z, r, c, K]   spec line 15
-    x15 = exp2 * p3  # [z, r, c, d]   spec line 15
-    p5 = torch.einsum("zrcK,zrcd->zrdK", q_c, x15)  # [z, r, d, K]   spec line 15
-    x16 = dt_c[:, :, :, None] * p5  # [z, r, d, K]   spec line 15
+    p5 = torch.einsum("zrcK,zrcd->zrdK", q_c, x11)  # [z, r, d, K]   spec line 15
+    x15 = dt_c[:, :, :, None] * p5  # [z, r, d, K]   spec line 15
     G2 = ops.running(x4.double(), 2, reverse=True, exclusive=True)  # [z, r, c]   spec line 14
     exp3 = torch.exp(G2.to(like.dtype))  # [z, r, c]   spec line 14
-    x17 = torch.where(x, exp3, 0.0)  # [z, r, c]   spec line 14
+    x16 = torch.where(x, exp3, 0.0)  # [z, r, c]   spec line 14
     d_new_state_S_z = ops.flat(d_new_state_S)  # [z, K, V]   spec line 18
     d_new_cache_S_z = ops.flat(d_new_cache_S)  # [z, n, K, V]   spec line 18
     e = rows.expose(d_new_cache_S_z)  # [z, r, K, V]   spec line 14
     p6 = torch.einsum("zrcK,zrcV->zrKV", q_c, d_y_c)  # [z, r, K, V]   spec line 18
-    x18 = rows.count > 0.0  # [z, r]
-    x19 = rows.count + rows.offset  # [z, r]
-    x20 = x19 == 256.0  # [z, r]
-    x21 = x18 & x20  # [z, r]
+    x17 = rows.count > 0.0  # [z, r]
+    x18 = rows.count + rows.offset  # [z, r]
+    x19 = x18 == 256.0  # [z, r]
+    x20 = x17 & x19  # [z, r]
     d_old_sum_S_70 = like.new_full((z, size_K, size_V,), 0.0)
     d_old_sum_S_70_starts = [None] * R
     d_end_sum_S_rows = [None] * R
     for r in reversed(range(R)):  # carry_sum_S_backward
         d_old_sum_S_70_starts[r] = d_old_sum_S_70
-        x22 = d_old_sum_S_70 + p6[:, r]  # [z, K, V]   spec line 18
-        x23 = torch.where(x21[:, r][:, None, None], d_old_sum_S_70, 0.0)  # [z, K, V]   spec line 18
-        d_end_sum_S_rows[r] = x23
-        d_old_sum_S_70 = x22
+        x21 = d_old_sum_S_70 + p6[:, r]  # [z, K, V]   spec line 18
+        x22 = torch.where(x20[:, r][:, None, None], d_old_sum_S_70, 0.0)  # [z, K, V]   spec line 18
+        d_end_sum_S_rows[r] = x22
+        d_old_sum_S_70 = x21
     d_end_sum_S_rows = ops.stacked(d_end_sum_S_rows, (z, size_K, size_V, ), like)  # [z, r, K, V]
-    x24 = e + d_end_sum_S_rows  # [z, r, K, V]   spec line 18
-    x25 = exp[:, :, :, None] * d_y_c  # [z, r, c, V]   spec line 15
-    p7 = torch.einsum("zrcK,zrcV->zrKV", q_c, x25)  # [z, r, K, V]   spec line 15
+    x23 = e + d_end_sum_S_rows  # [z, r, K, V]   spec line 18
+    x24 = exp[:, :, :, None] * d_y_c  # [z, r, c, V]   spec line 15
+    p7 = torch.einsum("zrcK,zrcV->zrKV", q_c, x24)  # [z, r, K, V]   spec line 15
     s = x4.sum(2)  # [z, r]   spec line 14
     exp4 = torch.exp(s)  # [z, r]   spec line 14
     d_old_S_33 = d_new_state_S_z
@@ -161,41 +160,42 @@ def backward(q, k, v, dt, A, state_S, cache_S, table, saved_S, saved_sum_S, d_y,
     d_write_S_rows = [None] * R
     for r in reversed(range(R)):  # carry_S_backward
         d_old_S_33_starts[r] = d_old_S_33
-        x26 = d_old_S_33 + x24[:, r]  # [z, K, V]   spec line 15
-        x27 = exp4[:, r][:, None, None] * x26  # [z, K, V]   spec line 14
-        x28 = x27 + p7[:, r]  # [z, K, V]   spec line 14
-        p8 = torch.einsum("zKV,zKV->z", saved_S_z[:, r], x26)  # [z]   spec line 14
+        x25 = d_old_S_33 + x23[:, r]  # [z, K, V]   spec line 15
+        x26 = exp4[:, r][:, None, None] * x25  # [z, K, V]   spec line 14
+        x27 = x26 + p7[:, r]  # [z, K, V]   spec line 14
+        p8 = torch.einsum("zKV,zKV->z", saved_S_z[:, r], x25)  # [z]   spec line 14
         d_factor_S_rows[r] = p8
-        d_write_S_rows[r] = x26
-        d_old_S_33 = x28
+        d_write_S_rows[r] = x25
+        d_old_S_33 = x27
     d_write_S_rows = ops.stacked(d_write_S_rows, (z, size_K, size_V, ), like)  # [z, r, K, V]
     d_factor_S_rows = ops.stacked(d_factor_S_rows, (z, ), like)  # [z, r]
     p9 = torch.einsum("zrcV,zrKV->zrcK", v_c, d_write_S_rows)  # [z, r, c, K]   spec line 14
-    x29 = dt_c[:, :, :, None] * p9  # [z, r, c, K]   spec line 14
-    x30 = x17[:, :, :, None] * x29  # [z, r, c, K]   spec line 14
-    x31 = x16 + x30  # [z, r, c, K]   spec line 14
+    x28 = dt_c[:, :, :, None] * p9  # [z, r, c, K]   spec line 14
+    x29 = x16[:, :, :, None] * x28  # [z, r, c, K]   spec line 14
+    x30 = x15 + x29  # [z, r, c, K]   spec line 14
     p10 = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]   spec line 15
-    x32 = p10 * exp2  # [z, r, c, d]   spec line 15
-    p11 = torch.einsum("zrcV,zrcd->zrdV", d_y_c, x32)  # [z, r, d, V]   spec line 15
+    x31 = p10 * exp2  # [z, r, c, d]   spec line 15
+    p11 = torch.einsum("zrcV,zrcd->zrdV", d_y_c, x31)  # [z, r, d, V]   spec line 15
     p12 = torch.einsum("zrcK,zrKV->zrcV", k_c, d_write_S_rows)  # [z, r, c, V]   spec line 14
-    x33 = x17[:, :, :, None] * p12  # [z, r, c, V]   spec line 14
-    x34 = p11 + x33  # [z, r, c, V]   spec line 14
-    x35 = dt_c[:, :, :, None] * x34  # [z, r, c, V]   spec line 14
+    x32 = x16[:, :, :, None] * p12  # [z, r, c, V]   spec line 14
+    x33 = p11 + x32  # [z, r, c, V]   spec line 14
+    x34 = dt_c[:, :, :, None] * x33  # [z, r, c, V]   spec line 14
     p13 = torch.einsum("zrcV,zrcV->zrc", v_c, p11)  # [z, r, c]   spec line 14
     p14 = torch.einsum("zrcV,zrcV->zrc", v_c, p12)  # [z, r, c]   spec line 14
-    x36 = x17 * p14  # [z, r, c]   spec line 14
-    x37 = p13 + x36  # [z, r, c]   spec line 14
-    x38 = x2 == -120.0  # [z, r, c]   spec line 14
+    x35 = x16 * p14  # [z, r, c]   spec line 14
+    x36 = p13 + x35  # [z, r, c]   spec line 14
+    x37 = x2 == -120.0  # [z, r, c]   spec line 14
     p15 = torch.einsum("zrcK,zrcK->zrc", q_c, p)  # [z, r, c]   spec line 15
-    x39 = exp * p15  # [z, r, c]   spec line 14
-    G3 = ops.running(x39.double(), 2, reverse=True)  # [z, r, c]   spec line 14
-    x40 = exp4 * d_factor_S_rows  # [z, r]   spec line 14
-    x41 = at_d[None, None] < at_c[None, :, None]  # [z, c, d]   spec line 15
-    x42 = p10 * x11  # [z, r, c, d]   spec line 15
-    x43 = exp2 * x42  # [z, r, c, d]   spec line 15
+    x38 = exp * p15  # [z, r, c]   spec line 14
+    G3 = ops.running(x38.double(), 2, reverse=True)  # [z, r, c]   spec line 14
+    x39 = exp4 * d_factor_S_rows  # [z, r]   spec line 14
+    x40 = at_d[None, None] < at_c[None, :, None]  # [z, c, d]   spec line 15
+    x41 = p10 * p3  # [z, r, c, d]   spec line 15
+    x42 = exp2 * x41  # [z, r, c, d]   spec line 15
+    x43 = dt_c[:, :, None] * x42  # [z, r, c, d]   spec line 15
     x44 = torch.where(x8, x43, 0.0)  # [z, r, c, d]   spec line 15
     G4 = ops.running(x44, 2, reverse=True)  # [z, r, c, d]   spec line 15
-    x45 = torch.where(x41[:, None], G4, 0.0)  # [z, r, c, d]   spec line 15
+    x45 = torch.where(x40[:, None], G4, 0.0)  # [z, r, c, d]   spec line 15
     s2 = x45.sum(3)  # [z, r, c]   spec line 15
     p16 = torch.einsum("zrcK,zrcK->zrc", k_c, p9)  # [z, r, c]   spec line 14
     x46 = dt_c * p16  # [z, r, c]   spec line 14
@@ -203,19 +203,19 @@ def backward(q, k, v, dt, A, state_S, cache_S, table, saved_S, saved_sum_S, d_y,
     x48 = exp3 * x47  # [z, r, c]   spec line 14
     G5 = ops.running(x48.double(), 2, exclusive=True)  # [z, r, c]   spec line 14
     x49 = s2 + G5.to(like.dtype)  # [z, r, c]   spec line 14
-    x50 = x40[:, :, None] + x49  # [z, r, c]   spec line 14
+    x50 = x39[:, :, None] + x49  # [z, r, c]   spec line 14
     x51 = G3.to(like.dtype) + x50  # [z, r, c]   spec line 14
     x52 = torch.where(x, x51, 0.0)  # [z, r, c]   spec line 14
     x53 = 0.5 * x52  # [z, r, c]   spec line 14
     x54 = x2 > -120.0  # [z, r, c]   spec line 14
     x55 = torch.where(x54, x52, 0.0)  # [z, r, c]   spec line 14
-    x56 = torch.where(x38, x53, x55)  # [z, r, c]   spec line 14
+    x56 = torch.where(x37, x53, x55)  # [z, r, c]   spec line 14
     x57 = A_z[:, None, None] * x56  # [z, r, c]   spec line 14
-    x58 = x37 + x57  # [z, r, c]   spec line 14
+    x58 = x36 + x57  # [z, r, c]   spec line 14
     p17 = torch.einsum("zrc,zrc->z", dt_c, x56)  # [z]   spec line 14
     e2 = rows.keep(d_new_cache_S_z)  # [z, n, K, V]   spec line 14
     x59 = e2 + d_old_sum_S_70[:, None]  # [z, n, K, V]   spec line 18
-    return (ops.from_tokens(rows.store([(x14, 0)], T, 0), H), ops.from_tokens(rows.store([(x31, 0)], T, 0), H), ops.from_tokens(rows.store([(x35, 0)], T, 0), H), ops.from_tokens(rows.store([(x58, 0)], T, 0), H), ops.unflat(p17, H), ops.unflat(d_old_S_33, H), ops.unflat(x59, H),)
+    return (ops.from_tokens(rows.store([(x14, 0)], T, 0), H), ops.from_tokens(rows.store([(x30, 0)], T, 0), H), ops.from_tokens(rows.store([(x34, 0)], T, 0), H), ops.from_tokens(rows.store([(x58, 0)], T, 0), H), ops.unflat(p17, H), ops.unflat(d_old_S_33, H), ops.unflat(x59, H),)
 
 def _weights(q, k, v, dt, A, state_S, cache_S, table, *, chunk: int):
     like = q

@@ -192,8 +192,8 @@ def backward(q, k, v, dt, A, u, state_S, partial, summary, cache_S, table, new_s
     exp4 = torch.exp(x28.to(like.dtype))  # [z, r, c, d]   spec line 15
     v_c = rows.load(ops.tokens(v))  # [z, r, c, V]   spec line 14
     p4 = torch.einsum("zrcV,zrdV->zrcd", d_y_c, v_c)  # [z, r, c, d]   spec line 15
-    x29 = dt_c[:, :, None] * p4  # [z, r, c, d]   spec line 15
-    x30 = exp4 * x29  # [z, r, c, d]   spec line 15
+    x29 = exp4 * p4  # [z, r, c, d]   spec line 15
+    x30 = dt_c[:, :, None] * x29  # [z, r, c, d]   spec line 15
     p5 = torch.einsum("zrdK,zrcd->zrcK", k_c, x30)  # [z, r, c, K]   spec line 15
     x31 = x21[:, :, :, None] * p5  # [z, r, c, K]   spec line 15
     x32 = exp3 * x20[:, :, :, None]  # [z, r, c, n]   spec line 22
@@ -246,82 +246,82 @@ def backward(q, k, v, dt, A, u, state_S, partial, summary, cache_S, table, new_s
     p11 = torch.einsum("zrcV,zrKV->zrcK", v_c, d_write_S_rows)  # [z, r, c, K]   spec line 14
     x45 = dt_c[:, :, :, None] * p11  # [z, r, c, K]   spec line 14
     x46 = x38[:, :, :, None] * x45  # [z, r, c, K]   spec line 14
-    x47 = x21[:, :, :, None] * p4  # [z, r, c, d]   spec line 15
-    x48 = exp4 * x47  # [z, r, c, d]   spec line 15
-    p12 = torch.einsum("zrcK,zrcd->zrdK", q_c, x48)  # [z, r, d, K]   spec line 15
-    x49 = dt_c[:, :, :, None] * p12  # [z, r, d, K]   spec line 15
+    x47 = x21[:, :, :, None] * x29  # [z, r, c, d]   spec line 15
+    p12 = torch.einsum("zrcK,zrcd->zrdK", q_c, x47)  # [z, r, d, K]   spec line 15
+    x48 = dt_c[:, :, :, None] * p12  # [z, r, d, K]   spec line 15
     p13 = torch.einsum("zrcK,zrcK->zrc", q_c, p3)  # [z, r, c]   spec line 22
-    x50 = exp * p13  # [z, r, c]   spec line 22
-    x51 = dt_c[:, :, :, None] * v_c  # [z, r, c, V]   spec line 14
+    x49 = exp * p13  # [z, r, c]   spec line 22
+    x50 = dt_c[:, :, :, None] * v_c  # [z, r, c, V]   spec line 14
     p14 = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]   spec line 15
-    x52 = p14 * exp4  # [z, r, c, d]   spec line 15
-    p15 = torch.einsum("zrdV,zrcd->zrcV", x51, x52)  # [z, r, c, V]   spec line 15
+    x51 = p14 * exp4  # [z, r, c, d]   spec line 15
+    p15 = torch.einsum("zrdV,zrcd->zrcV", x50, x51)  # [z, r, c, V]   spec line 15
     p16 = torch.einsum("zrcV,zrcV->zrc", d_y_c, p15)  # [z, r, c]   spec line 22
-    x53 = x50 + p16  # [z, r, c]   spec line 22
-    x54 = x20 * x53  # [z, r, c]   spec line 22
-    x55 = exp2 * x53  # [z, r, c]   spec line 22
-    x56 = torch.where(chosen, slots0_out2, 0.0)  # [z, r, c, n]   spec line 22
-    p17 = torch.einsum("zrcn,zrcn->zrc", exp3, x56)  # [z, r, c]   spec line 22
-    x57 = x55 + p17  # [z, r, c]   spec line 22
-    x58 = x20 * x57  # [z, r, c]   spec line 22
-    x59 = x58 / x19  # [z, r, c]   spec line 22
-    x60 = -x59  # [z, r, c]   spec line 22
-    x61 = x54 + x60  # [z, r, c]   spec line 22
-    x62 = exp2 * x61  # [z, r, c]   spec line 22
-    x63 = u_c * x62[:, :, :, None]  # [z, r, c, K]   spec line 21
-    x64 = x8[:, :, :, None] * x63  # [z, r, c, K]   spec line 14
-    G4 = ops.running(x64, 2, reverse=True)  # [z, r, c, K]   spec line 14
+    x52 = x49 + p16  # [z, r, c]   spec line 22
+    x53 = x20 * x52  # [z, r, c]   spec line 22
+    x54 = exp2 * x52  # [z, r, c]   spec line 22
+    x55 = torch.where(chosen, slots0_out2, 0.0)  # [z, r, c, n]   spec line 22
+    p17 = torch.einsum("zrcn,zrcn->zrc", exp3, x55)  # [z, r, c]   spec line 22
+    x56 = x54 + p17  # [z, r, c]   spec line 22
+    x57 = x20 * x56  # [z, r, c]   spec line 22
+    x58 = x57 / x19  # [z, r, c]   spec line 22
+    x59 = -x58  # [z, r, c]   spec line 22
+    x60 = x53 + x59  # [z, r, c]   spec line 22
+    x61 = exp2 * x60  # [z, r, c]   spec line 22
+    x62 = u_c * x61[:, :, :, None]  # [z, r, c, K]   spec line 21
+    x63 = x8[:, :, :, None] * x62  # [z, r, c, K]   spec line 14
+    G4 = ops.running(x63, 2, reverse=True)  # [z, r, c, K]   spec line 14
     d_new_partial_z = ops.flat(d_new_partial)  # [z, K]   spec line 22
     d_new_summary_z = ops.flat(d_new_summary)  # [z, n, K]   spec line 22
-    x65 = x20[:, :, :, None] * x56  # [z, r, c, n]   spec line 22
-    x66 = x60[:, :, :, None] + x65  # [z, r, c, n]   spec line 22
-    x67 = exp3 * x66  # [z, r, c, n]   spec line 22
-    x68 = torch.where(chosen, x67, 0.0)  # [z, r, c, n]   spec line 22
-    p18 = torch.einsum("zrcK,zrcn->znK", u_c, x68)  # [z, n, K]   spec line 21
-    x69 = d_new_summary_z + p18  # [z, n, K]   spec line 21
-    e2 = rows.expose(x69)  # [z, r, K]   spec line 14
-    x70 = 0.00390625 * e2  # [z, r, K]   spec line 14
-    p19 = torch.einsum("zrc,zrcK->zrK", x8, x63)  # [z, r, K]   spec line 14
-    x71 = rows.count > 0.0  # [z, r]
-    x72 = rows.count + rows.offset  # [z, r]
-    x73 = x72 == 256.0  # [z, r]
-    x74 = x71 & x73  # [z, r]
+    x64 = x20[:, :, :, None] * x55  # [z, r, c, n]   spec line 22
+    x65 = x59[:, :, :, None] + x64  # [z, r, c, n]   spec line 22
+    x66 = exp3 * x65  # [z, r, c, n]   spec line 22
+    x67 = torch.where(chosen, x66, 0.0)  # [z, r, c, n]   spec line 22
+    p18 = torch.einsum("zrcK,zrcn->znK", u_c, x67)  # [z, n, K]   spec line 21
+    x68 = d_new_summary_z + p18  # [z, n, K]   spec line 21
+    e2 = rows.expose(x68)  # [z, r, K]   spec line 14
+    x69 = 0.00390625 * e2  # [z, r, K]   spec line 14
+    p19 = torch.einsum("zrc,zrcK->zrK", x8, x62)  # [z, r, K]   spec line 14
+    x70 = rows.count > 0.0  # [z, r]
+    x71 = rows.count + rows.offset  # [z, r]
+    x72 = x71 == 256.0  # [z, r]
+    x73 = x70 & x72  # [z, r]
     d_old_partial_48 = d_new_partial_z
     d_old_partial_48_starts = [None] * R
     d_sum_partial_rows = [None] * R
     for r in reversed(range(R)):  # carry_partial_backward
         d_old_partial_48_starts[r] = d_old_partial_48
-        x75 = torch.where(x74[:, r][:, None], 0.0, d_old_partial_48)  # [z, K]   spec line 14
-        x76 = x70[:, r] + x75  # [z, K]   spec line 14
-        x77 = x76 + p19[:, r]  # [z, K]   spec line 14
-        d_sum_partial_rows[r] = x76
-        d_old_partial_48 = x77
+        x74 = torch.where(x73[:, r][:, None], 0.0, d_old_partial_48)  # [z, K]   spec line 14
+        x75 = x69[:, r] + x74  # [z, K]   spec line 14
+        x76 = x75 + p19[:, r]  # [z, K]   spec line 14
+        d_sum_partial_rows[r] = x75
+        d_old_partial_48 = x76
     d_sum_partial_rows = ops.stacked(d_sum_partial_rows, (z, size_K, ), like)  # [z, r, K]
-    x78 = G4 + d_sum_partial_rows[:, :, None]  # [z, r, c, K]   spec line 14
-    x79 = torch.where(x[:, :, :, None], x78, 0.0)  # [z, r, c, K]   spec line 14
-    x80 = x49 + x79  # [z, r, c, K]   spec line 15
-    x81 = x46 + x80  # [z, r, c, K]   spec line 14
-    p20 = torch.einsum("zrcd,zrcV->zrdV", x52, x40)  # [z, r, d, V]   spec line 15
+    x77 = G4 + d_sum_partial_rows[:, :, None]  # [z, r, c, K]   spec line 14
+    x78 = torch.where(x[:, :, :, None], x77, 0.0)  # [z, r, c, K]   spec line 14
+    x79 = x48 + x78  # [z, r, c, K]   spec line 15
+    x80 = x46 + x79  # [z, r, c, K]   spec line 14
+    p20 = torch.einsum("zrcd,zrcV->zrdV", x51, x40)  # [z, r, d, V]   spec line 15
     p21 = torch.einsum("zrcK,zrKV->zrcV", k_c, d_write_S_rows)  # [z, r, c, V]   spec line 14
-    x82 = x38[:, :, :, None] * p21  # [z, r, c, V]   spec line 14
-    x83 = p20 + x82  # [z, r, c, V]   spec line 14
-    x84 = dt_c[:, :, :, None] * x83  # [z, r, c, V]   spec line 14
+    x81 = x38[:, :, :, None] * p21  # [z, r, c, V]   spec line 14
+    x82 = p20 + x81  # [z, r, c, V]   spec line 14
+    x83 = dt_c[:, :, :, None] * x82  # [z, r, c, V]   spec line 14
     p22 = torch.einsum("zrcV,zrcV->zrc", v_c, p20)  # [z, r, c]   spec line 14
     p23 = torch.einsum("zrcV,zrcV->zrc", v_c, p21)  # [z, r, c]   spec line 14
-    x85 = x38 * p23  # [z, r, c]   spec line 14
-    x86 = p22 + x85  # [z, r, c]   spec line 14
-    x87 = x2 == -120.0  # [z, r, c]   spec line 14
-    x88 = x21 * p13  # [z, r, c]   spec line 15
-    x89 = exp * x88  # [z, r, c]   spec line 14
-    G5 = ops.running(x89.double(), 2, reverse=True)  # [z, r, c]   spec line 14
-    x90 = exp6 * d_factor_S_rows  # [z, r]   spec line 14
-    x91 = at_d[None, None] < at_c[None, :, None]  # [z, c, d]   spec line 15
-    x92 = x21[:, :, :, None] * x29  # [z, r, c, d]   spec line 15
-    x93 = p14 * x92  # [z, r, c, d]   spec line 15
-    x94 = exp4 * x93  # [z, r, c, d]   spec line 15
+    x84 = x38 * p23  # [z, r, c]   spec line 14
+    x85 = p22 + x84  # [z, r, c]   spec line 14
+    x86 = x2 == -120.0  # [z, r, c]   spec line 14
+    x87 = x21 * p13  # [z, r, c]   spec line 15
+    x88 = exp * x87  # [z, r, c]   spec line 14
+    G5 = ops.running(x88.double(), 2, reverse=True)  # [z, r, c]   spec line 14
+    x89 = exp6 * d_factor_S_rows  # [z, r]   spec line 14
+    x90 = at_d[None, None] < at_c[None, :, None]  # [z, c, d]   spec line 15
+    x91 = p14 * p4  # [z, r, c, d]   spec line 15
+    x92 = exp4 * x91  # [z, r, c, d]   spec line 15
+    x93 = dt_c[:, :, None] * x92  # [z, r, c, d]   spec line 15
+    x94 = x21[:, :, :, None] * x93  # [z, r, c, d]   spec line 15
     x95 = torch.where(x26, x94, 0.0)  # [z, r, c, d]   spec line 15
     G6 = ops.running(x95, 2, reverse=True)  # [z, r, c, d]   spec line 15
-    x96 = torch.where(x91[:, None], G6, 0.0)  # [z, r, c, d]   spec line 15
+    x96 = torch.where(x90[:, None], G6, 0.0)  # [z, r, c, d]   spec line 15
     s3 = x96.sum(3)  # [z, r, c]   spec line 15
     p24 = torch.einsum("zrcK,zrcK->zrc", k_c, p11)  # [z, r, c]   spec line 14
     x97 = dt_c * p24  # [z, r, c]   spec line 14
@@ -329,23 +329,23 @@ def backward(q, k, v, dt, A, u, state_S, partial, summary, cache_S, table, new_s
     x99 = exp5 * x98  # [z, r, c]   spec line 14
     G7 = ops.running(x99.double(), 2, exclusive=True)  # [z, r, c]   spec line 14
     x100 = s3 + G7.to(like.dtype)  # [z, r, c]   spec line 14
-    x101 = x90[:, :, None] + x100  # [z, r, c]   spec line 14
+    x101 = x89[:, :, None] + x100  # [z, r, c]   spec line 14
     x102 = G5.to(like.dtype) + x101  # [z, r, c]   spec line 14
     x103 = torch.where(x, x102, 0.0)  # [z, r, c]   spec line 14
     x104 = 0.5 * x103  # [z, r, c]   spec line 14
     x105 = x2 > -120.0  # [z, r, c]   spec line 14
     x106 = torch.where(x105, x103, 0.0)  # [z, r, c]   spec line 14
-    x107 = torch.where(x87, x104, x106)  # [z, r, c]   spec line 14
+    x107 = torch.where(x86, x104, x106)  # [z, r, c]   spec line 14
     x108 = A_z[:, None, None] * x107  # [z, r, c]   spec line 14
-    x109 = x86 + x108  # [z, r, c]   spec line 14
+    x109 = x85 + x108  # [z, r, c]   spec line 14
     p25 = torch.einsum("zrc,zrc->z", dt_c, x107)  # [z]   spec line 14
-    p26 = torch.einsum("znK,zrcn->zrcK", new_summary_z, x68)  # [z, r, c, K]   spec line 21
+    p26 = torch.einsum("znK,zrcn->zrcK", new_summary_z, x67)  # [z, r, c, K]   spec line 21
     x110 = x8[:, :, :, None] * x10  # [z, r, c, K]   spec line 14
-    x111 = x110 * x62[:, :, :, None]  # [z, r, c, K]   spec line 21
+    x111 = x110 * x61[:, :, :, None]  # [z, r, c, K]   spec line 21
     x112 = p26 + x111  # [z, r, c, K]   spec line 21
-    e3 = rows.keep(x69)  # [z, n, K]   spec line 14
+    e3 = rows.keep(x68)  # [z, n, K]   spec line 14
     e4 = rows.keep(x39)  # [z, n, K, V]   spec line 14
-    return (ops.from_tokens(rows.store([(x37, 0)], T, 0), H), ops.from_tokens(rows.store([(x81, 0)], T, 0), H), ops.from_tokens(rows.store([(x84, 0)], T, 0), H), ops.from_tokens(rows.store([(x109, 0)], T, 0), H), ops.unflat(p25, H), ops.from_tokens(rows.store([(x112, 0)], T, 0), H), ops.unflat(d_old_S_33, H), ops.unflat(d_old_partial_48, H), ops.unflat(e3, H), ops.unflat(e4, H),)
+    return (ops.from_tokens(rows.store([(x37, 0)], T, 0), H), ops.from_tokens(rows.store([(x80, 0)], T, 0), H), ops.from_tokens(rows.store([(x83, 0)], T, 0), H), ops.from_tokens(rows.store([(x109, 0)], T, 0), H), ops.unflat(p25, H), ops.from_tokens(rows.store([(x112, 0)], T, 0), H), ops.unflat(d_old_S_33, H), ops.unflat(d_old_partial_48, H), ops.unflat(e3, H), ops.unflat(e4, H),)
 
 def _weights(q, k, v, dt, A, u, state_S, partial, summary, cache_S, table, *, chunk: int):
     like = q

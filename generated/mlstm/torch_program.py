@@ -185,7 +185,8 @@ def backward(q, k, v, i, g, state_S, state_n, table, saved_S, saved_n, d_y, d_ne
     x45 = x32[:, :, :, None] * p12  # [z, r, c, K]   spec line 17
     x46 = x40[:, :, :, None] * x45  # [z, r, c, K]   spec line 17
     p13 = torch.einsum("zrcK,zrcd->zrdK", q_c, x37)  # [z, r, d, K]   spec line 19
-    x47 = x32 * x40  # [z, r, c]   spec line 17
+    x47 = exp3 * x40  # [z, r, c]   spec line 17
+    x48 = (size_K ** -0.5) * x47  # [z, r, c]   spec line 17
     d_new_state_n_z = ops.flat(d_new_state_n)  # [z, K]   spec line 19
     p14 = torch.einsum("zrcK,zrc->zrK", q_c, x30)  # [z, r, K]   spec line 19
     d_old_n_50 = d_new_state_n_z
@@ -194,61 +195,63 @@ def backward(q, k, v, i, g, state_S, state_n, table, saved_S, saved_n, d_y, d_ne
     d_write_n_rows = [None] * R
     for r in reversed(range(R)):  # carry_n_backward
         d_old_n_50_starts[r] = d_old_n_50
-        x48 = exp5[:, r][:, None] * d_old_n_50  # [z, K]   spec line 17
-        x49 = x48 + p14[:, r]  # [z, K]   spec line 17
+        x49 = exp5[:, r][:, None] * d_old_n_50  # [z, K]   spec line 17
+        x50 = x49 + p14[:, r]  # [z, K]   spec line 17
         p15 = torch.einsum("zK,zK->z", saved_n_z[:, r], d_old_n_50)  # [z]   spec line 17
         d_factor_n_rows[r] = p15
         d_write_n_rows[r] = d_old_n_50
-        d_old_n_50 = x49
+        d_old_n_50 = x50
     d_write_n_rows = ops.stacked(d_write_n_rows, (z, size_K, ), like)  # [z, r, K]
     d_factor_n_rows = ops.stacked(d_factor_n_rows, (z, ), like)  # [z, r]
-    x50 = x47[:, :, :, None] * d_write_n_rows[:, :, None]  # [z, r, c, K]   spec line 17
-    x51 = p13 + x50  # [z, r, c, K]   spec line 19
-    x52 = x46 + x51  # [z, r, c, K]   spec line 17
+    x51 = x48[:, :, :, None] * d_write_n_rows[:, :, None]  # [z, r, c, K]   spec line 17
+    x52 = p13 + x51  # [z, r, c, K]   spec line 19
+    x53 = x46 + x52  # [z, r, c, K]   spec line 17
     p16 = torch.einsum("zrcd,zrcV->zrdV", x10, x41)  # [z, r, d, V]   spec line 19
     p17 = torch.einsum("zrcK,zrKV->zrcV", k_c, d_write_S_rows)  # [z, r, c, V]   spec line 17
-    x53 = x40[:, :, :, None] * p17  # [z, r, c, V]   spec line 17
-    x54 = p16 + x53  # [z, r, c, V]   spec line 17
-    x55 = x32[:, :, :, None] * x54  # [z, r, c, V]   spec line 17
+    x54 = x40[:, :, :, None] * p17  # [z, r, c, V]   spec line 17
+    x55 = p16 + x54  # [z, r, c, V]   spec line 17
+    x56 = x32[:, :, :, None] * x55  # [z, r, c, V]   spec line 17
     p18 = torch.einsum("zrcd,zrc->zrd", x10, x29)  # [z, r, d]   spec line 19
     p19 = torch.einsum("zrcK,zrK->zrc", k_c, d_write_n_rows)  # [z, r, c]   spec line 17
-    x56 = x40 * p19  # [z, r, c]   spec line 17
-    x57 = p18 + x56  # [z, r, c]   spec line 17
+    x57 = x40 * p19  # [z, r, c]   spec line 17
+    x58 = p18 + x57  # [z, r, c]   spec line 17
     p20 = torch.einsum("zrcV,zrcV->zrc", v_c, p16)  # [z, r, c]   spec line 17
     p21 = torch.einsum("zrcV,zrcV->zrc", v_c, p17)  # [z, r, c]   spec line 17
-    x58 = x40 * p21  # [z, r, c]   spec line 17
-    x59 = p20 + x58  # [z, r, c]   spec line 17
-    x60 = x57 + x59  # [z, r, c]   spec line 17
-    x61 = (size_K ** -0.5) * x60  # [z, r, c]   spec line 12
+    x59 = x40 * p21  # [z, r, c]   spec line 17
+    x60 = p20 + x59  # [z, r, c]   spec line 17
+    x61 = x58 + x60  # [z, r, c]   spec line 17
     x62 = exp3 * x61  # [z, r, c]   spec line 17
-    x63 = g_c == -120.0  # [z, r, c]   spec line 17
-    x64 = x14 * p5  # [z, r, c]   spec line 19
-    x65 = p * x29  # [z, r, c]   spec line 19
-    x66 = x64 + x65  # [z, r, c]   spec line 19
-    x67 = exp * x66  # [z, r, c]   spec line 17
-    G3 = ops.running(x67.double(), 2, reverse=True)  # [z, r, c]   spec line 17
-    x68 = d_factor_S_rows + d_factor_n_rows  # [z, r]   spec line 17
-    x69 = exp5 * x68  # [z, r]   spec line 17
-    x70 = at_d[None, None] < at_c[None, :, None]  # [z, c, d]   spec line 19
-    x71 = p2 * x36  # [z, r, c, d]   spec line 19
-    x72 = exp2 * x71  # [z, r, c, d]   spec line 19
-    x73 = torch.where(x7, x72, 0.0)  # [z, r, c, d]   spec line 19
-    G4 = ops.running(x73, 2, reverse=True)  # [z, r, c, d]   spec line 19
-    x74 = torch.where(x70[:, None], G4, 0.0)  # [z, r, c, d]   spec line 19
-    s2 = x74.sum(3)  # [z, r, c]   spec line 19
+    x63 = (size_K ** -0.5) * x62  # [z, r, c]   spec line 17
+    x64 = g_c == -120.0  # [z, r, c]   spec line 17
+    x65 = x14 * p5  # [z, r, c]   spec line 19
+    x66 = p * x29  # [z, r, c]   spec line 19
+    x67 = x65 + x66  # [z, r, c]   spec line 19
+    x68 = exp * x67  # [z, r, c]   spec line 17
+    G3 = ops.running(x68.double(), 2, reverse=True)  # [z, r, c]   spec line 17
+    x69 = d_factor_S_rows + d_factor_n_rows  # [z, r]   spec line 17
+    x70 = exp5 * x69  # [z, r]   spec line 17
+    x71 = at_d[None, None] < at_c[None, :, None]  # [z, c, d]   spec line 19
+    x72 = p2 * x36  # [z, r, c, d]   spec line 19
+    x73 = exp2 * x72  # [z, r, c, d]   spec line 19
+    x74 = torch.where(x7, x73, 0.0)  # [z, r, c, d]   spec line 19
+    G4 = ops.running(x74, 2, reverse=True)  # [z, r, c, d]   spec line 19
+    x75 = torch.where(x71[:, None], G4, 0.0)  # [z, r, c, d]   spec line 19
+    s2 = x75.sum(3)  # [z, r, c]   spec line 19
+    x76 = exp3 * p19  # [z, r, c]   spec line 17
+    x77 = (size_K ** -0.5) * x76  # [z, r, c]   spec line 17
     p22 = torch.einsum("zrcK,zrcK->zrc", k_c, p12)  # [z, r, c]   spec line 17
-    x75 = x32 * p22  # [z, r, c]   spec line 17
-    x76 = x32 * p19  # [z, r, c]   spec line 17
-    x77 = x75 + x76  # [z, r, c]   spec line 17
-    x78 = torch.where(x, x77, 0.0)  # [z, r, c]   spec line 17
-    x79 = exp4 * x78  # [z, r, c]   spec line 17
-    G5 = ops.running(x79.double(), 2, exclusive=True)  # [z, r, c]   spec line 17
-    x80 = s2 + G5.to(like.dtype)  # [z, r, c]   spec line 17
-    x81 = x69[:, :, None] + x80  # [z, r, c]   spec line 17
-    x82 = G3.to(like.dtype) + x81  # [z, r, c]   spec line 17
-    x83 = torch.where(x, x82, 0.0)  # [z, r, c]   spec line 17
-    x84 = 0.5 * x83  # [z, r, c]   spec line 17
-    x85 = g_c > -120.0  # [z, r, c]   spec line 17
-    x86 = torch.where(x85, x83, 0.0)  # [z, r, c]   spec line 17
-    x87 = torch.where(x63, x84, x86)  # [z, r, c]   spec line 17
-    return (ops.from_tokens(rows.store([(x39, 0)], T, 0), H), ops.from_tokens(rows.store([(x52, 0)], T, 0), H), ops.from_tokens(rows.store([(x55, 0)], T, 0), H), ops.from_tokens(rows.store([(x62, 0)], T, 0), H), ops.from_tokens(rows.store([(x87, 0)], T, 0), H), ops.unflat(d_old_S_37, H), ops.unflat(d_old_n_50, H),)
+    x78 = exp3 * p22  # [z, r, c]   spec line 17
+    x79 = (size_K ** -0.5) * x78  # [z, r, c]   spec line 17
+    x80 = x77 + x79  # [z, r, c]   spec line 17
+    x81 = torch.where(x, x80, 0.0)  # [z, r, c]   spec line 17
+    x82 = exp4 * x81  # [z, r, c]   spec line 17
+    G5 = ops.running(x82.double(), 2, exclusive=True)  # [z, r, c]   spec line 17
+    x83 = s2 + G5.to(like.dtype)  # [z, r, c]   spec line 17
+    x84 = x70[:, :, None] + x83  # [z, r, c]   spec line 17
+    x85 = G3.to(like.dtype) + x84  # [z, r, c]   spec line 17
+    x86 = torch.where(x, x85, 0.0)  # [z, r, c]   spec line 17
+    x87 = 0.5 * x86  # [z, r, c]   spec line 17
+    x88 = g_c > -120.0  # [z, r, c]   spec line 17
+    x89 = torch.where(x88, x86, 0.0)  # [z, r, c]   spec line 17
+    x90 = torch.where(x64, x87, x89)  # [z, r, c]   spec line 17
+    return (ops.from_tokens(rows.store([(x39, 0)], T, 0), H), ops.from_tokens(rows.store([(x53, 0)], T, 0), H), ops.from_tokens(rows.store([(x56, 0)], T, 0), H), ops.from_tokens(rows.store([(x63, 0)], T, 0), H), ops.from_tokens(rows.store([(x90, 0)], T, 0), H), ops.unflat(d_old_S_37, H), ops.unflat(d_old_n_50, H),)

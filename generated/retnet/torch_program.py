@@ -132,14 +132,14 @@ def backward(q, k, v, g, state_S, table, saved_S, d_y, d_new_state_S, *, chunk: 
     x25 = x23 + x24  # [z, r, c, V]   spec line 15
     x26 = g_z == -120.0  # [z]   spec line 15
     p11 = torch.einsum("zrcK,zrcK->zrc", q_c, p)  # [z, r, c]   spec line 16
-    x27 = (size_K ** -0.5) * p11  # [z, r, c]   spec line 16
-    x28 = exp * x27  # [z, r, c]   spec line 15
+    x27 = exp * p11  # [z, r, c]   spec line 15
+    x28 = (size_K ** -0.5) * x27  # [z, r, c]   spec line 15
     G3 = ops.running(x28.double(), 2, reverse=True)  # [z, r, c]   spec line 15
     x29 = exp4 * d_factor_S_rows  # [z, r]   spec line 15
     x30 = at_d[None, None] < at_c[None, :, None]  # [z, c, d]   spec line 16
-    x31 = (size_K ** -0.5) * p2  # [z, r, c, d]   spec line 16
-    x32 = p8 * x31  # [z, r, c, d]   spec line 16
-    x33 = exp2 * x32  # [z, r, c, d]   spec line 16
+    x31 = p8 * p2  # [z, r, c, d]   spec line 16
+    x32 = exp2 * x31  # [z, r, c, d]   spec line 16
+    x33 = (size_K ** -0.5) * x32  # [z, r, c, d]   spec line 16
     x34 = torch.where(x8, x33, 0.0)  # [z, r, c, d]   spec line 16
     G4 = ops.running(x34, 2, reverse=True)  # [z, r, c, d]   spec line 16
     x35 = torch.where(x30[:, None], G4, 0.0)  # [z, r, c, d]   spec line 16

@@ -181,14 +181,14 @@ def backward(q, k, v, g, state_S, cache_S, table, saved_S, saved_sum_S, d_y, d_n
     x36 = x34 + x35  # [z, r, c, V]   spec line 15
     x37 = g_z == -120.0  # [z]   spec line 15
     p13 = torch.einsum("zrcK,zrcK->zrc", q_c, p)  # [z, r, c]   spec line 16
-    x38 = (size_K ** -0.5) * p13  # [z, r, c]   spec line 16
-    x39 = exp * x38  # [z, r, c]   spec line 15
+    x38 = exp * p13  # [z, r, c]   spec line 15
+    x39 = (size_K ** -0.5) * x38  # [z, r, c]   spec line 15
     G3 = ops.running(x39.double(), 2, reverse=True)  # [z, r, c]   spec line 15
     x40 = exp4 * d_factor_S_rows  # [z, r]   spec line 15
     x41 = at_d[None, None] < at_c[None, :, None]  # [z, c, d]   spec line 16
-    x42 = (size_K ** -0.5) * p3  # [z, r, c, d]   spec line 16
-    x43 = p10 * x42  # [z, r, c, d]   spec line 16
-    x44 = exp2 * x43  # [z, r, c, d]   spec line 16
+    x42 = p10 * p3  # [z, r, c, d]   spec line 16
+    x43 = exp2 * x42  # [z, r, c, d]   spec line 16
+    x44 = (size_K ** -0.5) * x43  # [z, r, c, d]   spec line 16
     x45 = torch.where(x9, x44, 0.0)  # [z, r, c, d]   spec line 16
     G4 = ops.running(x45, 2, reverse=True)  # [z, r, c, d]   spec line 16
     x46 = torch.where(x41[:, None], G4, 0.0)  # [z, r, c, d]   spec line 16

@@ -52,6 +52,11 @@ def _hoist(rebuilder: Rebuilder, value: Value, args: list[Value]) -> Value | Non
     b = rebuilder.b
     if value.op == "map" and value["fn"] == "div" and len(args[1].axes) < len(args[0].axes):
         return b.map("mul", args[0], b.map("div", b.const(1.0), args[1]))        # one division for all of x
+    if value.op == "map" and value["fn"] == "mul":
+        for s, rest in (args, args[::-1]):
+            moved = _small_outside(b, s, rest)
+            if moved is not None:
+                return moved
     if value.op == "sum":
         scale, rest = scale_of(b, args[0], value["over"])
         return None if scale is None else b.map("mul", scale, b.sum(rest, value["over"]))
@@ -68,6 +73,18 @@ def _hoist(rebuilder: Rebuilder, value: Value, args: list[Value]) -> Value | Non
         if scale is not None:
             product = b.map("mul", scale, product)
     return product
+
+
+def _small_outside(b: Builder, big: Value, rest: Value) -> Value | None:
+    """big * (small * other) -> small * (big * other), where only `small` has fewer axes: so that products of the large
+    ones meet, and the small one can become the scale of a product."""
+    if rest.op != "map" or rest["fn"] != "mul":
+        return None
+    for small, other in (rest.args, rest.args[::-1]):
+        axes = set(big.axes) | set(other.axes)
+        if set(small.axes) < axes and len(big.axes) == len(other.axes) == len(axes):
+            return b.map("mul", small, b.map("mul", big, other))
+    return None
 
 
 def _move(rebuilder: Rebuilder, value: Value, args: list[Value], products: set) -> Value | None:

@@ -5,7 +5,7 @@ from ..ir import kernel as kr
 from ..ir.nodes import Program, Value
 from .fuse_places import LEAVES, Places
 from .sparse import chosen_by
-from .triangles import lower_triangular
+from .triangles import lower_triangular, needed_below
 
 
 class Sums(Places):
@@ -151,7 +151,8 @@ class Sums(Places):
                 scale = self.product(held[1:], self.expr(held[0])) if held else None
                 rows = self.rows if "c" in (*dst.axes, *over) and "d" not in (*dst.axes, *over) else None
                 triangle = rows is None and bool({"c", "d"} & set(over)) and any(lower_triangular(x) for x in v.args)
-                self.out.append(kr.Dot(dst, one, two, over, accumulate, scale, None, False, triangle, rows))
+                half = not accumulate and scale is None and set(dst.axes) == {"c", "d"} and needed_below(v, self.users)
+                self.out.append(kr.Dot(dst, one, two, over, accumulate, scale, None, half, triangle, rows))
                 return
             value = kr.Expr("mul", (self.expr(left), self.expr(right)))
         else:

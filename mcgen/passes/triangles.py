@@ -1,6 +1,8 @@
 """Which matrices of a row's tokens are zero where the second token comes after the first: half the work of a product."""
 from __future__ import annotations
 
+from typing import Mapping
+
 from ..ir.nodes import Value
 
 
@@ -24,6 +26,13 @@ def lower_triangular(v: Value) -> bool:
             return gap.op == "map" and gap["fn"] == "where" and _below(gap.args[0]) and \
                 gap.args[2].op == "const" and gap.args[2]["value"] <= -1e4
     return False
+
+
+def needed_below(v: Value, users: Mapping[int, list[Value]]) -> bool:
+    """Whether v[c, d] for d > c reaches nothing: all that uses it is 0 there, or used so in turn."""
+    found = users.get(id(v), [])
+    return bool(found) and {"c", "d"} <= set(v.axes) and all(
+        u.op == "map" and (lower_triangular(u) or needed_below(u, users)) for u in found)
 
 
 def _below(mask: Value) -> bool:
