@@ -27,7 +27,7 @@ def torch_module(compiled: Compiled) -> str:
     """The whole module."""
     count = len(compiled.forward.params)
     parts = [
-        _HEAD.format(title=f"{compiled.model.name} in torch.", formulas=formulas(compiled.model)).replace("\nimport torch.nn.functional as F", "\nimport torch.nn.functional as F"),
+        _HEAD.format(title=f"{compiled.model.name} in torch.", formulas=formulas(compiled.model)),
         print_function("forward", compiled.forward, count, compiled.results),
         print_function("backward", compiled.backward, count),
     ]

@@ -3,7 +3,6 @@ from __future__ import annotations
 
 from ..ir import kernel as kr
 from ..ir.nodes import dim_of
-from ..passes.precision import precise_of
 from .torch_expr import number
 
 _INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/", "lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==",
@@ -181,5 +180,3 @@ class _Printer:
             raise ValueError(f"no kernel function {e.op}")
         return f"k.{e.op}({', '.join(args)})", False
 
-
-__all__ = ["precise_of", "print_kernel"]

@@ -200,7 +200,6 @@ class _Machine:
         carry = [self.full(t, ax, p.axes) for (t, ax), p in zip(args[:n], body.params[:n])]
         starts = [[None] * self.r for _ in range(n)]
         ys = [[None] * self.r for _ in body.results[n:]]
-        rows = self.rows
         for r in (reversed(range(self.r)) if v["reverse"] else range(self.r)):
             inner = dict(bound or {})
             for i in range(n):
@@ -217,7 +216,6 @@ class _Machine:
             carry = [self.full(o, res.axes, p.axes) for o, res, p in zip(outs[:n], body.results, body.params)]
             for i, o in enumerate(outs[n:]):
                 ys[i][r] = o
-        del rows
         found = {("final", i): c for i, c in enumerate(carry)}
         stack = lambda xs, axes: torch.stack(xs, 1) if xs else torch.zeros(self.z, 0, *map(self.extent, axes), dtype=torch.float64)
         found |= {("start", i): stack(s, body.params[i].axes) for i, s in enumerate(starts)}

@@ -37,7 +37,7 @@ def _value(program: Program, value: Value, declared: set[str]) -> None:
             need(all(set(value["over"]) <= set(x.axes) for x in args), "sums an axis that is not in both")
             need(set(value.axes) == {a for x in args for a in x.axes} - set(value["over"]), "axes")
         case "cumsum":
-            need(value["axis"] in value.axes == args[0].axes or value.axes == args[0].axes, "axes")
+            need(value["axis"] in value.axes and value.axes == args[0].axes, "axes")
         case "segsum":
             need("c" in args[0].axes and "d" not in args[0].axes and set(value.axes) == {*args[0].axes, "d"}, "axes")
         case "rename":
@@ -51,7 +51,7 @@ def _value(program: Program, value: Value, declared: set[str]) -> None:
         case "topk":
             need(value.dtype == "b" and {"r", "c", "n"} <= set(value.axes), "axes")
         case "scan":
-            _scan(program, value, need)
+            _scan(value, need)
         case "slots":
             for param, arg in zip(value["body"].params, args, strict=True):
                 need(set(arg.axes) - {"n"} == set(param.axes), f"{param.name} is over [{', '.join(arg.axes)}]")
@@ -64,7 +64,7 @@ def _value(program: Program, value: Value, declared: set[str]) -> None:
             need(False, "unknown operation")
 
 
-def _scan(program: Program, value: Value, need) -> None:
+def _scan(value: Value, need) -> None:
     body: Program = value["body"]
     n, m = value["carries"], value["xs"]
     need(len(value.args) == len(body.params), "arguments and parameters differ in number")
@@ -74,9 +74,7 @@ def _scan(program: Program, value: Value, need) -> None:
         need(axes <= set(param.axes), f"{param.name} is over [{', '.join(arg.axes)}]")
     for param, result in zip(body.params, body.results[:n]):
         need(set(result.parts[0][0].axes) <= set(param.axes), f"carry {param.name} changes its axes")
-    inner = Program(body.name, body.params, body.results, body.level, body.segment)
-    verify_program(inner)
-    del program
+    verify_program(body)
 
 
 def _result(program: Program, result) -> None:

@@ -5,7 +5,7 @@ float32 loses that, and these values are C numbers a row, so float64 costs nothi
 """
 from __future__ import annotations
 
-from ..ir.nodes import Program, Value
+from ..ir.nodes import Value
 
 
 def precise(values: list[Value]) -> set[int]:
@@ -21,7 +21,3 @@ def precise(values: list[Value]) -> set[int]:
         elif v.op == "map" and v["fn"] == "where" and id(v.args[1]) in found and v.args[2].op == "const":
             found.add(id(v))
     return found
-
-
-def precise_of(program: Program) -> set[int]:
-    return precise(program.order())

@@ -52,7 +52,7 @@ def digest_of(folder: Path, backend: str | None) -> str:
 
 
 def restore(folder: str, backend: str | None, chunk: int | None) -> Op:
-    """An op from its pickled form."""
+    """The op of a folder again: what a copied op is made of. Nothing is read but the package."""
     op = load_package(folder, backend=backend)
     return op if chunk is None else op.with_chunk(chunk)
 
