@@ -95,6 +95,8 @@ class _Printer:
                 extra += f", rows={self.expr(s.rows)}" if s.rows is not None else ""
                 self.line(f"k.dot({self.ref(s.dst)}, {self.expr(s.left)}, {self.expr(s.right)}, over={self.axes(s.over)}"
                           f"{self.more(s, s.dst.axes + s.over)}{extra})")
+            case kr.Product():
+                self.block(f"with k.product({self.axes(s.axes)}, {self.expr(s.left)}, {self.expr(s.right)}, over={self.axes(s.over)}) as acc:", s.body)
             case kr.Cumsum():
                 flags = "".join(f", {f}=True" for f in ("reverse", "exclusive") if getattr(s, f))
                 self.line(f'k.cumsum({self.ref(s.dst)}, {self.expr(s.value, s.dst.precise)}, axis="{axis(s.axis)}"{flags})')

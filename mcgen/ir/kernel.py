@@ -8,6 +8,8 @@
              | map ref, expr, accumulate         elementwise over the ref's axes
              | reduce 'sum' | 'max', ref, expr, over, accumulate
              | dot ref, expr, expr, over, accumulate, scale, lower, over_lower
+             | product axes, expr, expr, over { (map | reduce 'sum')* }      a product that is never stored: 'acc' in the
+                                                 statements is its element; a sum goes over the last of its axes
              | cumsum ref, expr, axis, reverse, exclusive
              | topk ref, ref, k
              | when expr { stmt* }               a condition on the row
@@ -95,6 +97,15 @@ class Dot:
     lower: bool = False
     over_lower: bool = False
     rows: Expr | None = None
+
+
+@dataclass(frozen=True)
+class Product:
+    axes: tuple[str, ...]
+    left: Expr
+    right: Expr
+    over: tuple[str, ...]
+    body: tuple                    # of Map and Reduce
 
 
 @dataclass(frozen=True)

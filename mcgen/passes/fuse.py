@@ -11,6 +11,7 @@ from ..ir.builder import Builder
 from ..ir.nodes import Program, Result, Value, order
 from .carries import open_scans
 from .fuse_sums import Sums
+from .join import join_products
 
 
 def fuse(program: Program, b: Builder, saved: int | None = None) -> kr.Kernel:
@@ -20,7 +21,7 @@ def fuse(program: Program, b: Builder, saved: int | None = None) -> kr.Kernel:
     count = len(opened.results) if saved is None else saved
     kernel = kr.Kernel(program.name, program.params, opened.results, count, reverse)
     _Fuser(b, opened, carries, kernel).run()
-    return kernel
+    return join_products(kernel)
 
 
 class _Fuser(Sums):

@@ -135,6 +135,17 @@ class TileBuilder:
         self._add(st.Dot(_target(dst), wrap(a), wrap(b), _names(over), accumulate, epilogue, lower, over_lower,
                          None if scale is None else wrap(scale), None if rows is None else wrap(rows), _bounds(upto)))
 
+    @contextmanager
+    def product(self, axes: Sequence[str], a: Expr, b: Expr, over: Sequence[str] | str):
+        """A product over (rows, columns) that is never stored: inside, maps over both axes and sums over the second one use its element.
+
+            with k.product(("c", "K"), dy["c", "V"], M["V", "K"], over="V") as acc:
+                k.map(dq["c", "K"], w["c"] * acc, accumulate=True)
+                k.sum(dw["c"], q["c", "K"] * acc, over="K")
+        """
+        with self._block(st.Product(_names(axes), wrap(a), wrap(b), _names(over))):
+            yield Expr("acc")
+
     def solve(self, x: Expr, matrix: Expr, transposed: bool = False) -> None:
         """x["c",..] <- (1 - L)^-1 x, in place; matrix["c","d"] is L, read only where c > d. transposed: with L^T."""
         self._add(st.Solve(_target(x), matrix, transposed))

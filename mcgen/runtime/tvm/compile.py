@@ -20,7 +20,7 @@ _entries: dict[str, Callable[..., None]] = {}      # loaded kernels by key: equa
 class Options:
     """What changes the speed of a kernel and not its results beyond rounding."""
 
-    rows: int = 6            # rows of a register tile
+    rows: int = 4            # rows of a register tile
     columns: int = 16        # its columns, a multiple of 8
     unroll: int = 4          # steps of a product's inner loop taken at once
     opt_level: int = 2       # LLVM's

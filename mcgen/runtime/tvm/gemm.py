@@ -6,9 +6,10 @@ vectors along n, A one element at a time into all lanes. So B and D must be cont
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Callable
 
 from .elementwise import LANES
-from .emit import Emitter
+from .emit import Emitter, Value
 
 
 @dataclass
@@ -20,6 +21,9 @@ class Matrix:
     row: object
     column: object
     padded: bool = False
+
+
+Sink = Callable[[object, "list[tuple[object, int, Value]]"], None]
 
 
 @dataclass
@@ -35,8 +39,11 @@ class Bounds:
     high: str | None = None
 
 
-def multiply(em: Emitter, d: Matrix, a: Matrix, b: Matrix, m, n: int, k, accumulate: bool, options, bounds: Bounds = Bounds()) -> None:
-    """m and k may be index expressions; then rows up to the next multiple of options.rows must exist in A and D."""
+def multiply(em: Emitter, d: "Matrix | Sink", a: Matrix, b: Matrix, m, n: int, k, accumulate: bool, options, bounds: Bounds = Bounds()) -> None:
+    """m and k may be index expressions; then rows up to the next multiple of options.rows must exist in A and D.
+
+    d may be a function that takes the result instead: a row's index, and (first column, lanes, value) for its vectors.
+    """
     width = options.columns
     panels, rest = divmod(n, width)
     if panels:
@@ -45,7 +52,7 @@ def multiply(em: Emitter, d: Matrix, a: Matrix, b: Matrix, m, n: int, k, accumul
     if rest:
         vectors = [LANES] * (rest // LANES)
         if rest % LANES:
-            vectors.append(LANES if d.padded and b.padded else rest % LANES)
+            vectors.append(LANES if isinstance(d, Matrix) and d.padded and b.padded else rest % LANES)
         _panel(em, d, a, b, m, n, k, panels * width, vectors, accumulate, options, bounds)
 
 
@@ -74,11 +81,11 @@ def _least(em: Emitter, x, y):
     return min(x, y) if isinstance(x, int) and isinstance(y, int) else em.tir.Min(em._index(x), em._index(y))
 
 
-def _tile(em: Emitter, d: Matrix, a: Matrix, b: Matrix, row, rows: int, first, vectors, k, accumulate, options, bounds: Bounds, m) -> None:
+def _tile(em: Emitter, d: "Matrix | Sink", a: Matrix, b: Matrix, row, rows: int, first, vectors, k, accumulate, options, bounds: Bounds, m) -> None:
     """One register tile: D[row : row + rows, first : first + sum(vectors)]."""
     width = sum(vectors)
     starts = [sum(vectors[:v]) for v in range(len(vectors))]
-    d_at = [em.bind_index(d.offset + (row + i) * d.row + first) for i in range(rows)]
+    d_at = [em.bind_index(d.offset + (row + i) * d.row + first) for i in range(rows)] if isinstance(d, Matrix) else []
     sums = [[em.local(lanes) for lanes in vectors] for _ in range(rows)]
     for i in range(rows):
         for j, lanes in enumerate(vectors):
@@ -107,5 +114,9 @@ def _tile(em: Emitter, d: Matrix, a: Matrix, b: Matrix, row, rows: int, first, v
         with em.loop(low, high, name="k") as at:
             step(at)
     for i in range(rows):
-        for j, lanes in enumerate(vectors):
-            em.store(d.buffer, d_at[i] + starts[j], em.load(sums[i][j], 0, "f32", lanes))
+        made = [em.load(sums[i][j], 0, "f32", lanes) for j, lanes in enumerate(vectors)]
+        if isinstance(d, Matrix):
+            for j, value in enumerate(made):
+                em.store(d.buffer, d_at[i] + starts[j], value)
+        else:
+            d(em.bind_index(em.int(0) + (row + i)), [(em.bind_index(em.int(0) + (first + starts[j])), v.lanes, em.bind(v)) for j, v in enumerate(made)])

@@ -50,10 +50,10 @@ def shared(builder) -> dict[str, str]:
 
 def _accesses(statement, certain: bool) -> Iterator[tuple[str, bool, bool]]:
     """(tile, whether it is written, whether that surely happens) in order of execution."""
-    if isinstance(statement, (st.When, st.Loop, st.Rows)):
+    if isinstance(statement, (st.When, st.Loop, st.Rows, st.Product)):
         inside = certain and not isinstance(statement, st.When)
-        for part in (getattr(statement, "condition", None), getattr(statement, "low", None), getattr(statement, "high", None)):
-            if part is not None:
+        for part in vars(statement).values():
+            if isinstance(part, Expr):
                 yield from ((name, False, certain) for name in _tiles(part))
         for inner in statement.body:
             yield from _accesses(inner, inside)

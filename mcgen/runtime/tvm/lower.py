@@ -10,6 +10,7 @@ from .dot import lower_dot
 from .emit import Emitter, Value
 from .lifetimes import shared
 from .memory import Scope
+from .product import lower_product
 from .reduce import lower_cumsum, lower_map, lower_reduce, lower_topk
 from .solve import lower_solve
 from .tokens import lower_load, lower_store
@@ -64,6 +65,8 @@ def run(scope: Scope, body: list) -> None:
                 lower_cumsum(scope, statement)
             case st.Dot():
                 lower_dot(scope, statement)
+            case st.Product():
+                lower_product(scope, statement)
             case st.Solve():
                 lower_solve(scope, statement)
             case st.Load():

@@ -114,6 +114,17 @@ class Dot:
 
 
 @dataclass(frozen=True)
+class Product:
+    """The sum over `over` of a * b, for every element of `axes` put into the statements of `body` as "acc"."""
+
+    axes: tuple[str, ...]
+    a: Expr
+    b: Expr
+    over: tuple[str, ...]
+    body: list = field(default_factory=list)
+
+
+@dataclass(frozen=True)
 class Solve:
     """x = (1 - L)^-1 x in place, L strictly lower in its first axis against its second."""
 

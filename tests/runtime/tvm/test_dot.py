@@ -133,3 +133,27 @@ def test_solve(C, V):
     I = torch.eye(C, dtype=torch.float64) - L[0, 0].double().tril(-1)
     close(out["x"][0, 0], torch.linalg.solve(I, x[0, 0].double()), 1e-5)
     close(out["z"][0, 0], torch.linalg.solve(I.T, x[0, 0].double()), 1e-5)
+
+
+@pytest.mark.parametrize("C, K, V", [(4, 8, 3), (5, 20, 7), (33, 16, 64), (64, 37, 5), (3, 3, 3)])
+def test_products_that_are_not_stored(C, K, V):
+    """Maps and sums on the elements of a product: in registers, and through scratch where no vector fits."""
+    def fn(k):
+        y, m, q, w = k.memory("y", "c", "V"), k.memory("m", "V", "K"), k.memory("q", "c", "K"), k.memory("w", "c")
+        total, plain, sums, more = (k.memory(n, *axes, inout=True) for n, axes in (("total", "cK"), ("plain", "cK"), ("sums", "c"), ("more", "c")))
+        with k.sequences(), k.product(("c", "K"), y["c", "V"], m["V", "K"], over="V") as acc:
+            k.map(total["c", "K"], w["c"] * acc, accumulate=True)
+            k.map(plain["c", "K"], acc)
+            k.sum(sums["c"], acc * q["c", "K"], over="K")
+            k.sum(more["c"], acc, over="K", accumulate=True)
+    torch.manual_seed(C)
+    shapes = {"y": (C, V), "m": (V, K), "q": (C, K), "w": (C,), "total": (C, K), "plain": (C, K), "sums": (C,), "more": (C,)}
+    given = {name: torch.randn(1, 1, *shape) for name, shape in shapes.items()}
+    inputs = {name: given[name] for name in ("y", "m", "q", "w")}
+    outputs = {name: given[name].clone() for name in ("total", "plain", "sums", "more")}
+    got = run(fn, {"C": C, "K": K, "V": V}, inputs, outputs)
+    y, m, q, w, total, _, _, more = (x[0, 0].double() for x in given.values())
+    close(got["plain"][0, 0], y @ m)
+    close(got["total"][0, 0], total + w[:, None] * (y @ m))
+    close(got["sums"][0, 0], ((y @ m) * q).sum(1))
+    close(got["more"][0, 0], more + (y @ m).sum(1))
