@@ -10,13 +10,13 @@ head, on tiles; `mcgen.runtime.tvm` compiles the functions. Axes: c and d tokens
 
 def forward(k, save):
     q = k.token("q", "K")
-    k_in = k.token("k", "K")
+    k2 = k.token("k", "K")
     v = k.token("v", "V")
-    state_S = k.memory("state_S", "K", "V")
+    state_S = k.memory("state.S", "K", "V")
     y = k.token("y", "V", out=True)
-    new_state_S = k.memory("new_state_S", "K", "V", out=True)
+    new_state_S = k.memory("new.state.S", "K", "V", out=True)
     if save:
-        saved_S = k.starts("saved_S", "K", "V", out=True)
+        saved_S = k.starts("saved.S", "K", "V", out=True)
     with k.sequences():
         S = k.tile("S", "K", "V")
         x = k.tile("x")
@@ -30,7 +30,7 @@ def forward(k, save):
         k.map(x(), float(k.sizes["K"]) ** (-0.5))
         with k.rows():
             k.load(q_c["c", "K"], q)
-            k.load(k_c["c", "K"], k_in)
+            k.load(k_c["c", "K"], k2)
             k.dot(x2["c", "d"], q_c["c", "K"], k_c["d", "K"], over="K", then=lambda acc: k.where(((k.iota("c") >= k.iota("d")) & (k.iota("d") < k.count)), acc, 0.0), lower=True)
             k.load(v_c["c", "V"], v)
             k.dot(p["c", "V"], x2["c", "d"], v_c["d", "V"], over="d", over_lower=True)
@@ -44,16 +44,16 @@ def forward(k, save):
 
 def backward(k):
     q = k.token("q", "K")
-    k_in = k.token("k", "K")
+    k2 = k.token("k", "K")
     v = k.token("v", "V")
-    state_S = k.memory("state_S", "K", "V")
-    saved_S = k.starts("saved_S", "K", "V")
-    d_y = k.token("d_y", "V")
-    d_new_state_S = k.memory("d_new_state_S", "K", "V")
-    d_q = k.token("d_q", "K", out=True)
-    d_k = k.token("d_k", "K", out=True)
-    d_v = k.token("d_v", "V", out=True)
-    d_state_S = k.memory("d_state_S", "K", "V", out=True)
+    state_S = k.memory("state.S", "K", "V")
+    saved_S = k.starts("saved.S", "K", "V")
+    d_y = k.token("d.y", "V")
+    d_new_state_S = k.memory("d.new.state.S", "K", "V")
+    d_q = k.token("d.q", "K", out=True)
+    d_k = k.token("d.k", "K", out=True)
+    d_v = k.token("d.v", "V", out=True)
+    d_state_S = k.memory("d.state.S", "K", "V", out=True)
     with k.sequences():
         d_old_S_20 = k.tile("d_old_S_20", "K", "V")
         p = k.tile("p", "c", "K")
@@ -72,7 +72,7 @@ def backward(k):
         k.map(d_old_S_20["K", "V"], d_new_state_S["K", "V"])
         k.map(x2(), float(k.sizes["K"]) ** (-0.5))
         with k.rows(reverse=True):
-            k.load(k_c["c", "K"], k_in)
+            k.load(k_c["c", "K"], k2)
             k.load(v_c["c", "V"], v)
             k.load(d_y_c["c", "V"], d_y, fill=0.0)
             k.dot(x["c", "d"], v_c["d", "V"], d_y_c["c", "V"], over="V", then=lambda acc: k.where(((k.iota("c") >= k.iota("d")) & (k.iota("d") < k.count)), (x2() * acc), 0.0), lower=True)

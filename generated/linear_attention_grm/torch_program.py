@@ -16,7 +16,7 @@ import torch.nn.functional as F
 
 from mcgen.runtime import torch_ops as ops
 
-def forward(q, k, v, u, state_S, partial, summary, cache_S, table, *, chunk: int, save: bool = False):
+def forward(q, k, v, u, state_S, summary_partial, summary, cache_S, table, *, chunk: int, save: bool = False):
     like = q
     B, T, H = q.shape[0], q.shape[1], q.shape[2]
     size_K = q.shape[3]
@@ -56,32 +56,32 @@ def forward(q, k, v, u, state_S, partial, summary, cache_S, table, *, chunk: int
     x11 = x10.to(like.dtype)  # [z, r, c]   spec line 14
     x12 = 1.0 + x11  # [z, r, c]   spec line 14
     x13 = 1.0 / x12  # [z, r, c]   spec line 14
-    partial_z = ops.flat(partial)  # [z, K]   spec line 14
+    summary_partial_z = ops.flat(summary_partial)  # [z, K]   spec line 14
     x14 = torch.where(x[:, :, :, None], k_c, 0.0)  # [z, r, c, K]   spec line 14
     s = x14.sum(2)  # [z, r, K]   spec line 14
     x15 = rows.count > 0.0  # [z, r]
     x16 = rows.count + rows.offset  # [z, r]
     x17 = x16 == 256.0  # [z, r]
     x18 = x15 & x17  # [z, r]
-    old_partial = partial_z
-    old_partial_starts = [None] * R
-    end_partial_rows = [None] * R
+    old_summary_partial = summary_partial_z
+    old_summary_partial_starts = [None] * R
+    end_summary_partial_rows = [None] * R
     for r in range(R):  # carry_partial
-        old_partial_starts[r] = old_partial
-        x19 = old_partial + s[:, r]  # [z, K]   spec line 14
+        old_summary_partial_starts[r] = old_summary_partial
+        x19 = old_summary_partial + s[:, r]  # [z, K]   spec line 14
         x20 = torch.where(x18[:, r][:, None], 0.0, x19)  # [z, K]   spec line 14
-        end_partial_rows[r] = x19
-        old_partial = x20
-    old_partial_starts = ops.stacked(old_partial_starts, (z, size_K, ), like)  # [z, r, K]
-    end_partial_rows = ops.stacked(end_partial_rows, (z, size_K, ), like)  # [z, r, K]
+        end_summary_partial_rows[r] = x19
+        old_summary_partial = x20
+    old_summary_partial_starts = ops.stacked(old_summary_partial_starts, (z, size_K, ), like)  # [z, r, K]
+    end_summary_partial_rows = ops.stacked(end_summary_partial_rows, (z, size_K, ), like)  # [z, r, K]
     G = ops.running(x14, 2)  # [z, r, c, K]   spec line 14
-    x21 = old_partial_starts[:, :, None] + G  # [z, r, c, K]   spec line 14
+    x21 = old_summary_partial_starts[:, :, None] + G  # [z, r, c, K]   spec line 14
     u_c = rows.load(ops.tokens(u))  # [z, r, c, K]   spec line 21
     p5 = torch.einsum("zrcK,zrcK->zrc", x21, u_c)  # [z, r, c]   spec line 21
     x22 = x13 * p5  # [z, r, c]   spec line 21
     at_n = ops.iota(table, N)  # [z, n]   spec line 14
     x23 = at_n[None, None] < rows.segment[:, :, None]  # [z, r, n]   spec line 14
-    x24 = end_partial_rows * 0.00390625  # [z, r, K]   spec line 14
+    x24 = end_summary_partial_rows * 0.00390625  # [z, r, K]   spec line 14
     summary_z = ops.flat(summary)  # [z, n, K]   spec line 14
     M = rows.collect(x24, summary_z)  # [z, n, K]   spec line 14
     p6 = torch.einsum("znK,zrcK->zrcn", M, u_c)  # [z, r, c, n]   spec line 21
@@ -109,10 +109,10 @@ def forward(q, k, v, u, state_S, partial, summary, cache_S, table, *, chunk: int
         slots0_out0 = slots0_out0 + x36
     x37 = x33 + slots0_out0  # [z, r, c, V]   spec line 22
     x38 = (size_K ** -0.5) * x37  # [z, r, c, V]   spec line 10
-    results = (ops.from_tokens(rows.store([(x38, 0)], T, 0), H), ops.unflat(old_S, H), ops.unflat(M, H), ops.unflat(old_partial, H), ops.unflat(M2, H),)
-    return results + (ops.unflat(old_S_starts, H), ops.unflat(old_partial_starts, H),) if save else results
+    results = (ops.from_tokens(rows.store([(x38, 0)], T, 0), H), ops.unflat(old_S, H), ops.unflat(M, H), ops.unflat(old_summary_partial, H), ops.unflat(M2, H),)
+    return results + (ops.unflat(old_S_starts, H), ops.unflat(old_summary_partial_starts, H),) if save else results
 
-def backward(q, k, v, u, state_S, partial, summary, cache_S, table, new_summary, new_cache_S, saved_S, saved_partial, d_y, d_new_state_S, d_new_summary, d_new_partial, d_new_cache_S, *, chunk: int):
+def backward(q, k, v, u, state_S, summary_partial, summary, cache_S, table, new_summary, new_cache_S, saved_S, saved_summary_partial, d_y, d_new_state_S, d_new_summary, d_new_summary_partial, d_new_cache_S, *, chunk: int):
     like = q
     B, T, H = q.shape[0], q.shape[1], q.shape[2]
     size_K = q.shape[3]
@@ -130,8 +130,8 @@ def backward(q, k, v, u, state_S, partial, summary, cache_S, table, new_summary,
     k_c = rows.load(ops.tokens(k))  # [z, r, c, K]   spec line 14
     x6 = torch.where(x5[:, :, :, None], k_c, 0.0)  # [z, r, c, K]   spec line 14
     G = ops.running(x6, 2)  # [z, r, c, K]   spec line 14
-    saved_partial_z = ops.flat(saved_partial)  # [z, r, K]   spec line 14
-    x7 = G + saved_partial_z[:, :, None]  # [z, r, c, K]   spec line 14
+    saved_summary_partial_z = ops.flat(saved_summary_partial)  # [z, r, K]   spec line 14
+    x7 = G + saved_summary_partial_z[:, :, None]  # [z, r, c, K]   spec line 14
     p = torch.einsum("zrcK,zrcK->zrc", u_c, x7)  # [z, r, c]   spec line 21
     x8 = x4 * p  # [z, r, c]   spec line 21
     at_n = ops.iota(table, N)  # [z, n]   spec line 14
@@ -228,7 +228,7 @@ def backward(q, k, v, u, state_S, partial, summary, cache_S, table, new_summary,
     x54 = u_c * x53[:, :, :, None]  # [z, r, c, K]   spec line 21
     x55 = x4[:, :, :, None] * x54  # [z, r, c, K]   spec line 14
     G2 = ops.running(x55, 2, reverse=True)  # [z, r, c, K]   spec line 14
-    d_new_partial_z = ops.flat(d_new_partial)  # [z, K]   spec line 22
+    d_new_summary_partial_z = ops.flat(d_new_summary_partial)  # [z, K]   spec line 22
     d_new_summary_z = ops.flat(d_new_summary)  # [z, n, K]   spec line 22
     x56 = x16[:, :, :, None] * x47  # [z, r, c, n]   spec line 22
     x57 = x51[:, :, :, None] + x56  # [z, r, c, n]   spec line 22
@@ -243,18 +243,18 @@ def backward(q, k, v, u, state_S, partial, summary, cache_S, table, new_summary,
     x63 = rows.count + rows.offset  # [z, r]
     x64 = x63 == 256.0  # [z, r]
     x65 = x62 & x64  # [z, r]
-    d_old_partial_35 = d_new_partial_z
-    d_old_partial_35_starts = [None] * R
-    d_sum_partial_rows = [None] * R
+    d_old_summary_partial_35 = d_new_summary_partial_z
+    d_old_summary_partial_35_starts = [None] * R
+    d_sum_summary_partial_rows = [None] * R
     for r in reversed(range(R)):  # carry_partial_backward
-        d_old_partial_35_starts[r] = d_old_partial_35
-        x66 = torch.where(x65[:, r][:, None], 0.0, d_old_partial_35)  # [z, K]   spec line 14
+        d_old_summary_partial_35_starts[r] = d_old_summary_partial_35
+        x66 = torch.where(x65[:, r][:, None], 0.0, d_old_summary_partial_35)  # [z, K]   spec line 14
         x67 = x61[:, r] + x66  # [z, K]   spec line 14
         x68 = x67 + p17[:, r]  # [z, K]   spec line 14
-        d_sum_partial_rows[r] = x67
-        d_old_partial_35 = x68
-    d_sum_partial_rows = ops.stacked(d_sum_partial_rows, (z, size_K, ), like)  # [z, r, K]
-    x69 = G2 + d_sum_partial_rows[:, :, None]  # [z, r, c, K]   spec line 14
+        d_sum_summary_partial_rows[r] = x67
+        d_old_summary_partial_35 = x68
+    d_sum_summary_partial_rows = ops.stacked(d_sum_summary_partial_rows, (z, size_K, ), like)  # [z, r, K]
+    x69 = G2 + d_sum_summary_partial_rows[:, :, None]  # [z, r, c, K]   spec line 14
     x70 = torch.where(x5[:, :, :, None], x69, 0.0)  # [z, r, c, K]   spec line 14
     x71 = p11 + x70  # [z, r, c, K]   spec line 15
     x72 = x39 + x71  # [z, r, c, K]   spec line 14
@@ -269,9 +269,9 @@ def backward(q, k, v, u, state_S, partial, summary, cache_S, table, new_summary,
     x78 = p20 + x77  # [z, r, c, K]   spec line 21
     e3 = rows.keep(x60)  # [z, n, K]   spec line 14
     e4 = rows.keep(x34)  # [z, n, K, V]   spec line 14
-    return (ops.from_tokens(rows.store([(x31, 0)], T, 0), H), ops.from_tokens(rows.store([(x72, 0)], T, 0), H), ops.from_tokens(rows.store([(x75, 0)], T, 0), H), ops.from_tokens(rows.store([(x78, 0)], T, 0), H), ops.unflat(d_old_S_20, H), ops.unflat(d_old_partial_35, H), ops.unflat(e3, H), ops.unflat(e4, H),)
+    return (ops.from_tokens(rows.store([(x31, 0)], T, 0), H), ops.from_tokens(rows.store([(x72, 0)], T, 0), H), ops.from_tokens(rows.store([(x75, 0)], T, 0), H), ops.from_tokens(rows.store([(x78, 0)], T, 0), H), ops.unflat(d_old_S_20, H), ops.unflat(d_old_summary_partial_35, H), ops.unflat(e3, H), ops.unflat(e4, H),)
 
-def _weights(q, k, v, u, state_S, partial, summary, cache_S, table, *, chunk: int):
+def _weights(q, k, v, u, state_S, summary_partial, summary, cache_S, table, *, chunk: int):
     like = q
     B, T, H = q.shape[0], q.shape[1], q.shape[2]
     size_K = q.shape[3]
@@ -284,7 +284,7 @@ def _weights(q, k, v, u, state_S, partial, summary, cache_S, table, *, chunk: in
     x2 = x.to(like.dtype)  # [z, r, c]   spec line 14
     x3 = 1.0 + x2  # [z, r, c]   spec line 14
     x4 = 1.0 / x3  # [z, r, c]   spec line 14
-    partial_z = ops.flat(partial)  # [z, K]   spec line 14
+    summary_partial_z = ops.flat(summary_partial)  # [z, K]   spec line 14
     x5 = at_c[None, None] < rows.count[:, :, None]  # [z, r, c]
     k_c = rows.load(ops.tokens(k))  # [z, r, c, K]   spec line 14
     x6 = torch.where(x5[:, :, :, None], k_c, 0.0)  # [z, r, c, K]   spec line 14
@@ -293,25 +293,25 @@ def _weights(q, k, v, u, state_S, partial, summary, cache_S, table, *, chunk: in
     x8 = rows.count + rows.offset  # [z, r]
     x9 = x8 == 256.0  # [z, r]
     x10 = x7 & x9  # [z, r]
-    old_partial = partial_z
-    old_partial_starts = [None] * R
-    end_partial_rows = [None] * R
+    old_summary_partial = summary_partial_z
+    old_summary_partial_starts = [None] * R
+    end_summary_partial_rows = [None] * R
     for r in range(R):  # carry_partial
-        old_partial_starts[r] = old_partial
-        x11 = old_partial + s[:, r]  # [z, K]   spec line 14
+        old_summary_partial_starts[r] = old_summary_partial
+        x11 = old_summary_partial + s[:, r]  # [z, K]   spec line 14
         x12 = torch.where(x10[:, r][:, None], 0.0, x11)  # [z, K]   spec line 14
-        end_partial_rows[r] = x11
-        old_partial = x12
-    old_partial_starts = ops.stacked(old_partial_starts, (z, size_K, ), like)  # [z, r, K]
-    end_partial_rows = ops.stacked(end_partial_rows, (z, size_K, ), like)  # [z, r, K]
+        end_summary_partial_rows[r] = x11
+        old_summary_partial = x12
+    old_summary_partial_starts = ops.stacked(old_summary_partial_starts, (z, size_K, ), like)  # [z, r, K]
+    end_summary_partial_rows = ops.stacked(end_summary_partial_rows, (z, size_K, ), like)  # [z, r, K]
     G = ops.running(x6, 2)  # [z, r, c, K]   spec line 14
-    x13 = old_partial_starts[:, :, None] + G  # [z, r, c, K]   spec line 14
+    x13 = old_summary_partial_starts[:, :, None] + G  # [z, r, c, K]   spec line 14
     u_c = rows.load(ops.tokens(u))  # [z, r, c, K]   spec line 21
     p = torch.einsum("zrcK,zrcK->zrc", x13, u_c)  # [z, r, c]   spec line 21
     x14 = x4 * p  # [z, r, c]   spec line 21
     at_n = ops.iota(table, N)  # [z, n]   spec line 14
     x15 = at_n[None, None] < rows.segment[:, :, None]  # [z, r, n]   spec line 14
-    x16 = end_partial_rows * 0.00390625  # [z, r, K]   spec line 14
+    x16 = end_summary_partial_rows * 0.00390625  # [z, r, K]   spec line 14
     summary_z = ops.flat(summary)  # [z, n, K]   spec line 14
     M = rows.collect(x16, summary_z)  # [z, n, K]   spec line 14
     p2 = torch.einsum("znK,zrcK->zrcn", M, u_c)  # [z, r, c, n]   spec line 21

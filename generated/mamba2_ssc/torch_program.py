@@ -17,7 +17,7 @@ import torch.nn.functional as F
 
 from mcgen.runtime import torch_ops as ops
 
-def forward(q, k, v, dt, A, u, state_S, partial, summary, cache_S, table, *, chunk: int, save: bool = False):
+def forward(q, k, v, dt, A, u, state_S, summary_partial, summary, cache_S, table, *, chunk: int, save: bool = False):
     like = q
     B, T, H = q.shape[0], q.shape[1], q.shape[2]
     size_K = q.shape[3]
@@ -74,32 +74,32 @@ def forward(q, k, v, dt, A, u, state_S, partial, summary, cache_S, table, *, chu
     x19 = x18.to(like.dtype)  # [z, r, c]   spec line 14
     x20 = 1.0 + x19  # [z, r, c]   spec line 14
     x21 = 1.0 / x20  # [z, r, c]   spec line 14
-    partial_z = ops.flat(partial)  # [z, K]   spec line 14
+    summary_partial_z = ops.flat(summary_partial)  # [z, K]   spec line 14
     x22 = torch.where(x[:, :, :, None], k_c, 0.0)  # [z, r, c, K]   spec line 14
     s2 = x22.sum(2)  # [z, r, K]   spec line 14
     x23 = rows.count > 0.0  # [z, r]
     x24 = rows.count + rows.offset  # [z, r]
     x25 = x24 == 256.0  # [z, r]
     x26 = x23 & x25  # [z, r]
-    old_partial = partial_z
-    old_partial_starts = [None] * R
-    end_partial_rows = [None] * R
+    old_summary_partial = summary_partial_z
+    old_summary_partial_starts = [None] * R
+    end_summary_partial_rows = [None] * R
     for r in range(R):  # carry_partial
-        old_partial_starts[r] = old_partial
-        x27 = old_partial + s2[:, r]  # [z, K]   spec line 14
+        old_summary_partial_starts[r] = old_summary_partial
+        x27 = old_summary_partial + s2[:, r]  # [z, K]   spec line 14
         x28 = torch.where(x26[:, r][:, None], 0.0, x27)  # [z, K]   spec line 14
-        end_partial_rows[r] = x27
-        old_partial = x28
-    old_partial_starts = ops.stacked(old_partial_starts, (z, size_K, ), like)  # [z, r, K]
-    end_partial_rows = ops.stacked(end_partial_rows, (z, size_K, ), like)  # [z, r, K]
+        end_summary_partial_rows[r] = x27
+        old_summary_partial = x28
+    old_summary_partial_starts = ops.stacked(old_summary_partial_starts, (z, size_K, ), like)  # [z, r, K]
+    end_summary_partial_rows = ops.stacked(end_summary_partial_rows, (z, size_K, ), like)  # [z, r, K]
     G3 = ops.running(x22, 2)  # [z, r, c, K]   spec line 14
-    x29 = old_partial_starts[:, :, None] + G3  # [z, r, c, K]   spec line 14
+    x29 = old_summary_partial_starts[:, :, None] + G3  # [z, r, c, K]   spec line 14
     u_c = rows.load(ops.tokens(u))  # [z, r, c, K]   spec line 21
     p5 = torch.einsum("zrcK,zrcK->zrc", x29, u_c)  # [z, r, c]   spec line 21
     x30 = x21 * p5  # [z, r, c]   spec line 21
     at_n = ops.iota(table, N)  # [z, n]   spec line 14
     x31 = at_n[None, None] < rows.segment[:, :, None]  # [z, r, n]   spec line 14
-    x32 = end_partial_rows * 0.00390625  # [z, r, K]   spec line 14
+    x32 = end_summary_partial_rows * 0.00390625  # [z, r, K]   spec line 14
     summary_z = ops.flat(summary)  # [z, n, K]   spec line 14
     M = rows.collect(x32, summary_z)  # [z, n, K]   spec line 14
     p6 = torch.einsum("znK,zrcK->zrcn", M, u_c)  # [z, r, c, n]   spec line 21
@@ -128,10 +128,10 @@ def forward(q, k, v, dt, A, u, state_S, partial, summary, cache_S, table, *, chu
         x45 = p7 * x44[:, :, :, n][:, :, :, None]  # [z, r, c, V]   spec line 22
         slots0_out0 = slots0_out0 + x45
     x46 = x42 + slots0_out0  # [z, r, c, V]   spec line 22
-    results = (ops.from_tokens(rows.store([(x46, 0)], T, 0), H), ops.unflat(old_S, H), ops.unflat(M, H), ops.unflat(old_partial, H), ops.unflat(M2, H),)
-    return results + (ops.unflat(old_S_starts, H), ops.unflat(old_partial_starts, H),) if save else results
+    results = (ops.from_tokens(rows.store([(x46, 0)], T, 0), H), ops.unflat(old_S, H), ops.unflat(M, H), ops.unflat(old_summary_partial, H), ops.unflat(M2, H),)
+    return results + (ops.unflat(old_S_starts, H), ops.unflat(old_summary_partial_starts, H),) if save else results
 
-def backward(q, k, v, dt, A, u, state_S, partial, summary, cache_S, table, new_summary, new_cache_S, saved_S, saved_partial, d_y, d_new_state_S, d_new_summary, d_new_partial, d_new_cache_S, *, chunk: int):
+def backward(q, k, v, dt, A, u, state_S, summary_partial, summary, cache_S, table, new_summary, new_cache_S, saved_S, saved_summary_partial, d_y, d_new_state_S, d_new_summary, d_new_summary_partial, d_new_cache_S, *, chunk: int):
     like = q
     B, T, H = q.shape[0], q.shape[1], q.shape[2]
     size_K = q.shape[3]
@@ -156,8 +156,8 @@ def backward(q, k, v, dt, A, u, state_S, partial, summary, cache_S, table, new_s
     k_c = rows.load(ops.tokens(k))  # [z, r, c, K]   spec line 14
     x9 = torch.where(x[:, :, :, None], k_c, 0.0)  # [z, r, c, K]   spec line 14
     G2 = ops.running(x9, 2)  # [z, r, c, K]   spec line 14
-    saved_partial_z = ops.flat(saved_partial)  # [z, r, K]   spec line 14
-    x10 = G2 + saved_partial_z[:, :, None]  # [z, r, c, K]   spec line 14
+    saved_summary_partial_z = ops.flat(saved_summary_partial)  # [z, r, K]   spec line 14
+    x10 = G2 + saved_summary_partial_z[:, :, None]  # [z, r, c, K]   spec line 14
     p = torch.einsum("zrcK,zrcK->zrc", u_c, x10)  # [z, r, c]   spec line 21
     x11 = x8 * p  # [z, r, c]   spec line 21
     at_n = ops.iota(table, N)  # [z, n]   spec line 14
@@ -270,7 +270,7 @@ def backward(q, k, v, dt, A, u, state_S, partial, summary, cache_S, table, new_s
     x62 = u_c * x61[:, :, :, None]  # [z, r, c, K]   spec line 21
     x63 = x8[:, :, :, None] * x62  # [z, r, c, K]   spec line 14
     G4 = ops.running(x63, 2, reverse=True)  # [z, r, c, K]   spec line 14
-    d_new_partial_z = ops.flat(d_new_partial)  # [z, K]   spec line 22
+    d_new_summary_partial_z = ops.flat(d_new_summary_partial)  # [z, K]   spec line 22
     d_new_summary_z = ops.flat(d_new_summary)  # [z, n, K]   spec line 22
     x64 = x20[:, :, :, None] * x55  # [z, r, c, n]   spec line 22
     x65 = x59[:, :, :, None] + x64  # [z, r, c, n]   spec line 22
@@ -285,18 +285,18 @@ def backward(q, k, v, dt, A, u, state_S, partial, summary, cache_S, table, new_s
     x71 = rows.count + rows.offset  # [z, r]
     x72 = x71 == 256.0  # [z, r]
     x73 = x70 & x72  # [z, r]
-    d_old_partial_48 = d_new_partial_z
-    d_old_partial_48_starts = [None] * R
-    d_sum_partial_rows = [None] * R
+    d_old_summary_partial_48 = d_new_summary_partial_z
+    d_old_summary_partial_48_starts = [None] * R
+    d_sum_summary_partial_rows = [None] * R
     for r in reversed(range(R)):  # carry_partial_backward
-        d_old_partial_48_starts[r] = d_old_partial_48
-        x74 = torch.where(x73[:, r][:, None], 0.0, d_old_partial_48)  # [z, K]   spec line 14
+        d_old_summary_partial_48_starts[r] = d_old_summary_partial_48
+        x74 = torch.where(x73[:, r][:, None], 0.0, d_old_summary_partial_48)  # [z, K]   spec line 14
         x75 = x69[:, r] + x74  # [z, K]   spec line 14
         x76 = x75 + p19[:, r]  # [z, K]   spec line 14
-        d_sum_partial_rows[r] = x75
-        d_old_partial_48 = x76
-    d_sum_partial_rows = ops.stacked(d_sum_partial_rows, (z, size_K, ), like)  # [z, r, K]
-    x77 = G4 + d_sum_partial_rows[:, :, None]  # [z, r, c, K]   spec line 14
+        d_sum_summary_partial_rows[r] = x75
+        d_old_summary_partial_48 = x76
+    d_sum_summary_partial_rows = ops.stacked(d_sum_summary_partial_rows, (z, size_K, ), like)  # [z, r, K]
+    x77 = G4 + d_sum_summary_partial_rows[:, :, None]  # [z, r, c, K]   spec line 14
     x78 = torch.where(x[:, :, :, None], x77, 0.0)  # [z, r, c, K]   spec line 14
     x79 = x48 + x78  # [z, r, c, K]   spec line 15
     x80 = x46 + x79  # [z, r, c, K]   spec line 14
@@ -345,9 +345,9 @@ def backward(q, k, v, dt, A, u, state_S, partial, summary, cache_S, table, new_s
     x112 = p26 + x111  # [z, r, c, K]   spec line 21
     e3 = rows.keep(x68)  # [z, n, K]   spec line 14
     e4 = rows.keep(x39)  # [z, n, K, V]   spec line 14
-    return (ops.from_tokens(rows.store([(x37, 0)], T, 0), H), ops.from_tokens(rows.store([(x80, 0)], T, 0), H), ops.from_tokens(rows.store([(x83, 0)], T, 0), H), ops.from_tokens(rows.store([(x109, 0)], T, 0), H), ops.unflat(p25, H), ops.from_tokens(rows.store([(x112, 0)], T, 0), H), ops.unflat(d_old_S_33, H), ops.unflat(d_old_partial_48, H), ops.unflat(e3, H), ops.unflat(e4, H),)
+    return (ops.from_tokens(rows.store([(x37, 0)], T, 0), H), ops.from_tokens(rows.store([(x80, 0)], T, 0), H), ops.from_tokens(rows.store([(x83, 0)], T, 0), H), ops.from_tokens(rows.store([(x109, 0)], T, 0), H), ops.unflat(p25, H), ops.from_tokens(rows.store([(x112, 0)], T, 0), H), ops.unflat(d_old_S_33, H), ops.unflat(d_old_summary_partial_48, H), ops.unflat(e3, H), ops.unflat(e4, H),)
 
-def _weights(q, k, v, dt, A, u, state_S, partial, summary, cache_S, table, *, chunk: int):
+def _weights(q, k, v, dt, A, u, state_S, summary_partial, summary, cache_S, table, *, chunk: int):
     like = q
     B, T, H = q.shape[0], q.shape[1], q.shape[2]
     size_K = q.shape[3]
@@ -360,7 +360,7 @@ def _weights(q, k, v, dt, A, u, state_S, partial, summary, cache_S, table, *, ch
     x2 = x.to(like.dtype)  # [z, r, c]   spec line 14
     x3 = 1.0 + x2  # [z, r, c]   spec line 14
     x4 = 1.0 / x3  # [z, r, c]   spec line 14
-    partial_z = ops.flat(partial)  # [z, K]   spec line 14
+    summary_partial_z = ops.flat(summary_partial)  # [z, K]   spec line 14
     x5 = at_c[None, None] < rows.count[:, :, None]  # [z, r, c]   spec line 14
     k_c = rows.load(ops.tokens(k))  # [z, r, c, K]   spec line 14
     x6 = torch.where(x5[:, :, :, None], k_c, 0.0)  # [z, r, c, K]   spec line 14
@@ -369,25 +369,25 @@ def _weights(q, k, v, dt, A, u, state_S, partial, summary, cache_S, table, *, ch
     x8 = rows.count + rows.offset  # [z, r]
     x9 = x8 == 256.0  # [z, r]
     x10 = x7 & x9  # [z, r]
-    old_partial = partial_z
-    old_partial_starts = [None] * R
-    end_partial_rows = [None] * R
+    old_summary_partial = summary_partial_z
+    old_summary_partial_starts = [None] * R
+    end_summary_partial_rows = [None] * R
     for r in range(R):  # carry_partial
-        old_partial_starts[r] = old_partial
-        x11 = old_partial + s[:, r]  # [z, K]   spec line 14
+        old_summary_partial_starts[r] = old_summary_partial
+        x11 = old_summary_partial + s[:, r]  # [z, K]   spec line 14
         x12 = torch.where(x10[:, r][:, None], 0.0, x11)  # [z, K]   spec line 14
-        end_partial_rows[r] = x11
-        old_partial = x12
-    old_partial_starts = ops.stacked(old_partial_starts, (z, size_K, ), like)  # [z, r, K]
-    end_partial_rows = ops.stacked(end_partial_rows, (z, size_K, ), like)  # [z, r, K]
+        end_summary_partial_rows[r] = x11
+        old_summary_partial = x12
+    old_summary_partial_starts = ops.stacked(old_summary_partial_starts, (z, size_K, ), like)  # [z, r, K]
+    end_summary_partial_rows = ops.stacked(end_summary_partial_rows, (z, size_K, ), like)  # [z, r, K]
     G = ops.running(x6, 2)  # [z, r, c, K]   spec line 14
-    x13 = old_partial_starts[:, :, None] + G  # [z, r, c, K]   spec line 14
+    x13 = old_summary_partial_starts[:, :, None] + G  # [z, r, c, K]   spec line 14
     u_c = rows.load(ops.tokens(u))  # [z, r, c, K]   spec line 21
     p = torch.einsum("zrcK,zrcK->zrc", x13, u_c)  # [z, r, c]   spec line 21
     x14 = x4 * p  # [z, r, c]   spec line 21
     at_n = ops.iota(table, N)  # [z, n]   spec line 14
     x15 = at_n[None, None] < rows.segment[:, :, None]  # [z, r, n]   spec line 14
-    x16 = end_partial_rows * 0.00390625  # [z, r, K]   spec line 14
+    x16 = end_summary_partial_rows * 0.00390625  # [z, r, K]   spec line 14
     summary_z = ops.flat(summary)  # [z, n, K]   spec line 14
     M = rows.collect(x16, summary_z)  # [z, n, K]   spec line 14
     p2 = torch.einsum("znK,zrcK->zrcn", M, u_c)  # [z, r, c, n]   spec line 21

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 
 from mcgen.runtime import torch_ops as ops
 
-def forward(q, k, v, i, g, u, state_S, partial, summary, cache_S, state_n, cache_n, table, *, chunk: int, save: bool = False):
+def forward(q, k, v, i, g, u, state_S, summary_partial, summary, cache_S, state_n, cache_n, table, *, chunk: int, save: bool = False):
     like = q
     B, T, H = q.shape[0], q.shape[1], q.shape[2]
     size_K = q.shape[3]
@@ -27,7 +27,7 @@ def forward(q, k, v, i, g, u, state_S, partial, summary, cache_S, state_n, cache
     z, R = rows.z, rows.rows
     at_n = ops.iota(table, N)  # [z, n]   spec line 17
     x = at_n[None, None] < rows.segment[:, :, None]  # [z, r, n]   spec line 17
-    partial_z = ops.flat(partial)  # [z, K]   spec line 17
+    summary_partial_z = ops.flat(summary_partial)  # [z, K]   spec line 17
     at_c = ops.iota(table, chunk)  # [z, c]   spec line 17
     x2 = at_c[None, None] < rows.count[:, :, None]  # [z, r, c]   spec line 17
     k_c = rows.load(ops.tokens(k))  # [z, r, c, K]   spec line 17
@@ -37,18 +37,18 @@ def forward(q, k, v, i, g, u, state_S, partial, summary, cache_S, state_n, cache
     x5 = rows.count + rows.offset  # [z, r]
     x6 = x5 == 256.0  # [z, r]
     x7 = x4 & x6  # [z, r]
-    old_partial = partial_z
-    old_partial_starts = [None] * R
-    end_partial_rows = [None] * R
+    old_summary_partial = summary_partial_z
+    old_summary_partial_starts = [None] * R
+    end_summary_partial_rows = [None] * R
     for r in range(R):  # carry_partial
-        old_partial_starts[r] = old_partial
-        x8 = old_partial + s[:, r]  # [z, K]   spec line 17
+        old_summary_partial_starts[r] = old_summary_partial
+        x8 = old_summary_partial + s[:, r]  # [z, K]   spec line 17
         x9 = torch.where(x7[:, r][:, None], 0.0, x8)  # [z, K]   spec line 17
-        end_partial_rows[r] = x8
-        old_partial = x9
-    end_partial_rows = ops.stacked(end_partial_rows, (z, size_K, ), like)  # [z, r, K]
-    old_partial_starts = ops.stacked(old_partial_starts, (z, size_K, ), like)  # [z, r, K]
-    x10 = end_partial_rows * 0.00390625  # [z, r, K]   spec line 17
+        end_summary_partial_rows[r] = x8
+        old_summary_partial = x9
+    end_summary_partial_rows = ops.stacked(end_summary_partial_rows, (z, size_K, ), like)  # [z, r, K]
+    old_summary_partial_starts = ops.stacked(old_summary_partial_starts, (z, size_K, ), like)  # [z, r, K]
+    x10 = end_summary_partial_rows * 0.00390625  # [z, r, K]   spec line 17
     summary_z = ops.flat(summary)  # [z, n, K]   spec line 17
     M = rows.collect(x10, summary_z)  # [z, n, K]   spec line 17
     u_c = rows.load(ops.tokens(u))  # [z, r, c, K]   spec line 25
@@ -60,7 +60,7 @@ def forward(q, k, v, i, g, u, state_S, partial, summary, cache_S, state_n, cache
     x14 = 1.0 + x13  # [z, r, c]   spec line 17
     x15 = 1.0 / x14  # [z, r, c]   spec line 17
     G = ops.running(x3, 2)  # [z, r, c, K]   spec line 17
-    x16 = old_partial_starts[:, :, None] + G  # [z, r, c, K]   spec line 17
+    x16 = old_summary_partial_starts[:, :, None] + G  # [z, r, c, K]   spec line 17
     p2 = torch.einsum("zrcK,zrcK->zrc", x16, u_c)  # [z, r, c]   spec line 25
     x17 = x15 * p2  # [z, r, c]   spec line 25
     x18 = ops.maximum(m, x17)  # [z, r, c]   spec line 26
@@ -158,10 +158,10 @@ def forward(q, k, v, i, g, u, state_S, partial, summary, cache_S, state_n, cache
         slots0_out0 = slots0_out0 + x56
     x57 = x55 + slots0_out0  # [z, r, c, V]   spec line 26
     x58 = x46[:, :, :, None] * x57  # [z, r, c, V]   spec line 19
-    results = (ops.from_tokens(rows.store([(x58, 0)], T, 0), H), ops.unflat(old_S, H), ops.unflat(old_n, H), ops.unflat(M, H), ops.unflat(old_partial, H), ops.unflat(M3, H), ops.unflat(M2, H),)
-    return results + (ops.unflat(old_S_starts, H), ops.unflat(old_partial_starts, H), ops.unflat(old_n_starts, H),) if save else results
+    results = (ops.from_tokens(rows.store([(x58, 0)], T, 0), H), ops.unflat(old_S, H), ops.unflat(old_n, H), ops.unflat(M, H), ops.unflat(old_summary_partial, H), ops.unflat(M3, H), ops.unflat(M2, H),)
+    return results + (ops.unflat(old_S_starts, H), ops.unflat(old_summary_partial_starts, H), ops.unflat(old_n_starts, H),) if save else results
 
-def backward(q, k, v, i, g, u, state_S, partial, summary, cache_S, state_n, cache_n, table, new_summary, new_cache_S, new_cache_n, saved_S, saved_partial, saved_n, d_y, d_new_state_S, d_new_state_n, d_new_summary, d_new_partial, d_new_cache_S, d_new_cache_n, *, chunk: int):
+def backward(q, k, v, i, g, u, state_S, summary_partial, summary, cache_S, state_n, cache_n, table, new_summary, new_cache_S, new_cache_n, saved_S, saved_summary_partial, saved_n, d_y, d_new_state_S, d_new_state_n, d_new_summary, d_new_summary_partial, d_new_cache_S, d_new_cache_n, *, chunk: int):
     like = q
     B, T, H = q.shape[0], q.shape[1], q.shape[2]
     size_K = q.shape[3]
@@ -184,8 +184,8 @@ def backward(q, k, v, i, g, u, state_S, partial, summary, cache_S, state_n, cach
     k_c = rows.load(ops.tokens(k))  # [z, r, c, K]   spec line 17
     x8 = torch.where(x[:, :, :, None], k_c, 0.0)  # [z, r, c, K]   spec line 17
     G2 = ops.running(x8, 2)  # [z, r, c, K]   spec line 17
-    saved_partial_z = ops.flat(saved_partial)  # [z, r, K]   spec line 17
-    x9 = G2 + saved_partial_z[:, :, None]  # [z, r, c, K]   spec line 17
+    saved_summary_partial_z = ops.flat(saved_summary_partial)  # [z, r, K]   spec line 17
+    x9 = G2 + saved_summary_partial_z[:, :, None]  # [z, r, c, K]   spec line 17
     p = torch.einsum("zrcK,zrcK->zrc", u_c, x9)  # [z, r, c]   spec line 25
     x10 = x7 * p  # [z, r, c]   spec line 25
     at_n = ops.iota(table, N)  # [z, n]   spec line 17
@@ -372,7 +372,7 @@ def backward(q, k, v, i, g, u, state_S, partial, summary, cache_S, state_n, cach
     x105 = u_c * x104[:, :, :, None]  # [z, r, c, K]   spec line 25
     x106 = x7[:, :, :, None] * x105  # [z, r, c, K]   spec line 17
     G4 = ops.running(x106, 2, reverse=True)  # [z, r, c, K]   spec line 17
-    d_new_partial_z = ops.flat(d_new_partial)  # [z, K]   spec line 26
+    d_new_summary_partial_z = ops.flat(d_new_summary_partial)  # [z, K]   spec line 26
     d_new_summary_z = ops.flat(d_new_summary)  # [z, n, K]   spec line 26
     x107 = x18[:, :, :, None] * x97  # [z, r, c, n]   spec line 26
     x108 = x102[:, :, :, None] + x107  # [z, r, c, n]   spec line 26
@@ -387,18 +387,18 @@ def backward(q, k, v, i, g, u, state_S, partial, summary, cache_S, state_n, cach
     x114 = rows.count + rows.offset  # [z, r]
     x115 = x114 == 256.0  # [z, r]
     x116 = x113 & x115  # [z, r]
-    d_old_partial_65 = d_new_partial_z
-    d_old_partial_65_starts = [None] * R
-    d_sum_partial_rows = [None] * R
+    d_old_summary_partial_65 = d_new_summary_partial_z
+    d_old_summary_partial_65_starts = [None] * R
+    d_sum_summary_partial_rows = [None] * R
     for r in reversed(range(R)):  # carry_partial_backward
-        d_old_partial_65_starts[r] = d_old_partial_65
-        x117 = torch.where(x116[:, r][:, None], 0.0, d_old_partial_65)  # [z, K]   spec line 17
+        d_old_summary_partial_65_starts[r] = d_old_summary_partial_65
+        x117 = torch.where(x116[:, r][:, None], 0.0, d_old_summary_partial_65)  # [z, K]   spec line 17
         x118 = x112[:, r] + x117  # [z, K]   spec line 17
         x119 = x118 + p30[:, r]  # [z, K]   spec line 17
-        d_sum_partial_rows[r] = x118
-        d_old_partial_65 = x119
-    d_sum_partial_rows = ops.stacked(d_sum_partial_rows, (z, size_K, ), like)  # [z, r, K]
-    x120 = G4 + d_sum_partial_rows[:, :, None]  # [z, r, c, K]   spec line 17
+        d_sum_summary_partial_rows[r] = x118
+        d_old_summary_partial_65 = x119
+    d_sum_summary_partial_rows = ops.stacked(d_sum_summary_partial_rows, (z, size_K, ), like)  # [z, r, K]
+    x120 = G4 + d_sum_summary_partial_rows[:, :, None]  # [z, r, c, K]   spec line 17
     x121 = torch.where(x[:, :, :, None], x120, 0.0)  # [z, r, c, K]   spec line 17
     x122 = x87 + x121  # [z, r, c, K]   spec line 17
     x123 = p22 + x122  # [z, r, c, K]   spec line 19
@@ -455,9 +455,9 @@ def backward(q, k, v, i, g, u, state_S, partial, summary, cache_S, state_n, cach
     e4 = rows.keep(x111)  # [z, n, K]   spec line 17
     e5 = rows.keep(x72)  # [z, n, K, V]   spec line 17
     e6 = rows.keep(x83)  # [z, n, K]   spec line 17
-    return (ops.from_tokens(rows.store([(x70, 0)], T, 0), H), ops.from_tokens(rows.store([(x124, 0)], T, 0), H), ops.from_tokens(rows.store([(x127, 0)], T, 0), H), ops.from_tokens(rows.store([(x132, 0)], T, 0), H), ops.from_tokens(rows.store([(x159, 0)], T, 0), H), ops.from_tokens(rows.store([(x162, 0)], T, 0), H), ops.unflat(d_old_S_37, H), ops.unflat(d_old_partial_65, H), ops.unflat(e4, H), ops.unflat(e5, H), ops.unflat(d_old_n_50, H), ops.unflat(e6, H),)
+    return (ops.from_tokens(rows.store([(x70, 0)], T, 0), H), ops.from_tokens(rows.store([(x124, 0)], T, 0), H), ops.from_tokens(rows.store([(x127, 0)], T, 0), H), ops.from_tokens(rows.store([(x132, 0)], T, 0), H), ops.from_tokens(rows.store([(x159, 0)], T, 0), H), ops.from_tokens(rows.store([(x162, 0)], T, 0), H), ops.unflat(d_old_S_37, H), ops.unflat(d_old_summary_partial_65, H), ops.unflat(e4, H), ops.unflat(e5, H), ops.unflat(d_old_n_50, H), ops.unflat(e6, H),)
 
-def _weights(q, k, v, i, g, u, state_S, partial, summary, cache_S, state_n, cache_n, table, *, chunk: int):
+def _weights(q, k, v, i, g, u, state_S, summary_partial, summary, cache_S, state_n, cache_n, table, *, chunk: int):
     like = q
     B, T, H = q.shape[0], q.shape[1], q.shape[2]
     size_K = q.shape[3]
@@ -470,7 +470,7 @@ def _weights(q, k, v, i, g, u, state_S, partial, summary, cache_S, state_n, cach
     x2 = x.to(like.dtype)  # [z, r, c]   spec line 17
     x3 = 1.0 + x2  # [z, r, c]   spec line 17
     x4 = 1.0 / x3  # [z, r, c]   spec line 17
-    partial_z = ops.flat(partial)  # [z, K]   spec line 17
+    summary_partial_z = ops.flat(summary_partial)  # [z, K]   spec line 17
     x5 = at_c[None, None] < rows.count[:, :, None]  # [z, r, c]   spec line 17
     k_c = rows.load(ops.tokens(k))  # [z, r, c, K]   spec line 17
     x6 = torch.where(x5[:, :, :, None], k_c, 0.0)  # [z, r, c, K]   spec line 17
@@ -479,25 +479,25 @@ def _weights(q, k, v, i, g, u, state_S, partial, summary, cache_S, state_n, cach
     x8 = rows.count + rows.offset  # [z, r]
     x9 = x8 == 256.0  # [z, r]
     x10 = x7 & x9  # [z, r]
-    old_partial = partial_z
-    old_partial_starts = [None] * R
-    end_partial_rows = [None] * R
+    old_summary_partial = summary_partial_z
+    old_summary_partial_starts = [None] * R
+    end_summary_partial_rows = [None] * R
     for r in range(R):  # carry_partial
-        old_partial_starts[r] = old_partial
-        x11 = old_partial + s[:, r]  # [z, K]   spec line 17
+        old_summary_partial_starts[r] = old_summary_partial
+        x11 = old_summary_partial + s[:, r]  # [z, K]   spec line 17
         x12 = torch.where(x10[:, r][:, None], 0.0, x11)  # [z, K]   spec line 17
-        end_partial_rows[r] = x11
-        old_partial = x12
-    old_partial_starts = ops.stacked(old_partial_starts, (z, size_K, ), like)  # [z, r, K]
-    end_partial_rows = ops.stacked(end_partial_rows, (z, size_K, ), like)  # [z, r, K]
+        end_summary_partial_rows[r] = x11
+        old_summary_partial = x12
+    old_summary_partial_starts = ops.stacked(old_summary_partial_starts, (z, size_K, ), like)  # [z, r, K]
+    end_summary_partial_rows = ops.stacked(end_summary_partial_rows, (z, size_K, ), like)  # [z, r, K]
     G = ops.running(x6, 2)  # [z, r, c, K]   spec line 17
-    x13 = old_partial_starts[:, :, None] + G  # [z, r, c, K]   spec line 17
+    x13 = old_summary_partial_starts[:, :, None] + G  # [z, r, c, K]   spec line 17
     u_c = rows.load(ops.tokens(u))  # [z, r, c, K]   spec line 25
     p = torch.einsum("zrcK,zrcK->zrc", x13, u_c)  # [z, r, c]   spec line 25
     x14 = x4 * p  # [z, r, c]   spec line 25
     at_n = ops.iota(table, N)  # [z, n]   spec line 17
     x15 = at_n[None, None] < rows.segment[:, :, None]  # [z, r, n]   spec line 17
-    x16 = end_partial_rows * 0.00390625  # [z, r, K]   spec line 17
+    x16 = end_summary_partial_rows * 0.00390625  # [z, r, K]   spec line 17
     summary_z = ops.flat(summary)  # [z, n, K]   spec line 17
     M = rows.collect(x16, summary_z)  # [z, n, K]   spec line 17
     p2 = torch.einsum("znK,zrcK->zrcn", M, u_c)  # [z, r, c, n]   spec line 25

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 
 from mcgen.runtime import torch_ops as ops
 
-def forward(q, k, v, i, g, u, partial, summary, state_S, state_n, cache_S, cache_n, table, *, chunk: int, save: bool = False):
+def forward(q, k, v, i, g, u, summary_partial, summary, state_S, state_n, cache_S, cache_n, table, *, chunk: int, save: bool = False):
     like = q
     B, T, H = q.shape[0], q.shape[1], q.shape[2]
     size_K = q.shape[3]
@@ -31,7 +31,7 @@ def forward(q, k, v, i, g, u, partial, summary, state_S, state_n, cache_S, cache
     x2 = x.to(like.dtype)  # [z, r, c]   spec line 17
     x3 = 1.0 + x2  # [z, r, c]   spec line 17
     x4 = 1.0 / x3  # [z, r, c]   spec line 17
-    partial_z = ops.flat(partial)  # [z, K]   spec line 17
+    summary_partial_z = ops.flat(summary_partial)  # [z, K]   spec line 17
     x5 = at_c[None, None] < rows.count[:, :, None]  # [z, r, c]   spec line 17
     k_c = rows.load(ops.tokens(k))  # [z, r, c, K]   spec line 17
     x6 = torch.where(x5[:, :, :, None], k_c, 0.0)  # [z, r, c, K]   spec line 17
@@ -40,25 +40,25 @@ def forward(q, k, v, i, g, u, partial, summary, state_S, state_n, cache_S, cache
     x8 = rows.count + rows.offset  # [z, r]
     x9 = x8 == 256.0  # [z, r]
     x10 = x7 & x9  # [z, r]
-    old_partial = partial_z
-    old_partial_starts = [None] * R
-    end_partial_rows = [None] * R
+    old_summary_partial = summary_partial_z
+    old_summary_partial_starts = [None] * R
+    end_summary_partial_rows = [None] * R
     for r in range(R):  # carry_partial
-        old_partial_starts[r] = old_partial
-        x11 = old_partial + s[:, r]  # [z, K]   spec line 17
+        old_summary_partial_starts[r] = old_summary_partial
+        x11 = old_summary_partial + s[:, r]  # [z, K]   spec line 17
         x12 = torch.where(x10[:, r][:, None], 0.0, x11)  # [z, K]   spec line 17
-        end_partial_rows[r] = x11
-        old_partial = x12
-    old_partial_starts = ops.stacked(old_partial_starts, (z, size_K, ), like)  # [z, r, K]
-    end_partial_rows = ops.stacked(end_partial_rows, (z, size_K, ), like)  # [z, r, K]
+        end_summary_partial_rows[r] = x11
+        old_summary_partial = x12
+    old_summary_partial_starts = ops.stacked(old_summary_partial_starts, (z, size_K, ), like)  # [z, r, K]
+    end_summary_partial_rows = ops.stacked(end_summary_partial_rows, (z, size_K, ), like)  # [z, r, K]
     G = ops.running(x6, 2)  # [z, r, c, K]   spec line 17
-    x13 = old_partial_starts[:, :, None] + G  # [z, r, c, K]   spec line 17
+    x13 = old_summary_partial_starts[:, :, None] + G  # [z, r, c, K]   spec line 17
     u_c = rows.load(ops.tokens(u))  # [z, r, c, K]   spec line 25
     p = torch.einsum("zrcK,zrcK->zrc", x13, u_c)  # [z, r, c]   spec line 25
     x14 = x4 * p  # [z, r, c]   spec line 25
     at_n = ops.iota(table, N)  # [z, n]   spec line 17
     x15 = at_n[None, None] < rows.segment[:, :, None]  # [z, r, n]   spec line 17
-    x16 = end_partial_rows * 0.00390625  # [z, r, K]   spec line 17
+    x16 = end_summary_partial_rows * 0.00390625  # [z, r, K]   spec line 17
     summary_z = ops.flat(summary)  # [z, n, K]   spec line 17
     M = rows.collect(x16, summary_z)  # [z, n, K]   spec line 17
     p2 = torch.einsum("znK,zrcK->zrcn", M, u_c)  # [z, r, c, n]   spec line 25
@@ -162,10 +162,10 @@ def forward(q, k, v, i, g, u, partial, summary, state_S, state_n, cache_S, cache
         x59 = x55[:, :, :, n][:, :, :, None] * x58  # [z, r, c, V]   spec line 19
         slots0_out0 = slots0_out0 + x59
     x60 = x53 + slots0_out0  # [z, r, c, V]   spec line 19
-    results = (ops.from_tokens(rows.store([(x60, 0)], T, 0), H), ops.unflat(old_S, H), ops.unflat(old_n, H), ops.unflat(M, H), ops.unflat(old_partial, H), ops.unflat(M2, H), ops.unflat(M3, H),)
-    return results + (ops.unflat(old_partial_starts, H), ops.unflat(old_S_starts, H), ops.unflat(old_n_starts, H),) if save else results
+    results = (ops.from_tokens(rows.store([(x60, 0)], T, 0), H), ops.unflat(old_S, H), ops.unflat(old_n, H), ops.unflat(M, H), ops.unflat(old_summary_partial, H), ops.unflat(M2, H), ops.unflat(M3, H),)
+    return results + (ops.unflat(old_summary_partial_starts, H), ops.unflat(old_S_starts, H), ops.unflat(old_n_starts, H),) if save else results
 
-def backward(q, k, v, i, g, u, partial, summary, state_S, state_n, cache_S, cache_n, table, new_summary, new_cache_S, new_cache_n, saved_partial, saved_S, saved_n, d_y, d_new_state_S, d_new_state_n, d_new_summary, d_new_partial, d_new_cache_S, d_new_cache_n, *, chunk: int):
+def backward(q, k, v, i, g, u, summary_partial, summary, state_S, state_n, cache_S, cache_n, table, new_summary, new_cache_S, new_cache_n, saved_summary_partial, saved_S, saved_n, d_y, d_new_state_S, d_new_state_n, d_new_summary, d_new_summary_partial, d_new_cache_S, d_new_cache_n, *, chunk: int):
     like = q
     B, T, H = q.shape[0], q.shape[1], q.shape[2]
     size_K = q.shape[3]
@@ -188,8 +188,8 @@ def backward(q, k, v, i, g, u, partial, summary, state_S, state_n, cache_S, cach
     k_c = rows.load(ops.tokens(k))  # [z, r, c, K]   spec line 17
     x8 = torch.where(x[:, :, :, None], k_c, 0.0)  # [z, r, c, K]   spec line 17
     G2 = ops.running(x8, 2)  # [z, r, c, K]   spec line 17
-    saved_partial_z = ops.flat(saved_partial)  # [z, r, K]   spec line 17
-    x9 = G2 + saved_partial_z[:, :, None]  # [z, r, c, K]   spec line 17
+    saved_summary_partial_z = ops.flat(saved_summary_partial)  # [z, r, K]   spec line 17
+    x9 = G2 + saved_summary_partial_z[:, :, None]  # [z, r, c, K]   spec line 17
     p = torch.einsum("zrcK,zrcK->zrc", u_c, x9)  # [z, r, c]   spec line 25
     x10 = x7 * p  # [z, r, c]   spec line 25
     at_n = ops.iota(table, N)  # [z, n]   spec line 17
@@ -377,7 +377,7 @@ def backward(q, k, v, i, g, u, partial, summary, state_S, state_n, cache_S, cach
     x107 = u_c * x106[:, :, :, None]  # [z, r, c, K]   spec line 25
     x108 = x7[:, :, :, None] * x107  # [z, r, c, K]   spec line 17
     G4 = ops.running(x108, 2, reverse=True)  # [z, r, c, K]   spec line 17
-    d_new_partial_z = ops.flat(d_new_partial)  # [z, K]   spec line 26
+    d_new_summary_partial_z = ops.flat(d_new_summary_partial)  # [z, K]   spec line 26
     d_new_summary_z = ops.flat(d_new_summary)  # [z, n, K]   spec line 26
     x109 = x19[:, :, :, None] * x100  # [z, r, c, n]   spec line 26
     x110 = x104[:, :, :, None] + x109  # [z, r, c, n]   spec line 26
@@ -392,18 +392,18 @@ def backward(q, k, v, i, g, u, partial, summary, state_S, state_n, cache_S, cach
     x116 = rows.count + rows.offset  # [z, r]
     x117 = x116 == 256.0  # [z, r]
     x118 = x115 & x117  # [z, r]
-    d_old_partial_65 = d_new_partial_z
-    d_old_partial_65_starts = [None] * R
-    d_sum_partial_rows = [None] * R
+    d_old_summary_partial_65 = d_new_summary_partial_z
+    d_old_summary_partial_65_starts = [None] * R
+    d_sum_summary_partial_rows = [None] * R
     for r in reversed(range(R)):  # carry_partial_backward
-        d_old_partial_65_starts[r] = d_old_partial_65
-        x119 = torch.where(x118[:, r][:, None], 0.0, d_old_partial_65)  # [z, K]   spec line 17
+        d_old_summary_partial_65_starts[r] = d_old_summary_partial_65
+        x119 = torch.where(x118[:, r][:, None], 0.0, d_old_summary_partial_65)  # [z, K]   spec line 17
         x120 = x114[:, r] + x119  # [z, K]   spec line 17
         x121 = x120 + p26[:, r]  # [z, K]   spec line 17
-        d_sum_partial_rows[r] = x120
-        d_old_partial_65 = x121
-    d_sum_partial_rows = ops.stacked(d_sum_partial_rows, (z, size_K, ), like)  # [z, r, K]
-    x122 = G4 + d_sum_partial_rows[:, :, None]  # [z, r, c, K]   spec line 17
+        d_sum_summary_partial_rows[r] = x120
+        d_old_summary_partial_65 = x121
+    d_sum_summary_partial_rows = ops.stacked(d_sum_summary_partial_rows, (z, size_K, ), like)  # [z, r, K]
+    x122 = G4 + d_sum_summary_partial_rows[:, :, None]  # [z, r, c, K]   spec line 17
     x123 = torch.where(x[:, :, :, None], x122, 0.0)  # [z, r, c, K]   spec line 17
     x124 = x95 + x123  # [z, r, c, K]   spec line 17
     p27 = torch.einsum("zrcd,zrcV->zrdV", x27, x80)  # [z, r, d, V]   spec line 19
@@ -461,9 +461,9 @@ def backward(q, k, v, i, g, u, partial, summary, state_S, state_n, cache_S, cach
     e4 = rows.keep(x113)  # [z, n, K]   spec line 17
     e5 = rows.keep(x78)  # [z, n, K, V]   spec line 17
     e6 = rows.keep(x89)  # [z, n, K]   spec line 17
-    return (ops.from_tokens(rows.store([(x76, 0)], T, 0), H), ops.from_tokens(rows.store([(x124, 0)], T, 0), H), ops.from_tokens(rows.store([(x127, 0)], T, 0), H), ops.from_tokens(rows.store([(x134, 0)], T, 0), H), ops.from_tokens(rows.store([(x161, 0)], T, 0), H), ops.from_tokens(rows.store([(x164, 0)], T, 0), H), ops.unflat(d_old_partial_65, H), ops.unflat(e4, H), ops.unflat(d_old_S_37, H), ops.unflat(d_old_n_50, H), ops.unflat(e5, H), ops.unflat(e6, H),)
+    return (ops.from_tokens(rows.store([(x76, 0)], T, 0), H), ops.from_tokens(rows.store([(x124, 0)], T, 0), H), ops.from_tokens(rows.store([(x127, 0)], T, 0), H), ops.from_tokens(rows.store([(x134, 0)], T, 0), H), ops.from_tokens(rows.store([(x161, 0)], T, 0), H), ops.from_tokens(rows.store([(x164, 0)], T, 0), H), ops.unflat(d_old_summary_partial_65, H), ops.unflat(e4, H), ops.unflat(d_old_S_37, H), ops.unflat(d_old_n_50, H), ops.unflat(e5, H), ops.unflat(e6, H),)
 
-def _weights(q, k, v, i, g, u, partial, summary, state_S, state_n, cache_S, cache_n, table, *, chunk: int):
+def _weights(q, k, v, i, g, u, summary_partial, summary, state_S, state_n, cache_S, cache_n, table, *, chunk: int):
     like = q
     B, T, H = q.shape[0], q.shape[1], q.shape[2]
     size_K = q.shape[3]
@@ -476,7 +476,7 @@ def _weights(q, k, v, i, g, u, partial, summary, state_S, state_n, cache_S, cach
     x2 = x.to(like.dtype)  # [z, r, c]   spec line 17
     x3 = 1.0 + x2  # [z, r, c]   spec line 17
     x4 = 1.0 / x3  # [z, r, c]   spec line 17
-    partial_z = ops.flat(partial)  # [z, K]   spec line 17
+    summary_partial_z = ops.flat(summary_partial)  # [z, K]   spec line 17
     x5 = at_c[None, None] < rows.count[:, :, None]  # [z, r, c]   spec line 17
     k_c = rows.load(ops.tokens(k))  # [z, r, c, K]   spec line 17
     x6 = torch.where(x5[:, :, :, None], k_c, 0.0)  # [z, r, c, K]   spec line 17
@@ -485,25 +485,25 @@ def _weights(q, k, v, i, g, u, partial, summary, state_S, state_n, cache_S, cach
     x8 = rows.count + rows.offset  # [z, r]
     x9 = x8 == 256.0  # [z, r]
     x10 = x7 & x9  # [z, r]
-    old_partial = partial_z
-    old_partial_starts = [None] * R
-    end_partial_rows = [None] * R
+    old_summary_partial = summary_partial_z
+    old_summary_partial_starts = [None] * R
+    end_summary_partial_rows = [None] * R
     for r in range(R):  # carry_partial
-        old_partial_starts[r] = old_partial
-        x11 = old_partial + s[:, r]  # [z, K]   spec line 17
+        old_summary_partial_starts[r] = old_summary_partial
+        x11 = old_summary_partial + s[:, r]  # [z, K]   spec line 17
         x12 = torch.where(x10[:, r][:, None], 0.0, x11)  # [z, K]   spec line 17
-        end_partial_rows[r] = x11
-        old_partial = x12
-    old_partial_starts = ops.stacked(old_partial_starts, (z, size_K, ), like)  # [z, r, K]
-    end_partial_rows = ops.stacked(end_partial_rows, (z, size_K, ), like)  # [z, r, K]
+        end_summary_partial_rows[r] = x11
+        old_summary_partial = x12
+    old_summary_partial_starts = ops.stacked(old_summary_partial_starts, (z, size_K, ), like)  # [z, r, K]
+    end_summary_partial_rows = ops.stacked(end_summary_partial_rows, (z, size_K, ), like)  # [z, r, K]
     G = ops.running(x6, 2)  # [z, r, c, K]   spec line 17
-    x13 = old_partial_starts[:, :, None] + G  # [z, r, c, K]   spec line 17
+    x13 = old_summary_partial_starts[:, :, None] + G  # [z, r, c, K]   spec line 17
     u_c = rows.load(ops.tokens(u))  # [z, r, c, K]   spec line 25
     p = torch.einsum("zrcK,zrcK->zrc", x13, u_c)  # [z, r, c]   spec line 25
     x14 = x4 * p  # [z, r, c]   spec line 25
     at_n = ops.iota(table, N)  # [z, n]   spec line 17
     x15 = at_n[None, None] < rows.segment[:, :, None]  # [z, r, n]   spec line 17
-    x16 = end_partial_rows * 0.00390625  # [z, r, K]   spec line 17
+    x16 = end_summary_partial_rows * 0.00390625  # [z, r, K]   spec line 17
     summary_z = ops.flat(summary)  # [z, n, K]   spec line 17
     M = rows.collect(x16, summary_z)  # [z, n, K]   spec line 17
     p2 = torch.einsum("znK,zrcK->zrcn", M, u_c)  # [z, r, c, n]   spec line 25

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 
 from mcgen.runtime import torch_ops as ops
 
-def forward(q, k, v, g, u, state_S, partial, summary, cache_S, table, *, chunk: int, save: bool = False):
+def forward(q, k, v, g, u, state_S, summary_partial, summary, cache_S, table, *, chunk: int, save: bool = False):
     like = q
     B, T, H = q.shape[0], q.shape[1], q.shape[2]
     size_K = q.shape[3]
@@ -70,32 +70,32 @@ def forward(q, k, v, g, u, state_S, partial, summary, cache_S, table, *, chunk: 
     x17 = x16.to(like.dtype)  # [z, r, c]   spec line 15
     x18 = 1.0 + x17  # [z, r, c]   spec line 15
     x19 = 1.0 / x18  # [z, r, c]   spec line 15
-    partial_z = ops.flat(partial)  # [z, K]   spec line 15
+    summary_partial_z = ops.flat(summary_partial)  # [z, K]   spec line 15
     x20 = torch.where(x[:, :, :, None], k_c, 0.0)  # [z, r, c, K]   spec line 15
     s2 = x20.sum(2)  # [z, r, K]   spec line 15
     x21 = rows.count > 0.0  # [z, r]
     x22 = rows.count + rows.offset  # [z, r]
     x23 = x22 == 256.0  # [z, r]
     x24 = x21 & x23  # [z, r]
-    old_partial = partial_z
-    old_partial_starts = [None] * R
-    end_partial_rows = [None] * R
+    old_summary_partial = summary_partial_z
+    old_summary_partial_starts = [None] * R
+    end_summary_partial_rows = [None] * R
     for r in range(R):  # carry_partial
-        old_partial_starts[r] = old_partial
-        x25 = old_partial + s2[:, r]  # [z, K]   spec line 15
+        old_summary_partial_starts[r] = old_summary_partial
+        x25 = old_summary_partial + s2[:, r]  # [z, K]   spec line 15
         x26 = torch.where(x24[:, r][:, None], 0.0, x25)  # [z, K]   spec line 15
-        end_partial_rows[r] = x25
-        old_partial = x26
-    old_partial_starts = ops.stacked(old_partial_starts, (z, size_K, ), like)  # [z, r, K]
-    end_partial_rows = ops.stacked(end_partial_rows, (z, size_K, ), like)  # [z, r, K]
+        end_summary_partial_rows[r] = x25
+        old_summary_partial = x26
+    old_summary_partial_starts = ops.stacked(old_summary_partial_starts, (z, size_K, ), like)  # [z, r, K]
+    end_summary_partial_rows = ops.stacked(end_summary_partial_rows, (z, size_K, ), like)  # [z, r, K]
     G3 = ops.running(x20, 2)  # [z, r, c, K]   spec line 15
-    x27 = old_partial_starts[:, :, None] + G3  # [z, r, c, K]   spec line 15
+    x27 = old_summary_partial_starts[:, :, None] + G3  # [z, r, c, K]   spec line 15
     u_c = rows.load(ops.tokens(u))  # [z, r, c, K]   spec line 22
     p5 = torch.einsum("zrcK,zrcK->zrc", x27, u_c)  # [z, r, c]   spec line 22
     x28 = x19 * p5  # [z, r, c]   spec line 22
     at_n = ops.iota(table, N)  # [z, n]   spec line 15
     x29 = at_n[None, None] < rows.segment[:, :, None]  # [z, r, n]   spec line 15
-    x30 = end_partial_rows * 0.00390625  # [z, r, K]   spec line 15
+    x30 = end_summary_partial_rows * 0.00390625  # [z, r, K]   spec line 15
     summary_z = ops.flat(summary)  # [z, n, K]   spec line 15
     M = rows.collect(x30, summary_z)  # [z, n, K]   spec line 15
     p6 = torch.einsum("znK,zrcK->zrcn", M, u_c)  # [z, r, c, n]   spec line 22
@@ -123,10 +123,10 @@ def forward(q, k, v, g, u, state_S, partial, summary, cache_S, table, *, chunk: 
         slots0_out0 = slots0_out0 + x42
     x43 = x39 + slots0_out0  # [z, r, c, V]   spec line 23
     x44 = (size_K ** -0.5) * x43  # [z, r, c, V]   spec line 11
-    results = (ops.from_tokens(rows.store([(x44, 0)], T, 0), H), ops.unflat(old_S, H), ops.unflat(M, H), ops.unflat(old_partial, H), ops.unflat(M2, H),)
-    return results + (ops.unflat(old_S_starts, H), ops.unflat(old_partial_starts, H),) if save else results
+    results = (ops.from_tokens(rows.store([(x44, 0)], T, 0), H), ops.unflat(old_S, H), ops.unflat(M, H), ops.unflat(old_summary_partial, H), ops.unflat(M2, H),)
+    return results + (ops.unflat(old_S_starts, H), ops.unflat(old_summary_partial_starts, H),) if save else results
 
-def backward(q, k, v, g, u, state_S, partial, summary, cache_S, table, new_summary, new_cache_S, saved_S, saved_partial, d_y, d_new_state_S, d_new_summary, d_new_partial, d_new_cache_S, *, chunk: int):
+def backward(q, k, v, g, u, state_S, summary_partial, summary, cache_S, table, new_summary, new_cache_S, saved_S, saved_summary_partial, d_y, d_new_state_S, d_new_summary, d_new_summary_partial, d_new_cache_S, *, chunk: int):
     like = q
     B, T, H = q.shape[0], q.shape[1], q.shape[2]
     size_K = q.shape[3]
@@ -152,8 +152,8 @@ def backward(q, k, v, g, u, state_S, partial, summary, cache_S, table, new_summa
     k_c = rows.load(ops.tokens(k))  # [z, r, c, K]   spec line 15
     x8 = torch.where(x[:, :, :, None], k_c, 0.0)  # [z, r, c, K]   spec line 15
     G2 = ops.running(x8, 2)  # [z, r, c, K]   spec line 15
-    saved_partial_z = ops.flat(saved_partial)  # [z, r, K]   spec line 15
-    x9 = G2 + saved_partial_z[:, :, None]  # [z, r, c, K]   spec line 15
+    saved_summary_partial_z = ops.flat(saved_summary_partial)  # [z, r, K]   spec line 15
+    x9 = G2 + saved_summary_partial_z[:, :, None]  # [z, r, c, K]   spec line 15
     p2 = torch.einsum("zrcK,zrcK->zrc", u_c, x9)  # [z, r, c]   spec line 22
     x10 = x7 * p2  # [z, r, c]   spec line 22
     at_n = ops.iota(table, N)  # [z, n]   spec line 15
@@ -263,7 +263,7 @@ def backward(q, k, v, g, u, state_S, partial, summary, cache_S, table, new_summa
     x64 = u_c * x63[:, :, :, None]  # [z, r, c, K]   spec line 22
     x65 = x7[:, :, :, None] * x64  # [z, r, c, K]   spec line 15
     G4 = ops.running(x65, 2, reverse=True)  # [z, r, c, K]   spec line 15
-    d_new_partial_z = ops.flat(d_new_partial)  # [z, K]   spec line 23
+    d_new_summary_partial_z = ops.flat(d_new_summary_partial)  # [z, K]   spec line 23
     d_new_summary_z = ops.flat(d_new_summary)  # [z, n, K]   spec line 23
     x66 = x18[:, :, :, None] * x57  # [z, r, c, n]   spec line 23
     x67 = x61[:, :, :, None] + x66  # [z, r, c, n]   spec line 23
@@ -278,18 +278,18 @@ def backward(q, k, v, g, u, state_S, partial, summary, cache_S, table, new_summa
     x73 = rows.count + rows.offset  # [z, r]
     x74 = x73 == 256.0  # [z, r]
     x75 = x72 & x74  # [z, r]
-    d_old_partial_45 = d_new_partial_z
-    d_old_partial_45_starts = [None] * R
-    d_sum_partial_rows = [None] * R
+    d_old_summary_partial_45 = d_new_summary_partial_z
+    d_old_summary_partial_45_starts = [None] * R
+    d_sum_summary_partial_rows = [None] * R
     for r in reversed(range(R)):  # carry_partial_backward
-        d_old_partial_45_starts[r] = d_old_partial_45
-        x76 = torch.where(x75[:, r][:, None], 0.0, d_old_partial_45)  # [z, K]   spec line 15
+        d_old_summary_partial_45_starts[r] = d_old_summary_partial_45
+        x76 = torch.where(x75[:, r][:, None], 0.0, d_old_summary_partial_45)  # [z, K]   spec line 15
         x77 = x71[:, r] + x76  # [z, K]   spec line 15
         x78 = x77 + p17[:, r]  # [z, K]   spec line 15
-        d_sum_partial_rows[r] = x77
-        d_old_partial_45 = x78
-    d_sum_partial_rows = ops.stacked(d_sum_partial_rows, (z, size_K, ), like)  # [z, r, K]
-    x79 = G4 + d_sum_partial_rows[:, :, None]  # [z, r, c, K]   spec line 15
+        d_sum_summary_partial_rows[r] = x77
+        d_old_summary_partial_45 = x78
+    d_sum_summary_partial_rows = ops.stacked(d_sum_summary_partial_rows, (z, size_K, ), like)  # [z, r, K]
+    x79 = G4 + d_sum_summary_partial_rows[:, :, None]  # [z, r, c, K]   spec line 15
     x80 = torch.where(x[:, :, :, None], x79, 0.0)  # [z, r, c, K]   spec line 15
     x81 = x49 + x80  # [z, r, c, K]   spec line 16
     x82 = x47 + x81  # [z, r, c, K]   spec line 15
@@ -333,9 +333,9 @@ def backward(q, k, v, g, u, state_S, partial, summary, cache_S, table, new_summa
     x110 = p22 + x109  # [z, r, c, K]   spec line 22
     e3 = rows.keep(x70)  # [z, n, K]   spec line 15
     e4 = rows.keep(x40)  # [z, n, K, V]   spec line 15
-    return (ops.from_tokens(rows.store([(x37, 0)], T, 0), H), ops.from_tokens(rows.store([(x82, 0)], T, 0), H), ops.from_tokens(rows.store([(x86, 0)], T, 0), H), ops.unflat(x107, H), ops.from_tokens(rows.store([(x110, 0)], T, 0), H), ops.unflat(d_old_S_30, H), ops.unflat(d_old_partial_45, H), ops.unflat(e3, H), ops.unflat(e4, H),)
+    return (ops.from_tokens(rows.store([(x37, 0)], T, 0), H), ops.from_tokens(rows.store([(x82, 0)], T, 0), H), ops.from_tokens(rows.store([(x86, 0)], T, 0), H), ops.unflat(x107, H), ops.from_tokens(rows.store([(x110, 0)], T, 0), H), ops.unflat(d_old_S_30, H), ops.unflat(d_old_summary_partial_45, H), ops.unflat(e3, H), ops.unflat(e4, H),)
 
-def _weights(q, k, v, g, u, state_S, partial, summary, cache_S, table, *, chunk: int):
+def _weights(q, k, v, g, u, state_S, summary_partial, summary, cache_S, table, *, chunk: int):
     like = q
     B, T, H = q.shape[0], q.shape[1], q.shape[2]
     size_K = q.shape[3]
@@ -348,7 +348,7 @@ def _weights(q, k, v, g, u, state_S, partial, summary, cache_S, table, *, chunk:
     x2 = x.to(like.dtype)  # [z, r, c]   spec line 15
     x3 = 1.0 + x2  # [z, r, c]   spec line 15
     x4 = 1.0 / x3  # [z, r, c]   spec line 15
-    partial_z = ops.flat(partial)  # [z, K]   spec line 15
+    summary_partial_z = ops.flat(summary_partial)  # [z, K]   spec line 15
     x5 = at_c[None, None] < rows.count[:, :, None]  # [z, r, c]   spec line 15
     k_c = rows.load(ops.tokens(k))  # [z, r, c, K]   spec line 15
     x6 = torch.where(x5[:, :, :, None], k_c, 0.0)  # [z, r, c, K]   spec line 15
@@ -357,25 +357,25 @@ def _weights(q, k, v, g, u, state_S, partial, summary, cache_S, table, *, chunk:
     x8 = rows.count + rows.offset  # [z, r]
     x9 = x8 == 256.0  # [z, r]
     x10 = x7 & x9  # [z, r]
-    old_partial = partial_z
-    old_partial_starts = [None] * R
-    end_partial_rows = [None] * R
+    old_summary_partial = summary_partial_z
+    old_summary_partial_starts = [None] * R
+    end_summary_partial_rows = [None] * R
     for r in range(R):  # carry_partial
-        old_partial_starts[r] = old_partial
-        x11 = old_partial + s[:, r]  # [z, K]   spec line 15
+        old_summary_partial_starts[r] = old_summary_partial
+        x11 = old_summary_partial + s[:, r]  # [z, K]   spec line 15
         x12 = torch.where(x10[:, r][:, None], 0.0, x11)  # [z, K]   spec line 15
-        end_partial_rows[r] = x11
-        old_partial = x12
-    old_partial_starts = ops.stacked(old_partial_starts, (z, size_K, ), like)  # [z, r, K]
-    end_partial_rows = ops.stacked(end_partial_rows, (z, size_K, ), like)  # [z, r, K]
+        end_summary_partial_rows[r] = x11
+        old_summary_partial = x12
+    old_summary_partial_starts = ops.stacked(old_summary_partial_starts, (z, size_K, ), like)  # [z, r, K]
+    end_summary_partial_rows = ops.stacked(end_summary_partial_rows, (z, size_K, ), like)  # [z, r, K]
     G = ops.running(x6, 2)  # [z, r, c, K]   spec line 15
-    x13 = old_partial_starts[:, :, None] + G  # [z, r, c, K]   spec line 15
+    x13 = old_summary_partial_starts[:, :, None] + G  # [z, r, c, K]   spec line 15
     u_c = rows.load(ops.tokens(u))  # [z, r, c, K]   spec line 22
     p = torch.einsum("zrcK,zrcK->zrc", x13, u_c)  # [z, r, c]   spec line 22
     x14 = x4 * p  # [z, r, c]   spec line 22
     at_n = ops.iota(table, N)  # [z, n]   spec line 15
     x15 = at_n[None, None] < rows.segment[:, :, None]  # [z, r, n]   spec line 15
-    x16 = end_partial_rows * 0.00390625  # [z, r, K]   spec line 15
+    x16 = end_summary_partial_rows * 0.00390625  # [z, r, K]   spec line 15
     summary_z = ops.flat(summary)  # [z, n, K]   spec line 15
     M = rows.collect(x16, summary_z)  # [z, n, K]   spec line 15
     p2 = torch.einsum("znK,zrcK->zrcn", M, u_c)  # [z, r, c, n]   spec line 22

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 
 from mcgen.runtime import torch_ops as ops
 
-def forward(q, k, v, a, b, l, u, state_S, partial, summary, cache_S, table, *, chunk: int, save: bool = False):
+def forward(q, k, v, a, b, l, u, state_S, summary_partial, summary, cache_S, table, *, chunk: int, save: bool = False):
     like = q
     B, T, H = q.shape[0], q.shape[1], q.shape[2]
     size_K = q.shape[3]
@@ -90,32 +90,32 @@ def forward(q, k, v, a, b, l, u, state_S, partial, summary, cache_S, table, *, c
     x29 = x27 + p7  # [z, r, c, V]   spec line 18
     x30 = x7 + 1.0  # [z, r, c]   spec line 17
     x31 = 1.0 / x30  # [z, r, c]   spec line 17
-    partial_z = ops.flat(partial)  # [z, K]   spec line 17
+    summary_partial_z = ops.flat(summary_partial)  # [z, K]   spec line 17
     x32 = torch.where(x[:, :, :, None], k_c, 0.0)  # [z, r, c, K]   spec line 17
     s2 = x32.sum(2)  # [z, r, K]   spec line 17
     x33 = rows.count > 0.0  # [z, r]
     x34 = rows.count + rows.offset  # [z, r]
     x35 = x34 == 256.0  # [z, r]
     x36 = x33 & x35  # [z, r]
-    old_partial = partial_z
-    old_partial_starts = [None] * R
-    end_partial_rows = [None] * R
+    old_summary_partial = summary_partial_z
+    old_summary_partial_starts = [None] * R
+    end_summary_partial_rows = [None] * R
     for r in range(R):  # carry_partial
-        old_partial_starts[r] = old_partial
-        x37 = old_partial + s2[:, r]  # [z, K]   spec line 17
+        old_summary_partial_starts[r] = old_summary_partial
+        x37 = old_summary_partial + s2[:, r]  # [z, K]   spec line 17
         x38 = torch.where(x36[:, r][:, None], 0.0, x37)  # [z, K]   spec line 17
-        end_partial_rows[r] = x37
-        old_partial = x38
-    old_partial_starts = ops.stacked(old_partial_starts, (z, size_K, ), like)  # [z, r, K]
-    end_partial_rows = ops.stacked(end_partial_rows, (z, size_K, ), like)  # [z, r, K]
+        end_summary_partial_rows[r] = x37
+        old_summary_partial = x38
+    old_summary_partial_starts = ops.stacked(old_summary_partial_starts, (z, size_K, ), like)  # [z, r, K]
+    end_summary_partial_rows = ops.stacked(end_summary_partial_rows, (z, size_K, ), like)  # [z, r, K]
     G3 = ops.running(x32, 2)  # [z, r, c, K]   spec line 17
-    x39 = old_partial_starts[:, :, None] + G3  # [z, r, c, K]   spec line 17
+    x39 = old_summary_partial_starts[:, :, None] + G3  # [z, r, c, K]   spec line 17
     u_c = rows.load(ops.tokens(u))  # [z, r, c, K]   spec line 24
     p8 = torch.einsum("zrcK,zrcK->zrc", x39, u_c)  # [z, r, c]   spec line 24
     x40 = x31 * p8  # [z, r, c]   spec line 24
     at_n = ops.iota(table, N)  # [z, n]   spec line 17
     x41 = at_n[None, None] < rows.segment[:, :, None]  # [z, r, n]   spec line 17
-    x42 = end_partial_rows * 0.00390625  # [z, r, K]   spec line 17
+    x42 = end_summary_partial_rows * 0.00390625  # [z, r, K]   spec line 17
     summary_z = ops.flat(summary)  # [z, n, K]   spec line 17
     M = rows.collect(x42, summary_z)  # [z, n, K]   spec line 17
     p9 = torch.einsum("znK,zrcK->zrcn", M, u_c)  # [z, r, c, n]   spec line 24
@@ -143,10 +143,10 @@ def forward(q, k, v, a, b, l, u, state_S, partial, summary, cache_S, table, *, c
         slots0_out0 = slots0_out0 + x54
     x55 = x51 + slots0_out0  # [z, r, c, V]   spec line 25
     x56 = (size_K ** -0.5) * x55  # [z, r, c, V]   spec line 13
-    results = (ops.from_tokens(rows.store([(x56, 0)], T, 0), H), ops.unflat(old_S, H), ops.unflat(M, H), ops.unflat(old_partial, H), ops.unflat(M2, H),)
-    return results + (ops.unflat(old_S_starts, H), ops.unflat(old_partial_starts, H),) if save else results
+    results = (ops.from_tokens(rows.store([(x56, 0)], T, 0), H), ops.unflat(old_S, H), ops.unflat(M, H), ops.unflat(old_summary_partial, H), ops.unflat(M2, H),)
+    return results + (ops.unflat(old_S_starts, H), ops.unflat(old_summary_partial_starts, H),) if save else results
 
-def backward(q, k, v, a, b, l, u, state_S, partial, summary, cache_S, table, new_summary, new_cache_S, saved_S, saved_partial, d_y, d_new_state_S, d_new_summary, d_new_partial, d_new_cache_S, *, chunk: int):
+def backward(q, k, v, a, b, l, u, state_S, summary_partial, summary, cache_S, table, new_summary, new_cache_S, saved_S, saved_summary_partial, d_y, d_new_state_S, d_new_summary, d_new_summary_partial, d_new_cache_S, *, chunk: int):
     like = q
     B, T, H = q.shape[0], q.shape[1], q.shape[2]
     size_K = q.shape[3]
@@ -173,8 +173,8 @@ def backward(q, k, v, a, b, l, u, state_S, partial, summary, cache_S, table, new
     k_c = rows.load(ops.tokens(k), shift=0, delay=1)  # [z, r, c, K]   spec line 17
     x8 = torch.where(x[:, :, :, None], k_c, 0.0)  # [z, r, c, K]   spec line 17
     G2 = ops.running(x8, 2)  # [z, r, c, K]   spec line 17
-    saved_partial_z = ops.flat(saved_partial)  # [z, r, K]   spec line 17
-    x9 = G2 + saved_partial_z[:, :, None]  # [z, r, c, K]   spec line 17
+    saved_summary_partial_z = ops.flat(saved_summary_partial)  # [z, r, K]   spec line 17
+    x9 = G2 + saved_summary_partial_z[:, :, None]  # [z, r, c, K]   spec line 17
     p2 = torch.einsum("zrcK,zrcK->zrc", u_c, x9)  # [z, r, c]   spec line 24
     x10 = x7 * p2  # [z, r, c]   spec line 24
     at_n = ops.iota(table, N)  # [z, n]   spec line 17
@@ -322,7 +322,7 @@ def backward(q, k, v, a, b, l, u, state_S, partial, summary, cache_S, table, new
     x89 = u_c * x88[:, :, :, None]  # [z, r, c, K]   spec line 24
     x90 = x7[:, :, :, None] * x89  # [z, r, c, K]   spec line 17
     G4 = ops.running(x90, 2, reverse=True)  # [z, r, c, K]   spec line 17
-    d_new_partial_z = ops.flat(d_new_partial)  # [z, K]   spec line 25
+    d_new_summary_partial_z = ops.flat(d_new_summary_partial)  # [z, K]   spec line 25
     d_new_summary_z = ops.flat(d_new_summary)  # [z, n, K]   spec line 25
     x91 = x18[:, :, :, None] * x82  # [z, r, c, n]   spec line 25
     x92 = x86[:, :, :, None] + x91  # [z, r, c, n]   spec line 25
@@ -337,18 +337,18 @@ def backward(q, k, v, a, b, l, u, state_S, partial, summary, cache_S, table, new
     x98 = rows.count + rows.offset  # [z, r]
     x99 = x98 == 256.0  # [z, r]
     x100 = x97 & x99  # [z, r]
-    d_old_partial_63 = d_new_partial_z
-    d_old_partial_63_starts = [None] * R
-    d_sum_partial_rows = [None] * R
+    d_old_summary_partial_63 = d_new_summary_partial_z
+    d_old_summary_partial_63_starts = [None] * R
+    d_sum_summary_partial_rows = [None] * R
     for r in reversed(range(R)):  # carry_partial_backward
-        d_old_partial_63_starts[r] = d_old_partial_63
-        x101 = torch.where(x100[:, r][:, None], 0.0, d_old_partial_63)  # [z, K]   spec line 17
+        d_old_summary_partial_63_starts[r] = d_old_summary_partial_63
+        x101 = torch.where(x100[:, r][:, None], 0.0, d_old_summary_partial_63)  # [z, K]   spec line 17
         x102 = x96[:, r] + x101  # [z, K]   spec line 17
         x103 = x102 + p26[:, r]  # [z, K]   spec line 17
-        d_sum_partial_rows[r] = x102
-        d_old_partial_63 = x103
-    d_sum_partial_rows = ops.stacked(d_sum_partial_rows, (z, size_K, ), like)  # [z, r, K]
-    x104 = G4 + d_sum_partial_rows[:, :, None]  # [z, r, c, K]   spec line 17
+        d_sum_summary_partial_rows[r] = x102
+        d_old_summary_partial_63 = x103
+    d_sum_summary_partial_rows = ops.stacked(d_sum_summary_partial_rows, (z, size_K, ), like)  # [z, r, K]
+    x104 = G4 + d_sum_summary_partial_rows[:, :, None]  # [z, r, c, K]   spec line 17
     x105 = torch.where(x[:, :, :, None], x104, 0.0)  # [z, r, c, K]   spec line 17
     x106 = x69 + x105  # [z, r, c, K]   spec line 18
     x107 = x66 + x106  # [z, r, c, K]   spec line 17
@@ -418,9 +418,9 @@ def backward(q, k, v, a, b, l, u, state_S, partial, summary, cache_S, table, new
     x156 = p37 + x155  # [z, r, c, K]   spec line 24
     e3 = rows.keep(x95)  # [z, n, K]   spec line 17
     e4 = rows.keep(x54)  # [z, n, K, V]   spec line 17
-    return (ops.from_tokens(rows.store([(x48, 0)], T, 0), H), ops.from_tokens(rows.store([(x64, 1), (x107, 0)], T, 1), H), ops.from_tokens(rows.store([(x112, 1), (x116, 0)], T, 1), H), ops.from_tokens(rows.store([(x147, 0)], T, 0), H), ops.from_tokens(rows.store([(x150, 0)], T, 0), H), ops.from_tokens(rows.store([(x153, 0)], T, 0), H), ops.from_tokens(rows.store([(x156, 0)], T, 0), H), ops.unflat(d_old_S_49, H), ops.unflat(d_old_partial_63, H), ops.unflat(e3, H), ops.unflat(e4, H),)
+    return (ops.from_tokens(rows.store([(x48, 0)], T, 0), H), ops.from_tokens(rows.store([(x64, 1), (x107, 0)], T, 1), H), ops.from_tokens(rows.store([(x112, 1), (x116, 0)], T, 1), H), ops.from_tokens(rows.store([(x147, 0)], T, 0), H), ops.from_tokens(rows.store([(x150, 0)], T, 0), H), ops.from_tokens(rows.store([(x153, 0)], T, 0), H), ops.from_tokens(rows.store([(x156, 0)], T, 0), H), ops.unflat(d_old_S_49, H), ops.unflat(d_old_summary_partial_63, H), ops.unflat(e3, H), ops.unflat(e4, H),)
 
-def _weights(q, k, v, a, b, l, u, state_S, partial, summary, cache_S, table, *, chunk: int):
+def _weights(q, k, v, a, b, l, u, state_S, summary_partial, summary, cache_S, table, *, chunk: int):
     like = q
     B, T, H = q.shape[0], q.shape[1], q.shape[2]
     size_K = q.shape[3]
@@ -433,7 +433,7 @@ def _weights(q, k, v, a, b, l, u, state_S, partial, summary, cache_S, table, *, 
     x2 = x.to(like.dtype)  # [z, r, c]   spec line 17
     x3 = x2 + 1.0  # [z, r, c]   spec line 17
     x4 = 1.0 / x3  # [z, r, c]   spec line 17
-    partial_z = ops.flat(partial)  # [z, K]   spec line 17
+    summary_partial_z = ops.flat(summary_partial)  # [z, K]   spec line 17
     x5 = at_c[None, None] < rows.count[:, :, None]  # [z, r, c]   spec line 17
     k_c = rows.load(ops.tokens(k), shift=0, delay=1)  # [z, r, c, K]   spec line 17
     x6 = torch.where(x5[:, :, :, None], k_c, 0.0)  # [z, r, c, K]   spec line 17
@@ -442,25 +442,25 @@ def _weights(q, k, v, a, b, l, u, state_S, partial, summary, cache_S, table, *, 
     x8 = rows.count + rows.offset  # [z, r]
     x9 = x8 == 256.0  # [z, r]
     x10 = x7 & x9  # [z, r]
-    old_partial = partial_z
-    old_partial_starts = [None] * R
-    end_partial_rows = [None] * R
+    old_summary_partial = summary_partial_z
+    old_summary_partial_starts = [None] * R
+    end_summary_partial_rows = [None] * R
     for r in range(R):  # carry_partial
-        old_partial_starts[r] = old_partial
-        x11 = old_partial + s[:, r]  # [z, K]   spec line 17
+        old_summary_partial_starts[r] = old_summary_partial
+        x11 = old_summary_partial + s[:, r]  # [z, K]   spec line 17
         x12 = torch.where(x10[:, r][:, None], 0.0, x11)  # [z, K]   spec line 17
-        end_partial_rows[r] = x11
-        old_partial = x12
-    old_partial_starts = ops.stacked(old_partial_starts, (z, size_K, ), like)  # [z, r, K]
-    end_partial_rows = ops.stacked(end_partial_rows, (z, size_K, ), like)  # [z, r, K]
+        end_summary_partial_rows[r] = x11
+        old_summary_partial = x12
+    old_summary_partial_starts = ops.stacked(old_summary_partial_starts, (z, size_K, ), like)  # [z, r, K]
+    end_summary_partial_rows = ops.stacked(end_summary_partial_rows, (z, size_K, ), like)  # [z, r, K]
     G = ops.running(x6, 2)  # [z, r, c, K]   spec line 17
-    x13 = old_partial_starts[:, :, None] + G  # [z, r, c, K]   spec line 17
+    x13 = old_summary_partial_starts[:, :, None] + G  # [z, r, c, K]   spec line 17
     u_c = rows.load(ops.tokens(u))  # [z, r, c, K]   spec line 24
     p = torch.einsum("zrcK,zrcK->zrc", x13, u_c)  # [z, r, c]   spec line 24
     x14 = x4 * p  # [z, r, c]   spec line 24
     at_n = ops.iota(table, N)  # [z, n]   spec line 17
     x15 = at_n[None, None] < rows.segment[:, :, None]  # [z, r, n]   spec line 17
-    x16 = end_partial_rows * 0.00390625  # [z, r, K]   spec line 17
+    x16 = end_summary_partial_rows * 0.00390625  # [z, r, K]   spec line 17
     summary_z = ops.flat(summary)  # [z, n, K]   spec line 17
     M = rows.collect(x16, summary_z)  # [z, n, K]   spec line 17
     p2 = torch.einsum("znK,zrcK->zrcn", M, u_c)  # [z, r, c, n]   spec line 24

@@ -3,12 +3,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..ir.naming import fresh
 from ..ir.nodes import Param, Program, Result, Value, dim_of, order
 from ..passes.precision import precise
 from .torch_expr import CALLS, INFIX, aligned, number, shape_comment, spelled
 
 
-# what a printed function calls its own: a parameter of that name gets a trailing _ (functions are called by position)
+# what a printed function calls its own: a parameter of that name gets a number (functions are called by position)
 OWN = {"z", "rows", "like", "table", "chunk", "save", "R", "N", "T", "B", "H", "ops", "torch", "F", "n", "r", "results", "range", "reversed",
        "float", "min", "max", "inputs", "sizes", "dtype", "device"}
 
@@ -39,7 +40,8 @@ class _Printer:
         self.program = program
         self.lines: list[str] = []
         self.names: dict[int, Name] = {}
-        self.taken: set[str] = set()
+        self.taken = set(OWN)
+        self.dims: dict[str, str] = {}
         self.indent = "    "
         self.precise: set[int] = set()
         self.of_heads = False
@@ -47,11 +49,10 @@ class _Printer:
     # -- the frame ---------------------------------------------------------------------------------------------
     def function(self, name: str, before_table: int, save_from: int | None, doc: str) -> str:
         program = self.program
-        self.locals = {p.name: self.local(p) for p in program.params}
+        self.locals = {p.name: self.fresh(p.name) for p in program.params}
         inputs = list(self.locals.values())
         inputs.insert(before_table, "table")
         keywords = "chunk: int" + ("" if save_from is None else ", save: bool = False")
-        self.taken |= set(inputs) | OWN
         self.line(f"like = {inputs[0]}", "")
         self.preamble()
         roots = program.roots()
@@ -64,7 +65,6 @@ class _Printer:
 
     def preamble(self) -> None:
         """Sizes from the parameters' shapes, the rows, and every parameter as a tensor with a leading z."""
-        seen: set[str] = set()
         lead = {"token": 3, "head": 1, "memory": 2, "slots": 3, "starts": 3}
         first = next(p for p in self.program.params if p.kind == "token")
         lead_in = self.locals[first.name]
@@ -72,27 +72,14 @@ class _Printer:
         for p in self.program.params:
             for i, axis in enumerate(p.axes):
                 dim = dim_of(axis)
-                if not dim.isdigit() and dim not in seen:
-                    seen.add(dim)
-                    self.taken.add(self.dim(dim))
-                    self.line(f"{self.dim(dim)} = {self.locals[p.name]}.shape[{lead[p.kind] + i}]")
+                if not dim.isdigit() and dim not in self.dims:
+                    self.dims[dim] = self.fresh(f"size_{dim}")
+                    self.line(f"{self.dims[dim]} = {self.locals[p.name]}.shape[{lead[p.kind] + i}]")
         slots = next((p for p in self.program.params if p.kind == "slots"), None)
         if slots is not None:
             self.line(f"N = {self.locals[slots.name]}.shape[2]")
         self.line(f"rows = ops.Rows(table, H, {self.program.segment or -1}, chunk)")
         self.line("z, R = rows.z, rows.rows")
-
-    def local(self, p: Param) -> str:
-        """How a function calls a parameter: its name, unless that is one of the function's own."""
-        known = {q.name for q in self.program.params}
-        name = p.name
-        while name in OWN or name.startswith("size_") or (name != p.name and name in known):
-            name = f"in_{name}" if name.startswith("size_") else f"{name}_"
-        return name
-
-    @staticmethod
-    def dim(name: str) -> str:
-        return f"size_{name}"
 
     def line(self, text: str, comment: str = "") -> None:
         self.lines.append(self.indent + text + (f"  # {comment}" if comment else ""))
@@ -102,27 +89,20 @@ class _Printer:
         if axis in fixed:
             return fixed[axis]
         dim = dim_of(axis)
-        return dim if dim.isdigit() else self.dim(dim)
+        return dim if dim.isdigit() else self.dims[dim]
 
     def fresh(self, stem: str) -> str:
-        name, i = stem, 1
-        while name in self.taken:
-            i += 1
-            name = f"{stem}{i}"
-        self.taken.add(name)
-        return name
+        return fresh(stem, self.taken)
 
     def starts(self, names: dict[str, Value], axes: dict[str, tuple[str, ...]]) -> str:
         """A function of per-head inputs and sizes that gives tensors [H, *axes]: z is the head."""
-        self.taken |= OWN
         self.of_heads = True
         self.line('z, like = sizes["H"], torch.empty(0, dtype=dtype, device=device)')
         values = order(names.values())
-        for dim in dict.fromkeys(dim_of(a) for v in values for a in v.axes if not dim_of(a).isdigit()):
-            self.taken.add(self.dim(dim))
         for dim in dict.fromkeys(dim_of(a) for v in values for a in (*v.axes, *([v["axis"]] if v.op == "size" else []))):
             if not dim.isdigit():
-                self.line(f'{self.dim(dim)} = sizes["{dim}"]')
+                self.dims[dim] = self.fresh(f"size_{dim}")
+                self.line(f'{self.dims[dim]} = sizes["{dim}"]')
         self.statements(values)
         made = ", ".join(f'"{n}": {self.full(v, axes[n])}' for n, v in names.items())
         self.line(f"return {{{made}}}")

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from ..ir import kernel as kr
+from ..ir.naming import fresh
 from ..ir.nodes import dim_of
 from .torch_expr import number
 
@@ -30,6 +31,7 @@ class _Printer:
         self.in_loop = False
         self.in_rows = False
         self.variables: dict[str, str] = {}
+        self.taken = {"k", "save", "acc", "float"}
 
     def line(self, text: str) -> None:
         self.lines.append("    " * self.depth + text)
@@ -63,7 +65,7 @@ class _Printer:
         return "\n".join([f"def {function}(k{', save' if saving else ''}):", *self.lines]) + "\n"
 
     def declare(self, name: str, kind: str, axes: tuple[str, ...], extra: str = "") -> None:
-        variable = self.variables[name] = name if name not in ("k", "save") else name + "_in"
+        variable = self.variables[name] = fresh(name, self.taken)
         dims = "".join(f', "{axis(a)}"' for a in axes)
         self.line(f'{variable} = k.{kind}("{name}"{dims}{extra})')
 

@@ -147,9 +147,9 @@ def _scan(b: Builder, loop: Value, got: Mapping[tuple[str, int], Value]) -> list
     serial = b.serial(loop)
 
     def fresh(name: str, axes: tuple[str, ...]) -> Param:
-        return b.declare(Param(f"{name}_{serial}", "value", axes))
+        return b.declare(Param(f"{name}.{serial}", "value", axes))
 
-    d_next = [fresh(f"d_{p.name}", p.axes) for p in body.params[:n]]
+    d_next = [fresh(f"d.{p.name}", p.axes) for p in body.params[:n]]
     outputs = [(r.parts[0][0], b.param(d)) for r, d in zip(body.results, d_next)]
     row_inputs: list[tuple[Param, Value]] = []
 
@@ -161,19 +161,19 @@ def _scan(b: Builder, loop: Value, got: Mapping[tuple[str, int], Value]) -> list
     for i, result in enumerate(body.results[n:]):
         if ("y", i) in got:
             cotangent = got["y", i]
-            outputs.append((result.parts[0][0], row_input(f"dy{i}", _no_r(cotangent), cotangent)))
+            outputs.append((result.parts[0][0], row_input(f"dy.{i}", _no_r(cotangent), cotangent)))
     grads = vjp(b, outputs, params)
     carried = []
     for i in range(n):
         total = grads[i]
         if ("start", i) in got:
             cotangent = got["start", i]
-            total = b.map("add", total, row_input(f"ds{i}", _no_r(cotangent), cotangent))
+            total = b.map("add", total, row_input(f"ds.{i}", _no_r(cotangent), cotangent))
         carried.append(total)
     starts = [b.make("out", (loop,), ("r",) + p.axes, kind="start", index=i) for i, p in enumerate(body.params[:n])]
     # constants of the body get their share row by row; the sum over rows is one more reduction
     results = [Result(p.name, "value", p.axes, ((c, 0),)) for p, c in zip(d_next, carried)]
-    results += [Result(f"d_{p.name}", "value", g.axes, ((g, 0),)) for p, g in zip(body.params[n:], grads[n:])]
+    results += [Result(f"d.{p.name}", "value", g.axes, ((g, 0),)) for p, g in zip(body.params[n:], grads[n:])]
     reverse_body = Program(body.name + "_backward", (*d_next, *(p for p, _ in row_inputs), *body.params), tuple(results),
                            body.level, body.segment)
     inits = [got.get(("final", i), b.zero()) for i in range(n)]

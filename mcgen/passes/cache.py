@@ -52,12 +52,13 @@ class CachePass:
         valid = b.map("lt", b.iota("c"), b.row("count"))
         item = b.where(valid, self.emitter.emit(expr))
         total = b.sum(item, ["c"])
-        old, x, done = Param("old_partial", "value", axes), Param("sum_partial", "value", axes), Param("done_partial", "value", (), dtype="b")
+        old, x, done = (Param(f"{part}.summary.partial", "value", a, dtype=d) for part, a, d in (
+            ("old", axes, "f"), ("sum", axes, "f"), ("done", (), "b")))
         after = b.map("add", b.param(old), b.param(x))
         body = Program("carry_partial", (old, x, done), (
-            Result("old_partial", "value", axes, ((b.where(b.param(done), b.zero(), after), 0),)),
-            Result("end_partial", "value", axes, ((after, 0),))))
-        finals, starts, ys = b.scan(body, [b.param(Param("partial", "memory", axes))], [total, self.states.completes], [])
+            Result("old.summary.partial", "value", axes, ((b.where(b.param(done), b.zero(), after), 0),)),
+            Result("end.summary.partial", "value", axes, ((after, 0),))))
+        finals, starts, ys = b.scan(body, [b.param(Param("summary.partial", "memory", axes))], [total, self.states.completes], [])
         running = b.map("add", starts[0], b.cumsum(item, "c"))
         finished = ys[0]
         if kind == "mean":
@@ -66,7 +67,7 @@ class CachePass:
             finished = b.map("mul", finished, b.const(1.0 / self.cache.segments.length))
         self.summary_online = running
         self.summary_cached = b.collect(finished, b.param(Param("summary", "slots", axes)))
-        self.results += [("new_summary", "slots", axes, self.summary_cached), ("new_partial", "memory", axes, finals[0])]
+        self.results += [("new.summary", "slots", axes, self.summary_cached), ("new.summary.partial", "memory", axes, finals[0])]
 
     # -- what a weight may speak of ----------------------------------------------------------------------------
     def _names(self, online: bool, score: Value | None, count: Value | None, softmax=None) -> Emitter:
@@ -105,14 +106,14 @@ class CachePass:
             self.afters.append(expr)
             valid = b.map("lt", b.iota("c"), b.row("count"))
             item = b.where(valid, self.emitter.emit(expr))
-            old, x, past, real = (Param(f"{p}_after{index}", "value", a, dtype=d) for p, a, d in (
+            old, x, past, real = (Param(f"{p}.after.{index}", "value", a, dtype=d) for p, a, d in (
                 ("old", ("n",), "f"), ("sum", (), "f"), ("past", ("n",), "b"), ("real", (), "b")))
             total = b.where(b.param(past), b.map("add", b.param(old), b.param(x)))
             total = b.where(b.param(real), total, b.param(old))              # rows without tokens change nothing
-            body = Program(f"carry_after{index}", (old, x, past, real), (Result(f"old_after{index}", "value", ("n",), ((total, 0),)),))
-            carry = b.param(Param(f"after_{index}", "slots", ()))
+            body = Program(f"carry_after{index}", (old, x, past, real), (Result(f"old.after.{index}", "value", ("n",), ((total, 0),)),))
+            carry = b.param(Param(f"after.{index}", "slots", ()))
             finals, starts, _ = b.scan(body, [carry], [b.sum(item, ["c"]), self.past, b.map("gt", b.row("count"), b.zero())], [])
-            self.results.append((f"new_after_{index}", "slots", (), finals[0]))
+            self.results.append((f"new.after.{index}", "slots", (), finals[0]))
             self._after_start[id(expr)] = b.map("add", starts[0], b.cumsum(item, "c"))
         return b.where(self.past, self._after_start[id(expr)])
 
@@ -151,8 +152,8 @@ class CachePass:
         memories = {a.state: None for a in read.atoms}
         for name in memories:
             axes = states.axes[name]
-            memories[name] = b.collect(states.end[name], b.param(Param(f"cache_{name}", "slots", axes)))
-            self.results.append((f"new_cache_{name}", "slots", axes, memories[name]))
+            memories[name] = b.collect(states.end[name], b.param(Param(f"cache.{name}", "slots", axes)))
+            self.results.append((f"new.cache.{name}", "slots", axes, memories[name]))
         online = [states.online(a, emitter) for a in read.atoms]
         weights = self.weights()
         if self.carried_sum(read):
@@ -176,10 +177,11 @@ class CachePass:
     def _sum_of_cached(self, name: str, memories) -> Value:
         """The sum of the cached memories that lie before a row, as a carry of the scan: over r and the state's axes."""
         b, axes = self.b, self.states.axes[name]
-        old, end, done = Param(f"old_sum_{name}", "value", axes), Param(f"end_sum_{name}", "value", axes), Param(f"done_sum_{name}", "value", (), dtype="b")
+        old, end, done = (Param(f"{part}.sum.{name}", "value", a, dtype=d) for part, a, d in (
+            ("old", axes, "f"), ("end", axes, "f"), ("done", (), "b")))
         total = b.map("add", b.param(old), b.where(b.param(done), b.param(end)))
-        body = Program(f"carry_sum_{name}", (old, end, done), (Result(f"old_sum_{name}", "value", axes, ((total, 0),)),))
-        earlier = b.sum(b.param(Param(f"cache_{name}", "slots", axes)), ["n"])     # slots not yet cached are zero
+        body = Program(f"carry_sum_{name}", (old, end, done), (Result(f"old.sum.{name}", "value", axes, ((total, 0),)),))
+        earlier = b.sum(b.param(Param(f"cache.{name}", "slots", axes)), ["n"])     # slots not yet cached are zero
         _, starts, _ = b.scan(body, [earlier], [self.states.end[name], self.states.completes], [])
         return starts[0]
 

@@ -6,6 +6,7 @@ from typing import Sequence
 from ..ir import kernel as kr
 from ..ir.builder import Builder
 from ..ir.functions import TABLE
+from ..ir.naming import fresh
 from ..ir.nodes import Program, Value, order, uses
 from .carries import Carry
 from .precision import precise
@@ -34,7 +35,7 @@ class Places:
         self.refs: dict[int, kr.Ref] = {}
         self.alias: dict[str, Value] = {}           # parameters of slot bodies
         self.params = {p.name: p for p in program.params}
-        self.names: set[str] = {p.name for p in program.params} | {r.name for r in program.results} | {"k", "save"}
+        self.names: set[str] = {p.name for p in program.params} | {r.name for r in program.results}
         self.out: list = kernel.before               # where statements go now
         self.in_loop = False
         self.rows: kr.Expr | None = None             # in a loop: the tokens that count, where not all do
@@ -45,11 +46,7 @@ class Places:
 
     # -- tiles -------------------------------------------------------------------------------------------------
     def tile(self, stem: str, axes: Sequence[str], precise: bool = False) -> kr.Ref:
-        name, i = stem, 1
-        while name in self.names:
-            i += 1
-            name = f"{stem}{i}"
-        self.names.add(name)
+        name = fresh(stem, self.names)
         axes = tuple(a for a in axes if a != "r" and not (a == "n" and self.in_loop))
         self.kernel.tiles.append(kr.Tile(name, axes, precise))
         return kr.Ref(name, "tile", axes, None, precise)

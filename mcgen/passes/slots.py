@@ -79,6 +79,6 @@ class _Loop:
         kind = self.xs if "n" in outer.axes else self.consts
         if id(outer) not in kind:
             axes = tuple(a for a in sort_axes(outer.axes) if a != "n")
-            name = f"{self.name}_{'x' if kind is self.xs else 'k'}{len(kind)}"
+            name = f"{self.name}.{'x' if kind is self.xs else 'k'}{len(kind)}"
             kind[id(outer)] = (Param(name, "value", axes, dtype=outer.dtype), outer)
         return self.b.param(kind[id(outer)][0])

@@ -140,27 +140,27 @@ class States:
 
     def _scan(self, name: str, factor: Value, increment: Value, axes: tuple[str, ...], fresh: bool) -> None:
         b = self.b
-        old = Param(f"old_{name}", "value", axes)
+        old = Param(f"old.{name}", "value", axes)
         params, inputs, consts = [old], [], []
 
         def passed(prefix: str, value: Value, axes: tuple[str, ...]) -> Value:
             if value.op == "const":
                 return value
-            params.append(Param(f"{prefix}_{name}", "value", axes))
+            params.append(Param(f"{prefix}.{name}", "value", axes))
             inputs.append(value)
             return b.param(params[-1])
 
         after = b.map("add", b.map("mul", passed("factor", factor, ()), b.param(old)), passed("write", increment, axes))
         carried = after
         if fresh:
-            done, init = Param(f"done_{name}", "value", (), dtype="b"), Param(f"init_{name}", "value", axes)
+            done, init = Param(f"done.{name}", "value", (), dtype="b"), Param(f"init.{name}", "value", axes)
             params += [done, init]
             inputs.append(self.completes)
-            consts.append(b.param(Param(f"init_{name}", "head", axes)))
+            consts.append(b.param(Param(f"init.{name}", "head", axes)))
             carried = b.where(b.param(done), b.param(init), after)
-        body = Program(f"carry_{name}", tuple(params), (Result(f"old_{name}", "value", axes, ((carried, 0),)),
-                                                       Result(f"end_{name}", "value", axes, ((after, 0),))))
-        finals, starts, ys = b.scan(body, [b.param(Param(f"state_{name}", "memory", axes))], inputs, consts)
+        body = Program(f"carry_{name}", tuple(params), (Result(f"old.{name}", "value", axes, ((carried, 0),)),
+                                                       Result(f"end.{name}", "value", axes, ((after, 0),))))
+        finals, starts, ys = b.scan(body, [b.param(Param(f"state.{name}", "memory", axes))], inputs, consts)
         self.final[name], self.start[name], self.end[name] = finals[0], starts[0], ys[0]
 
     # -- reads -------------------------------------------------------------------------------------------------
