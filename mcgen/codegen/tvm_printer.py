@@ -31,6 +31,8 @@ class _Printer:
         self.in_loop = False
         self.in_rows = False
         self.variables: dict[str, str] = {}
+        self.places = {t.name: t.pos for t in kernel.tiles}
+        self.spec_line = 0
         self.taken = {"k", "save", "acc", "float"}
 
     def line(self, text: str) -> None:
@@ -75,6 +77,7 @@ class _Printer:
             self.statement(s)
 
     def statement(self, s) -> None:
+        self.section(s)
         match s:
             case kr.Load():
                 shift = f", shift={s.shift - s.param.delay}" if s.shift - s.param.delay else ""
@@ -111,6 +114,13 @@ class _Printer:
                 self.in_loop = outer
             case kr.Saving():
                 self.block("if save:", s.body)
+
+    def section(self, s) -> None:
+        """A comment where statements begin that come from another line of the spec."""
+        pos = self.places.get(s.dst.storage) if hasattr(s, "dst") else None
+        if pos is not None and pos.line not in (0, self.spec_line):
+            self.spec_line = pos.line
+            self.line(f"# spec line {pos.line}: {pos.text.strip()}")
 
     def block(self, head: str, body) -> None:
         self.line(head)

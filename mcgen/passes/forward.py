@@ -62,6 +62,7 @@ def build_forward(model: Model) -> Forward:
         plain = y
         y = emitter.child(lambda t: plain if t.op == "online" else emitter.emit(t)).emit(model.output)
         out_axes = axes_of(model.output.shape)
+    b.called(y, "y")
     finals = [(f"new.state.{n}", "memory", states.axes[n], v) for n, v in states.final.items()]
     made = [Result(name, kind, axes, ((value, 0),)) for name, kind, axes, value in
             [("y", "token", out_axes, y), *finals, *dict.fromkeys(results)]]
