@@ -16,7 +16,7 @@ import torch.nn.functional as F
 
 from mcgen.runtime import torch_ops as ops
 
-def forward(q, k, v, u, state_S, partial, summary, cache_S, table, *, chunk: int, save: bool = False):
+def forward(q, k, v, u, state_S, summary_partial, summary, cache_S, table, *, chunk: int, save: bool = False):
     like = q
     B, T, H = q.shape[0], q.shape[1], q.shape[2]
     size_K = q.shape[3]
@@ -24,95 +24,108 @@ def forward(q, k, v, u, state_S, partial, summary, cache_S, table, *, chunk: int
     N = summary.shape[2]
     rows = ops.Rows(table, H, 256, chunk)
     z, R = rows.z, rows.rows
-    state_S_z = ops.flat(state_S)  # [z, K, V]   spec line 14
-    v_c = rows.load(ops.tokens(v))  # [z, r, c, V]   spec line 14
-    k_c = rows.load(ops.tokens(k))  # [z, r, c, K]   spec line 14
+    state_S_z = ops.flat(state_S)  # [z, K, V]
+    v_c = rows.load(ops.tokens(v))  # [z, r, c, V]
+    k_c = rows.load(ops.tokens(k))  # [z, r, c, K]
     at_c = ops.iota(table, chunk)  # [z, c]
-    x = at_c[None, None] < rows.count[:, :, None]  # [z, r, c]
-    x2 = ops.where(x, 1.0, 0.0, like)  # [z, r, c]   spec line 14
-    x3 = k_c * x2[:, :, :, None]  # [z, r, c, K]   spec line 14
-    p = torch.einsum("zrcV,zrcK->zrVK", v_c, x3)  # [z, r, V, K]   spec line 14
+    valid = at_c[None, None] < rows.count[:, :, None]  # [z, r, c]
+    # spec line 14: S: S + outer(k, v)
+    inside = ops.where(valid, 1.0, 0.0, like)  # [z, r, c]
+    write = k_c * inside[:, :, :, None]  # [z, r, c, K]
+    increment_S = torch.einsum("zrcV,zrcK->zrVK", v_c, write)  # [z, r, V, K]
     old_S = state_S_z
     old_S_starts = [None] * R
     end_S_rows = [None] * R
     for r in range(R):  # carry_S
         old_S_starts[r] = old_S
-        x4 = old_S + p[:, r].permute(0, 2, 1)  # [z, K, V]   spec line 14
-        end_S_rows[r] = x4
-        old_S = x4
+        next_S = old_S + increment_S[:, r].permute(0, 2, 1)  # [z, K, V]
+        end_S_rows[r] = next_S
+        old_S = next_S
     old_S_starts = ops.stacked(old_S_starts, (z, size_K, size_V, ), like)  # [z, r, K, V]
     end_S_rows = ops.stacked(end_S_rows, (z, size_K, size_V, ), like)  # [z, r, K, V]
-    q_c = rows.load(ops.tokens(q))  # [z, r, c, K]   spec line 15
-    p2 = torch.einsum("zrKV,zrcK->zrcV", old_S_starts, q_c)  # [z, r, c, V]   spec line 15
-    at_d = ops.iota(table, chunk)  # [z, d]   spec line 15
-    x5 = at_c[None, :, None] >= at_d[None, None]  # [z, c, d]   spec line 15
-    x6 = at_d[None, None] < rows.count[:, :, None]  # [z, r, d]   spec line 15
-    x7 = x5[:, None] & x6[:, :, None]  # [z, r, c, d]   spec line 15
-    p3 = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]   spec line 15
-    x8 = torch.where(x7, p3, 0.0)  # [z, r, c, d]   spec line 15
-    p4 = torch.einsum("zrcd,zrdV->zrcV", x8, v_c)  # [z, r, c, V]   spec line 15
-    x9 = p2 + p4  # [z, r, c, V]   spec line 15
-    x10 = rows.offset[:, :, None] + at_c[None, None]  # [z, r, c]   spec line 14
-    x11 = x10.to(like.dtype)  # [z, r, c]   spec line 14
-    x12 = 1.0 + x11  # [z, r, c]   spec line 14
-    x13 = 1.0 / x12  # [z, r, c]   spec line 14
-    partial_z = ops.flat(partial)  # [z, K]   spec line 14
-    x14 = torch.where(x[:, :, :, None], k_c, 0.0)  # [z, r, c, K]   spec line 14
-    s = x14.sum(2)  # [z, r, K]   spec line 14
-    x15 = rows.count > 0.0  # [z, r]
-    x16 = rows.count + rows.offset  # [z, r]
-    x17 = x16 == 256.0  # [z, r]
-    x18 = x15 & x17  # [z, r]
-    old_partial = partial_z
-    old_partial_starts = [None] * R
-    end_partial_rows = [None] * R
+    q_c = rows.load(ops.tokens(q))  # [z, r, c, K]
+    # spec line 15: read: scale * S.T @ q
+    read_S = torch.einsum("zrKV,zrcK->zrcV", old_S_starts, q_c)  # [z, r, c, V]
+    at_d = ops.iota(table, chunk)  # [z, d]
+    mask = at_c[None, :, None] >= at_d[None, None]  # [z, c, d]
+    mask2 = at_d[None, None] < rows.count[:, :, None]  # [z, r, d]
+    earlier = mask[:, None] & mask2[:, :, None]  # [z, r, c, d]
+    overlap = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]
+    P = torch.where(earlier, overlap, 0.0)  # [z, r, c, d]
+    recent = torch.einsum("zrcd,zrdV->zrcV", P, v_c)  # [z, r, c, V]
+    online = read_S + recent  # [z, r, c, V]
+    # spec line 20: summary: mean(k)
+    added = rows.offset[:, :, None] + at_c[None, None]  # [z, r, c]
+    number = added.to(like.dtype)  # [z, r, c]
+    seen = 1.0 + number  # [z, r, c]
+    ratio = 1.0 / seen  # [z, r, c]
+    summary_partial_z = ops.flat(summary_partial)  # [z, K]
+    summand = torch.where(valid[:, :, :, None], k_c, 0.0)  # [z, r, c, K]
+    sum_of_row = summand.sum(2)  # [z, r, K]
+    added2 = rows.offset + rows.count  # [z, r]
+    mask3 = added2 == 256.0  # [z, r]
+    mask4 = rows.count > 0.0  # [z, r]
+    completes = mask3 & mask4  # [z, r]
+    old_summary_partial = summary_partial_z
+    old_summary_partial_starts = [None] * R
+    end_summary_partial_rows = [None] * R
     for r in range(R):  # carry_partial
-        old_partial_starts[r] = old_partial
-        x19 = old_partial + s[:, r]  # [z, K]   spec line 14
-        x20 = torch.where(x18[:, r][:, None], 0.0, x19)  # [z, K]   spec line 14
-        end_partial_rows[r] = x19
-        old_partial = x20
-    old_partial_starts = ops.stacked(old_partial_starts, (z, size_K, ), like)  # [z, r, K]
-    end_partial_rows = ops.stacked(end_partial_rows, (z, size_K, ), like)  # [z, r, K]
-    G = ops.running(x14, 2)  # [z, r, c, K]   spec line 14
-    x21 = old_partial_starts[:, :, None] + G  # [z, r, c, K]   spec line 14
-    u_c = rows.load(ops.tokens(u))  # [z, r, c, K]   spec line 21
-    p5 = torch.einsum("zrcK,zrcK->zrc", x21, u_c)  # [z, r, c]   spec line 21
-    x22 = x13 * p5  # [z, r, c]   spec line 21
-    at_n = ops.iota(table, N)  # [z, n]   spec line 14
-    x23 = at_n[None, None] < rows.segment[:, :, None]  # [z, r, n]   spec line 14
-    x24 = end_partial_rows * 0.00390625  # [z, r, K]   spec line 14
-    summary_z = ops.flat(summary)  # [z, n, K]   spec line 14
-    M = rows.collect(x24, summary_z)  # [z, n, K]   spec line 14
-    p6 = torch.einsum("znK,zrcK->zrcn", M, u_c)  # [z, r, c, n]   spec line 21
-    x25 = torch.where(x23[:, :, None], p6, -1e+30)  # [z, r, c, n]   spec line 22
-    m = ops.largest(x25, 3)  # [z, r, c]   spec line 22
-    x26 = ops.maximum(m, x22)  # [z, r, c]   spec line 22
-    x27 = x26.detach()  # [z, r, c]   spec line 22
-    x28 = x22 - x27  # [z, r, c]   spec line 22
-    exp = torch.exp(x28)  # [z, r, c]   spec line 22
-    x29 = x25 - x27[:, :, :, None]  # [z, r, c, n]   spec line 22
-    exp2 = torch.exp(x29)  # [z, r, c, n]   spec line 22
-    s2 = exp2.sum(3)  # [z, r, c]   spec line 22
-    x30 = exp + s2  # [z, r, c]   spec line 22
-    x31 = 1.0 / x30  # [z, r, c]   spec line 22
-    x32 = exp * x31  # [z, r, c]   spec line 22
-    x33 = x9 * x32[:, :, :, None]  # [z, r, c, V]   spec line 22
-    cache_S_z = ops.flat(cache_S)  # [z, n, K, V]   spec line 14
-    M2 = rows.collect(end_S_rows, cache_S_z)  # [z, n, K, V]   spec line 14
-    x34 = exp2 * x31[:, :, :, None]  # [z, r, c, n]   spec line 22
-    x35 = torch.where(x23[:, :, None], x34, 0.0)  # [z, r, c, n]   spec line 22
-    slots0_out0 = like.new_zeros((z, R, chunk, size_V, ))
+        old_summary_partial_starts[r] = old_summary_partial
+        partial = old_summary_partial + sum_of_row[:, r]  # [z, K]
+        next_partial = torch.where(completes[:, r][:, None], 0.0, partial)  # [z, K]
+        end_summary_partial_rows[r] = partial
+        old_summary_partial = next_partial
+    old_summary_partial_starts = ops.stacked(old_summary_partial_starts, (z, size_K, ), like)  # [z, r, K]
+    end_summary_partial_rows = ops.stacked(end_summary_partial_rows, (z, size_K, ), like)  # [z, r, K]
+    running = ops.running(summand, 2)  # [z, r, c, K]
+    sum_so_far = old_summary_partial_starts[:, :, None] + running  # [z, r, c, K]
+    u_c = rows.load(ops.tokens(u))  # [z, r, c, K]
+    # spec line 21: score: dot(u, summary)
+    product = torch.einsum("zrcK,zrcK->zrc", sum_so_far, u_c)  # [z, r, c]
+    score_online = ratio * product  # [z, r, c]
+    at_n = ops.iota(table, N)  # [z, n]
+    # spec line 22: weight: softmax(score)
+    past = at_n[None, None] < rows.segment[:, :, None]  # [z, r, n]
+    # spec line 20: summary: mean(k)
+    finished = end_summary_partial_rows * 0.00390625  # [z, r, K]
+    summary_z = ops.flat(summary)  # [z, n, K]
+    summaries = rows.collect(finished, summary_z)  # [z, n, K]
+    # spec line 21: score: dot(u, summary)
+    score_cached = torch.einsum("znK,zrcK->zrcn", summaries, u_c)  # [z, r, c, n]
+    # spec line 22: weight: softmax(score)
+    masked = torch.where(past[:, :, None], score_cached, -1e+30)  # [z, r, c, n]
+    largest = ops.largest(masked, 3)  # [z, r, c]
+    at_least = ops.maximum(largest, score_online)  # [z, r, c]
+    top = at_least.detach()  # [z, r, c]
+    difference = score_online - top  # [z, r, c]
+    exp_online = torch.exp(difference)  # [z, r, c]
+    difference2 = masked - top[:, :, :, None]  # [z, r, c, n]
+    exp_cached = torch.exp(difference2)  # [z, r, c, n]
+    total = exp_cached.sum(3)  # [z, r, c]
+    total2 = exp_online + total  # [z, r, c]
+    share = 1.0 / total2  # [z, r, c]
+    weight_online = exp_online * share  # [z, r, c]
+    scaled = online * weight_online[:, :, :, None]  # [z, r, c, V]
+    cache_S_z = ops.flat(cache_S)  # [z, n, K, V]
+    # spec line 15: read: scale * S.T @ q
+    cached_S = rows.collect(end_S_rows, cache_S_z)  # [z, n, K, V]
+    # spec line 22: weight: softmax(score)
+    scaled2 = exp_cached * share[:, :, :, None]  # [z, r, c, n]
+    weight_cached = torch.where(past[:, :, None], scaled2, 0.0)  # [z, r, c, n]
+    recalled = like.new_zeros((z, R, chunk, size_V, ))
     for n in range(N):  # one cached memory after the other: slots0
-        p7 = torch.einsum("zKV,zrcK->zrcV", M2[:, n], q_c)  # [z, r, c, V]   spec line 15
-        x36 = p7 * x35[:, :, :, n][:, :, :, None]  # [z, r, c, V]   spec line 22
-        slots0_out0 = slots0_out0 + x36
-    x37 = x33 + slots0_out0  # [z, r, c, V]   spec line 22
-    x38 = (size_K ** -0.5) * x37  # [z, r, c, V]   spec line 10
-    results = (ops.from_tokens(rows.store([(x38, 0)], T, 0), H), ops.unflat(old_S, H), ops.unflat(M, H), ops.unflat(old_partial, H), ops.unflat(M2, H),)
-    return results + (ops.unflat(old_S_starts, H), ops.unflat(old_partial_starts, H),) if save else results
+        # spec line 15: read: scale * S.T @ q
+        read_S2 = torch.einsum("zKV,zrcK->zrcV", cached_S[:, n], q_c)  # [z, r, c, V]
+        # spec line 22: weight: softmax(score)
+        scaled3 = read_S2 * weight_cached[:, :, :, n][:, :, :, None]  # [z, r, c, V]
+        recalled = recalled + scaled3
+    mixed = scaled + recalled  # [z, r, c, V]
+    # spec line 10: scale: K**-0.5
+    y = (size_K ** -0.5) * mixed  # [z, r, c, V]
+    results = (ops.from_tokens(rows.store([(y, 0)], T, 0), H), ops.unflat(old_S, H), ops.unflat(summaries, H), ops.unflat(old_summary_partial, H), ops.unflat(cached_S, H),)
+    return results + (ops.unflat(old_S_starts, H), ops.unflat(old_summary_partial_starts, H),) if save else results
 
-def backward(q, k, v, u, state_S, partial, summary, cache_S, table, new_summary, new_cache_S, saved_S, saved_partial, d_y, d_new_state_S, d_new_summary, d_new_partial, d_new_cache_S, *, chunk: int):
+def backward(q, k, v, u, state_S, summary_partial, summary, cache_S, table, new_summary, new_cache_S, saved_S, saved_summary_partial, d_y, d_new_state_S, d_new_summary, d_new_summary_partial, d_new_cache_S, *, chunk: int):
     like = q
     B, T, H = q.shape[0], q.shape[1], q.shape[2]
     size_K = q.shape[3]
@@ -121,157 +134,185 @@ def backward(q, k, v, u, state_S, partial, summary, cache_S, table, new_summary,
     rows = ops.Rows(table, H, 256, chunk)
     z, R = rows.z, rows.rows
     at_c = ops.iota(table, chunk)  # [z, c]
-    x = rows.offset[:, :, None] + at_c[None, None]  # [z, r, c]   spec line 14
-    x2 = x.to(like.dtype)  # [z, r, c]   spec line 14
-    x3 = 1.0 + x2  # [z, r, c]   spec line 14
-    x4 = 1.0 / x3  # [z, r, c]   spec line 14
-    u_c = rows.load(ops.tokens(u))  # [z, r, c, K]   spec line 21
-    x5 = at_c[None, None] < rows.count[:, :, None]  # [z, r, c]
-    k_c = rows.load(ops.tokens(k))  # [z, r, c, K]   spec line 14
-    x6 = torch.where(x5[:, :, :, None], k_c, 0.0)  # [z, r, c, K]   spec line 14
-    G = ops.running(x6, 2)  # [z, r, c, K]   spec line 14
-    saved_partial_z = ops.flat(saved_partial)  # [z, r, K]   spec line 14
-    x7 = G + saved_partial_z[:, :, None]  # [z, r, c, K]   spec line 14
-    p = torch.einsum("zrcK,zrcK->zrc", u_c, x7)  # [z, r, c]   spec line 21
-    x8 = x4 * p  # [z, r, c]   spec line 21
-    at_n = ops.iota(table, N)  # [z, n]   spec line 14
-    x9 = at_n[None, None] < rows.segment[:, :, None]  # [z, r, n]   spec line 14
-    new_summary_z = ops.flat(new_summary)  # [z, n, K]   spec line 14
-    p2 = torch.einsum("zrcK,znK->zrcn", u_c, new_summary_z)  # [z, r, c, n]   spec line 21
-    x10 = torch.where(x9[:, :, None], p2, -1e+30)  # [z, r, c, n]   spec line 22
-    m = ops.largest(x10, 3)  # [z, r, c]   spec line 22
-    x11 = ops.maximum(m, x8)  # [z, r, c]   spec line 22
-    x12 = x11.detach()  # [z, r, c]   spec line 22
-    x13 = x8 - x12  # [z, r, c]   spec line 22
-    exp = torch.exp(x13)  # [z, r, c]   spec line 22
-    x14 = x10 - x12[:, :, :, None]  # [z, r, c, n]   spec line 22
-    exp2 = torch.exp(x14)  # [z, r, c, n]   spec line 22
-    s = exp2.sum(3)  # [z, r, c]   spec line 22
-    x15 = exp + s  # [z, r, c]   spec line 22
-    x16 = 1.0 / x15  # [z, r, c]   spec line 22
-    x17 = exp * x16  # [z, r, c]   spec line 22
-    x18 = (size_K ** -0.5) * x17  # [z, r, c]   spec line 15
-    d_y_c = rows.load(ops.tokens(d_y), zero=True)  # [z, r, c, V]   spec line 22
-    saved_S_z = ops.flat(saved_S)  # [z, r, K, V]   spec line 14
-    p3 = torch.einsum("zrcV,zrKV->zrcK", d_y_c, saved_S_z)  # [z, r, c, K]   spec line 15
-    x19 = x18[:, :, :, None] * p3  # [z, r, c, K]   spec line 15
-    at_d = ops.iota(table, chunk)  # [z, d]   spec line 15
-    x20 = at_c[None, :, None] >= at_d[None, None]  # [z, c, d]   spec line 15
-    x21 = at_d[None, None] < rows.count[:, :, None]  # [z, r, d]   spec line 15
-    x22 = x20[:, None] & x21[:, :, None]  # [z, r, c, d]   spec line 15
-    v_c = rows.load(ops.tokens(v))  # [z, r, c, V]   spec line 14
-    p4 = torch.einsum("zrdV,zrcV->zrcd", v_c, d_y_c)  # [z, r, c, d]   spec line 15
-    x23 = x18[:, :, :, None] * p4  # [z, r, c, d]   spec line 15
-    x24 = torch.where(x22, x23, 0.0)  # [z, r, c, d]   spec line 15
-    p5 = torch.einsum("zrdK,zrcd->zrcK", k_c, x24)  # [z, r, c, K]   spec line 15
-    x25 = exp2 * x16[:, :, :, None]  # [z, r, c, n]   spec line 22
-    x26 = torch.where(x9[:, :, None], x25, 0.0)  # [z, r, c, n]   spec line 22
-    new_cache_S_z = ops.flat(new_cache_S)  # [z, n, K, V]   spec line 14
-    q_c = rows.load(ops.tokens(q))  # [z, r, c, K]   spec line 15
-    slots0_out0 = like.new_zeros((z, R, chunk, size_K, ))
-    slots0_out1 = [None] * N
-    slots0_out2 = [None] * N
+    # spec line 20: summary: mean(k)
+    added = rows.offset[:, :, None] + at_c[None, None]  # [z, r, c]
+    number = added.to(like.dtype)  # [z, r, c]
+    seen = 1.0 + number  # [z, r, c]
+    ratio = 1.0 / seen  # [z, r, c]
+    u_c = rows.load(ops.tokens(u))  # [z, r, c, K]
+    valid = at_c[None, None] < rows.count[:, :, None]  # [z, r, c]
+    k_c = rows.load(ops.tokens(k))  # [z, r, c, K]
+    summand = torch.where(valid[:, :, :, None], k_c, 0.0)  # [z, r, c, K]
+    running = ops.running(summand, 2)  # [z, r, c, K]
+    saved_summary_partial_z = ops.flat(saved_summary_partial)  # [z, r, K]
+    sum_so_far = running + saved_summary_partial_z[:, :, None]  # [z, r, c, K]
+    # spec line 21: score: dot(u, summary)
+    product = torch.einsum("zrcK,zrcK->zrc", u_c, sum_so_far)  # [z, r, c]
+    score_online = ratio * product  # [z, r, c]
+    at_n = ops.iota(table, N)  # [z, n]
+    # spec line 22: weight: softmax(score)
+    past = at_n[None, None] < rows.segment[:, :, None]  # [z, r, n]
+    new_summary_z = ops.flat(new_summary)  # [z, n, K]
+    # spec line 21: score: dot(u, summary)
+    score_cached = torch.einsum("zrcK,znK->zrcn", u_c, new_summary_z)  # [z, r, c, n]
+    # spec line 22: weight: softmax(score)
+    masked = torch.where(past[:, :, None], score_cached, -1e+30)  # [z, r, c, n]
+    largest = ops.largest(masked, 3)  # [z, r, c]
+    at_least = ops.maximum(largest, score_online)  # [z, r, c]
+    top = at_least.detach()  # [z, r, c]
+    difference = score_online - top  # [z, r, c]
+    exp_online = torch.exp(difference)  # [z, r, c]
+    difference2 = masked - top[:, :, :, None]  # [z, r, c, n]
+    exp_cached = torch.exp(difference2)  # [z, r, c, n]
+    total = exp_cached.sum(3)  # [z, r, c]
+    total2 = exp_online + total  # [z, r, c]
+    share = 1.0 / total2  # [z, r, c]
+    weight_online = exp_online * share  # [z, r, c]
+    # spec line 15: read: scale * S.T @ q
+    scaled = (size_K ** -0.5) * weight_online  # [z, r, c]
+    d_y_c = rows.load(ops.tokens(d_y), zero=True)  # [z, r, c, V]
+    saved_S_z = ops.flat(saved_S)  # [z, r, K, V]
+    product2 = torch.einsum("zrcV,zrKV->zrcK", d_y_c, saved_S_z)  # [z, r, c, K]
+    d_q_part = scaled[:, :, :, None] * product2  # [z, r, c, K]
+    at_d = ops.iota(table, chunk)  # [z, d]
+    mask = at_c[None, :, None] >= at_d[None, None]  # [z, c, d]
+    mask2 = at_d[None, None] < rows.count[:, :, None]  # [z, r, d]
+    earlier = mask[:, None] & mask2[:, :, None]  # [z, r, c, d]
+    v_c = rows.load(ops.tokens(v))  # [z, r, c, V]
+    product3 = torch.einsum("zrdV,zrcV->zrcd", v_c, d_y_c)  # [z, r, c, d]
+    d_P = scaled[:, :, :, None] * product3  # [z, r, c, d]
+    d_overlap = torch.where(earlier, d_P, 0.0)  # [z, r, c, d]
+    d_q_part2 = torch.einsum("zrdK,zrcd->zrcK", k_c, d_overlap)  # [z, r, c, K]
+    # spec line 22: weight: softmax(score)
+    scaled2 = exp_cached * share[:, :, :, None]  # [z, r, c, n]
+    weight_cached = torch.where(past[:, :, None], scaled2, 0.0)  # [z, r, c, n]
+    new_cache_S_z = ops.flat(new_cache_S)  # [z, n, K, V]
+    q_c = rows.load(ops.tokens(q))  # [z, r, c, K]
+    over_n = like.new_zeros((z, R, chunk, size_K, ))
+    per_n = [None] * N
+    per_n2 = [None] * N
     for n in range(N):  # one cached memory after the other: slots0
-        p6 = torch.einsum("zrcV,zKV->zrcK", d_y_c, new_cache_S_z[:, n])  # [z, r, c, K]   spec line 14
-        x27 = x26[:, :, :, n][:, :, :, None] * p6  # [z, r, c, K]   spec line 14
-        x28 = x26[:, :, :, n][:, :, :, None] * d_y_c  # [z, r, c, V]   spec line 15
-        p7 = torch.einsum("zrcK,zrcV->zKV", q_c, x28)  # [z, K, V]   spec line 15
-        p8 = torch.einsum("zrcK,zrcK->zrc", p6, q_c)  # [z, r, c]   spec line 15
-        slots0_out0 = slots0_out0 + x27
-        slots0_out1[n] = p7
-        slots0_out2[n] = p8
-    slots0_out1 = ops.stacked(slots0_out1, (z, size_K, size_V, ), like, 1)  # [z, n, K, V]
-    slots0_out2 = ops.stacked(slots0_out2, (z, R, chunk, ), like, 3)  # [z, r, c, n]
-    x29 = (size_K ** -0.5) * slots0_out0  # [z, r, c, K]   spec line 22
-    x30 = p5 + x29  # [z, r, c, K]   spec line 15
-    x31 = x19 + x30  # [z, r, c, K]   spec line 15
-    x32 = ops.where(x5, 1.0, 0.0, like)  # [z, r, c]   spec line 14
-    d_new_state_S_z = ops.flat(d_new_state_S)  # [z, K, V]   spec line 22
-    d_new_cache_S_z = ops.flat(d_new_cache_S)  # [z, n, K, V]   spec line 22
-    x33 = (size_K ** -0.5) * slots0_out1  # [z, n, K, V]   spec line 22
-    x34 = d_new_cache_S_z + x33  # [z, n, K, V]   spec line 22
-    e = rows.expose(x34)  # [z, r, K, V]   spec line 14
-    x35 = d_y_c * x17[:, :, :, None]  # [z, r, c, V]   spec line 15
-    p9 = torch.einsum("zrcK,zrcV->zrKV", q_c, x35)  # [z, r, K, V]   spec line 15
-    x36 = (size_K ** -0.5) * p9  # [z, r, K, V]   spec line 15
-    d_old_S_20 = d_new_state_S_z
-    d_old_S_20_starts = [None] * R
+        # spec line 14: S: S + outer(k, v)
+        product4 = torch.einsum("zrcV,zKV->zrcK", d_y_c, new_cache_S_z[:, n])  # [z, r, c, K]
+        scaled3 = weight_cached[:, :, :, n][:, :, :, None] * product4  # [z, r, c, K]
+        # spec line 15: read: scale * S.T @ q
+        scaled4 = weight_cached[:, :, :, n][:, :, :, None] * d_y_c  # [z, r, c, V]
+        product5 = torch.einsum("zrcK,zrcV->zKV", q_c, scaled4)  # [z, K, V]
+        product6 = torch.einsum("zrcK,zrcK->zrc", product4, q_c)  # [z, r, c]
+        over_n = over_n + scaled3
+        per_n[n] = product5
+        per_n2[n] = product6
+    per_n = ops.stacked(per_n, (z, size_K, size_V, ), like, 1)  # [z, n, K, V]
+    per_n2 = ops.stacked(per_n2, (z, R, chunk, ), like, 3)  # [z, r, c, n]
+    d_q_part3 = (size_K ** -0.5) * over_n  # [z, r, c, K]
+    d_q_part4 = d_q_part2 + d_q_part3  # [z, r, c, K]
+    d_q = d_q_part + d_q_part4  # [z, r, c, K]
+    # spec line 14: S: S + outer(k, v)
+    inside = ops.where(valid, 1.0, 0.0, like)  # [z, r, c]
+    d_new_state_S_z = ops.flat(d_new_state_S)  # [z, K, V]
+    d_new_cache_S_z = ops.flat(d_new_cache_S)  # [z, n, K, V]
+    # spec line 15: read: scale * S.T @ q
+    d_cached_S_part = (size_K ** -0.5) * per_n  # [z, n, K, V]
+    d_cached_S = d_new_cache_S_z + d_cached_S_part  # [z, n, K, V]
+    at_end = rows.expose(d_cached_S)  # [z, r, K, V]
+    scaled5 = d_y_c * weight_online[:, :, :, None]  # [z, r, c, V]
+    product7 = torch.einsum("zrcK,zrcV->zrKV", q_c, scaled5)  # [z, r, K, V]
+    scaled6 = (size_K ** -0.5) * product7  # [z, r, K, V]
+    d_old_S = d_new_state_S_z
+    d_old_S_starts = [None] * R
     d_write_S_rows = [None] * R
     for r in reversed(range(R)):  # carry_S_backward
-        d_old_S_20_starts[r] = d_old_S_20
-        x37 = d_old_S_20 + e[:, r]  # [z, K, V]   spec line 15
-        x38 = x37 + x36[:, r]  # [z, K, V]   spec line 14
-        d_write_S_rows[r] = x37
-        d_old_S_20 = x38
+        d_old_S_starts[r] = d_old_S
+        d_next_S = d_old_S + at_end[:, r]  # [z, K, V]
+        # spec line 14: S: S + outer(k, v)
+        added2 = d_next_S + scaled6[:, r]  # [z, K, V]
+        d_write_S_rows[r] = d_next_S
+        d_old_S = added2
     d_write_S_rows = ops.stacked(d_write_S_rows, (z, size_K, size_V, ), like)  # [z, r, K, V]
-    p10 = torch.einsum("zrcV,zrKV->zrcK", v_c, d_write_S_rows)  # [z, r, c, K]   spec line 14
-    x39 = x32[:, :, :, None] * p10  # [z, r, c, K]   spec line 14
-    p11 = torch.einsum("zrcK,zrcd->zrdK", q_c, x24)  # [z, r, d, K]   spec line 15
-    p12 = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]   spec line 15
-    x40 = torch.where(x22, p12, 0.0)  # [z, r, c, d]   spec line 15
-    p13 = torch.einsum("zrcd,zrcd->zrc", x40, p4)  # [z, r, c]   spec line 22
-    p14 = torch.einsum("zrcK,zrcK->zrc", q_c, p3)  # [z, r, c]   spec line 22
-    x41 = p13 + p14  # [z, r, c]   spec line 22
-    x42 = x16 * x41  # [z, r, c]   spec line 22
-    x43 = (size_K ** -0.5) * x42  # [z, r, c]   spec line 22
-    x44 = exp * x41  # [z, r, c]   spec line 22
-    x45 = (size_K ** -0.5) * x44  # [z, r, c]   spec line 22
-    x46 = (size_K ** -0.5) * slots0_out2  # [z, r, c, n]   spec line 22
-    x47 = torch.where(x9[:, :, None], x46, 0.0)  # [z, r, c, n]   spec line 22
-    p15 = torch.einsum("zrcn,zrcn->zrc", exp2, x47)  # [z, r, c]   spec line 22
-    x48 = x45 + p15  # [z, r, c]   spec line 22
-    x49 = x16 * x48  # [z, r, c]   spec line 22
-    x50 = x49 / x15  # [z, r, c]   spec line 22
-    x51 = -x50  # [z, r, c]   spec line 22
-    x52 = x43 + x51  # [z, r, c]   spec line 22
-    x53 = exp * x52  # [z, r, c]   spec line 22
-    x54 = u_c * x53[:, :, :, None]  # [z, r, c, K]   spec line 21
-    x55 = x4[:, :, :, None] * x54  # [z, r, c, K]   spec line 14
-    G2 = ops.running(x55, 2, reverse=True)  # [z, r, c, K]   spec line 14
-    d_new_partial_z = ops.flat(d_new_partial)  # [z, K]   spec line 22
-    d_new_summary_z = ops.flat(d_new_summary)  # [z, n, K]   spec line 22
-    x56 = x16[:, :, :, None] * x47  # [z, r, c, n]   spec line 22
-    x57 = x51[:, :, :, None] + x56  # [z, r, c, n]   spec line 22
-    x58 = exp2 * x57  # [z, r, c, n]   spec line 22
-    x59 = torch.where(x9[:, :, None], x58, 0.0)  # [z, r, c, n]   spec line 22
-    p16 = torch.einsum("zrcK,zrcn->znK", u_c, x59)  # [z, n, K]   spec line 21
-    x60 = d_new_summary_z + p16  # [z, n, K]   spec line 21
-    e2 = rows.expose(x60)  # [z, r, K]   spec line 14
-    x61 = 0.00390625 * e2  # [z, r, K]   spec line 14
-    p17 = torch.einsum("zrc,zrcK->zrK", x4, x54)  # [z, r, K]   spec line 14
-    x62 = rows.count > 0.0  # [z, r]
-    x63 = rows.count + rows.offset  # [z, r]
-    x64 = x63 == 256.0  # [z, r]
-    x65 = x62 & x64  # [z, r]
-    d_old_partial_35 = d_new_partial_z
-    d_old_partial_35_starts = [None] * R
-    d_sum_partial_rows = [None] * R
+    d_write = torch.einsum("zrcV,zrKV->zrcK", v_c, d_write_S_rows)  # [z, r, c, K]
+    d_k_part = inside[:, :, :, None] * d_write  # [z, r, c, K]
+    # spec line 15: read: scale * S.T @ q
+    product8 = torch.einsum("zrcK,zrcd->zrdK", q_c, d_overlap)  # [z, r, d, K]
+    overlap = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]
+    P = torch.where(earlier, overlap, 0.0)  # [z, r, c, d]
+    # spec line 22: weight: softmax(score)
+    product9 = torch.einsum("zrcd,zrcd->zrc", P, product3)  # [z, r, c]
+    product10 = torch.einsum("zrcK,zrcK->zrc", q_c, product2)  # [z, r, c]
+    added3 = product9 + product10  # [z, r, c]
+    scaled7 = share * added3  # [z, r, c]
+    d_exp_online_part = (size_K ** -0.5) * scaled7  # [z, r, c]
+    scaled8 = exp_online * added3  # [z, r, c]
+    d_share_part = (size_K ** -0.5) * scaled8  # [z, r, c]
+    d_weight_cached = (size_K ** -0.5) * per_n2  # [z, r, c, n]
+    masked2 = torch.where(past[:, :, None], d_weight_cached, 0.0)  # [z, r, c, n]
+    d_share_part2 = torch.einsum("zrcn,zrcn->zrc", exp_cached, masked2)  # [z, r, c]
+    d_share = d_share_part + d_share_part2  # [z, r, c]
+    scaled9 = share * d_share  # [z, r, c]
+    ratio2 = scaled9 / total2  # [z, r, c]
+    d_total = -ratio2  # [z, r, c]
+    d_exp_online = d_exp_online_part + d_total  # [z, r, c]
+    d_score_online = exp_online * d_exp_online  # [z, r, c]
+    # spec line 21: score: dot(u, summary)
+    d_summary_online = u_c * d_score_online[:, :, :, None]  # [z, r, c, K]
+    # spec line 20: summary: mean(k)
+    d_sum_so_far = ratio[:, :, :, None] * d_summary_online  # [z, r, c, K]
+    d_summand_part = ops.running(d_sum_so_far, 2, reverse=True)  # [z, r, c, K]
+    d_new_summary_partial_z = ops.flat(d_new_summary_partial)  # [z, K]
+    d_new_summary_z = ops.flat(d_new_summary)  # [z, n, K]
+    # spec line 22: weight: softmax(score)
+    d_exp_cached_part = share[:, :, :, None] * masked2  # [z, r, c, n]
+    d_exp_cached = d_total[:, :, :, None] + d_exp_cached_part  # [z, r, c, n]
+    scaled10 = exp_cached * d_exp_cached  # [z, r, c, n]
+    d_score_cached = torch.where(past[:, :, None], scaled10, 0.0)  # [z, r, c, n]
+    # spec line 21: score: dot(u, summary)
+    d_summaries_part = torch.einsum("zrcK,zrcn->znK", u_c, d_score_cached)  # [z, n, K]
+    d_summaries = d_new_summary_z + d_summaries_part  # [z, n, K]
+    # spec line 20: summary: mean(k)
+    d_finished = rows.expose(d_summaries)  # [z, r, K]
+    scaled11 = 0.00390625 * d_finished  # [z, r, K]
+    product11 = torch.einsum("zrc,zrcK->zrK", ratio, d_summary_online)  # [z, r, K]
+    added4 = rows.offset + rows.count  # [z, r]
+    mask3 = added4 == 256.0  # [z, r]
+    mask4 = rows.count > 0.0  # [z, r]
+    completes = mask3 & mask4  # [z, r]
+    d_old_summary_partial = d_new_summary_partial_z
+    d_old_summary_partial_starts = [None] * R
+    d_sum_summary_partial_rows = [None] * R
     for r in reversed(range(R)):  # carry_partial_backward
-        d_old_partial_35_starts[r] = d_old_partial_35
-        x66 = torch.where(x65[:, r][:, None], 0.0, d_old_partial_35)  # [z, K]   spec line 14
-        x67 = x61[:, r] + x66  # [z, K]   spec line 14
-        x68 = x67 + p17[:, r]  # [z, K]   spec line 14
-        d_sum_partial_rows[r] = x67
-        d_old_partial_35 = x68
-    d_sum_partial_rows = ops.stacked(d_sum_partial_rows, (z, size_K, ), like)  # [z, r, K]
-    x69 = G2 + d_sum_partial_rows[:, :, None]  # [z, r, c, K]   spec line 14
-    x70 = torch.where(x5[:, :, :, None], x69, 0.0)  # [z, r, c, K]   spec line 14
-    x71 = p11 + x70  # [z, r, c, K]   spec line 15
-    x72 = x39 + x71  # [z, r, c, K]   spec line 14
-    p18 = torch.einsum("zrcd,zrcV->zrdV", x40, x35)  # [z, r, d, V]   spec line 15
-    x73 = (size_K ** -0.5) * p18  # [z, r, d, V]   spec line 15
-    p19 = torch.einsum("zrcK,zrKV->zrcV", k_c, d_write_S_rows)  # [z, r, c, V]   spec line 14
-    x74 = x32[:, :, :, None] * p19  # [z, r, c, V]   spec line 14
-    x75 = x73 + x74  # [z, r, c, V]   spec line 14
-    p20 = torch.einsum("znK,zrcn->zrcK", new_summary_z, x59)  # [z, r, c, K]   spec line 21
-    x76 = x4[:, :, :, None] * x7  # [z, r, c, K]   spec line 14
-    x77 = x76 * x53[:, :, :, None]  # [z, r, c, K]   spec line 21
-    x78 = p20 + x77  # [z, r, c, K]   spec line 21
-    e3 = rows.keep(x60)  # [z, n, K]   spec line 14
-    e4 = rows.keep(x34)  # [z, n, K, V]   spec line 14
-    return (ops.from_tokens(rows.store([(x31, 0)], T, 0), H), ops.from_tokens(rows.store([(x72, 0)], T, 0), H), ops.from_tokens(rows.store([(x75, 0)], T, 0), H), ops.from_tokens(rows.store([(x78, 0)], T, 0), H), ops.unflat(d_old_S_20, H), ops.unflat(d_old_partial_35, H), ops.unflat(e3, H), ops.unflat(e4, H),)
+        d_old_summary_partial_starts[r] = d_old_summary_partial
+        d_partial_part = torch.where(completes[:, r][:, None], 0.0, d_old_summary_partial)  # [z, K]
+        d_partial = scaled11[:, r] + d_partial_part  # [z, K]
+        added5 = d_partial + product11[:, r]  # [z, K]
+        d_sum_summary_partial_rows[r] = d_partial
+        d_old_summary_partial = added5
+    d_sum_summary_partial_rows = ops.stacked(d_sum_summary_partial_rows, (z, size_K, ), like)  # [z, r, K]
+    d_summand = d_summand_part + d_sum_summary_partial_rows[:, :, None]  # [z, r, c, K]
+    d_k_part2 = torch.where(valid[:, :, :, None], d_summand, 0.0)  # [z, r, c, K]
+    # spec line 15: read: scale * S.T @ q
+    d_k_part3 = product8 + d_k_part2  # [z, r, c, K]
+    # spec line 14: S: S + outer(k, v)
+    d_k = d_k_part + d_k_part3  # [z, r, c, K]
+    # spec line 15: read: scale * S.T @ q
+    product12 = torch.einsum("zrcd,zrcV->zrdV", P, scaled5)  # [z, r, d, V]
+    scaled12 = (size_K ** -0.5) * product12  # [z, r, d, V]
+    # spec line 14: S: S + outer(k, v)
+    product13 = torch.einsum("zrcK,zrKV->zrcV", k_c, d_write_S_rows)  # [z, r, c, V]
+    d_v_part = inside[:, :, :, None] * product13  # [z, r, c, V]
+    d_v = scaled12 + d_v_part  # [z, r, c, V]
+    # spec line 21: score: dot(u, summary)
+    d_u_part = torch.einsum("znK,zrcn->zrcK", new_summary_z, d_score_cached)  # [z, r, c, K]
+    # spec line 20: summary: mean(k)
+    summary_online = ratio[:, :, :, None] * sum_so_far  # [z, r, c, K]
+    # spec line 21: score: dot(u, summary)
+    d_u_part2 = summary_online * d_score_online[:, :, :, None]  # [z, r, c, K]
+    d_u = d_u_part + d_u_part2  # [z, r, c, K]
+    # spec line 20: summary: mean(k)
+    d_summary = rows.keep(d_summaries)  # [z, n, K]
+    # spec line 15: read: scale * S.T @ q
+    d_cache_S = rows.keep(d_cached_S)  # [z, n, K, V]
+    return (ops.from_tokens(rows.store([(d_q, 0)], T, 0), H), ops.from_tokens(rows.store([(d_k, 0)], T, 0), H), ops.from_tokens(rows.store([(d_v, 0)], T, 0), H), ops.from_tokens(rows.store([(d_u, 0)], T, 0), H), ops.unflat(d_old_S, H), ops.unflat(d_old_summary_partial, H), ops.unflat(d_summary, H), ops.unflat(d_cache_S, H),)
 
-def _weights(q, k, v, u, state_S, partial, summary, cache_S, table, *, chunk: int):
+def _weights(q, k, v, u, state_S, summary_partial, summary, cache_S, table, *, chunk: int):
     like = q
     B, T, H = q.shape[0], q.shape[1], q.shape[2]
     size_K = q.shape[3]
@@ -280,57 +321,63 @@ def _weights(q, k, v, u, state_S, partial, summary, cache_S, table, *, chunk: in
     rows = ops.Rows(table, H, 256, chunk)
     z, R = rows.z, rows.rows
     at_c = ops.iota(table, chunk)  # [z, c]
-    x = rows.offset[:, :, None] + at_c[None, None]  # [z, r, c]   spec line 14
-    x2 = x.to(like.dtype)  # [z, r, c]   spec line 14
-    x3 = 1.0 + x2  # [z, r, c]   spec line 14
-    x4 = 1.0 / x3  # [z, r, c]   spec line 14
-    partial_z = ops.flat(partial)  # [z, K]   spec line 14
-    x5 = at_c[None, None] < rows.count[:, :, None]  # [z, r, c]
-    k_c = rows.load(ops.tokens(k))  # [z, r, c, K]   spec line 14
-    x6 = torch.where(x5[:, :, :, None], k_c, 0.0)  # [z, r, c, K]   spec line 14
-    s = x6.sum(2)  # [z, r, K]   spec line 14
-    x7 = rows.count > 0.0  # [z, r]
-    x8 = rows.count + rows.offset  # [z, r]
-    x9 = x8 == 256.0  # [z, r]
-    x10 = x7 & x9  # [z, r]
-    old_partial = partial_z
-    old_partial_starts = [None] * R
-    end_partial_rows = [None] * R
+    # spec line 20: summary: mean(k)
+    added = rows.offset[:, :, None] + at_c[None, None]  # [z, r, c]
+    number = added.to(like.dtype)  # [z, r, c]
+    seen = 1.0 + number  # [z, r, c]
+    ratio = 1.0 / seen  # [z, r, c]
+    summary_partial_z = ops.flat(summary_partial)  # [z, K]
+    valid = at_c[None, None] < rows.count[:, :, None]  # [z, r, c]
+    k_c = rows.load(ops.tokens(k))  # [z, r, c, K]
+    summand = torch.where(valid[:, :, :, None], k_c, 0.0)  # [z, r, c, K]
+    sum_of_row = summand.sum(2)  # [z, r, K]
+    added2 = rows.offset + rows.count  # [z, r]
+    mask = added2 == 256.0  # [z, r]
+    mask2 = rows.count > 0.0  # [z, r]
+    completes = mask & mask2  # [z, r]
+    old_summary_partial = summary_partial_z
+    old_summary_partial_starts = [None] * R
+    end_summary_partial_rows = [None] * R
     for r in range(R):  # carry_partial
-        old_partial_starts[r] = old_partial
-        x11 = old_partial + s[:, r]  # [z, K]   spec line 14
-        x12 = torch.where(x10[:, r][:, None], 0.0, x11)  # [z, K]   spec line 14
-        end_partial_rows[r] = x11
-        old_partial = x12
-    old_partial_starts = ops.stacked(old_partial_starts, (z, size_K, ), like)  # [z, r, K]
-    end_partial_rows = ops.stacked(end_partial_rows, (z, size_K, ), like)  # [z, r, K]
-    G = ops.running(x6, 2)  # [z, r, c, K]   spec line 14
-    x13 = old_partial_starts[:, :, None] + G  # [z, r, c, K]   spec line 14
-    u_c = rows.load(ops.tokens(u))  # [z, r, c, K]   spec line 21
-    p = torch.einsum("zrcK,zrcK->zrc", x13, u_c)  # [z, r, c]   spec line 21
-    x14 = x4 * p  # [z, r, c]   spec line 21
-    at_n = ops.iota(table, N)  # [z, n]   spec line 14
-    x15 = at_n[None, None] < rows.segment[:, :, None]  # [z, r, n]   spec line 14
-    x16 = end_partial_rows * 0.00390625  # [z, r, K]   spec line 14
-    summary_z = ops.flat(summary)  # [z, n, K]   spec line 14
-    M = rows.collect(x16, summary_z)  # [z, n, K]   spec line 14
-    p2 = torch.einsum("znK,zrcK->zrcn", M, u_c)  # [z, r, c, n]   spec line 21
-    x17 = torch.where(x15[:, :, None], p2, -1e+30)  # [z, r, c, n]   spec line 22
-    m = ops.largest(x17, 3)  # [z, r, c]   spec line 22
-    x18 = ops.maximum(m, x14)  # [z, r, c]   spec line 22
-    x19 = x18.detach()  # [z, r, c]   spec line 22
-    x20 = x14 - x19  # [z, r, c]   spec line 22
-    exp = torch.exp(x20)  # [z, r, c]   spec line 22
-    x21 = x17 - x19[:, :, :, None]  # [z, r, c, n]   spec line 22
-    exp2 = torch.exp(x21)  # [z, r, c, n]   spec line 22
-    s2 = exp2.sum(3)  # [z, r, c]   spec line 22
-    x22 = exp + s2  # [z, r, c]   spec line 22
-    x23 = 1.0 / x22  # [z, r, c]   spec line 22
-    x24 = exp * x23  # [z, r, c]   spec line 22
-    x25 = exp2 * x23[:, :, :, None]  # [z, r, c, n]   spec line 22
-    x26 = torch.where(x15[:, :, None], x25, 0.0)  # [z, r, c, n]   spec line 22
-    x27 = ops.where(x15, 1.0, 0.0, like)  # [z, r, n]   spec line 22
-    return (ops.from_tokens(rows.store([(x24, 0)], T, 0), H), ops.from_tokens(rows.store([(x26, 0)], T, 0), H), ops.from_tokens(rows.store([(x27[:, :, None].expand(z, R, chunk, N), 0)], T, 0), H),)
+        old_summary_partial_starts[r] = old_summary_partial
+        partial = old_summary_partial + sum_of_row[:, r]  # [z, K]
+        next_partial = torch.where(completes[:, r][:, None], 0.0, partial)  # [z, K]
+        end_summary_partial_rows[r] = partial
+        old_summary_partial = next_partial
+    old_summary_partial_starts = ops.stacked(old_summary_partial_starts, (z, size_K, ), like)  # [z, r, K]
+    end_summary_partial_rows = ops.stacked(end_summary_partial_rows, (z, size_K, ), like)  # [z, r, K]
+    running = ops.running(summand, 2)  # [z, r, c, K]
+    sum_so_far = old_summary_partial_starts[:, :, None] + running  # [z, r, c, K]
+    u_c = rows.load(ops.tokens(u))  # [z, r, c, K]
+    # spec line 21: score: dot(u, summary)
+    product = torch.einsum("zrcK,zrcK->zrc", sum_so_far, u_c)  # [z, r, c]
+    score_online = ratio * product  # [z, r, c]
+    at_n = ops.iota(table, N)  # [z, n]
+    # spec line 22: weight: softmax(score)
+    past = at_n[None, None] < rows.segment[:, :, None]  # [z, r, n]
+    # spec line 20: summary: mean(k)
+    finished = end_summary_partial_rows * 0.00390625  # [z, r, K]
+    summary_z = ops.flat(summary)  # [z, n, K]
+    summaries = rows.collect(finished, summary_z)  # [z, n, K]
+    # spec line 21: score: dot(u, summary)
+    score_cached = torch.einsum("znK,zrcK->zrcn", summaries, u_c)  # [z, r, c, n]
+    # spec line 22: weight: softmax(score)
+    masked = torch.where(past[:, :, None], score_cached, -1e+30)  # [z, r, c, n]
+    largest = ops.largest(masked, 3)  # [z, r, c]
+    at_least = ops.maximum(largest, score_online)  # [z, r, c]
+    top = at_least.detach()  # [z, r, c]
+    difference = score_online - top  # [z, r, c]
+    exp_online = torch.exp(difference)  # [z, r, c]
+    difference2 = masked - top[:, :, :, None]  # [z, r, c, n]
+    exp_cached = torch.exp(difference2)  # [z, r, c, n]
+    total = exp_cached.sum(3)  # [z, r, c]
+    total2 = exp_online + total  # [z, r, c]
+    share = 1.0 / total2  # [z, r, c]
+    weight_online = exp_online * share  # [z, r, c]
+    scaled = exp_cached * share[:, :, :, None]  # [z, r, c, n]
+    weight_cached = torch.where(past[:, :, None], scaled, 0.0)  # [z, r, c, n]
+    masked2 = ops.where(past, 1.0, 0.0, like)  # [z, r, n]
+    return (ops.from_tokens(rows.store([(weight_online, 0)], T, 0), H), ops.from_tokens(rows.store([(weight_cached, 0)], T, 0), H), ops.from_tokens(rows.store([(masked2[:, :, None].expand(z, R, chunk, N), 0)], T, 0), H),)
 
 def weights(*params, chunk):
     """The weight of every memory [B, T, H, 1 + N], the online one first, and which take part."""

@@ -22,53 +22,58 @@ def forward(q, k, v, state_S, cache_S, table, *, chunk: int, save: bool = False)
     N = cache_S.shape[2]
     rows = ops.Rows(table, H, 256, chunk)
     z, R = rows.z, rows.rows
-    state_S_z = ops.flat(state_S)  # [z, K, V]   spec line 14
-    v_c = rows.load(ops.tokens(v))  # [z, r, c, V]   spec line 14
-    k_c = rows.load(ops.tokens(k))  # [z, r, c, K]   spec line 14
+    state_S_z = ops.flat(state_S)  # [z, K, V]
+    v_c = rows.load(ops.tokens(v))  # [z, r, c, V]
+    k_c = rows.load(ops.tokens(k))  # [z, r, c, K]
     at_c = ops.iota(table, chunk)  # [z, c]
-    x = at_c[None, None] < rows.count[:, :, None]  # [z, r, c]
-    x2 = ops.where(x, 1.0, 0.0, like)  # [z, r, c]   spec line 14
-    x3 = k_c * x2[:, :, :, None]  # [z, r, c, K]   spec line 14
-    p = torch.einsum("zrcV,zrcK->zrVK", v_c, x3)  # [z, r, V, K]   spec line 14
+    valid = at_c[None, None] < rows.count[:, :, None]  # [z, r, c]
+    # spec line 14: S: S + outer(k, v)
+    inside = ops.where(valid, 1.0, 0.0, like)  # [z, r, c]
+    write = k_c * inside[:, :, :, None]  # [z, r, c, K]
+    increment_S = torch.einsum("zrcV,zrcK->zrVK", v_c, write)  # [z, r, V, K]
     old_S = state_S_z
     old_S_starts = [None] * R
     end_S_rows = [None] * R
     for r in range(R):  # carry_S
         old_S_starts[r] = old_S
-        x4 = old_S + p[:, r].permute(0, 2, 1)  # [z, K, V]   spec line 14
-        end_S_rows[r] = x4
-        old_S = x4
+        next_S = old_S + increment_S[:, r].permute(0, 2, 1)  # [z, K, V]
+        end_S_rows[r] = next_S
+        old_S = next_S
     old_S_starts = ops.stacked(old_S_starts, (z, size_K, size_V, ), like)  # [z, r, K, V]
     end_S_rows = ops.stacked(end_S_rows, (z, size_K, size_V, ), like)  # [z, r, K, V]
-    q_c = rows.load(ops.tokens(q))  # [z, r, c, K]   spec line 15
-    p2 = torch.einsum("zrKV,zrcK->zrcV", old_S_starts, q_c)  # [z, r, c, V]   spec line 15
-    at_d = ops.iota(table, chunk)  # [z, d]   spec line 15
-    x5 = at_c[None, :, None] >= at_d[None, None]  # [z, c, d]   spec line 15
-    x6 = at_d[None, None] < rows.count[:, :, None]  # [z, r, d]   spec line 15
-    x7 = x5[:, None] & x6[:, :, None]  # [z, r, c, d]   spec line 15
-    p3 = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]   spec line 15
-    x8 = torch.where(x7, p3, 0.0)  # [z, r, c, d]   spec line 15
-    p4 = torch.einsum("zrcd,zrdV->zrcV", x8, v_c)  # [z, r, c, V]   spec line 15
-    x9 = p2 + p4  # [z, r, c, V]   spec line 15
-    cache_S_z = ops.flat(cache_S)  # [z, n, K, V]   spec line 14
-    s = cache_S_z.sum(1)  # [z, K, V]   spec line 18
-    x10 = rows.count > 0.0  # [z, r]
-    x11 = rows.count + rows.offset  # [z, r]
-    x12 = x11 == 256.0  # [z, r]
-    x13 = x10 & x12  # [z, r]
-    old_sum_S = s
+    q_c = rows.load(ops.tokens(q))  # [z, r, c, K]
+    # spec line 15: read: scale * S.T @ q
+    read_S = torch.einsum("zrKV,zrcK->zrcV", old_S_starts, q_c)  # [z, r, c, V]
+    at_d = ops.iota(table, chunk)  # [z, d]
+    mask = at_c[None, :, None] >= at_d[None, None]  # [z, c, d]
+    mask2 = at_d[None, None] < rows.count[:, :, None]  # [z, r, d]
+    earlier = mask[:, None] & mask2[:, :, None]  # [z, r, c, d]
+    overlap = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]
+    P = torch.where(earlier, overlap, 0.0)  # [z, r, c, d]
+    recent = torch.einsum("zrcd,zrdV->zrcV", P, v_c)  # [z, r, c, V]
+    online = read_S + recent  # [z, r, c, V]
+    cache_S_z = ops.flat(cache_S)  # [z, n, K, V]
+    # spec line 18: weight: 1
+    total = cache_S_z.sum(1)  # [z, K, V]
+    added = rows.offset + rows.count  # [z, r]
+    mask3 = added == 256.0  # [z, r]
+    mask4 = rows.count > 0.0  # [z, r]
+    completes = mask3 & mask4  # [z, r]
+    old_sum_S = total
     old_sum_S_starts = [None] * R
     for r in range(R):  # carry_sum_S
         old_sum_S_starts[r] = old_sum_S
-        x14 = torch.where(x13[:, r][:, None, None], end_S_rows[:, r], 0.0)  # [z, K, V]   spec line 18
-        x15 = old_sum_S + x14  # [z, K, V]   spec line 18
-        old_sum_S = x15
+        masked = torch.where(completes[:, r][:, None, None], end_S_rows[:, r], 0.0)  # [z, K, V]
+        added2 = old_sum_S + masked  # [z, K, V]
+        old_sum_S = added2
     old_sum_S_starts = ops.stacked(old_sum_S_starts, (z, size_K, size_V, ), like)  # [z, r, K, V]
-    p5 = torch.einsum("zrcK,zrKV->zrcV", q_c, old_sum_S_starts)  # [z, r, c, V]   spec line 18
-    x16 = x9 + p5  # [z, r, c, V]   spec line 18
-    x17 = x16 * (size_K ** -0.5)  # [z, r, c, V]   spec line 10
-    M = rows.collect(end_S_rows, cache_S_z)  # [z, n, K, V]   spec line 14
-    results = (ops.from_tokens(rows.store([(x17, 0)], T, 0), H), ops.unflat(old_S, H), ops.unflat(M, H),)
+    read_S2 = torch.einsum("zrcK,zrKV->zrcV", q_c, old_sum_S_starts)  # [z, r, c, V]
+    added3 = online + read_S2  # [z, r, c, V]
+    # spec line 10: scale: K**-0.5
+    y = added3 * (size_K ** -0.5)  # [z, r, c, V]
+    # spec line 15: read: scale * S.T @ q
+    cached_S = rows.collect(end_S_rows, cache_S_z)  # [z, n, K, V]
+    results = (ops.from_tokens(rows.store([(y, 0)], T, 0), H), ops.unflat(old_S, H), ops.unflat(cached_S, H),)
     return results + (ops.unflat(old_S_starts, H), ops.unflat(old_sum_S_starts, H),) if save else results
 
 def backward(q, k, v, state_S, cache_S, table, saved_S, saved_sum_S, d_y, d_new_state_S, d_new_cache_S, *, chunk: int):
@@ -79,73 +84,85 @@ def backward(q, k, v, state_S, cache_S, table, saved_S, saved_sum_S, d_y, d_new_
     N = cache_S.shape[2]
     rows = ops.Rows(table, H, 256, chunk)
     z, R = rows.z, rows.rows
-    k_c = rows.load(ops.tokens(k))  # [z, r, c, K]   spec line 14
+    k_c = rows.load(ops.tokens(k))  # [z, r, c, K]
     at_c = ops.iota(table, chunk)  # [z, c]
-    at_d = ops.iota(table, chunk)  # [z, d]   spec line 15
-    x = at_c[None, :, None] >= at_d[None, None]  # [z, c, d]   spec line 15
-    x2 = at_d[None, None] < rows.count[:, :, None]  # [z, r, d]   spec line 15
-    x3 = x[:, None] & x2[:, :, None]  # [z, r, c, d]   spec line 15
-    v_c = rows.load(ops.tokens(v))  # [z, r, c, V]   spec line 14
-    d_y_c = rows.load(ops.tokens(d_y), zero=True)  # [z, r, c, V]   spec line 18
-    p = torch.einsum("zrdV,zrcV->zrcd", v_c, d_y_c)  # [z, r, c, d]   spec line 15
-    x4 = (size_K ** -0.5) * p  # [z, r, c, d]   spec line 15
-    x5 = torch.where(x3, x4, 0.0)  # [z, r, c, d]   spec line 15
-    p2 = torch.einsum("zrdK,zrcd->zrcK", k_c, x5)  # [z, r, c, K]   spec line 15
-    saved_sum_S_z = ops.flat(saved_sum_S)  # [z, r, K, V]   spec line 14
-    p3 = torch.einsum("zrcV,zrKV->zrcK", d_y_c, saved_sum_S_z)  # [z, r, c, K]   spec line 18
-    x6 = (size_K ** -0.5) * p3  # [z, r, c, K]   spec line 18
-    x7 = p2 + x6  # [z, r, c, K]   spec line 15
-    saved_S_z = ops.flat(saved_S)  # [z, r, K, V]   spec line 14
-    p4 = torch.einsum("zrcV,zrKV->zrcK", d_y_c, saved_S_z)  # [z, r, c, K]   spec line 15
-    x8 = (size_K ** -0.5) * p4  # [z, r, c, K]   spec line 15
-    x9 = x7 + x8  # [z, r, c, K]   spec line 15
-    q_c = rows.load(ops.tokens(q))  # [z, r, c, K]   spec line 15
-    p5 = torch.einsum("zrcK,zrcd->zrdK", q_c, x5)  # [z, r, d, K]   spec line 15
-    x10 = at_c[None, None] < rows.count[:, :, None]  # [z, r, c]
-    x11 = ops.where(x10, 1.0, 0.0, like)  # [z, r, c]   spec line 14
-    d_new_state_S_z = ops.flat(d_new_state_S)  # [z, K, V]   spec line 18
-    d_new_cache_S_z = ops.flat(d_new_cache_S)  # [z, n, K, V]   spec line 18
-    e = rows.expose(d_new_cache_S_z)  # [z, r, K, V]   spec line 14
-    p6 = torch.einsum("zrcK,zrcV->zrKV", q_c, d_y_c)  # [z, r, K, V]   spec line 18
-    x12 = (size_K ** -0.5) * p6  # [z, r, K, V]   spec line 18
-    x13 = rows.count > 0.0  # [z, r]
-    x14 = rows.count + rows.offset  # [z, r]
-    x15 = x14 == 256.0  # [z, r]
-    x16 = x13 & x15  # [z, r]
-    d_old_sum_S_50 = like.new_full((z, size_K, size_V,), 0.0)
-    d_old_sum_S_50_starts = [None] * R
+    at_d = ops.iota(table, chunk)  # [z, d]
+    # spec line 15: read: scale * S.T @ q
+    mask = at_c[None, :, None] >= at_d[None, None]  # [z, c, d]
+    mask2 = at_d[None, None] < rows.count[:, :, None]  # [z, r, d]
+    earlier = mask[:, None] & mask2[:, :, None]  # [z, r, c, d]
+    v_c = rows.load(ops.tokens(v))  # [z, r, c, V]
+    d_y_c = rows.load(ops.tokens(d_y), zero=True)  # [z, r, c, V]
+    product = torch.einsum("zrdV,zrcV->zrcd", v_c, d_y_c)  # [z, r, c, d]
+    d_P = (size_K ** -0.5) * product  # [z, r, c, d]
+    d_overlap = torch.where(earlier, d_P, 0.0)  # [z, r, c, d]
+    d_q_part = torch.einsum("zrdK,zrcd->zrcK", k_c, d_overlap)  # [z, r, c, K]
+    saved_sum_S_z = ops.flat(saved_sum_S)  # [z, r, K, V]
+    # spec line 18: weight: 1
+    product2 = torch.einsum("zrcV,zrKV->zrcK", d_y_c, saved_sum_S_z)  # [z, r, c, K]
+    d_q_part2 = (size_K ** -0.5) * product2  # [z, r, c, K]
+    # spec line 15: read: scale * S.T @ q
+    d_q_part3 = d_q_part + d_q_part2  # [z, r, c, K]
+    saved_S_z = ops.flat(saved_S)  # [z, r, K, V]
+    product3 = torch.einsum("zrcV,zrKV->zrcK", d_y_c, saved_S_z)  # [z, r, c, K]
+    d_q_part4 = (size_K ** -0.5) * product3  # [z, r, c, K]
+    d_q = d_q_part3 + d_q_part4  # [z, r, c, K]
+    q_c = rows.load(ops.tokens(q))  # [z, r, c, K]
+    product4 = torch.einsum("zrcK,zrcd->zrdK", q_c, d_overlap)  # [z, r, d, K]
+    valid = at_c[None, None] < rows.count[:, :, None]  # [z, r, c]
+    # spec line 14: S: S + outer(k, v)
+    inside = ops.where(valid, 1.0, 0.0, like)  # [z, r, c]
+    d_new_state_S_z = ops.flat(d_new_state_S)  # [z, K, V]
+    d_new_cache_S_z = ops.flat(d_new_cache_S)  # [z, n, K, V]
+    # spec line 15: read: scale * S.T @ q
+    at_end = rows.expose(d_new_cache_S_z)  # [z, r, K, V]
+    # spec line 18: weight: 1
+    product5 = torch.einsum("zrcK,zrcV->zrKV", q_c, d_y_c)  # [z, r, K, V]
+    scaled = (size_K ** -0.5) * product5  # [z, r, K, V]
+    added = rows.offset + rows.count  # [z, r]
+    mask3 = added == 256.0  # [z, r]
+    mask4 = rows.count > 0.0  # [z, r]
+    completes = mask3 & mask4  # [z, r]
+    d_old_sum_S = like.new_full((z, size_K, size_V,), 0.0)
+    d_old_sum_S_starts = [None] * R
     d_end_sum_S_rows = [None] * R
     for r in reversed(range(R)):  # carry_sum_S_backward
-        d_old_sum_S_50_starts[r] = d_old_sum_S_50
-        x17 = d_old_sum_S_50 + x12[:, r]  # [z, K, V]   spec line 18
-        x18 = torch.where(x16[:, r][:, None, None], d_old_sum_S_50, 0.0)  # [z, K, V]   spec line 18
-        d_end_sum_S_rows[r] = x18
-        d_old_sum_S_50 = x17
+        d_old_sum_S_starts[r] = d_old_sum_S
+        added2 = d_old_sum_S + scaled[:, r]  # [z, K, V]
+        d_end_sum_S = torch.where(completes[:, r][:, None, None], d_old_sum_S, 0.0)  # [z, K, V]
+        d_end_sum_S_rows[r] = d_end_sum_S
+        d_old_sum_S = added2
     d_end_sum_S_rows = ops.stacked(d_end_sum_S_rows, (z, size_K, size_V, ), like)  # [z, r, K, V]
-    x19 = e + d_end_sum_S_rows  # [z, r, K, V]   spec line 18
-    d_old_S_20 = d_new_state_S_z
-    d_old_S_20_starts = [None] * R
+    added3 = at_end + d_end_sum_S_rows  # [z, r, K, V]
+    d_old_S = d_new_state_S_z
+    d_old_S_starts = [None] * R
     d_write_S_rows = [None] * R
     for r in reversed(range(R)):  # carry_S_backward
-        d_old_S_20_starts[r] = d_old_S_20
-        x20 = d_old_S_20 + x19[:, r]  # [z, K, V]   spec line 15
-        x21 = x20 + x12[:, r]  # [z, K, V]   spec line 14
-        d_write_S_rows[r] = x20
-        d_old_S_20 = x21
+        d_old_S_starts[r] = d_old_S
+        # spec line 15: read: scale * S.T @ q
+        d_next_S = d_old_S + added3[:, r]  # [z, K, V]
+        # spec line 14: S: S + outer(k, v)
+        added4 = d_next_S + scaled[:, r]  # [z, K, V]
+        d_write_S_rows[r] = d_next_S
+        d_old_S = added4
     d_write_S_rows = ops.stacked(d_write_S_rows, (z, size_K, size_V, ), like)  # [z, r, K, V]
-    p7 = torch.einsum("zrcV,zrKV->zrcK", v_c, d_write_S_rows)  # [z, r, c, K]   spec line 14
-    x22 = x11[:, :, :, None] * p7  # [z, r, c, K]   spec line 14
-    x23 = p5 + x22  # [z, r, c, K]   spec line 14
-    p8 = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]   spec line 15
-    x24 = torch.where(x3, p8, 0.0)  # [z, r, c, d]   spec line 15
-    p9 = torch.einsum("zrcd,zrcV->zrdV", x24, d_y_c)  # [z, r, d, V]   spec line 15
-    x25 = (size_K ** -0.5) * p9  # [z, r, d, V]   spec line 15
-    p10 = torch.einsum("zrcK,zrKV->zrcV", k_c, d_write_S_rows)  # [z, r, c, V]   spec line 14
-    x26 = x11[:, :, :, None] * p10  # [z, r, c, V]   spec line 14
-    x27 = x25 + x26  # [z, r, c, V]   spec line 14
-    e2 = rows.keep(d_new_cache_S_z)  # [z, n, K, V]   spec line 14
-    x28 = e2 + d_old_sum_S_50[:, None]  # [z, n, K, V]   spec line 18
-    return (ops.from_tokens(rows.store([(x9, 0)], T, 0), H), ops.from_tokens(rows.store([(x23, 0)], T, 0), H), ops.from_tokens(rows.store([(x27, 0)], T, 0), H), ops.unflat(d_old_S_20, H), ops.unflat(x28, H),)
+    d_write = torch.einsum("zrcV,zrKV->zrcK", v_c, d_write_S_rows)  # [z, r, c, K]
+    d_k_part = inside[:, :, :, None] * d_write  # [z, r, c, K]
+    d_k = product4 + d_k_part  # [z, r, c, K]
+    # spec line 15: read: scale * S.T @ q
+    overlap = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]
+    P = torch.where(earlier, overlap, 0.0)  # [z, r, c, d]
+    product6 = torch.einsum("zrcd,zrcV->zrdV", P, d_y_c)  # [z, r, d, V]
+    scaled2 = (size_K ** -0.5) * product6  # [z, r, d, V]
+    # spec line 14: S: S + outer(k, v)
+    product7 = torch.einsum("zrcK,zrKV->zrcV", k_c, d_write_S_rows)  # [z, r, c, V]
+    d_v_part = inside[:, :, :, None] * product7  # [z, r, c, V]
+    d_v = scaled2 + d_v_part  # [z, r, c, V]
+    # spec line 15: read: scale * S.T @ q
+    d_cache_S_part = rows.keep(d_new_cache_S_z)  # [z, n, K, V]
+    # spec line 18: weight: 1
+    d_cache_S = d_cache_S_part + d_old_sum_S[:, None]  # [z, n, K, V]
+    return (ops.from_tokens(rows.store([(d_q, 0)], T, 0), H), ops.from_tokens(rows.store([(d_k, 0)], T, 0), H), ops.from_tokens(rows.store([(d_v, 0)], T, 0), H), ops.unflat(d_old_S, H), ops.unflat(d_cache_S, H),)
 
 def _weights(q, k, v, state_S, cache_S, table, *, chunk: int):
     like = q
@@ -155,10 +172,11 @@ def _weights(q, k, v, state_S, cache_S, table, *, chunk: int):
     N = cache_S.shape[2]
     rows = ops.Rows(table, H, 256, chunk)
     z, R = rows.z, rows.rows
-    at_n = ops.iota(table, N)  # [z, n]   spec line 14
-    x = at_n[None, None] < rows.segment[:, :, None]  # [z, r, n]   spec line 14
-    x2 = ops.where(x, 1.0, 0.0, like)  # [z, r, n]   spec line 18
-    return (ops.from_tokens(rows.store([(like.new_full((z, R, chunk,), 1.0), 0)], T, 0), H), ops.from_tokens(rows.store([(x2[:, :, None].expand(z, R, chunk, N), 0)], T, 0), H), ops.from_tokens(rows.store([(x2[:, :, None].expand(z, R, chunk, N), 0)], T, 0), H),)
+    at_n = ops.iota(table, N)  # [z, n]
+    # spec line 18: weight: 1
+    past = at_n[None, None] < rows.segment[:, :, None]  # [z, r, n]
+    weight_cached = ops.where(past, 1.0, 0.0, like)  # [z, r, n]
+    return (ops.from_tokens(rows.store([(like.new_full((z, R, chunk,), 1.0), 0)], T, 0), H), ops.from_tokens(rows.store([(weight_cached[:, :, None].expand(z, R, chunk, N), 0)], T, 0), H), ops.from_tokens(rows.store([(weight_cached[:, :, None].expand(z, R, chunk, N), 0)], T, 0), H),)
 
 def weights(*params, chunk):
     """The weight of every memory [B, T, H, 1 + N], the online one first, and which take part."""

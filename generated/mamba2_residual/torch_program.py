@@ -22,69 +22,75 @@ def forward(q, k, v, dt, A, state_S, cache_S, table, *, chunk: int, save: bool =
     N = cache_S.shape[2]
     rows = ops.Rows(table, H, 256, chunk)
     z, R = rows.z, rows.rows
-    q_c = rows.load(ops.tokens(q))  # [z, r, c, K]   spec line 15
-    cache_S_z = ops.flat(cache_S)  # [z, n, K, V]   spec line 14
-    s = cache_S_z.sum(1)  # [z, K, V]   spec line 18
-    state_S_z = ops.flat(state_S)  # [z, K, V]   spec line 14
-    at_c = ops.iota(table, chunk)  # [z, c]   spec line 14
-    x = at_c[None, None] < rows.count[:, :, None]  # [z, r, c]   spec line 14
-    A_z = ops.per_head(A, B)  # [z]   spec line 14
-    dt_c = rows.load(ops.tokens(dt))  # [z, r, c]   spec line 14
-    x2 = A_z[:, None, None] * dt_c  # [z, r, c]   spec line 14
-    x3 = ops.maximum(x2, -120.0)  # [z, r, c]   spec line 14
-    x4 = torch.where(x, x3, 0.0)  # [z, r, c]   spec line 14
-    s2 = x4.sum(2)  # [z, r]   spec line 14
-    exp = torch.exp(s2)  # [z, r]   spec line 14
-    v_c = rows.load(ops.tokens(v))  # [z, r, c, V]   spec line 14
-    x5 = dt_c[:, :, :, None] * v_c  # [z, r, c, V]   spec line 14
-    k_c = rows.load(ops.tokens(k))  # [z, r, c, K]   spec line 14
-    G = ops.running(x4.double(), 2, reverse=True, exclusive=True)  # [z, r, c]   spec line 14
-    exp2 = torch.exp(G.to(like.dtype))  # [z, r, c]   spec line 14
-    x6 = torch.where(x, exp2, 0.0)  # [z, r, c]   spec line 14
-    x7 = k_c * x6[:, :, :, None]  # [z, r, c, K]   spec line 14
-    p = torch.einsum("zrcV,zrcK->zrVK", x5, x7)  # [z, r, V, K]   spec line 14
+    q_c = rows.load(ops.tokens(q))  # [z, r, c, K]
+    cache_S_z = ops.flat(cache_S)  # [z, n, K, V]
+    # spec line 18: weight: 1
+    total = cache_S_z.sum(1)  # [z, K, V]
+    state_S_z = ops.flat(state_S)  # [z, K, V]
+    at_c = ops.iota(table, chunk)  # [z, c]
+    valid = at_c[None, None] < rows.count[:, :, None]  # [z, r, c]
+    A_z = ops.per_head(A, B)  # [z]
+    dt_c = rows.load(ops.tokens(dt))  # [z, r, c]
+    # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
+    scaled = A_z[:, None, None] * dt_c  # [z, r, c]
+    at_least = ops.maximum(scaled, -120.0)  # [z, r, c]
+    log_decay = torch.where(valid, at_least, 0.0)  # [z, r, c]
+    total2 = log_decay.sum(2)  # [z, r]
+    decay_of_row = torch.exp(total2)  # [z, r]
+    v_c = rows.load(ops.tokens(v))  # [z, r, c, V]
+    scaled2 = dt_c[:, :, :, None] * v_c  # [z, r, c, V]
+    k_c = rows.load(ops.tokens(k))  # [z, r, c, K]
+    G_after = ops.running(log_decay.double(), 2, reverse=True, exclusive=True)  # [z, r, c]
+    exp = torch.exp(G_after.to(like.dtype))  # [z, r, c]
+    decay_after = torch.where(valid, exp, 0.0)  # [z, r, c]
+    write = k_c * decay_after[:, :, :, None]  # [z, r, c, K]
+    increment_S = torch.einsum("zrcV,zrcK->zrVK", scaled2, write)  # [z, r, V, K]
     old_S = state_S_z
     old_S_starts = [None] * R
     end_S_rows = [None] * R
     for r in range(R):  # carry_S
         old_S_starts[r] = old_S
-        x8 = exp[:, r][:, None, None] * old_S  # [z, K, V]   spec line 14
-        x9 = x8 + p[:, r].permute(0, 2, 1)  # [z, K, V]   spec line 14
-        end_S_rows[r] = x9
-        old_S = x9
+        scaled3 = decay_of_row[:, r][:, None, None] * old_S  # [z, K, V]
+        next_S = scaled3 + increment_S[:, r].permute(0, 2, 1)  # [z, K, V]
+        end_S_rows[r] = next_S
+        old_S = next_S
     end_S_rows = ops.stacked(end_S_rows, (z, size_K, size_V, ), like)  # [z, r, K, V]
     old_S_starts = ops.stacked(old_S_starts, (z, size_K, size_V, ), like)  # [z, r, K, V]
-    x10 = rows.count > 0.0  # [z, r]
-    x11 = rows.count + rows.offset  # [z, r]
-    x12 = x11 == 256.0  # [z, r]
-    x13 = x10 & x12  # [z, r]
-    old_sum_S = s
+    added = rows.offset + rows.count  # [z, r]
+    mask = added == 256.0  # [z, r]
+    mask2 = rows.count > 0.0  # [z, r]
+    completes = mask & mask2  # [z, r]
+    old_sum_S = total
     old_sum_S_starts = [None] * R
     for r in range(R):  # carry_sum_S
         old_sum_S_starts[r] = old_sum_S
-        x14 = torch.where(x13[:, r][:, None, None], end_S_rows[:, r], 0.0)  # [z, K, V]   spec line 18
-        x15 = old_sum_S + x14  # [z, K, V]   spec line 18
-        old_sum_S = x15
+        # spec line 18: weight: 1
+        masked = torch.where(completes[:, r][:, None, None], end_S_rows[:, r], 0.0)  # [z, K, V]
+        added2 = old_sum_S + masked  # [z, K, V]
+        old_sum_S = added2
     old_sum_S_starts = ops.stacked(old_sum_S_starts, (z, size_K, size_V, ), like)  # [z, r, K, V]
-    p2 = torch.einsum("zrcK,zrKV->zrcV", q_c, old_sum_S_starts)  # [z, r, c, V]   spec line 18
-    G2 = ops.running(x4.double(), 2)  # [z, r, c]   spec line 14
-    exp3 = torch.exp(G2.to(like.dtype))  # [z, r, c]   spec line 14
-    p3 = torch.einsum("zrKV,zrcK->zrcV", old_S_starts, q_c)  # [z, r, c, V]   spec line 15
-    x16 = exp3[:, :, :, None] * p3  # [z, r, c, V]   spec line 15
-    p4 = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]   spec line 15
-    at_d = ops.iota(table, chunk)  # [z, d]   spec line 15
-    x17 = at_c[None, :, None] >= at_d[None, None]  # [z, c, d]   spec line 15
-    x18 = at_d[None, None] < rows.count[:, :, None]  # [z, r, d]   spec line 15
-    x19 = x17[:, None] & x18[:, :, None]  # [z, r, c, d]   spec line 15
-    x20 = G2[:, :, :, None] - G2[:, :, None]  # [z, r, c, d]   spec line 15
-    x21 = torch.where(x19, x20, -10000.0)  # [z, r, c, d]   spec line 15
-    exp4 = torch.exp(x21.to(like.dtype))  # [z, r, c, d]   spec line 15
-    x22 = p4 * exp4  # [z, r, c, d]   spec line 15
-    p5 = torch.einsum("zrdV,zrcd->zrcV", x5, x22)  # [z, r, c, V]   spec line 15
-    x23 = x16 + p5  # [z, r, c, V]   spec line 15
-    x24 = p2 + x23  # [z, r, c, V]   spec line 18
-    M = rows.collect(end_S_rows, cache_S_z)  # [z, n, K, V]   spec line 14
-    results = (ops.from_tokens(rows.store([(x24, 0)], T, 0), H), ops.unflat(old_S, H), ops.unflat(M, H),)
+    read_S = torch.einsum("zrcK,zrKV->zrcV", q_c, old_sum_S_starts)  # [z, r, c, V]
+    # spec line 15: read: S.T @ q
+    G = ops.running(log_decay.double(), 2)  # [z, r, c]
+    decay = torch.exp(G.to(like.dtype))  # [z, r, c]
+    read_S2 = torch.einsum("zrKV,zrcK->zrcV", old_S_starts, q_c)  # [z, r, c, V]
+    carried = decay[:, :, :, None] * read_S2  # [z, r, c, V]
+    overlap = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]
+    at_d = ops.iota(table, chunk)  # [z, d]
+    mask3 = at_c[None, :, None] >= at_d[None, None]  # [z, c, d]
+    mask4 = at_d[None, None] < rows.count[:, :, None]  # [z, r, d]
+    earlier = mask3[:, None] & mask4[:, :, None]  # [z, r, c, d]
+    gap = G[:, :, :, None] - G[:, :, None]  # [z, r, c, d]
+    masked2 = torch.where(earlier, gap, -10000.0)  # [z, r, c, d]
+    reach = torch.exp(masked2.to(like.dtype))  # [z, r, c, d]
+    P = overlap * reach  # [z, r, c, d]
+    recent = torch.einsum("zrdV,zrcd->zrcV", scaled2, P)  # [z, r, c, V]
+    online = carried + recent  # [z, r, c, V]
+    # spec line 18: weight: 1
+    y = read_S + online  # [z, r, c, V]
+    # spec line 15: read: S.T @ q
+    cached_S = rows.collect(end_S_rows, cache_S_z)  # [z, n, K, V]
+    results = (ops.from_tokens(rows.store([(y, 0)], T, 0), H), ops.unflat(old_S, H), ops.unflat(cached_S, H),)
     return results + (ops.unflat(old_S_starts, H), ops.unflat(old_sum_S_starts, H),) if save else results
 
 def backward(q, k, v, dt, A, state_S, cache_S, table, saved_S, saved_sum_S, d_y, d_new_state_S, d_new_cache_S, *, chunk: int):
@@ -95,127 +101,148 @@ def backward(q, k, v, dt, A, state_S, cache_S, table, saved_S, saved_sum_S, d_y,
     N = cache_S.shape[2]
     rows = ops.Rows(table, H, 256, chunk)
     z, R = rows.z, rows.rows
-    at_c = ops.iota(table, chunk)  # [z, c]   spec line 14
-    x = at_c[None, None] < rows.count[:, :, None]  # [z, r, c]   spec line 14
-    A_z = ops.per_head(A, B)  # [z]   spec line 14
-    dt_c = rows.load(ops.tokens(dt))  # [z, r, c]   spec line 14
-    x2 = A_z[:, None, None] * dt_c  # [z, r, c]   spec line 14
-    x3 = ops.maximum(x2, -120.0)  # [z, r, c]   spec line 14
-    x4 = torch.where(x, x3, 0.0)  # [z, r, c]   spec line 14
-    G = ops.running(x4.double(), 2)  # [z, r, c]   spec line 14
-    exp = torch.exp(G.to(like.dtype))  # [z, r, c]   spec line 14
-    d_y_c = rows.load(ops.tokens(d_y), zero=True)  # [z, r, c, V]   spec line 18
-    saved_S_z = ops.flat(saved_S)  # [z, r, K, V]   spec line 14
-    p = torch.einsum("zrcV,zrKV->zrcK", d_y_c, saved_S_z)  # [z, r, c, K]   spec line 15
-    x5 = exp[:, :, :, None] * p  # [z, r, c, K]   spec line 15
-    saved_sum_S_z = ops.flat(saved_sum_S)  # [z, r, K, V]   spec line 14
-    p2 = torch.einsum("zrcV,zrKV->zrcK", d_y_c, saved_sum_S_z)  # [z, r, c, K]   spec line 18
-    k_c = rows.load(ops.tokens(k))  # [z, r, c, K]   spec line 14
-    at_d = ops.iota(table, chunk)  # [z, d]   spec line 15
-    x6 = at_c[None, :, None] >= at_d[None, None]  # [z, c, d]   spec line 15
-    x7 = at_d[None, None] < rows.count[:, :, None]  # [z, r, d]   spec line 15
-    x8 = x6[:, None] & x7[:, :, None]  # [z, r, c, d]   spec line 15
-    x9 = G[:, :, :, None] - G[:, :, None]  # [z, r, c, d]   spec line 15
-    x10 = torch.where(x8, x9, -10000.0)  # [z, r, c, d]   spec line 15
-    exp2 = torch.exp(x10.to(like.dtype))  # [z, r, c, d]   spec line 15
-    v_c = rows.load(ops.tokens(v))  # [z, r, c, V]   spec line 14
-    p3 = torch.einsum("zrcV,zrdV->zrcd", d_y_c, v_c)  # [z, r, c, d]   spec line 15
-    x11 = exp2 * p3  # [z, r, c, d]   spec line 15
-    x12 = dt_c[:, :, None] * x11  # [z, r, c, d]   spec line 15
-    p4 = torch.einsum("zrdK,zrcd->zrcK", k_c, x12)  # [z, r, c, K]   spec line 15
-    x13 = p2 + p4  # [z, r, c, K]   spec line 15
-    x14 = x5 + x13  # [z, r, c, K]   spec line 15
-    q_c = rows.load(ops.tokens(q))  # [z, r, c, K]   spec line 15
-    p5 = torch.einsum("zrcK,zrcd->zrdK", q_c, x11)  # [z, r, d, K]   spec line 15
-    x15 = dt_c[:, :, :, None] * p5  # [z, r, d, K]   spec line 15
-    G2 = ops.running(x4.double(), 2, reverse=True, exclusive=True)  # [z, r, c]   spec line 14
-    exp3 = torch.exp(G2.to(like.dtype))  # [z, r, c]   spec line 14
-    x16 = torch.where(x, exp3, 0.0)  # [z, r, c]   spec line 14
-    d_new_state_S_z = ops.flat(d_new_state_S)  # [z, K, V]   spec line 18
-    d_new_cache_S_z = ops.flat(d_new_cache_S)  # [z, n, K, V]   spec line 18
-    e = rows.expose(d_new_cache_S_z)  # [z, r, K, V]   spec line 14
-    p6 = torch.einsum("zrcK,zrcV->zrKV", q_c, d_y_c)  # [z, r, K, V]   spec line 18
-    x17 = rows.count > 0.0  # [z, r]
-    x18 = rows.count + rows.offset  # [z, r]
-    x19 = x18 == 256.0  # [z, r]
-    x20 = x17 & x19  # [z, r]
-    d_old_sum_S_70 = like.new_full((z, size_K, size_V,), 0.0)
-    d_old_sum_S_70_starts = [None] * R
+    at_c = ops.iota(table, chunk)  # [z, c]
+    valid = at_c[None, None] < rows.count[:, :, None]  # [z, r, c]
+    A_z = ops.per_head(A, B)  # [z]
+    dt_c = rows.load(ops.tokens(dt))  # [z, r, c]
+    # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
+    scaled = A_z[:, None, None] * dt_c  # [z, r, c]
+    at_least = ops.maximum(scaled, -120.0)  # [z, r, c]
+    log_decay = torch.where(valid, at_least, 0.0)  # [z, r, c]
+    # spec line 15: read: S.T @ q
+    G = ops.running(log_decay.double(), 2)  # [z, r, c]
+    decay = torch.exp(G.to(like.dtype))  # [z, r, c]
+    d_y_c = rows.load(ops.tokens(d_y), zero=True)  # [z, r, c, V]
+    saved_S_z = ops.flat(saved_S)  # [z, r, K, V]
+    product = torch.einsum("zrcV,zrKV->zrcK", d_y_c, saved_S_z)  # [z, r, c, K]
+    d_q_part = decay[:, :, :, None] * product  # [z, r, c, K]
+    saved_sum_S_z = ops.flat(saved_sum_S)  # [z, r, K, V]
+    # spec line 18: weight: 1
+    d_q_part2 = torch.einsum("zrcV,zrKV->zrcK", d_y_c, saved_sum_S_z)  # [z, r, c, K]
+    k_c = rows.load(ops.tokens(k))  # [z, r, c, K]
+    at_d = ops.iota(table, chunk)  # [z, d]
+    # spec line 15: read: S.T @ q
+    mask = at_c[None, :, None] >= at_d[None, None]  # [z, c, d]
+    mask2 = at_d[None, None] < rows.count[:, :, None]  # [z, r, d]
+    earlier = mask[:, None] & mask2[:, :, None]  # [z, r, c, d]
+    gap = G[:, :, :, None] - G[:, :, None]  # [z, r, c, d]
+    masked = torch.where(earlier, gap, -10000.0)  # [z, r, c, d]
+    reach = torch.exp(masked.to(like.dtype))  # [z, r, c, d]
+    v_c = rows.load(ops.tokens(v))  # [z, r, c, V]
+    product2 = torch.einsum("zrcV,zrdV->zrcd", d_y_c, v_c)  # [z, r, c, d]
+    scaled2 = reach * product2  # [z, r, c, d]
+    d_overlap = dt_c[:, :, None] * scaled2  # [z, r, c, d]
+    d_q_part3 = torch.einsum("zrdK,zrcd->zrcK", k_c, d_overlap)  # [z, r, c, K]
+    d_q_part4 = d_q_part2 + d_q_part3  # [z, r, c, K]
+    d_q = d_q_part + d_q_part4  # [z, r, c, K]
+    q_c = rows.load(ops.tokens(q))  # [z, r, c, K]
+    product3 = torch.einsum("zrcK,zrcd->zrdK", q_c, scaled2)  # [z, r, d, K]
+    scaled3 = dt_c[:, :, :, None] * product3  # [z, r, d, K]
+    # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
+    G_after = ops.running(log_decay.double(), 2, reverse=True, exclusive=True)  # [z, r, c]
+    exp = torch.exp(G_after.to(like.dtype))  # [z, r, c]
+    decay_after = torch.where(valid, exp, 0.0)  # [z, r, c]
+    d_new_state_S_z = ops.flat(d_new_state_S)  # [z, K, V]
+    d_new_cache_S_z = ops.flat(d_new_cache_S)  # [z, n, K, V]
+    # spec line 15: read: S.T @ q
+    at_end = rows.expose(d_new_cache_S_z)  # [z, r, K, V]
+    # spec line 18: weight: 1
+    product4 = torch.einsum("zrcK,zrcV->zrKV", q_c, d_y_c)  # [z, r, K, V]
+    added = rows.offset + rows.count  # [z, r]
+    mask3 = added == 256.0  # [z, r]
+    mask4 = rows.count > 0.0  # [z, r]
+    completes = mask3 & mask4  # [z, r]
+    d_old_sum_S = like.new_full((z, size_K, size_V,), 0.0)
+    d_old_sum_S_starts = [None] * R
     d_end_sum_S_rows = [None] * R
     for r in reversed(range(R)):  # carry_sum_S_backward
-        d_old_sum_S_70_starts[r] = d_old_sum_S_70
-        x21 = d_old_sum_S_70 + p6[:, r]  # [z, K, V]   spec line 18
-        x22 = torch.where(x20[:, r][:, None, None], d_old_sum_S_70, 0.0)  # [z, K, V]   spec line 18
-        d_end_sum_S_rows[r] = x22
-        d_old_sum_S_70 = x21
+        d_old_sum_S_starts[r] = d_old_sum_S
+        added2 = d_old_sum_S + product4[:, r]  # [z, K, V]
+        d_end_sum_S = torch.where(completes[:, r][:, None, None], d_old_sum_S, 0.0)  # [z, K, V]
+        d_end_sum_S_rows[r] = d_end_sum_S
+        d_old_sum_S = added2
     d_end_sum_S_rows = ops.stacked(d_end_sum_S_rows, (z, size_K, size_V, ), like)  # [z, r, K, V]
-    x23 = e + d_end_sum_S_rows  # [z, r, K, V]   spec line 18
-    x24 = exp[:, :, :, None] * d_y_c  # [z, r, c, V]   spec line 15
-    p7 = torch.einsum("zrcK,zrcV->zrKV", q_c, x24)  # [z, r, K, V]   spec line 15
-    s = x4.sum(2)  # [z, r]   spec line 14
-    exp4 = torch.exp(s)  # [z, r]   spec line 14
-    d_old_S_33 = d_new_state_S_z
-    d_old_S_33_starts = [None] * R
+    added3 = at_end + d_end_sum_S_rows  # [z, r, K, V]
+    # spec line 15: read: S.T @ q
+    d_read_S = decay[:, :, :, None] * d_y_c  # [z, r, c, V]
+    product5 = torch.einsum("zrcK,zrcV->zrKV", q_c, d_read_S)  # [z, r, K, V]
+    # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
+    total = log_decay.sum(2)  # [z, r]
+    decay_of_row = torch.exp(total)  # [z, r]
+    d_old_S = d_new_state_S_z
+    d_old_S_starts = [None] * R
     d_factor_S_rows = [None] * R
     d_write_S_rows = [None] * R
     for r in reversed(range(R)):  # carry_S_backward
-        d_old_S_33_starts[r] = d_old_S_33
-        x25 = d_old_S_33 + x23[:, r]  # [z, K, V]   spec line 15
-        x26 = exp4[:, r][:, None, None] * x25  # [z, K, V]   spec line 14
-        x27 = x26 + p7[:, r]  # [z, K, V]   spec line 14
-        p8 = torch.einsum("zKV,zKV->z", saved_S_z[:, r], x25)  # [z]   spec line 14
-        d_factor_S_rows[r] = p8
-        d_write_S_rows[r] = x25
-        d_old_S_33 = x27
+        d_old_S_starts[r] = d_old_S
+        # spec line 15: read: S.T @ q
+        d_next_S = d_old_S + added3[:, r]  # [z, K, V]
+        # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
+        d_old_S2 = decay_of_row[:, r][:, None, None] * d_next_S  # [z, K, V]
+        added4 = d_old_S2 + product5[:, r]  # [z, K, V]
+        d_factor_S = torch.einsum("zKV,zKV->z", saved_S_z[:, r], d_next_S)  # [z]
+        d_factor_S_rows[r] = d_factor_S
+        d_write_S_rows[r] = d_next_S
+        d_old_S = added4
     d_write_S_rows = ops.stacked(d_write_S_rows, (z, size_K, size_V, ), like)  # [z, r, K, V]
     d_factor_S_rows = ops.stacked(d_factor_S_rows, (z, ), like)  # [z, r]
-    p9 = torch.einsum("zrcV,zrKV->zrcK", v_c, d_write_S_rows)  # [z, r, c, K]   spec line 14
-    x28 = dt_c[:, :, :, None] * p9  # [z, r, c, K]   spec line 14
-    x29 = x16[:, :, :, None] * x28  # [z, r, c, K]   spec line 14
-    x30 = x15 + x29  # [z, r, c, K]   spec line 14
-    p10 = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]   spec line 15
-    x31 = p10 * exp2  # [z, r, c, d]   spec line 15
-    p11 = torch.einsum("zrcV,zrcd->zrdV", d_y_c, x31)  # [z, r, d, V]   spec line 15
-    p12 = torch.einsum("zrcK,zrKV->zrcV", k_c, d_write_S_rows)  # [z, r, c, V]   spec line 14
-    x32 = x16[:, :, :, None] * p12  # [z, r, c, V]   spec line 14
-    x33 = p11 + x32  # [z, r, c, V]   spec line 14
-    x34 = dt_c[:, :, :, None] * x33  # [z, r, c, V]   spec line 14
-    p13 = torch.einsum("zrcV,zrcV->zrc", v_c, p11)  # [z, r, c]   spec line 14
-    p14 = torch.einsum("zrcV,zrcV->zrc", v_c, p12)  # [z, r, c]   spec line 14
-    x35 = x16 * p14  # [z, r, c]   spec line 14
-    x36 = p13 + x35  # [z, r, c]   spec line 14
-    x37 = x2 == -120.0  # [z, r, c]   spec line 14
-    p15 = torch.einsum("zrcK,zrcK->zrc", q_c, p)  # [z, r, c]   spec line 15
-    x38 = exp * p15  # [z, r, c]   spec line 14
-    G3 = ops.running(x38.double(), 2, reverse=True)  # [z, r, c]   spec line 14
-    x39 = exp4 * d_factor_S_rows  # [z, r]   spec line 14
-    x40 = at_d[None, None] < at_c[None, :, None]  # [z, c, d]   spec line 15
-    x41 = p10 * p3  # [z, r, c, d]   spec line 15
-    x42 = exp2 * x41  # [z, r, c, d]   spec line 15
-    x43 = dt_c[:, :, None] * x42  # [z, r, c, d]   spec line 15
-    x44 = torch.where(x8, x43, 0.0)  # [z, r, c, d]   spec line 15
-    G4 = ops.running(x44, 2, reverse=True)  # [z, r, c, d]   spec line 15
-    x45 = torch.where(x40[:, None], G4, 0.0)  # [z, r, c, d]   spec line 15
-    s2 = x45.sum(3)  # [z, r, c]   spec line 15
-    p16 = torch.einsum("zrcK,zrcK->zrc", k_c, p9)  # [z, r, c]   spec line 14
-    x46 = dt_c * p16  # [z, r, c]   spec line 14
-    x47 = torch.where(x, x46, 0.0)  # [z, r, c]   spec line 14
-    x48 = exp3 * x47  # [z, r, c]   spec line 14
-    G5 = ops.running(x48.double(), 2, exclusive=True)  # [z, r, c]   spec line 14
-    x49 = s2 + G5.to(like.dtype)  # [z, r, c]   spec line 14
-    x50 = x39[:, :, None] + x49  # [z, r, c]   spec line 14
-    x51 = G3.to(like.dtype) + x50  # [z, r, c]   spec line 14
-    x52 = torch.where(x, x51, 0.0)  # [z, r, c]   spec line 14
-    x53 = 0.5 * x52  # [z, r, c]   spec line 14
-    x54 = x2 > -120.0  # [z, r, c]   spec line 14
-    x55 = torch.where(x54, x52, 0.0)  # [z, r, c]   spec line 14
-    x56 = torch.where(x37, x53, x55)  # [z, r, c]   spec line 14
-    x57 = A_z[:, None, None] * x56  # [z, r, c]   spec line 14
-    x58 = x36 + x57  # [z, r, c]   spec line 14
-    p17 = torch.einsum("zrc,zrc->z", dt_c, x56)  # [z]   spec line 14
-    e2 = rows.keep(d_new_cache_S_z)  # [z, n, K, V]   spec line 14
-    x59 = e2 + d_old_sum_S_70[:, None]  # [z, n, K, V]   spec line 18
-    return (ops.from_tokens(rows.store([(x14, 0)], T, 0), H), ops.from_tokens(rows.store([(x30, 0)], T, 0), H), ops.from_tokens(rows.store([(x34, 0)], T, 0), H), ops.from_tokens(rows.store([(x58, 0)], T, 0), H), ops.unflat(p17, H), ops.unflat(d_old_S_33, H), ops.unflat(x59, H),)
+    product6 = torch.einsum("zrcV,zrKV->zrcK", v_c, d_write_S_rows)  # [z, r, c, K]
+    d_write = dt_c[:, :, :, None] * product6  # [z, r, c, K]
+    d_k_part = decay_after[:, :, :, None] * d_write  # [z, r, c, K]
+    d_k = scaled3 + d_k_part  # [z, r, c, K]
+    # spec line 15: read: S.T @ q
+    overlap = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]
+    P = overlap * reach  # [z, r, c, d]
+    product7 = torch.einsum("zrcV,zrcd->zrdV", d_y_c, P)  # [z, r, d, V]
+    # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
+    product8 = torch.einsum("zrcK,zrKV->zrcV", k_c, d_write_S_rows)  # [z, r, c, V]
+    scaled4 = decay_after[:, :, :, None] * product8  # [z, r, c, V]
+    added5 = product7 + scaled4  # [z, r, c, V]
+    d_v = dt_c[:, :, :, None] * added5  # [z, r, c, V]
+    product9 = torch.einsum("zrcV,zrcV->zrc", v_c, product7)  # [z, r, c]
+    product10 = torch.einsum("zrcV,zrcV->zrc", v_c, product8)  # [z, r, c]
+    scaled5 = decay_after * product10  # [z, r, c]
+    d_dt_part = product9 + scaled5  # [z, r, c]
+    mask5 = scaled == -120.0  # [z, r, c]
+    # spec line 15: read: S.T @ q
+    d_decay = torch.einsum("zrcK,zrcK->zrc", q_c, product)  # [z, r, c]
+    d_G = decay * d_decay  # [z, r, c]
+    d_log_decay_part = ops.running(d_G.double(), 2, reverse=True)  # [z, r, c]
+    # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
+    d_log_decay_part2 = decay_of_row * d_factor_S_rows  # [z, r]
+    # spec line 15: read: S.T @ q
+    mask6 = at_d[None, None] < at_c[None, :, None]  # [z, c, d]
+    scaled6 = overlap * product2  # [z, r, c, d]
+    scaled7 = reach * scaled6  # [z, r, c, d]
+    scaled8 = dt_c[:, :, None] * scaled7  # [z, r, c, d]
+    d_gap = torch.where(earlier, scaled8, 0.0)  # [z, r, c, d]
+    running = ops.running(d_gap, 2, reverse=True)  # [z, r, c, d]
+    masked2 = torch.where(mask6[:, None], running, 0.0)  # [z, r, c, d]
+    d_log_decay_part3 = masked2.sum(3)  # [z, r, c]
+    # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
+    product11 = torch.einsum("zrcK,zrcK->zrc", k_c, product6)  # [z, r, c]
+    d_decay_after = dt_c * product11  # [z, r, c]
+    masked3 = torch.where(valid, d_decay_after, 0.0)  # [z, r, c]
+    d_G_after = exp * masked3  # [z, r, c]
+    d_log_decay_part4 = ops.running(d_G_after.double(), 2, exclusive=True)  # [z, r, c]
+    d_log_decay_part5 = d_log_decay_part3 + d_log_decay_part4.to(like.dtype)  # [z, r, c]
+    d_log_decay_part6 = d_log_decay_part2[:, :, None] + d_log_decay_part5  # [z, r, c]
+    # spec line 15: read: S.T @ q
+    d_log_decay = d_log_decay_part.to(like.dtype) + d_log_decay_part6  # [z, r, c]
+    masked4 = torch.where(valid, d_log_decay, 0.0)  # [z, r, c]
+    scaled9 = 0.5 * masked4  # [z, r, c]
+    mask7 = scaled > -120.0  # [z, r, c]
+    masked5 = torch.where(mask7, masked4, 0.0)  # [z, r, c]
+    masked6 = torch.where(mask5, scaled9, masked5)  # [z, r, c]
+    # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
+    d_dt_part2 = A_z[:, None, None] * masked6  # [z, r, c]
+    d_dt = d_dt_part + d_dt_part2  # [z, r, c]
+    d_A = torch.einsum("zrc,zrc->z", dt_c, masked6)  # [z]
+    # spec line 15: read: S.T @ q
+    d_cache_S_part = rows.keep(d_new_cache_S_z)  # [z, n, K, V]
+    # spec line 18: weight: 1
+    d_cache_S = d_cache_S_part + d_old_sum_S[:, None]  # [z, n, K, V]
+    return (ops.from_tokens(rows.store([(d_q, 0)], T, 0), H), ops.from_tokens(rows.store([(d_k, 0)], T, 0), H), ops.from_tokens(rows.store([(d_v, 0)], T, 0), H), ops.from_tokens(rows.store([(d_dt, 0)], T, 0), H), ops.unflat(d_A, H), ops.unflat(d_old_S, H), ops.unflat(d_cache_S, H),)
 
 def _weights(q, k, v, dt, A, state_S, cache_S, table, *, chunk: int):
     like = q
@@ -225,10 +252,11 @@ def _weights(q, k, v, dt, A, state_S, cache_S, table, *, chunk: int):
     N = cache_S.shape[2]
     rows = ops.Rows(table, H, 256, chunk)
     z, R = rows.z, rows.rows
-    at_n = ops.iota(table, N)  # [z, n]   spec line 14
-    x = at_n[None, None] < rows.segment[:, :, None]  # [z, r, n]   spec line 14
-    x2 = ops.where(x, 1.0, 0.0, like)  # [z, r, n]   spec line 18
-    return (ops.from_tokens(rows.store([(like.new_full((z, R, chunk,), 1.0), 0)], T, 0), H), ops.from_tokens(rows.store([(x2[:, :, None].expand(z, R, chunk, N), 0)], T, 0), H), ops.from_tokens(rows.store([(x2[:, :, None].expand(z, R, chunk, N), 0)], T, 0), H),)
+    at_n = ops.iota(table, N)  # [z, n]
+    # spec line 18: weight: 1
+    past = at_n[None, None] < rows.segment[:, :, None]  # [z, r, n]
+    weight_cached = ops.where(past, 1.0, 0.0, like)  # [z, r, n]
+    return (ops.from_tokens(rows.store([(like.new_full((z, R, chunk,), 1.0), 0)], T, 0), H), ops.from_tokens(rows.store([(weight_cached[:, :, None].expand(z, R, chunk, N), 0)], T, 0), H), ops.from_tokens(rows.store([(weight_cached[:, :, None].expand(z, R, chunk, N), 0)], T, 0), H),)
 
 def weights(*params, chunk):
     """The weight of every memory [B, T, H, 1 + N], the online one first, and which take part."""

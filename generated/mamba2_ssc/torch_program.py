@@ -17,7 +17,7 @@ import torch.nn.functional as F
 
 from mcgen.runtime import torch_ops as ops
 
-def forward(q, k, v, dt, A, u, state_S, partial, summary, cache_S, table, *, chunk: int, save: bool = False):
+def forward(q, k, v, dt, A, u, state_S, summary_partial, summary, cache_S, table, *, chunk: int, save: bool = False):
     like = q
     B, T, H = q.shape[0], q.shape[1], q.shape[2]
     size_K = q.shape[3]
@@ -25,113 +25,127 @@ def forward(q, k, v, dt, A, u, state_S, partial, summary, cache_S, table, *, chu
     N = summary.shape[2]
     rows = ops.Rows(table, H, 256, chunk)
     z, R = rows.z, rows.rows
-    at_c = ops.iota(table, chunk)  # [z, c]   spec line 14
-    x = at_c[None, None] < rows.count[:, :, None]  # [z, r, c]   spec line 14
-    A_z = ops.per_head(A, B)  # [z]   spec line 14
-    dt_c = rows.load(ops.tokens(dt))  # [z, r, c]   spec line 14
-    x2 = A_z[:, None, None] * dt_c  # [z, r, c]   spec line 14
-    x3 = ops.maximum(x2, -120.0)  # [z, r, c]   spec line 14
-    x4 = torch.where(x, x3, 0.0)  # [z, r, c]   spec line 14
-    G = ops.running(x4.double(), 2)  # [z, r, c]   spec line 14
-    exp = torch.exp(G.to(like.dtype))  # [z, r, c]   spec line 14
-    state_S_z = ops.flat(state_S)  # [z, K, V]   spec line 14
-    s = x4.sum(2)  # [z, r]   spec line 14
-    exp2 = torch.exp(s)  # [z, r]   spec line 14
-    v_c = rows.load(ops.tokens(v))  # [z, r, c, V]   spec line 14
-    x5 = dt_c[:, :, :, None] * v_c  # [z, r, c, V]   spec line 14
-    k_c = rows.load(ops.tokens(k))  # [z, r, c, K]   spec line 14
-    G2 = ops.running(x4.double(), 2, reverse=True, exclusive=True)  # [z, r, c]   spec line 14
-    exp3 = torch.exp(G2.to(like.dtype))  # [z, r, c]   spec line 14
-    x6 = torch.where(x, exp3, 0.0)  # [z, r, c]   spec line 14
-    x7 = k_c * x6[:, :, :, None]  # [z, r, c, K]   spec line 14
-    p = torch.einsum("zrcV,zrcK->zrVK", x5, x7)  # [z, r, V, K]   spec line 14
+    at_c = ops.iota(table, chunk)  # [z, c]
+    valid = at_c[None, None] < rows.count[:, :, None]  # [z, r, c]
+    A_z = ops.per_head(A, B)  # [z]
+    dt_c = rows.load(ops.tokens(dt))  # [z, r, c]
+    # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
+    scaled = A_z[:, None, None] * dt_c  # [z, r, c]
+    at_least = ops.maximum(scaled, -120.0)  # [z, r, c]
+    log_decay = torch.where(valid, at_least, 0.0)  # [z, r, c]
+    # spec line 15: read: S.T @ q
+    G = ops.running(log_decay.double(), 2)  # [z, r, c]
+    decay = torch.exp(G.to(like.dtype))  # [z, r, c]
+    state_S_z = ops.flat(state_S)  # [z, K, V]
+    # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
+    total = log_decay.sum(2)  # [z, r]
+    decay_of_row = torch.exp(total)  # [z, r]
+    v_c = rows.load(ops.tokens(v))  # [z, r, c, V]
+    scaled2 = dt_c[:, :, :, None] * v_c  # [z, r, c, V]
+    k_c = rows.load(ops.tokens(k))  # [z, r, c, K]
+    G_after = ops.running(log_decay.double(), 2, reverse=True, exclusive=True)  # [z, r, c]
+    exp = torch.exp(G_after.to(like.dtype))  # [z, r, c]
+    decay_after = torch.where(valid, exp, 0.0)  # [z, r, c]
+    write = k_c * decay_after[:, :, :, None]  # [z, r, c, K]
+    increment_S = torch.einsum("zrcV,zrcK->zrVK", scaled2, write)  # [z, r, V, K]
     old_S = state_S_z
     old_S_starts = [None] * R
     end_S_rows = [None] * R
     for r in range(R):  # carry_S
         old_S_starts[r] = old_S
-        x8 = exp2[:, r][:, None, None] * old_S  # [z, K, V]   spec line 14
-        x9 = x8 + p[:, r].permute(0, 2, 1)  # [z, K, V]   spec line 14
-        end_S_rows[r] = x9
-        old_S = x9
+        scaled3 = decay_of_row[:, r][:, None, None] * old_S  # [z, K, V]
+        next_S = scaled3 + increment_S[:, r].permute(0, 2, 1)  # [z, K, V]
+        end_S_rows[r] = next_S
+        old_S = next_S
     old_S_starts = ops.stacked(old_S_starts, (z, size_K, size_V, ), like)  # [z, r, K, V]
     end_S_rows = ops.stacked(end_S_rows, (z, size_K, size_V, ), like)  # [z, r, K, V]
-    q_c = rows.load(ops.tokens(q))  # [z, r, c, K]   spec line 15
-    p2 = torch.einsum("zrKV,zrcK->zrcV", old_S_starts, q_c)  # [z, r, c, V]   spec line 15
-    x10 = exp[:, :, :, None] * p2  # [z, r, c, V]   spec line 15
-    p3 = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]   spec line 15
-    at_d = ops.iota(table, chunk)  # [z, d]   spec line 15
-    x11 = at_c[None, :, None] >= at_d[None, None]  # [z, c, d]   spec line 15
-    x12 = at_d[None, None] < rows.count[:, :, None]  # [z, r, d]   spec line 15
-    x13 = x11[:, None] & x12[:, :, None]  # [z, r, c, d]   spec line 15
-    x14 = G[:, :, :, None] - G[:, :, None]  # [z, r, c, d]   spec line 15
-    x15 = torch.where(x13, x14, -10000.0)  # [z, r, c, d]   spec line 15
-    exp4 = torch.exp(x15.to(like.dtype))  # [z, r, c, d]   spec line 15
-    x16 = p3 * exp4  # [z, r, c, d]   spec line 15
-    p4 = torch.einsum("zrdV,zrcd->zrcV", x5, x16)  # [z, r, c, V]   spec line 15
-    x17 = x10 + p4  # [z, r, c, V]   spec line 15
-    x18 = rows.offset[:, :, None] + at_c[None, None]  # [z, r, c]   spec line 14
-    x19 = x18.to(like.dtype)  # [z, r, c]   spec line 14
-    x20 = 1.0 + x19  # [z, r, c]   spec line 14
-    x21 = 1.0 / x20  # [z, r, c]   spec line 14
-    partial_z = ops.flat(partial)  # [z, K]   spec line 14
-    x22 = torch.where(x[:, :, :, None], k_c, 0.0)  # [z, r, c, K]   spec line 14
-    s2 = x22.sum(2)  # [z, r, K]   spec line 14
-    x23 = rows.count > 0.0  # [z, r]
-    x24 = rows.count + rows.offset  # [z, r]
-    x25 = x24 == 256.0  # [z, r]
-    x26 = x23 & x25  # [z, r]
-    old_partial = partial_z
-    old_partial_starts = [None] * R
-    end_partial_rows = [None] * R
+    q_c = rows.load(ops.tokens(q))  # [z, r, c, K]
+    # spec line 15: read: S.T @ q
+    read_S = torch.einsum("zrKV,zrcK->zrcV", old_S_starts, q_c)  # [z, r, c, V]
+    carried = decay[:, :, :, None] * read_S  # [z, r, c, V]
+    overlap = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]
+    at_d = ops.iota(table, chunk)  # [z, d]
+    mask = at_c[None, :, None] >= at_d[None, None]  # [z, c, d]
+    mask2 = at_d[None, None] < rows.count[:, :, None]  # [z, r, d]
+    earlier = mask[:, None] & mask2[:, :, None]  # [z, r, c, d]
+    gap = G[:, :, :, None] - G[:, :, None]  # [z, r, c, d]
+    masked = torch.where(earlier, gap, -10000.0)  # [z, r, c, d]
+    reach = torch.exp(masked.to(like.dtype))  # [z, r, c, d]
+    P = overlap * reach  # [z, r, c, d]
+    recent = torch.einsum("zrdV,zrcd->zrcV", scaled2, P)  # [z, r, c, V]
+    online = carried + recent  # [z, r, c, V]
+    # spec line 20: summary: mean(k)
+    added = rows.offset[:, :, None] + at_c[None, None]  # [z, r, c]
+    number = added.to(like.dtype)  # [z, r, c]
+    seen = 1.0 + number  # [z, r, c]
+    ratio = 1.0 / seen  # [z, r, c]
+    summary_partial_z = ops.flat(summary_partial)  # [z, K]
+    summand = torch.where(valid[:, :, :, None], k_c, 0.0)  # [z, r, c, K]
+    sum_of_row = summand.sum(2)  # [z, r, K]
+    added2 = rows.offset + rows.count  # [z, r]
+    mask3 = added2 == 256.0  # [z, r]
+    mask4 = rows.count > 0.0  # [z, r]
+    completes = mask3 & mask4  # [z, r]
+    old_summary_partial = summary_partial_z
+    old_summary_partial_starts = [None] * R
+    end_summary_partial_rows = [None] * R
     for r in range(R):  # carry_partial
-        old_partial_starts[r] = old_partial
-        x27 = old_partial + s2[:, r]  # [z, K]   spec line 14
-        x28 = torch.where(x26[:, r][:, None], 0.0, x27)  # [z, K]   spec line 14
-        end_partial_rows[r] = x27
-        old_partial = x28
-    old_partial_starts = ops.stacked(old_partial_starts, (z, size_K, ), like)  # [z, r, K]
-    end_partial_rows = ops.stacked(end_partial_rows, (z, size_K, ), like)  # [z, r, K]
-    G3 = ops.running(x22, 2)  # [z, r, c, K]   spec line 14
-    x29 = old_partial_starts[:, :, None] + G3  # [z, r, c, K]   spec line 14
-    u_c = rows.load(ops.tokens(u))  # [z, r, c, K]   spec line 21
-    p5 = torch.einsum("zrcK,zrcK->zrc", x29, u_c)  # [z, r, c]   spec line 21
-    x30 = x21 * p5  # [z, r, c]   spec line 21
-    at_n = ops.iota(table, N)  # [z, n]   spec line 14
-    x31 = at_n[None, None] < rows.segment[:, :, None]  # [z, r, n]   spec line 14
-    x32 = end_partial_rows * 0.00390625  # [z, r, K]   spec line 14
-    summary_z = ops.flat(summary)  # [z, n, K]   spec line 14
-    M = rows.collect(x32, summary_z)  # [z, n, K]   spec line 14
-    p6 = torch.einsum("znK,zrcK->zrcn", M, u_c)  # [z, r, c, n]   spec line 21
-    x33 = torch.where(x31[:, :, None], p6, -1e+30)  # [z, r, c, n]   spec line 21
-    chosen = rows.topk(x33, 4)  # [z, r, c, n]   spec line 21
-    x34 = torch.where(chosen, p6, -1e+30)  # [z, r, c, n]   spec line 22
-    m = ops.largest(x34, 3)  # [z, r, c]   spec line 22
-    x35 = ops.maximum(m, x30)  # [z, r, c]   spec line 22
-    x36 = x35.detach()  # [z, r, c]   spec line 22
-    x37 = x30 - x36  # [z, r, c]   spec line 22
-    exp5 = torch.exp(x37)  # [z, r, c]   spec line 22
-    x38 = x34 - x36[:, :, :, None]  # [z, r, c, n]   spec line 22
-    exp6 = torch.exp(x38)  # [z, r, c, n]   spec line 22
-    s3 = exp6.sum(3)  # [z, r, c]   spec line 22
-    x39 = exp5 + s3  # [z, r, c]   spec line 22
-    x40 = 1.0 / x39  # [z, r, c]   spec line 22
-    x41 = exp5 * x40  # [z, r, c]   spec line 22
-    x42 = x17 * x41[:, :, :, None]  # [z, r, c, V]   spec line 22
-    cache_S_z = ops.flat(cache_S)  # [z, n, K, V]   spec line 14
-    M2 = rows.collect(end_S_rows, cache_S_z)  # [z, n, K, V]   spec line 14
-    x43 = exp6 * x40[:, :, :, None]  # [z, r, c, n]   spec line 22
-    x44 = torch.where(chosen, x43, 0.0)  # [z, r, c, n]   spec line 22
-    slots0_out0 = like.new_zeros((z, R, chunk, size_V, ))
+        old_summary_partial_starts[r] = old_summary_partial
+        partial = old_summary_partial + sum_of_row[:, r]  # [z, K]
+        next_partial = torch.where(completes[:, r][:, None], 0.0, partial)  # [z, K]
+        end_summary_partial_rows[r] = partial
+        old_summary_partial = next_partial
+    old_summary_partial_starts = ops.stacked(old_summary_partial_starts, (z, size_K, ), like)  # [z, r, K]
+    end_summary_partial_rows = ops.stacked(end_summary_partial_rows, (z, size_K, ), like)  # [z, r, K]
+    running = ops.running(summand, 2)  # [z, r, c, K]
+    sum_so_far = old_summary_partial_starts[:, :, None] + running  # [z, r, c, K]
+    u_c = rows.load(ops.tokens(u))  # [z, r, c, K]
+    # spec line 21: score: dot(u, summary)
+    product = torch.einsum("zrcK,zrcK->zrc", sum_so_far, u_c)  # [z, r, c]
+    score_online = ratio * product  # [z, r, c]
+    at_n = ops.iota(table, N)  # [z, n]
+    # spec line 22: weight: softmax(score)
+    past = at_n[None, None] < rows.segment[:, :, None]  # [z, r, n]
+    # spec line 20: summary: mean(k)
+    finished = end_summary_partial_rows * 0.00390625  # [z, r, K]
+    summary_z = ops.flat(summary)  # [z, n, K]
+    summaries = rows.collect(finished, summary_z)  # [z, n, K]
+    # spec line 21: score: dot(u, summary)
+    score_cached = torch.einsum("znK,zrcK->zrcn", summaries, u_c)  # [z, r, c, n]
+    # spec line 22: weight: softmax(score)
+    masked2 = torch.where(past[:, :, None], score_cached, -1e+30)  # [z, r, c, n]
+    taking = rows.topk(masked2, 4)  # [z, r, c, n]
+    masked3 = torch.where(taking, score_cached, -1e+30)  # [z, r, c, n]
+    largest = ops.largest(masked3, 3)  # [z, r, c]
+    at_least2 = ops.maximum(largest, score_online)  # [z, r, c]
+    top = at_least2.detach()  # [z, r, c]
+    difference = score_online - top  # [z, r, c]
+    exp_online = torch.exp(difference)  # [z, r, c]
+    difference2 = masked3 - top[:, :, :, None]  # [z, r, c, n]
+    exp_cached = torch.exp(difference2)  # [z, r, c, n]
+    total2 = exp_cached.sum(3)  # [z, r, c]
+    total3 = exp_online + total2  # [z, r, c]
+    share = 1.0 / total3  # [z, r, c]
+    weight_online = exp_online * share  # [z, r, c]
+    scaled4 = online * weight_online[:, :, :, None]  # [z, r, c, V]
+    cache_S_z = ops.flat(cache_S)  # [z, n, K, V]
+    # spec line 15: read: S.T @ q
+    cached_S = rows.collect(end_S_rows, cache_S_z)  # [z, n, K, V]
+    # spec line 22: weight: softmax(score)
+    scaled5 = exp_cached * share[:, :, :, None]  # [z, r, c, n]
+    weight_cached = torch.where(taking, scaled5, 0.0)  # [z, r, c, n]
+    recalled = like.new_zeros((z, R, chunk, size_V, ))
     for n in range(N):  # one cached memory after the other: slots0
-        p7 = torch.einsum("zKV,zrcK->zrcV", M2[:, n], q_c)  # [z, r, c, V]   spec line 15
-        x45 = p7 * x44[:, :, :, n][:, :, :, None]  # [z, r, c, V]   spec line 22
-        slots0_out0 = slots0_out0 + x45
-    x46 = x42 + slots0_out0  # [z, r, c, V]   spec line 22
-    results = (ops.from_tokens(rows.store([(x46, 0)], T, 0), H), ops.unflat(old_S, H), ops.unflat(M, H), ops.unflat(old_partial, H), ops.unflat(M2, H),)
-    return results + (ops.unflat(old_S_starts, H), ops.unflat(old_partial_starts, H),) if save else results
+        # spec line 15: read: S.T @ q
+        read_S2 = torch.einsum("zKV,zrcK->zrcV", cached_S[:, n], q_c)  # [z, r, c, V]
+        # spec line 22: weight: softmax(score)
+        scaled6 = read_S2 * weight_cached[:, :, :, n][:, :, :, None]  # [z, r, c, V]
+        recalled = recalled + scaled6
+    mixed = scaled4 + recalled  # [z, r, c, V]
+    results = (ops.from_tokens(rows.store([(mixed, 0)], T, 0), H), ops.unflat(old_S, H), ops.unflat(summaries, H), ops.unflat(old_summary_partial, H), ops.unflat(cached_S, H),)
+    return results + (ops.unflat(old_S_starts, H), ops.unflat(old_summary_partial_starts, H),) if save else results
 
-def backward(q, k, v, dt, A, u, state_S, partial, summary, cache_S, table, new_summary, new_cache_S, saved_S, saved_partial, d_y, d_new_state_S, d_new_summary, d_new_partial, d_new_cache_S, *, chunk: int):
+def backward(q, k, v, dt, A, u, state_S, summary_partial, summary, cache_S, table, new_summary, new_cache_S, saved_S, saved_summary_partial, d_y, d_new_state_S, d_new_summary, d_new_summary_partial, d_new_cache_S, *, chunk: int):
     like = q
     B, T, H = q.shape[0], q.shape[1], q.shape[2]
     size_K = q.shape[3]
@@ -139,215 +153,258 @@ def backward(q, k, v, dt, A, u, state_S, partial, summary, cache_S, table, new_s
     N = summary.shape[2]
     rows = ops.Rows(table, H, 256, chunk)
     z, R = rows.z, rows.rows
-    at_c = ops.iota(table, chunk)  # [z, c]   spec line 14
-    x = at_c[None, None] < rows.count[:, :, None]  # [z, r, c]   spec line 14
-    A_z = ops.per_head(A, B)  # [z]   spec line 14
-    dt_c = rows.load(ops.tokens(dt))  # [z, r, c]   spec line 14
-    x2 = A_z[:, None, None] * dt_c  # [z, r, c]   spec line 14
-    x3 = ops.maximum(x2, -120.0)  # [z, r, c]   spec line 14
-    x4 = torch.where(x, x3, 0.0)  # [z, r, c]   spec line 14
-    G = ops.running(x4.double(), 2)  # [z, r, c]   spec line 14
-    exp = torch.exp(G.to(like.dtype))  # [z, r, c]   spec line 14
-    x5 = rows.offset[:, :, None] + at_c[None, None]  # [z, r, c]   spec line 14
-    x6 = x5.to(like.dtype)  # [z, r, c]   spec line 14
-    x7 = 1.0 + x6  # [z, r, c]   spec line 14
-    x8 = 1.0 / x7  # [z, r, c]   spec line 14
-    u_c = rows.load(ops.tokens(u))  # [z, r, c, K]   spec line 21
-    k_c = rows.load(ops.tokens(k))  # [z, r, c, K]   spec line 14
-    x9 = torch.where(x[:, :, :, None], k_c, 0.0)  # [z, r, c, K]   spec line 14
-    G2 = ops.running(x9, 2)  # [z, r, c, K]   spec line 14
-    saved_partial_z = ops.flat(saved_partial)  # [z, r, K]   spec line 14
-    x10 = G2 + saved_partial_z[:, :, None]  # [z, r, c, K]   spec line 14
-    p = torch.einsum("zrcK,zrcK->zrc", u_c, x10)  # [z, r, c]   spec line 21
-    x11 = x8 * p  # [z, r, c]   spec line 21
-    at_n = ops.iota(table, N)  # [z, n]   spec line 14
-    x12 = at_n[None, None] < rows.segment[:, :, None]  # [z, r, n]   spec line 14
-    new_summary_z = ops.flat(new_summary)  # [z, n, K]   spec line 14
-    p2 = torch.einsum("zrcK,znK->zrcn", u_c, new_summary_z)  # [z, r, c, n]   spec line 21
-    x13 = torch.where(x12[:, :, None], p2, -1e+30)  # [z, r, c, n]   spec line 21
-    chosen = rows.topk(x13, 4)  # [z, r, c, n]   spec line 21
-    x14 = torch.where(chosen, p2, -1e+30)  # [z, r, c, n]   spec line 22
-    m = ops.largest(x14, 3)  # [z, r, c]   spec line 22
-    x15 = ops.maximum(m, x11)  # [z, r, c]   spec line 22
-    x16 = x15.detach()  # [z, r, c]   spec line 22
-    x17 = x11 - x16  # [z, r, c]   spec line 22
-    exp2 = torch.exp(x17)  # [z, r, c]   spec line 22
-    x18 = x14 - x16[:, :, :, None]  # [z, r, c, n]   spec line 22
-    exp3 = torch.exp(x18)  # [z, r, c, n]   spec line 22
-    s = exp3.sum(3)  # [z, r, c]   spec line 22
-    x19 = exp2 + s  # [z, r, c]   spec line 22
-    x20 = 1.0 / x19  # [z, r, c]   spec line 22
-    x21 = exp2 * x20  # [z, r, c]   spec line 22
-    x22 = exp * x21  # [z, r, c]   spec line 15
-    d_y_c = rows.load(ops.tokens(d_y), zero=True)  # [z, r, c, V]   spec line 22
-    saved_S_z = ops.flat(saved_S)  # [z, r, K, V]   spec line 14
-    p3 = torch.einsum("zrcV,zrKV->zrcK", d_y_c, saved_S_z)  # [z, r, c, K]   spec line 15
-    x23 = x22[:, :, :, None] * p3  # [z, r, c, K]   spec line 15
-    at_d = ops.iota(table, chunk)  # [z, d]   spec line 15
-    x24 = at_c[None, :, None] >= at_d[None, None]  # [z, c, d]   spec line 15
-    x25 = at_d[None, None] < rows.count[:, :, None]  # [z, r, d]   spec line 15
-    x26 = x24[:, None] & x25[:, :, None]  # [z, r, c, d]   spec line 15
-    x27 = G[:, :, :, None] - G[:, :, None]  # [z, r, c, d]   spec line 15
-    x28 = torch.where(x26, x27, -10000.0)  # [z, r, c, d]   spec line 15
-    exp4 = torch.exp(x28.to(like.dtype))  # [z, r, c, d]   spec line 15
-    v_c = rows.load(ops.tokens(v))  # [z, r, c, V]   spec line 14
-    p4 = torch.einsum("zrcV,zrdV->zrcd", d_y_c, v_c)  # [z, r, c, d]   spec line 15
-    x29 = exp4 * p4  # [z, r, c, d]   spec line 15
-    x30 = dt_c[:, :, None] * x29  # [z, r, c, d]   spec line 15
-    p5 = torch.einsum("zrdK,zrcd->zrcK", k_c, x30)  # [z, r, c, K]   spec line 15
-    x31 = x21[:, :, :, None] * p5  # [z, r, c, K]   spec line 15
-    x32 = exp3 * x20[:, :, :, None]  # [z, r, c, n]   spec line 22
-    x33 = torch.where(chosen, x32, 0.0)  # [z, r, c, n]   spec line 22
-    new_cache_S_z = ops.flat(new_cache_S)  # [z, n, K, V]   spec line 14
-    q_c = rows.load(ops.tokens(q))  # [z, r, c, K]   spec line 15
-    slots0_out0 = like.new_zeros((z, R, chunk, size_K, ))
-    slots0_out1 = [None] * N
-    slots0_out2 = [None] * N
+    at_c = ops.iota(table, chunk)  # [z, c]
+    valid = at_c[None, None] < rows.count[:, :, None]  # [z, r, c]
+    A_z = ops.per_head(A, B)  # [z]
+    dt_c = rows.load(ops.tokens(dt))  # [z, r, c]
+    # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
+    scaled = A_z[:, None, None] * dt_c  # [z, r, c]
+    at_least = ops.maximum(scaled, -120.0)  # [z, r, c]
+    log_decay = torch.where(valid, at_least, 0.0)  # [z, r, c]
+    # spec line 15: read: S.T @ q
+    G = ops.running(log_decay.double(), 2)  # [z, r, c]
+    decay = torch.exp(G.to(like.dtype))  # [z, r, c]
+    # spec line 20: summary: mean(k)
+    added = rows.offset[:, :, None] + at_c[None, None]  # [z, r, c]
+    number = added.to(like.dtype)  # [z, r, c]
+    seen = 1.0 + number  # [z, r, c]
+    ratio = 1.0 / seen  # [z, r, c]
+    u_c = rows.load(ops.tokens(u))  # [z, r, c, K]
+    k_c = rows.load(ops.tokens(k))  # [z, r, c, K]
+    summand = torch.where(valid[:, :, :, None], k_c, 0.0)  # [z, r, c, K]
+    running = ops.running(summand, 2)  # [z, r, c, K]
+    saved_summary_partial_z = ops.flat(saved_summary_partial)  # [z, r, K]
+    sum_so_far = running + saved_summary_partial_z[:, :, None]  # [z, r, c, K]
+    # spec line 21: score: dot(u, summary)
+    product = torch.einsum("zrcK,zrcK->zrc", u_c, sum_so_far)  # [z, r, c]
+    score_online = ratio * product  # [z, r, c]
+    at_n = ops.iota(table, N)  # [z, n]
+    # spec line 22: weight: softmax(score)
+    past = at_n[None, None] < rows.segment[:, :, None]  # [z, r, n]
+    new_summary_z = ops.flat(new_summary)  # [z, n, K]
+    # spec line 21: score: dot(u, summary)
+    score_cached = torch.einsum("zrcK,znK->zrcn", u_c, new_summary_z)  # [z, r, c, n]
+    # spec line 22: weight: softmax(score)
+    masked = torch.where(past[:, :, None], score_cached, -1e+30)  # [z, r, c, n]
+    taking = rows.topk(masked, 4)  # [z, r, c, n]
+    masked2 = torch.where(taking, score_cached, -1e+30)  # [z, r, c, n]
+    largest = ops.largest(masked2, 3)  # [z, r, c]
+    at_least2 = ops.maximum(largest, score_online)  # [z, r, c]
+    top = at_least2.detach()  # [z, r, c]
+    difference = score_online - top  # [z, r, c]
+    exp_online = torch.exp(difference)  # [z, r, c]
+    difference2 = masked2 - top[:, :, :, None]  # [z, r, c, n]
+    exp_cached = torch.exp(difference2)  # [z, r, c, n]
+    total = exp_cached.sum(3)  # [z, r, c]
+    total2 = exp_online + total  # [z, r, c]
+    share = 1.0 / total2  # [z, r, c]
+    weight_online = exp_online * share  # [z, r, c]
+    # spec line 15: read: S.T @ q
+    scaled2 = decay * weight_online  # [z, r, c]
+    d_y_c = rows.load(ops.tokens(d_y), zero=True)  # [z, r, c, V]
+    saved_S_z = ops.flat(saved_S)  # [z, r, K, V]
+    product2 = torch.einsum("zrcV,zrKV->zrcK", d_y_c, saved_S_z)  # [z, r, c, K]
+    d_q_part = scaled2[:, :, :, None] * product2  # [z, r, c, K]
+    at_d = ops.iota(table, chunk)  # [z, d]
+    mask = at_c[None, :, None] >= at_d[None, None]  # [z, c, d]
+    mask2 = at_d[None, None] < rows.count[:, :, None]  # [z, r, d]
+    earlier = mask[:, None] & mask2[:, :, None]  # [z, r, c, d]
+    gap = G[:, :, :, None] - G[:, :, None]  # [z, r, c, d]
+    masked3 = torch.where(earlier, gap, -10000.0)  # [z, r, c, d]
+    reach = torch.exp(masked3.to(like.dtype))  # [z, r, c, d]
+    v_c = rows.load(ops.tokens(v))  # [z, r, c, V]
+    product3 = torch.einsum("zrcV,zrdV->zrcd", d_y_c, v_c)  # [z, r, c, d]
+    scaled3 = reach * product3  # [z, r, c, d]
+    scaled4 = dt_c[:, :, None] * scaled3  # [z, r, c, d]
+    product4 = torch.einsum("zrdK,zrcd->zrcK", k_c, scaled4)  # [z, r, c, K]
+    d_q_part2 = weight_online[:, :, :, None] * product4  # [z, r, c, K]
+    # spec line 22: weight: softmax(score)
+    scaled5 = exp_cached * share[:, :, :, None]  # [z, r, c, n]
+    weight_cached = torch.where(taking, scaled5, 0.0)  # [z, r, c, n]
+    new_cache_S_z = ops.flat(new_cache_S)  # [z, n, K, V]
+    q_c = rows.load(ops.tokens(q))  # [z, r, c, K]
+    d_q_part3 = like.new_zeros((z, R, chunk, size_K, ))
+    d_cached_S_part = [None] * N
+    d_weight_cached = [None] * N
     for n in range(N):  # one cached memory after the other: slots0
-        p6 = torch.einsum("zrcV,zKV->zrcK", d_y_c, new_cache_S_z[:, n])  # [z, r, c, K]   spec line 14
-        x34 = x33[:, :, :, n][:, :, :, None] * p6  # [z, r, c, K]   spec line 14
-        x35 = x33[:, :, :, n][:, :, :, None] * d_y_c  # [z, r, c, V]   spec line 15
-        p7 = torch.einsum("zrcK,zrcV->zKV", q_c, x35)  # [z, K, V]   spec line 15
-        p8 = torch.einsum("zrcK,zrcK->zrc", p6, q_c)  # [z, r, c]   spec line 15
-        slots0_out0 = slots0_out0 + x34
-        slots0_out1[n] = p7
-        slots0_out2[n] = p8
-    slots0_out1 = ops.stacked(slots0_out1, (z, size_K, size_V, ), like, 1)  # [z, n, K, V]
-    slots0_out2 = ops.stacked(slots0_out2, (z, R, chunk, ), like, 3)  # [z, r, c, n]
-    x36 = x31 + slots0_out0  # [z, r, c, K]   spec line 15
-    x37 = x23 + x36  # [z, r, c, K]   spec line 15
-    G3 = ops.running(x4.double(), 2, reverse=True, exclusive=True)  # [z, r, c]   spec line 14
-    exp5 = torch.exp(G3.to(like.dtype))  # [z, r, c]   spec line 14
-    x38 = torch.where(x, exp5, 0.0)  # [z, r, c]   spec line 14
-    d_new_state_S_z = ops.flat(d_new_state_S)  # [z, K, V]   spec line 22
-    d_new_cache_S_z = ops.flat(d_new_cache_S)  # [z, n, K, V]   spec line 22
-    x39 = d_new_cache_S_z + slots0_out1  # [z, n, K, V]   spec line 22
-    e = rows.expose(x39)  # [z, r, K, V]   spec line 14
-    x40 = d_y_c * x21[:, :, :, None]  # [z, r, c, V]   spec line 22
-    x41 = exp[:, :, :, None] * x40  # [z, r, c, V]   spec line 15
-    p9 = torch.einsum("zrcK,zrcV->zrKV", q_c, x41)  # [z, r, K, V]   spec line 15
-    s2 = x4.sum(2)  # [z, r]   spec line 14
-    exp6 = torch.exp(s2)  # [z, r]   spec line 14
-    d_old_S_33 = d_new_state_S_z
-    d_old_S_33_starts = [None] * R
+        # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
+        product5 = torch.einsum("zrcV,zKV->zrcK", d_y_c, new_cache_S_z[:, n])  # [z, r, c, K]
+        scaled6 = weight_cached[:, :, :, n][:, :, :, None] * product5  # [z, r, c, K]
+        # spec line 15: read: S.T @ q
+        d_read_S = weight_cached[:, :, :, n][:, :, :, None] * d_y_c  # [z, r, c, V]
+        d_cached_S_part2 = torch.einsum("zrcK,zrcV->zKV", q_c, d_read_S)  # [z, K, V]
+        d_weight_cached2 = torch.einsum("zrcK,zrcK->zrc", product5, q_c)  # [z, r, c]
+        d_q_part3 = d_q_part3 + scaled6
+        d_cached_S_part[n] = d_cached_S_part2
+        d_weight_cached[n] = d_weight_cached2
+    d_cached_S_part = ops.stacked(d_cached_S_part, (z, size_K, size_V, ), like, 1)  # [z, n, K, V]
+    d_weight_cached = ops.stacked(d_weight_cached, (z, R, chunk, ), like, 3)  # [z, r, c, n]
+    d_q_part4 = d_q_part2 + d_q_part3  # [z, r, c, K]
+    d_q = d_q_part + d_q_part4  # [z, r, c, K]
+    # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
+    G_after = ops.running(log_decay.double(), 2, reverse=True, exclusive=True)  # [z, r, c]
+    exp = torch.exp(G_after.to(like.dtype))  # [z, r, c]
+    decay_after = torch.where(valid, exp, 0.0)  # [z, r, c]
+    d_new_state_S_z = ops.flat(d_new_state_S)  # [z, K, V]
+    d_new_cache_S_z = ops.flat(d_new_cache_S)  # [z, n, K, V]
+    # spec line 15: read: S.T @ q
+    d_cached_S = d_new_cache_S_z + d_cached_S_part  # [z, n, K, V]
+    at_end = rows.expose(d_cached_S)  # [z, r, K, V]
+    # spec line 22: weight: softmax(score)
+    d_online = d_y_c * weight_online[:, :, :, None]  # [z, r, c, V]
+    # spec line 15: read: S.T @ q
+    d_read_S2 = decay[:, :, :, None] * d_online  # [z, r, c, V]
+    product6 = torch.einsum("zrcK,zrcV->zrKV", q_c, d_read_S2)  # [z, r, K, V]
+    # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
+    total3 = log_decay.sum(2)  # [z, r]
+    decay_of_row = torch.exp(total3)  # [z, r]
+    d_old_S = d_new_state_S_z
+    d_old_S_starts = [None] * R
     d_factor_S_rows = [None] * R
     d_write_S_rows = [None] * R
     for r in reversed(range(R)):  # carry_S_backward
-        d_old_S_33_starts[r] = d_old_S_33
-        x42 = d_old_S_33 + e[:, r]  # [z, K, V]   spec line 15
-        x43 = exp6[:, r][:, None, None] * x42  # [z, K, V]   spec line 14
-        x44 = x43 + p9[:, r]  # [z, K, V]   spec line 14
-        p10 = torch.einsum("zKV,zKV->z", saved_S_z[:, r], x42)  # [z]   spec line 14
-        d_factor_S_rows[r] = p10
-        d_write_S_rows[r] = x42
-        d_old_S_33 = x44
+        d_old_S_starts[r] = d_old_S
+        # spec line 15: read: S.T @ q
+        d_next_S = d_old_S + at_end[:, r]  # [z, K, V]
+        # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
+        d_old_S2 = decay_of_row[:, r][:, None, None] * d_next_S  # [z, K, V]
+        added2 = d_old_S2 + product6[:, r]  # [z, K, V]
+        d_factor_S = torch.einsum("zKV,zKV->z", saved_S_z[:, r], d_next_S)  # [z]
+        d_factor_S_rows[r] = d_factor_S
+        d_write_S_rows[r] = d_next_S
+        d_old_S = added2
     d_write_S_rows = ops.stacked(d_write_S_rows, (z, size_K, size_V, ), like)  # [z, r, K, V]
     d_factor_S_rows = ops.stacked(d_factor_S_rows, (z, ), like)  # [z, r]
-    p11 = torch.einsum("zrcV,zrKV->zrcK", v_c, d_write_S_rows)  # [z, r, c, K]   spec line 14
-    x45 = dt_c[:, :, :, None] * p11  # [z, r, c, K]   spec line 14
-    x46 = x38[:, :, :, None] * x45  # [z, r, c, K]   spec line 14
-    x47 = x21[:, :, :, None] * x29  # [z, r, c, d]   spec line 15
-    p12 = torch.einsum("zrcK,zrcd->zrdK", q_c, x47)  # [z, r, d, K]   spec line 15
-    x48 = dt_c[:, :, :, None] * p12  # [z, r, d, K]   spec line 15
-    p13 = torch.einsum("zrcK,zrcK->zrc", q_c, p3)  # [z, r, c]   spec line 22
-    x49 = exp * p13  # [z, r, c]   spec line 22
-    x50 = dt_c[:, :, :, None] * v_c  # [z, r, c, V]   spec line 14
-    p14 = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]   spec line 15
-    x51 = p14 * exp4  # [z, r, c, d]   spec line 15
-    p15 = torch.einsum("zrdV,zrcd->zrcV", x50, x51)  # [z, r, c, V]   spec line 15
-    p16 = torch.einsum("zrcV,zrcV->zrc", d_y_c, p15)  # [z, r, c]   spec line 22
-    x52 = x49 + p16  # [z, r, c]   spec line 22
-    x53 = x20 * x52  # [z, r, c]   spec line 22
-    x54 = exp2 * x52  # [z, r, c]   spec line 22
-    x55 = torch.where(chosen, slots0_out2, 0.0)  # [z, r, c, n]   spec line 22
-    p17 = torch.einsum("zrcn,zrcn->zrc", exp3, x55)  # [z, r, c]   spec line 22
-    x56 = x54 + p17  # [z, r, c]   spec line 22
-    x57 = x20 * x56  # [z, r, c]   spec line 22
-    x58 = x57 / x19  # [z, r, c]   spec line 22
-    x59 = -x58  # [z, r, c]   spec line 22
-    x60 = x53 + x59  # [z, r, c]   spec line 22
-    x61 = exp2 * x60  # [z, r, c]   spec line 22
-    x62 = u_c * x61[:, :, :, None]  # [z, r, c, K]   spec line 21
-    x63 = x8[:, :, :, None] * x62  # [z, r, c, K]   spec line 14
-    G4 = ops.running(x63, 2, reverse=True)  # [z, r, c, K]   spec line 14
-    d_new_partial_z = ops.flat(d_new_partial)  # [z, K]   spec line 22
-    d_new_summary_z = ops.flat(d_new_summary)  # [z, n, K]   spec line 22
-    x64 = x20[:, :, :, None] * x55  # [z, r, c, n]   spec line 22
-    x65 = x59[:, :, :, None] + x64  # [z, r, c, n]   spec line 22
-    x66 = exp3 * x65  # [z, r, c, n]   spec line 22
-    x67 = torch.where(chosen, x66, 0.0)  # [z, r, c, n]   spec line 22
-    p18 = torch.einsum("zrcK,zrcn->znK", u_c, x67)  # [z, n, K]   spec line 21
-    x68 = d_new_summary_z + p18  # [z, n, K]   spec line 21
-    e2 = rows.expose(x68)  # [z, r, K]   spec line 14
-    x69 = 0.00390625 * e2  # [z, r, K]   spec line 14
-    p19 = torch.einsum("zrc,zrcK->zrK", x8, x62)  # [z, r, K]   spec line 14
-    x70 = rows.count > 0.0  # [z, r]
-    x71 = rows.count + rows.offset  # [z, r]
-    x72 = x71 == 256.0  # [z, r]
-    x73 = x70 & x72  # [z, r]
-    d_old_partial_48 = d_new_partial_z
-    d_old_partial_48_starts = [None] * R
-    d_sum_partial_rows = [None] * R
+    product7 = torch.einsum("zrcV,zrKV->zrcK", v_c, d_write_S_rows)  # [z, r, c, K]
+    d_write = dt_c[:, :, :, None] * product7  # [z, r, c, K]
+    d_k_part = decay_after[:, :, :, None] * d_write  # [z, r, c, K]
+    # spec line 15: read: S.T @ q
+    scaled7 = weight_online[:, :, :, None] * scaled3  # [z, r, c, d]
+    product8 = torch.einsum("zrcK,zrcd->zrdK", q_c, scaled7)  # [z, r, d, K]
+    scaled8 = dt_c[:, :, :, None] * product8  # [z, r, d, K]
+    # spec line 22: weight: softmax(score)
+    product9 = torch.einsum("zrcK,zrcK->zrc", q_c, product2)  # [z, r, c]
+    scaled9 = decay * product9  # [z, r, c]
+    # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
+    scaled10 = dt_c[:, :, :, None] * v_c  # [z, r, c, V]
+    # spec line 15: read: S.T @ q
+    overlap = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]
+    P = overlap * reach  # [z, r, c, d]
+    recent = torch.einsum("zrdV,zrcd->zrcV", scaled10, P)  # [z, r, c, V]
+    # spec line 22: weight: softmax(score)
+    product10 = torch.einsum("zrcV,zrcV->zrc", d_y_c, recent)  # [z, r, c]
+    d_weight_online = scaled9 + product10  # [z, r, c]
+    d_exp_online_part = share * d_weight_online  # [z, r, c]
+    d_share_part = exp_online * d_weight_online  # [z, r, c]
+    masked4 = torch.where(taking, d_weight_cached, 0.0)  # [z, r, c, n]
+    d_share_part2 = torch.einsum("zrcn,zrcn->zrc", exp_cached, masked4)  # [z, r, c]
+    d_share = d_share_part + d_share_part2  # [z, r, c]
+    scaled11 = share * d_share  # [z, r, c]
+    ratio2 = scaled11 / total2  # [z, r, c]
+    d_total = -ratio2  # [z, r, c]
+    d_exp_online = d_exp_online_part + d_total  # [z, r, c]
+    d_score_online = exp_online * d_exp_online  # [z, r, c]
+    # spec line 21: score: dot(u, summary)
+    d_summary_online = u_c * d_score_online[:, :, :, None]  # [z, r, c, K]
+    # spec line 20: summary: mean(k)
+    d_sum_so_far = ratio[:, :, :, None] * d_summary_online  # [z, r, c, K]
+    d_summand_part = ops.running(d_sum_so_far, 2, reverse=True)  # [z, r, c, K]
+    d_new_summary_partial_z = ops.flat(d_new_summary_partial)  # [z, K]
+    d_new_summary_z = ops.flat(d_new_summary)  # [z, n, K]
+    # spec line 22: weight: softmax(score)
+    d_exp_cached_part = share[:, :, :, None] * masked4  # [z, r, c, n]
+    d_exp_cached = d_total[:, :, :, None] + d_exp_cached_part  # [z, r, c, n]
+    scaled12 = exp_cached * d_exp_cached  # [z, r, c, n]
+    d_score_cached = torch.where(taking, scaled12, 0.0)  # [z, r, c, n]
+    # spec line 21: score: dot(u, summary)
+    d_summaries_part = torch.einsum("zrcK,zrcn->znK", u_c, d_score_cached)  # [z, n, K]
+    d_summaries = d_new_summary_z + d_summaries_part  # [z, n, K]
+    # spec line 20: summary: mean(k)
+    d_finished = rows.expose(d_summaries)  # [z, r, K]
+    scaled13 = 0.00390625 * d_finished  # [z, r, K]
+    product11 = torch.einsum("zrc,zrcK->zrK", ratio, d_summary_online)  # [z, r, K]
+    added3 = rows.offset + rows.count  # [z, r]
+    mask3 = added3 == 256.0  # [z, r]
+    mask4 = rows.count > 0.0  # [z, r]
+    completes = mask3 & mask4  # [z, r]
+    d_old_summary_partial = d_new_summary_partial_z
+    d_old_summary_partial_starts = [None] * R
+    d_sum_summary_partial_rows = [None] * R
     for r in reversed(range(R)):  # carry_partial_backward
-        d_old_partial_48_starts[r] = d_old_partial_48
-        x74 = torch.where(x73[:, r][:, None], 0.0, d_old_partial_48)  # [z, K]   spec line 14
-        x75 = x69[:, r] + x74  # [z, K]   spec line 14
-        x76 = x75 + p19[:, r]  # [z, K]   spec line 14
-        d_sum_partial_rows[r] = x75
-        d_old_partial_48 = x76
-    d_sum_partial_rows = ops.stacked(d_sum_partial_rows, (z, size_K, ), like)  # [z, r, K]
-    x77 = G4 + d_sum_partial_rows[:, :, None]  # [z, r, c, K]   spec line 14
-    x78 = torch.where(x[:, :, :, None], x77, 0.0)  # [z, r, c, K]   spec line 14
-    x79 = x48 + x78  # [z, r, c, K]   spec line 15
-    x80 = x46 + x79  # [z, r, c, K]   spec line 14
-    p20 = torch.einsum("zrcd,zrcV->zrdV", x51, x40)  # [z, r, d, V]   spec line 15
-    p21 = torch.einsum("zrcK,zrKV->zrcV", k_c, d_write_S_rows)  # [z, r, c, V]   spec line 14
-    x81 = x38[:, :, :, None] * p21  # [z, r, c, V]   spec line 14
-    x82 = p20 + x81  # [z, r, c, V]   spec line 14
-    x83 = dt_c[:, :, :, None] * x82  # [z, r, c, V]   spec line 14
-    p22 = torch.einsum("zrcV,zrcV->zrc", v_c, p20)  # [z, r, c]   spec line 14
-    p23 = torch.einsum("zrcV,zrcV->zrc", v_c, p21)  # [z, r, c]   spec line 14
-    x84 = x38 * p23  # [z, r, c]   spec line 14
-    x85 = p22 + x84  # [z, r, c]   spec line 14
-    x86 = x2 == -120.0  # [z, r, c]   spec line 14
-    x87 = x21 * p13  # [z, r, c]   spec line 15
-    x88 = exp * x87  # [z, r, c]   spec line 14
-    G5 = ops.running(x88.double(), 2, reverse=True)  # [z, r, c]   spec line 14
-    x89 = exp6 * d_factor_S_rows  # [z, r]   spec line 14
-    x90 = at_d[None, None] < at_c[None, :, None]  # [z, c, d]   spec line 15
-    x91 = p14 * p4  # [z, r, c, d]   spec line 15
-    x92 = exp4 * x91  # [z, r, c, d]   spec line 15
-    x93 = dt_c[:, :, None] * x92  # [z, r, c, d]   spec line 15
-    x94 = x21[:, :, :, None] * x93  # [z, r, c, d]   spec line 15
-    x95 = torch.where(x26, x94, 0.0)  # [z, r, c, d]   spec line 15
-    G6 = ops.running(x95, 2, reverse=True)  # [z, r, c, d]   spec line 15
-    x96 = torch.where(x90[:, None], G6, 0.0)  # [z, r, c, d]   spec line 15
-    s3 = x96.sum(3)  # [z, r, c]   spec line 15
-    p24 = torch.einsum("zrcK,zrcK->zrc", k_c, p11)  # [z, r, c]   spec line 14
-    x97 = dt_c * p24  # [z, r, c]   spec line 14
-    x98 = torch.where(x, x97, 0.0)  # [z, r, c]   spec line 14
-    x99 = exp5 * x98  # [z, r, c]   spec line 14
-    G7 = ops.running(x99.double(), 2, exclusive=True)  # [z, r, c]   spec line 14
-    x100 = s3 + G7.to(like.dtype)  # [z, r, c]   spec line 14
-    x101 = x89[:, :, None] + x100  # [z, r, c]   spec line 14
-    x102 = G5.to(like.dtype) + x101  # [z, r, c]   spec line 14
-    x103 = torch.where(x, x102, 0.0)  # [z, r, c]   spec line 14
-    x104 = 0.5 * x103  # [z, r, c]   spec line 14
-    x105 = x2 > -120.0  # [z, r, c]   spec line 14
-    x106 = torch.where(x105, x103, 0.0)  # [z, r, c]   spec line 14
-    x107 = torch.where(x86, x104, x106)  # [z, r, c]   spec line 14
-    x108 = A_z[:, None, None] * x107  # [z, r, c]   spec line 14
-    x109 = x85 + x108  # [z, r, c]   spec line 14
-    p25 = torch.einsum("zrc,zrc->z", dt_c, x107)  # [z]   spec line 14
-    p26 = torch.einsum("znK,zrcn->zrcK", new_summary_z, x67)  # [z, r, c, K]   spec line 21
-    x110 = x8[:, :, :, None] * x10  # [z, r, c, K]   spec line 14
-    x111 = x110 * x61[:, :, :, None]  # [z, r, c, K]   spec line 21
-    x112 = p26 + x111  # [z, r, c, K]   spec line 21
-    e3 = rows.keep(x68)  # [z, n, K]   spec line 14
-    e4 = rows.keep(x39)  # [z, n, K, V]   spec line 14
-    return (ops.from_tokens(rows.store([(x37, 0)], T, 0), H), ops.from_tokens(rows.store([(x80, 0)], T, 0), H), ops.from_tokens(rows.store([(x83, 0)], T, 0), H), ops.from_tokens(rows.store([(x109, 0)], T, 0), H), ops.unflat(p25, H), ops.from_tokens(rows.store([(x112, 0)], T, 0), H), ops.unflat(d_old_S_33, H), ops.unflat(d_old_partial_48, H), ops.unflat(e3, H), ops.unflat(e4, H),)
+        d_old_summary_partial_starts[r] = d_old_summary_partial
+        d_partial_part = torch.where(completes[:, r][:, None], 0.0, d_old_summary_partial)  # [z, K]
+        d_partial = scaled13[:, r] + d_partial_part  # [z, K]
+        added4 = d_partial + product11[:, r]  # [z, K]
+        d_sum_summary_partial_rows[r] = d_partial
+        d_old_summary_partial = added4
+    d_sum_summary_partial_rows = ops.stacked(d_sum_summary_partial_rows, (z, size_K, ), like)  # [z, r, K]
+    d_summand = d_summand_part + d_sum_summary_partial_rows[:, :, None]  # [z, r, c, K]
+    d_k_part2 = torch.where(valid[:, :, :, None], d_summand, 0.0)  # [z, r, c, K]
+    # spec line 15: read: S.T @ q
+    d_k_part3 = scaled8 + d_k_part2  # [z, r, c, K]
+    # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
+    d_k = d_k_part + d_k_part3  # [z, r, c, K]
+    # spec line 15: read: S.T @ q
+    product12 = torch.einsum("zrcd,zrcV->zrdV", P, d_online)  # [z, r, d, V]
+    # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
+    product13 = torch.einsum("zrcK,zrKV->zrcV", k_c, d_write_S_rows)  # [z, r, c, V]
+    scaled14 = decay_after[:, :, :, None] * product13  # [z, r, c, V]
+    added5 = product12 + scaled14  # [z, r, c, V]
+    d_v = dt_c[:, :, :, None] * added5  # [z, r, c, V]
+    product14 = torch.einsum("zrcV,zrcV->zrc", v_c, product12)  # [z, r, c]
+    product15 = torch.einsum("zrcV,zrcV->zrc", v_c, product13)  # [z, r, c]
+    scaled15 = decay_after * product15  # [z, r, c]
+    d_dt_part = product14 + scaled15  # [z, r, c]
+    mask5 = scaled == -120.0  # [z, r, c]
+    # spec line 15: read: S.T @ q
+    d_decay = weight_online * product9  # [z, r, c]
+    d_G = decay * d_decay  # [z, r, c]
+    d_log_decay_part = ops.running(d_G.double(), 2, reverse=True)  # [z, r, c]
+    # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
+    d_log_decay_part2 = decay_of_row * d_factor_S_rows  # [z, r]
+    # spec line 15: read: S.T @ q
+    mask6 = at_d[None, None] < at_c[None, :, None]  # [z, c, d]
+    scaled16 = overlap * product3  # [z, r, c, d]
+    scaled17 = reach * scaled16  # [z, r, c, d]
+    scaled18 = dt_c[:, :, None] * scaled17  # [z, r, c, d]
+    scaled19 = weight_online[:, :, :, None] * scaled18  # [z, r, c, d]
+    d_gap = torch.where(earlier, scaled19, 0.0)  # [z, r, c, d]
+    running2 = ops.running(d_gap, 2, reverse=True)  # [z, r, c, d]
+    masked5 = torch.where(mask6[:, None], running2, 0.0)  # [z, r, c, d]
+    d_log_decay_part3 = masked5.sum(3)  # [z, r, c]
+    # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
+    product16 = torch.einsum("zrcK,zrcK->zrc", k_c, product7)  # [z, r, c]
+    d_decay_after = dt_c * product16  # [z, r, c]
+    masked6 = torch.where(valid, d_decay_after, 0.0)  # [z, r, c]
+    d_G_after = exp * masked6  # [z, r, c]
+    d_log_decay_part4 = ops.running(d_G_after.double(), 2, exclusive=True)  # [z, r, c]
+    d_log_decay_part5 = d_log_decay_part3 + d_log_decay_part4.to(like.dtype)  # [z, r, c]
+    d_log_decay_part6 = d_log_decay_part2[:, :, None] + d_log_decay_part5  # [z, r, c]
+    # spec line 15: read: S.T @ q
+    d_log_decay = d_log_decay_part.to(like.dtype) + d_log_decay_part6  # [z, r, c]
+    masked7 = torch.where(valid, d_log_decay, 0.0)  # [z, r, c]
+    scaled20 = 0.5 * masked7  # [z, r, c]
+    mask7 = scaled > -120.0  # [z, r, c]
+    masked8 = torch.where(mask7, masked7, 0.0)  # [z, r, c]
+    masked9 = torch.where(mask5, scaled20, masked8)  # [z, r, c]
+    # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
+    d_dt_part2 = A_z[:, None, None] * masked9  # [z, r, c]
+    d_dt = d_dt_part + d_dt_part2  # [z, r, c]
+    d_A = torch.einsum("zrc,zrc->z", dt_c, masked9)  # [z]
+    # spec line 21: score: dot(u, summary)
+    d_u_part = torch.einsum("znK,zrcn->zrcK", new_summary_z, d_score_cached)  # [z, r, c, K]
+    # spec line 20: summary: mean(k)
+    summary_online = ratio[:, :, :, None] * sum_so_far  # [z, r, c, K]
+    # spec line 21: score: dot(u, summary)
+    d_u_part2 = summary_online * d_score_online[:, :, :, None]  # [z, r, c, K]
+    d_u = d_u_part + d_u_part2  # [z, r, c, K]
+    # spec line 20: summary: mean(k)
+    d_summary = rows.keep(d_summaries)  # [z, n, K]
+    # spec line 15: read: S.T @ q
+    d_cache_S = rows.keep(d_cached_S)  # [z, n, K, V]
+    return (ops.from_tokens(rows.store([(d_q, 0)], T, 0), H), ops.from_tokens(rows.store([(d_k, 0)], T, 0), H), ops.from_tokens(rows.store([(d_v, 0)], T, 0), H), ops.from_tokens(rows.store([(d_dt, 0)], T, 0), H), ops.unflat(d_A, H), ops.from_tokens(rows.store([(d_u, 0)], T, 0), H), ops.unflat(d_old_S, H), ops.unflat(d_old_summary_partial, H), ops.unflat(d_summary, H), ops.unflat(d_cache_S, H),)
 
-def _weights(q, k, v, dt, A, u, state_S, partial, summary, cache_S, table, *, chunk: int):
+def _weights(q, k, v, dt, A, u, state_S, summary_partial, summary, cache_S, table, *, chunk: int):
     like = q
     B, T, H = q.shape[0], q.shape[1], q.shape[2]
     size_K = q.shape[3]
@@ -355,60 +412,66 @@ def _weights(q, k, v, dt, A, u, state_S, partial, summary, cache_S, table, *, ch
     N = summary.shape[2]
     rows = ops.Rows(table, H, 256, chunk)
     z, R = rows.z, rows.rows
-    at_c = ops.iota(table, chunk)  # [z, c]   spec line 14
-    x = rows.offset[:, :, None] + at_c[None, None]  # [z, r, c]   spec line 14
-    x2 = x.to(like.dtype)  # [z, r, c]   spec line 14
-    x3 = 1.0 + x2  # [z, r, c]   spec line 14
-    x4 = 1.0 / x3  # [z, r, c]   spec line 14
-    partial_z = ops.flat(partial)  # [z, K]   spec line 14
-    x5 = at_c[None, None] < rows.count[:, :, None]  # [z, r, c]   spec line 14
-    k_c = rows.load(ops.tokens(k))  # [z, r, c, K]   spec line 14
-    x6 = torch.where(x5[:, :, :, None], k_c, 0.0)  # [z, r, c, K]   spec line 14
-    s = x6.sum(2)  # [z, r, K]   spec line 14
-    x7 = rows.count > 0.0  # [z, r]
-    x8 = rows.count + rows.offset  # [z, r]
-    x9 = x8 == 256.0  # [z, r]
-    x10 = x7 & x9  # [z, r]
-    old_partial = partial_z
-    old_partial_starts = [None] * R
-    end_partial_rows = [None] * R
+    at_c = ops.iota(table, chunk)  # [z, c]
+    # spec line 20: summary: mean(k)
+    added = rows.offset[:, :, None] + at_c[None, None]  # [z, r, c]
+    number = added.to(like.dtype)  # [z, r, c]
+    seen = 1.0 + number  # [z, r, c]
+    ratio = 1.0 / seen  # [z, r, c]
+    summary_partial_z = ops.flat(summary_partial)  # [z, K]
+    valid = at_c[None, None] < rows.count[:, :, None]  # [z, r, c]
+    k_c = rows.load(ops.tokens(k))  # [z, r, c, K]
+    summand = torch.where(valid[:, :, :, None], k_c, 0.0)  # [z, r, c, K]
+    sum_of_row = summand.sum(2)  # [z, r, K]
+    added2 = rows.offset + rows.count  # [z, r]
+    mask = added2 == 256.0  # [z, r]
+    mask2 = rows.count > 0.0  # [z, r]
+    completes = mask & mask2  # [z, r]
+    old_summary_partial = summary_partial_z
+    old_summary_partial_starts = [None] * R
+    end_summary_partial_rows = [None] * R
     for r in range(R):  # carry_partial
-        old_partial_starts[r] = old_partial
-        x11 = old_partial + s[:, r]  # [z, K]   spec line 14
-        x12 = torch.where(x10[:, r][:, None], 0.0, x11)  # [z, K]   spec line 14
-        end_partial_rows[r] = x11
-        old_partial = x12
-    old_partial_starts = ops.stacked(old_partial_starts, (z, size_K, ), like)  # [z, r, K]
-    end_partial_rows = ops.stacked(end_partial_rows, (z, size_K, ), like)  # [z, r, K]
-    G = ops.running(x6, 2)  # [z, r, c, K]   spec line 14
-    x13 = old_partial_starts[:, :, None] + G  # [z, r, c, K]   spec line 14
-    u_c = rows.load(ops.tokens(u))  # [z, r, c, K]   spec line 21
-    p = torch.einsum("zrcK,zrcK->zrc", x13, u_c)  # [z, r, c]   spec line 21
-    x14 = x4 * p  # [z, r, c]   spec line 21
-    at_n = ops.iota(table, N)  # [z, n]   spec line 14
-    x15 = at_n[None, None] < rows.segment[:, :, None]  # [z, r, n]   spec line 14
-    x16 = end_partial_rows * 0.00390625  # [z, r, K]   spec line 14
-    summary_z = ops.flat(summary)  # [z, n, K]   spec line 14
-    M = rows.collect(x16, summary_z)  # [z, n, K]   spec line 14
-    p2 = torch.einsum("znK,zrcK->zrcn", M, u_c)  # [z, r, c, n]   spec line 21
-    x17 = torch.where(x15[:, :, None], p2, -1e+30)  # [z, r, c, n]   spec line 21
-    chosen = rows.topk(x17, 4)  # [z, r, c, n]   spec line 21
-    x18 = torch.where(chosen, p2, -1e+30)  # [z, r, c, n]   spec line 22
-    m = ops.largest(x18, 3)  # [z, r, c]   spec line 22
-    x19 = ops.maximum(m, x14)  # [z, r, c]   spec line 22
-    x20 = x19.detach()  # [z, r, c]   spec line 22
-    x21 = x14 - x20  # [z, r, c]   spec line 22
-    exp = torch.exp(x21)  # [z, r, c]   spec line 22
-    x22 = x18 - x20[:, :, :, None]  # [z, r, c, n]   spec line 22
-    exp2 = torch.exp(x22)  # [z, r, c, n]   spec line 22
-    s2 = exp2.sum(3)  # [z, r, c]   spec line 22
-    x23 = exp + s2  # [z, r, c]   spec line 22
-    x24 = 1.0 / x23  # [z, r, c]   spec line 22
-    x25 = exp * x24  # [z, r, c]   spec line 22
-    x26 = exp2 * x24[:, :, :, None]  # [z, r, c, n]   spec line 22
-    x27 = torch.where(chosen, x26, 0.0)  # [z, r, c, n]   spec line 22
-    x28 = ops.where(chosen, 1.0, 0.0, like)  # [z, r, c, n]   spec line 22
-    return (ops.from_tokens(rows.store([(x25, 0)], T, 0), H), ops.from_tokens(rows.store([(x27, 0)], T, 0), H), ops.from_tokens(rows.store([(x28, 0)], T, 0), H),)
+        old_summary_partial_starts[r] = old_summary_partial
+        partial = old_summary_partial + sum_of_row[:, r]  # [z, K]
+        next_partial = torch.where(completes[:, r][:, None], 0.0, partial)  # [z, K]
+        end_summary_partial_rows[r] = partial
+        old_summary_partial = next_partial
+    old_summary_partial_starts = ops.stacked(old_summary_partial_starts, (z, size_K, ), like)  # [z, r, K]
+    end_summary_partial_rows = ops.stacked(end_summary_partial_rows, (z, size_K, ), like)  # [z, r, K]
+    running = ops.running(summand, 2)  # [z, r, c, K]
+    sum_so_far = old_summary_partial_starts[:, :, None] + running  # [z, r, c, K]
+    u_c = rows.load(ops.tokens(u))  # [z, r, c, K]
+    # spec line 21: score: dot(u, summary)
+    product = torch.einsum("zrcK,zrcK->zrc", sum_so_far, u_c)  # [z, r, c]
+    score_online = ratio * product  # [z, r, c]
+    at_n = ops.iota(table, N)  # [z, n]
+    # spec line 22: weight: softmax(score)
+    past = at_n[None, None] < rows.segment[:, :, None]  # [z, r, n]
+    # spec line 20: summary: mean(k)
+    finished = end_summary_partial_rows * 0.00390625  # [z, r, K]
+    summary_z = ops.flat(summary)  # [z, n, K]
+    summaries = rows.collect(finished, summary_z)  # [z, n, K]
+    # spec line 21: score: dot(u, summary)
+    score_cached = torch.einsum("znK,zrcK->zrcn", summaries, u_c)  # [z, r, c, n]
+    # spec line 22: weight: softmax(score)
+    masked = torch.where(past[:, :, None], score_cached, -1e+30)  # [z, r, c, n]
+    taking = rows.topk(masked, 4)  # [z, r, c, n]
+    masked2 = torch.where(taking, score_cached, -1e+30)  # [z, r, c, n]
+    largest = ops.largest(masked2, 3)  # [z, r, c]
+    at_least = ops.maximum(largest, score_online)  # [z, r, c]
+    top = at_least.detach()  # [z, r, c]
+    difference = score_online - top  # [z, r, c]
+    exp_online = torch.exp(difference)  # [z, r, c]
+    difference2 = masked2 - top[:, :, :, None]  # [z, r, c, n]
+    exp_cached = torch.exp(difference2)  # [z, r, c, n]
+    total = exp_cached.sum(3)  # [z, r, c]
+    total2 = exp_online + total  # [z, r, c]
+    share = 1.0 / total2  # [z, r, c]
+    weight_online = exp_online * share  # [z, r, c]
+    scaled = exp_cached * share[:, :, :, None]  # [z, r, c, n]
+    weight_cached = torch.where(taking, scaled, 0.0)  # [z, r, c, n]
+    masked3 = ops.where(taking, 1.0, 0.0, like)  # [z, r, c, n]
+    return (ops.from_tokens(rows.store([(weight_online, 0)], T, 0), H), ops.from_tokens(rows.store([(weight_cached, 0)], T, 0), H), ops.from_tokens(rows.store([(masked3, 0)], T, 0), H),)
 
 def weights(*params, chunk):
     """The weight of every memory [B, T, H, 1 + N], the online one first, and which take part."""

@@ -19,72 +19,78 @@ def forward(q, k, v, i, g, state_S, state_n, table, *, chunk: int, save: bool = 
     size_V = v.shape[3]
     rows = ops.Rows(table, H, -1, chunk)
     z, R = rows.z, rows.rows
-    q_c = rows.load(ops.tokens(q))  # [z, r, c, K]   spec line 19
-    k_c = rows.load(ops.tokens(k))  # [z, r, c, K]   spec line 17
-    p = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]   spec line 19
-    at_c = ops.iota(table, chunk)  # [z, c]   spec line 17
-    at_d = ops.iota(table, chunk)  # [z, d]   spec line 19
-    x = at_c[None, :, None] >= at_d[None, None]  # [z, c, d]   spec line 19
-    x2 = at_d[None, None] < rows.count[:, :, None]  # [z, r, d]   spec line 19
-    x3 = x[:, None] & x2[:, :, None]  # [z, r, c, d]   spec line 19
-    x4 = at_c[None, None] < rows.count[:, :, None]  # [z, r, c]   spec line 17
-    g_c = rows.load(ops.tokens(g))  # [z, r, c]   spec line 17
-    x5 = ops.maximum(g_c, -120.0)  # [z, r, c]   spec line 17
-    x6 = torch.where(x4, x5, 0.0)  # [z, r, c]   spec line 17
-    G = ops.running(x6.double(), 2)  # [z, r, c]   spec line 17
-    x7 = G[:, :, :, None] - G[:, :, None]  # [z, r, c, d]   spec line 19
-    x8 = torch.where(x3, x7, -10000.0)  # [z, r, c, d]   spec line 19
-    exp = torch.exp(x8.to(like.dtype))  # [z, r, c, d]   spec line 19
-    x9 = p * exp  # [z, r, c, d]   spec line 19
-    i_c = rows.load(ops.tokens(i))  # [z, r, c]   spec line 17
-    exp2 = torch.exp(i_c)  # [z, r, c]   spec line 17
-    v_c = rows.load(ops.tokens(v))  # [z, r, c, V]   spec line 17
-    x10 = exp2[:, :, :, None] * v_c  # [z, r, c, V]   spec line 17
-    p2 = torch.einsum("zrcd,zrdV->zrcV", x9, x10)  # [z, r, c, V]   spec line 19
-    x11 = (size_K ** -0.5) * p2  # [z, r, c, V]   spec line 19
-    exp3 = torch.exp(G.to(like.dtype))  # [z, r, c]   spec line 17
-    state_S_z = ops.flat(state_S)  # [z, K, V]   spec line 17
-    s = x6.sum(2)  # [z, r]   spec line 17
-    exp4 = torch.exp(s)  # [z, r]   spec line 17
-    G2 = ops.running(x6.double(), 2, reverse=True, exclusive=True)  # [z, r, c]   spec line 17
-    exp5 = torch.exp(G2.to(like.dtype))  # [z, r, c]   spec line 17
-    x12 = torch.where(x4, exp5, 0.0)  # [z, r, c]   spec line 17
-    x13 = k_c * x12[:, :, :, None]  # [z, r, c, K]   spec line 17
-    p3 = torch.einsum("zrcK,zrcV->zrKV", x13, x10)  # [z, r, K, V]   spec line 17
-    x14 = (size_K ** -0.5) * p3  # [z, r, K, V]   spec line 17
+    q_c = rows.load(ops.tokens(q))  # [z, r, c, K]
+    k_c = rows.load(ops.tokens(k))  # [z, r, c, K]
+    # spec line 18: n: exp(g) * n + exp(i) * scale * k
+    overlap = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]
+    at_c = ops.iota(table, chunk)  # [z, c]
+    at_d = ops.iota(table, chunk)  # [z, d]
+    mask = at_c[None, :, None] >= at_d[None, None]  # [z, c, d]
+    mask2 = at_d[None, None] < rows.count[:, :, None]  # [z, r, d]
+    earlier = mask[:, None] & mask2[:, :, None]  # [z, r, c, d]
+    valid = at_c[None, None] < rows.count[:, :, None]  # [z, r, c]
+    g_c = rows.load(ops.tokens(g))  # [z, r, c]
+    at_least = ops.maximum(g_c, -120.0)  # [z, r, c]
+    log_decay = torch.where(valid, at_least, 0.0)  # [z, r, c]
+    G = ops.running(log_decay.double(), 2)  # [z, r, c]
+    gap = G[:, :, :, None] - G[:, :, None]  # [z, r, c, d]
+    masked = torch.where(earlier, gap, -10000.0)  # [z, r, c, d]
+    reach = torch.exp(masked.to(like.dtype))  # [z, r, c, d]
+    P = overlap * reach  # [z, r, c, d]
+    i_c = rows.load(ops.tokens(i))  # [z, r, c]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    exp = torch.exp(i_c)  # [z, r, c]
+    v_c = rows.load(ops.tokens(v))  # [z, r, c, V]
+    scaled = exp[:, :, :, None] * v_c  # [z, r, c, V]
+    # spec line 18: n: exp(g) * n + exp(i) * scale * k
+    product = torch.einsum("zrcd,zrdV->zrcV", P, scaled)  # [z, r, c, V]
+    recent = (size_K ** -0.5) * product  # [z, r, c, V]
+    decay = torch.exp(G.to(like.dtype))  # [z, r, c]
+    state_S_z = ops.flat(state_S)  # [z, K, V]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    total = log_decay.sum(2)  # [z, r]
+    decay_of_row = torch.exp(total)  # [z, r]
+    G_after = ops.running(log_decay.double(), 2, reverse=True, exclusive=True)  # [z, r, c]
+    exp2 = torch.exp(G_after.to(like.dtype))  # [z, r, c]
+    decay_after = torch.where(valid, exp2, 0.0)  # [z, r, c]
+    write = k_c * decay_after[:, :, :, None]  # [z, r, c, K]
+    product2 = torch.einsum("zrcK,zrcV->zrKV", write, scaled)  # [z, r, K, V]
+    increment_S = (size_K ** -0.5) * product2  # [z, r, K, V]
     old_S = state_S_z
     old_S_starts = [None] * R
     for r in range(R):  # carry_S
         old_S_starts[r] = old_S
-        x15 = exp4[:, r][:, None, None] * old_S  # [z, K, V]   spec line 17
-        x16 = x15 + x14[:, r]  # [z, K, V]   spec line 17
-        old_S = x16
+        scaled2 = decay_of_row[:, r][:, None, None] * old_S  # [z, K, V]
+        next_S = scaled2 + increment_S[:, r]  # [z, K, V]
+        old_S = next_S
     old_S_starts = ops.stacked(old_S_starts, (z, size_K, size_V, ), like)  # [z, r, K, V]
-    p4 = torch.einsum("zrcK,zrKV->zrcV", q_c, old_S_starts)  # [z, r, c, V]   spec line 19
-    x17 = exp3[:, :, :, None] * p4  # [z, r, c, V]   spec line 19
-    x18 = x11 + x17  # [z, r, c, V]   spec line 19
-    p5 = torch.einsum("zrcd,zrd->zrc", x9, exp2)  # [z, r, c]   spec line 19
-    x19 = (size_K ** -0.5) * p5  # [z, r, c]   spec line 19
-    state_n_z = ops.flat(state_n)  # [z, K]   spec line 17
-    x20 = exp2 * x12  # [z, r, c]   spec line 17
-    p6 = torch.einsum("zrcK,zrc->zrK", k_c, x20)  # [z, r, K]   spec line 17
-    x21 = (size_K ** -0.5) * p6  # [z, r, K]   spec line 17
+    # spec line 18: n: exp(g) * n + exp(i) * scale * k
+    read_S = torch.einsum("zrcK,zrKV->zrcV", q_c, old_S_starts)  # [z, r, c, V]
+    carried = decay[:, :, :, None] * read_S  # [z, r, c, V]
+    online = recent + carried  # [z, r, c, V]
+    product3 = torch.einsum("zrcd,zrd->zrc", P, exp)  # [z, r, c]
+    recent2 = (size_K ** -0.5) * product3  # [z, r, c]
+    state_n_z = ops.flat(state_n)  # [z, K]
+    scaled3 = exp * decay_after  # [z, r, c]
+    product4 = torch.einsum("zrcK,zrc->zrK", k_c, scaled3)  # [z, r, K]
+    increment_n = (size_K ** -0.5) * product4  # [z, r, K]
     old_n = state_n_z
     old_n_starts = [None] * R
     for r in range(R):  # carry_n
         old_n_starts[r] = old_n
-        x22 = exp4[:, r][:, None] * old_n  # [z, K]   spec line 17
-        x23 = x22 + x21[:, r]  # [z, K]   spec line 17
-        old_n = x23
+        scaled4 = decay_of_row[:, r][:, None] * old_n  # [z, K]
+        next_n = scaled4 + increment_n[:, r]  # [z, K]
+        old_n = next_n
     old_n_starts = ops.stacked(old_n_starts, (z, size_K, ), like)  # [z, r, K]
-    p7 = torch.einsum("zrcK,zrK->zrc", q_c, old_n_starts)  # [z, r, c]   spec line 19
-    x24 = exp3 * p7  # [z, r, c]   spec line 19
-    x25 = x19 + x24  # [z, r, c]   spec line 19
-    abs = torch.abs(x25)  # [z, r, c]   spec line 19
-    x26 = ops.maximum(abs, 1.0)  # [z, r, c]   spec line 19
-    x27 = 1.0 / x26  # [z, r, c]   spec line 19
-    x28 = x18 * x27[:, :, :, None]  # [z, r, c, V]   spec line 19
-    results = (ops.from_tokens(rows.store([(x28, 0)], T, 0), H), ops.unflat(old_S, H), ops.unflat(old_n, H),)
+    read_n = torch.einsum("zrcK,zrK->zrc", q_c, old_n_starts)  # [z, r, c]
+    carried2 = decay * read_n  # [z, r, c]
+    online2 = recent2 + carried2  # [z, r, c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    abs = torch.abs(online2)  # [z, r, c]
+    at_least2 = ops.maximum(abs, 1.0)  # [z, r, c]
+    ratio = 1.0 / at_least2  # [z, r, c]
+    y = online * ratio[:, :, :, None]  # [z, r, c, V]
+    results = (ops.from_tokens(rows.store([(y, 0)], T, 0), H), ops.unflat(old_S, H), ops.unflat(old_n, H),)
     return results + (ops.unflat(old_S_starts, H), ops.unflat(old_n_starts, H),) if save else results
 
 def backward(q, k, v, i, g, state_S, state_n, table, saved_S, saved_n, d_y, d_new_state_S, d_new_state_n, *, chunk: int):
@@ -94,164 +100,191 @@ def backward(q, k, v, i, g, state_S, state_n, table, saved_S, saved_n, d_y, d_ne
     size_V = v.shape[3]
     rows = ops.Rows(table, H, -1, chunk)
     z, R = rows.z, rows.rows
-    at_c = ops.iota(table, chunk)  # [z, c]   spec line 17
-    x = at_c[None, None] < rows.count[:, :, None]  # [z, r, c]   spec line 17
-    g_c = rows.load(ops.tokens(g))  # [z, r, c]   spec line 17
-    x2 = ops.maximum(g_c, -120.0)  # [z, r, c]   spec line 17
-    x3 = torch.where(x, x2, 0.0)  # [z, r, c]   spec line 17
-    G = ops.running(x3.double(), 2)  # [z, r, c]   spec line 17
-    exp = torch.exp(G.to(like.dtype))  # [z, r, c]   spec line 17
-    q_c = rows.load(ops.tokens(q))  # [z, r, c, K]   spec line 19
-    saved_n_z = ops.flat(saved_n)  # [z, r, K]   spec line 17
-    p = torch.einsum("zrcK,zrK->zrc", q_c, saved_n_z)  # [z, r, c]   spec line 19
-    x4 = exp * p  # [z, r, c]   spec line 19
-    k_c = rows.load(ops.tokens(k))  # [z, r, c, K]   spec line 17
-    p2 = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]   spec line 19
-    at_d = ops.iota(table, chunk)  # [z, d]   spec line 19
-    x5 = at_c[None, :, None] >= at_d[None, None]  # [z, c, d]   spec line 19
-    x6 = at_d[None, None] < rows.count[:, :, None]  # [z, r, d]   spec line 19
-    x7 = x5[:, None] & x6[:, :, None]  # [z, r, c, d]   spec line 19
-    x8 = G[:, :, :, None] - G[:, :, None]  # [z, r, c, d]   spec line 19
-    x9 = torch.where(x7, x8, -10000.0)  # [z, r, c, d]   spec line 19
-    exp2 = torch.exp(x9.to(like.dtype))  # [z, r, c, d]   spec line 19
-    x10 = p2 * exp2  # [z, r, c, d]   spec line 19
-    i_c = rows.load(ops.tokens(i))  # [z, r, c]   spec line 17
-    exp3 = torch.exp(i_c)  # [z, r, c]   spec line 17
-    p3 = torch.einsum("zrcd,zrd->zrc", x10, exp3)  # [z, r, c]   spec line 19
-    x11 = (size_K ** -0.5) * p3  # [z, r, c]   spec line 19
-    x12 = x4 + x11  # [z, r, c]   spec line 19
-    abs = torch.abs(x12)  # [z, r, c]   spec line 19
-    x13 = ops.maximum(abs, 1.0)  # [z, r, c]   spec line 19
-    x14 = 1.0 / x13  # [z, r, c]   spec line 19
-    x15 = exp * x14  # [z, r, c]   spec line 19
-    d_y_c = rows.load(ops.tokens(d_y), zero=True)  # [z, r, c, V]   spec line 19
-    saved_S_z = ops.flat(saved_S)  # [z, r, K, V]   spec line 17
-    p4 = torch.einsum("zrcV,zrKV->zrcK", d_y_c, saved_S_z)  # [z, r, c, K]   spec line 19
-    x16 = x15[:, :, :, None] * p4  # [z, r, c, K]   spec line 19
-    sig = torch.sign(x12)  # [z, r, c]   spec line 19
-    x17 = 1.0 == abs  # [z, r, c]   spec line 19
-    x18 = x14 * x14  # [z, r, c]   spec line 19
-    x19 = -x18  # [z, r, c]   spec line 19
-    p5 = torch.einsum("zrcK,zrcK->zrc", q_c, p4)  # [z, r, c]   spec line 19
-    x20 = exp * p5  # [z, r, c]   spec line 19
-    v_c = rows.load(ops.tokens(v))  # [z, r, c, V]   spec line 17
-    x21 = exp3[:, :, :, None] * v_c  # [z, r, c, V]   spec line 17
-    p6 = torch.einsum("zrcd,zrdV->zrcV", x10, x21)  # [z, r, c, V]   spec line 19
-    p7 = torch.einsum("zrcV,zrcV->zrc", d_y_c, p6)  # [z, r, c]   spec line 19
-    x22 = (size_K ** -0.5) * p7  # [z, r, c]   spec line 19
-    x23 = x20 + x22  # [z, r, c]   spec line 19
-    x24 = x19 * x23  # [z, r, c]   spec line 19
-    x25 = 0.5 * x24  # [z, r, c]   spec line 19
-    x26 = 1.0 > abs  # [z, r, c]   spec line 19
-    x27 = torch.where(x26, 0.0, x24)  # [z, r, c]   spec line 19
-    x28 = torch.where(x17, x25, x27)  # [z, r, c]   spec line 19
-    x29 = sig * x28  # [z, r, c]   spec line 19
-    x30 = exp * x29  # [z, r, c]   spec line 19
-    x31 = saved_n_z[:, :, None] * x30[:, :, :, None]  # [z, r, c, K]   spec line 19
-    x32 = exp3 * (size_K ** -0.5)  # [z, r, c]   spec line 12
-    p8 = torch.einsum("zrcV,zrdV->zrcd", d_y_c, v_c)  # [z, r, c, d]   spec line 19
-    x33 = x32[:, :, None] * p8  # [z, r, c, d]   spec line 19
-    x34 = x14[:, :, :, None] * x33  # [z, r, c, d]   spec line 19
-    x35 = x32[:, :, None] * x29[:, :, :, None]  # [z, r, c, d]   spec line 19
-    x36 = x34 + x35  # [z, r, c, d]   spec line 19
-    x37 = exp2 * x36  # [z, r, c, d]   spec line 19
-    p9 = torch.einsum("zrdK,zrcd->zrcK", k_c, x37)  # [z, r, c, K]   spec line 19
-    x38 = x31 + p9  # [z, r, c, K]   spec line 19
-    x39 = x16 + x38  # [z, r, c, K]   spec line 19
-    G2 = ops.running(x3.double(), 2, reverse=True, exclusive=True)  # [z, r, c]   spec line 17
-    exp4 = torch.exp(G2.to(like.dtype))  # [z, r, c]   spec line 17
-    x40 = torch.where(x, exp4, 0.0)  # [z, r, c]   spec line 17
-    d_new_state_S_z = ops.flat(d_new_state_S)  # [z, K, V]   spec line 19
-    x41 = d_y_c * x14[:, :, :, None]  # [z, r, c, V]   spec line 19
-    x42 = exp[:, :, :, None] * x41  # [z, r, c, V]   spec line 19
-    p10 = torch.einsum("zrcK,zrcV->zrKV", q_c, x42)  # [z, r, K, V]   spec line 19
-    s = x3.sum(2)  # [z, r]   spec line 17
-    exp5 = torch.exp(s)  # [z, r]   spec line 17
-    d_old_S_37 = d_new_state_S_z
-    d_old_S_37_starts = [None] * R
+    at_c = ops.iota(table, chunk)  # [z, c]
+    valid = at_c[None, None] < rows.count[:, :, None]  # [z, r, c]
+    g_c = rows.load(ops.tokens(g))  # [z, r, c]
+    at_least = ops.maximum(g_c, -120.0)  # [z, r, c]
+    log_decay = torch.where(valid, at_least, 0.0)  # [z, r, c]
+    # spec line 18: n: exp(g) * n + exp(i) * scale * k
+    G = ops.running(log_decay.double(), 2)  # [z, r, c]
+    decay = torch.exp(G.to(like.dtype))  # [z, r, c]
+    q_c = rows.load(ops.tokens(q))  # [z, r, c, K]
+    saved_n_z = ops.flat(saved_n)  # [z, r, K]
+    read_n = torch.einsum("zrcK,zrK->zrc", q_c, saved_n_z)  # [z, r, c]
+    carried = decay * read_n  # [z, r, c]
+    k_c = rows.load(ops.tokens(k))  # [z, r, c, K]
+    overlap = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]
+    at_d = ops.iota(table, chunk)  # [z, d]
+    mask = at_c[None, :, None] >= at_d[None, None]  # [z, c, d]
+    mask2 = at_d[None, None] < rows.count[:, :, None]  # [z, r, d]
+    earlier = mask[:, None] & mask2[:, :, None]  # [z, r, c, d]
+    gap = G[:, :, :, None] - G[:, :, None]  # [z, r, c, d]
+    masked = torch.where(earlier, gap, -10000.0)  # [z, r, c, d]
+    reach = torch.exp(masked.to(like.dtype))  # [z, r, c, d]
+    P = overlap * reach  # [z, r, c, d]
+    i_c = rows.load(ops.tokens(i))  # [z, r, c]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    exp = torch.exp(i_c)  # [z, r, c]
+    # spec line 18: n: exp(g) * n + exp(i) * scale * k
+    product = torch.einsum("zrcd,zrd->zrc", P, exp)  # [z, r, c]
+    recent = (size_K ** -0.5) * product  # [z, r, c]
+    online = carried + recent  # [z, r, c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    abs = torch.abs(online)  # [z, r, c]
+    at_least2 = ops.maximum(abs, 1.0)  # [z, r, c]
+    ratio = 1.0 / at_least2  # [z, r, c]
+    # spec line 18: n: exp(g) * n + exp(i) * scale * k
+    scaled = decay * ratio  # [z, r, c]
+    d_y_c = rows.load(ops.tokens(d_y), zero=True)  # [z, r, c, V]
+    saved_S_z = ops.flat(saved_S)  # [z, r, K, V]
+    product2 = torch.einsum("zrcV,zrKV->zrcK", d_y_c, saved_S_z)  # [z, r, c, K]
+    d_q_part = scaled[:, :, :, None] * product2  # [z, r, c, K]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    sign = torch.sign(online)  # [z, r, c]
+    mask3 = 1.0 == abs  # [z, r, c]
+    scaled2 = ratio * ratio  # [z, r, c]
+    minus = -scaled2  # [z, r, c]
+    product3 = torch.einsum("zrcK,zrcK->zrc", q_c, product2)  # [z, r, c]
+    scaled3 = decay * product3  # [z, r, c]
+    v_c = rows.load(ops.tokens(v))  # [z, r, c, V]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    scaled4 = exp[:, :, :, None] * v_c  # [z, r, c, V]
+    # spec line 18: n: exp(g) * n + exp(i) * scale * k
+    product4 = torch.einsum("zrcd,zrdV->zrcV", P, scaled4)  # [z, r, c, V]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    product5 = torch.einsum("zrcV,zrcV->zrc", d_y_c, product4)  # [z, r, c]
+    scaled5 = (size_K ** -0.5) * product5  # [z, r, c]
+    added = scaled3 + scaled5  # [z, r, c]
+    scaled6 = minus * added  # [z, r, c]
+    scaled7 = 0.5 * scaled6  # [z, r, c]
+    mask4 = 1.0 > abs  # [z, r, c]
+    masked2 = torch.where(mask4, 0.0, scaled6)  # [z, r, c]
+    masked3 = torch.where(mask3, scaled7, masked2)  # [z, r, c]
+    d_online = sign * masked3  # [z, r, c]
+    # spec line 18: n: exp(g) * n + exp(i) * scale * k
+    d_read_n = decay * d_online  # [z, r, c]
+    d_q_part2 = saved_n_z[:, :, None] * d_read_n[:, :, :, None]  # [z, r, c, K]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    scaled8 = exp * (size_K ** -0.5)  # [z, r, c]
+    # spec line 18: n: exp(g) * n + exp(i) * scale * k
+    product6 = torch.einsum("zrcV,zrdV->zrcd", d_y_c, v_c)  # [z, r, c, d]
+    scaled9 = scaled8[:, :, None] * product6  # [z, r, c, d]
+    d_P_part = ratio[:, :, :, None] * scaled9  # [z, r, c, d]
+    d_P_part2 = scaled8[:, :, None] * d_online[:, :, :, None]  # [z, r, c, d]
+    d_P = d_P_part + d_P_part2  # [z, r, c, d]
+    d_overlap = reach * d_P  # [z, r, c, d]
+    d_q_part3 = torch.einsum("zrdK,zrcd->zrcK", k_c, d_overlap)  # [z, r, c, K]
+    d_q_part4 = d_q_part2 + d_q_part3  # [z, r, c, K]
+    d_q = d_q_part + d_q_part4  # [z, r, c, K]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    G_after = ops.running(log_decay.double(), 2, reverse=True, exclusive=True)  # [z, r, c]
+    exp2 = torch.exp(G_after.to(like.dtype))  # [z, r, c]
+    decay_after = torch.where(valid, exp2, 0.0)  # [z, r, c]
+    d_new_state_S_z = ops.flat(d_new_state_S)  # [z, K, V]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    d_online2 = d_y_c * ratio[:, :, :, None]  # [z, r, c, V]
+    # spec line 18: n: exp(g) * n + exp(i) * scale * k
+    d_read_S = decay[:, :, :, None] * d_online2  # [z, r, c, V]
+    product7 = torch.einsum("zrcK,zrcV->zrKV", q_c, d_read_S)  # [z, r, K, V]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    total = log_decay.sum(2)  # [z, r]
+    decay_of_row = torch.exp(total)  # [z, r]
+    d_old_S = d_new_state_S_z
+    d_old_S_starts = [None] * R
     d_factor_S_rows = [None] * R
     d_write_S_rows = [None] * R
     for r in reversed(range(R)):  # carry_S_backward
-        d_old_S_37_starts[r] = d_old_S_37
-        x43 = exp5[:, r][:, None, None] * d_old_S_37  # [z, K, V]   spec line 17
-        x44 = x43 + p10[:, r]  # [z, K, V]   spec line 17
-        p11 = torch.einsum("zKV,zKV->z", saved_S_z[:, r], d_old_S_37)  # [z]   spec line 17
-        d_factor_S_rows[r] = p11
-        d_write_S_rows[r] = d_old_S_37
-        d_old_S_37 = x44
+        d_old_S_starts[r] = d_old_S
+        d_old_S2 = decay_of_row[:, r][:, None, None] * d_old_S  # [z, K, V]
+        added2 = d_old_S2 + product7[:, r]  # [z, K, V]
+        d_factor_S = torch.einsum("zKV,zKV->z", saved_S_z[:, r], d_old_S)  # [z]
+        d_factor_S_rows[r] = d_factor_S
+        d_write_S_rows[r] = d_old_S
+        d_old_S = added2
     d_write_S_rows = ops.stacked(d_write_S_rows, (z, size_K, size_V, ), like)  # [z, r, K, V]
     d_factor_S_rows = ops.stacked(d_factor_S_rows, (z, ), like)  # [z, r]
-    p12 = torch.einsum("zrcV,zrKV->zrcK", v_c, d_write_S_rows)  # [z, r, c, K]   spec line 17
-    x45 = x32[:, :, :, None] * p12  # [z, r, c, K]   spec line 17
-    x46 = x40[:, :, :, None] * x45  # [z, r, c, K]   spec line 17
-    p13 = torch.einsum("zrcK,zrcd->zrdK", q_c, x37)  # [z, r, d, K]   spec line 19
-    x47 = exp3 * x40  # [z, r, c]   spec line 17
-    x48 = (size_K ** -0.5) * x47  # [z, r, c]   spec line 17
-    d_new_state_n_z = ops.flat(d_new_state_n)  # [z, K]   spec line 19
-    p14 = torch.einsum("zrcK,zrc->zrK", q_c, x30)  # [z, r, K]   spec line 19
-    d_old_n_50 = d_new_state_n_z
-    d_old_n_50_starts = [None] * R
+    product8 = torch.einsum("zrcV,zrKV->zrcK", v_c, d_write_S_rows)  # [z, r, c, K]
+    d_write = scaled8[:, :, :, None] * product8  # [z, r, c, K]
+    d_k_part = decay_after[:, :, :, None] * d_write  # [z, r, c, K]
+    # spec line 18: n: exp(g) * n + exp(i) * scale * k
+    product9 = torch.einsum("zrcK,zrcd->zrdK", q_c, d_overlap)  # [z, r, d, K]
+    scaled10 = exp * decay_after  # [z, r, c]
+    weight = (size_K ** -0.5) * scaled10  # [z, r, c]
+    d_new_state_n_z = ops.flat(d_new_state_n)  # [z, K]
+    product10 = torch.einsum("zrcK,zrc->zrK", q_c, d_read_n)  # [z, r, K]
+    d_old_n = d_new_state_n_z
+    d_old_n_starts = [None] * R
     d_factor_n_rows = [None] * R
     d_write_n_rows = [None] * R
     for r in reversed(range(R)):  # carry_n_backward
-        d_old_n_50_starts[r] = d_old_n_50
-        x49 = exp5[:, r][:, None] * d_old_n_50  # [z, K]   spec line 17
-        x50 = x49 + p14[:, r]  # [z, K]   spec line 17
-        p15 = torch.einsum("zK,zK->z", saved_n_z[:, r], d_old_n_50)  # [z]   spec line 17
-        d_factor_n_rows[r] = p15
-        d_write_n_rows[r] = d_old_n_50
-        d_old_n_50 = x50
+        d_old_n_starts[r] = d_old_n
+        d_old_n2 = decay_of_row[:, r][:, None] * d_old_n  # [z, K]
+        added3 = d_old_n2 + product10[:, r]  # [z, K]
+        d_factor_n = torch.einsum("zK,zK->z", saved_n_z[:, r], d_old_n)  # [z]
+        d_factor_n_rows[r] = d_factor_n
+        d_write_n_rows[r] = d_old_n
+        d_old_n = added3
     d_write_n_rows = ops.stacked(d_write_n_rows, (z, size_K, ), like)  # [z, r, K]
     d_factor_n_rows = ops.stacked(d_factor_n_rows, (z, ), like)  # [z, r]
-    x51 = x48[:, :, :, None] * d_write_n_rows[:, :, None]  # [z, r, c, K]   spec line 17
-    x52 = p13 + x51  # [z, r, c, K]   spec line 19
-    x53 = x46 + x52  # [z, r, c, K]   spec line 17
-    p16 = torch.einsum("zrcd,zrcV->zrdV", x10, x41)  # [z, r, d, V]   spec line 19
-    p17 = torch.einsum("zrcK,zrKV->zrcV", k_c, d_write_S_rows)  # [z, r, c, V]   spec line 17
-    x54 = x40[:, :, :, None] * p17  # [z, r, c, V]   spec line 17
-    x55 = p16 + x54  # [z, r, c, V]   spec line 17
-    x56 = x32[:, :, :, None] * x55  # [z, r, c, V]   spec line 17
-    p18 = torch.einsum("zrcd,zrc->zrd", x10, x29)  # [z, r, d]   spec line 19
-    p19 = torch.einsum("zrcK,zrK->zrc", k_c, d_write_n_rows)  # [z, r, c]   spec line 17
-    x57 = x40 * p19  # [z, r, c]   spec line 17
-    x58 = p18 + x57  # [z, r, c]   spec line 17
-    p20 = torch.einsum("zrcV,zrcV->zrc", v_c, p16)  # [z, r, c]   spec line 17
-    p21 = torch.einsum("zrcV,zrcV->zrc", v_c, p17)  # [z, r, c]   spec line 17
-    x59 = x40 * p21  # [z, r, c]   spec line 17
-    x60 = p20 + x59  # [z, r, c]   spec line 17
-    x61 = x58 + x60  # [z, r, c]   spec line 17
-    x62 = exp3 * x61  # [z, r, c]   spec line 17
-    x63 = (size_K ** -0.5) * x62  # [z, r, c]   spec line 17
-    x64 = g_c == -120.0  # [z, r, c]   spec line 17
-    x65 = x14 * p5  # [z, r, c]   spec line 19
-    x66 = p * x29  # [z, r, c]   spec line 19
-    x67 = x65 + x66  # [z, r, c]   spec line 19
-    x68 = exp * x67  # [z, r, c]   spec line 17
-    G3 = ops.running(x68.double(), 2, reverse=True)  # [z, r, c]   spec line 17
-    x69 = d_factor_S_rows + d_factor_n_rows  # [z, r]   spec line 17
-    x70 = exp5 * x69  # [z, r]   spec line 17
-    x71 = at_d[None, None] < at_c[None, :, None]  # [z, c, d]   spec line 19
-    x72 = p2 * x36  # [z, r, c, d]   spec line 19
-    x73 = exp2 * x72  # [z, r, c, d]   spec line 19
-    x74 = torch.where(x7, x73, 0.0)  # [z, r, c, d]   spec line 19
-    G4 = ops.running(x74, 2, reverse=True)  # [z, r, c, d]   spec line 19
-    x75 = torch.where(x71[:, None], G4, 0.0)  # [z, r, c, d]   spec line 19
-    s2 = x75.sum(3)  # [z, r, c]   spec line 19
-    x76 = exp3 * p19  # [z, r, c]   spec line 17
-    x77 = (size_K ** -0.5) * x76  # [z, r, c]   spec line 17
-    p22 = torch.einsum("zrcK,zrcK->zrc", k_c, p12)  # [z, r, c]   spec line 17
-    x78 = exp3 * p22  # [z, r, c]   spec line 17
-    x79 = (size_K ** -0.5) * x78  # [z, r, c]   spec line 17
-    x80 = x77 + x79  # [z, r, c]   spec line 17
-    x81 = torch.where(x, x80, 0.0)  # [z, r, c]   spec line 17
-    x82 = exp4 * x81  # [z, r, c]   spec line 17
-    G5 = ops.running(x82.double(), 2, exclusive=True)  # [z, r, c]   spec line 17
-    x83 = s2 + G5.to(like.dtype)  # [z, r, c]   spec line 17
-    x84 = x70[:, :, None] + x83  # [z, r, c]   spec line 17
-    x85 = G3.to(like.dtype) + x84  # [z, r, c]   spec line 17
-    x86 = torch.where(x, x85, 0.0)  # [z, r, c]   spec line 17
-    x87 = 0.5 * x86  # [z, r, c]   spec line 17
-    x88 = g_c > -120.0  # [z, r, c]   spec line 17
-    x89 = torch.where(x88, x86, 0.0)  # [z, r, c]   spec line 17
-    x90 = torch.where(x64, x87, x89)  # [z, r, c]   spec line 17
-    return (ops.from_tokens(rows.store([(x39, 0)], T, 0), H), ops.from_tokens(rows.store([(x53, 0)], T, 0), H), ops.from_tokens(rows.store([(x56, 0)], T, 0), H), ops.from_tokens(rows.store([(x63, 0)], T, 0), H), ops.from_tokens(rows.store([(x90, 0)], T, 0), H), ops.unflat(d_old_S_37, H), ops.unflat(d_old_n_50, H),)
+    d_k_part2 = weight[:, :, :, None] * d_write_n_rows[:, :, None]  # [z, r, c, K]
+    d_k_part3 = product9 + d_k_part2  # [z, r, c, K]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    d_k = d_k_part + d_k_part3  # [z, r, c, K]
+    # spec line 18: n: exp(g) * n + exp(i) * scale * k
+    product11 = torch.einsum("zrcd,zrcV->zrdV", P, d_online2)  # [z, r, d, V]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    product12 = torch.einsum("zrcK,zrKV->zrcV", k_c, d_write_S_rows)  # [z, r, c, V]
+    scaled11 = decay_after[:, :, :, None] * product12  # [z, r, c, V]
+    added4 = product11 + scaled11  # [z, r, c, V]
+    d_v = scaled8[:, :, :, None] * added4  # [z, r, c, V]
+    # spec line 18: n: exp(g) * n + exp(i) * scale * k
+    product13 = torch.einsum("zrcd,zrc->zrd", P, d_online)  # [z, r, d]
+    d_weight = torch.einsum("zrcK,zrK->zrc", k_c, d_write_n_rows)  # [z, r, c]
+    scaled12 = decay_after * d_weight  # [z, r, c]
+    added5 = product13 + scaled12  # [z, r, c]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    product14 = torch.einsum("zrcV,zrcV->zrc", v_c, product11)  # [z, r, c]
+    product15 = torch.einsum("zrcV,zrcV->zrc", v_c, product12)  # [z, r, c]
+    scaled13 = decay_after * product15  # [z, r, c]
+    added6 = product14 + scaled13  # [z, r, c]
+    added7 = added5 + added6  # [z, r, c]
+    scaled14 = exp * added7  # [z, r, c]
+    d_i = (size_K ** -0.5) * scaled14  # [z, r, c]
+    mask5 = g_c == -120.0  # [z, r, c]
+    # spec line 18: n: exp(g) * n + exp(i) * scale * k
+    d_decay_part = ratio * product3  # [z, r, c]
+    d_decay_part2 = read_n * d_online  # [z, r, c]
+    d_decay = d_decay_part + d_decay_part2  # [z, r, c]
+    d_G = decay * d_decay  # [z, r, c]
+    d_log_decay_part = ops.running(d_G.double(), 2, reverse=True)  # [z, r, c]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    d_decay_of_row = d_factor_S_rows + d_factor_n_rows  # [z, r]
+    d_log_decay_part2 = decay_of_row * d_decay_of_row  # [z, r]
+    # spec line 18: n: exp(g) * n + exp(i) * scale * k
+    mask6 = at_d[None, None] < at_c[None, :, None]  # [z, c, d]
+    d_reach = overlap * d_P  # [z, r, c, d]
+    scaled15 = reach * d_reach  # [z, r, c, d]
+    d_gap = torch.where(earlier, scaled15, 0.0)  # [z, r, c, d]
+    running = ops.running(d_gap, 2, reverse=True)  # [z, r, c, d]
+    masked4 = torch.where(mask6[:, None], running, 0.0)  # [z, r, c, d]
+    d_log_decay_part3 = masked4.sum(3)  # [z, r, c]
+    scaled16 = exp * d_weight  # [z, r, c]
+    d_decay_after_part = (size_K ** -0.5) * scaled16  # [z, r, c]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    product16 = torch.einsum("zrcK,zrcK->zrc", k_c, product8)  # [z, r, c]
+    scaled17 = exp * product16  # [z, r, c]
+    d_decay_after_part2 = (size_K ** -0.5) * scaled17  # [z, r, c]
+    d_decay_after = d_decay_after_part + d_decay_after_part2  # [z, r, c]
+    masked5 = torch.where(valid, d_decay_after, 0.0)  # [z, r, c]
+    d_G_after = exp2 * masked5  # [z, r, c]
+    d_log_decay_part4 = ops.running(d_G_after.double(), 2, exclusive=True)  # [z, r, c]
+    d_log_decay_part5 = d_log_decay_part3 + d_log_decay_part4.to(like.dtype)  # [z, r, c]
+    d_log_decay_part6 = d_log_decay_part2[:, :, None] + d_log_decay_part5  # [z, r, c]
+    # spec line 18: n: exp(g) * n + exp(i) * scale * k
+    d_log_decay = d_log_decay_part.to(like.dtype) + d_log_decay_part6  # [z, r, c]
+    masked6 = torch.where(valid, d_log_decay, 0.0)  # [z, r, c]
+    scaled18 = 0.5 * masked6  # [z, r, c]
+    mask7 = g_c > -120.0  # [z, r, c]
+    masked7 = torch.where(mask7, masked6, 0.0)  # [z, r, c]
+    d_g = torch.where(mask5, scaled18, masked7)  # [z, r, c]
+    return (ops.from_tokens(rows.store([(d_q, 0)], T, 0), H), ops.from_tokens(rows.store([(d_k, 0)], T, 0), H), ops.from_tokens(rows.store([(d_v, 0)], T, 0), H), ops.from_tokens(rows.store([(d_i, 0)], T, 0), H), ops.from_tokens(rows.store([(d_g, 0)], T, 0), H), ops.unflat(d_old_S, H), ops.unflat(d_old_n, H),)

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 
 from mcgen.runtime import torch_ops as ops
 
-def forward(q, k, v, i, g, u, partial, summary, state_S, state_n, cache_S, cache_n, table, *, chunk: int, save: bool = False):
+def forward(q, k, v, i, g, u, summary_partial, summary, state_S, state_n, cache_S, cache_n, table, *, chunk: int, save: bool = False):
     like = q
     B, T, H = q.shape[0], q.shape[1], q.shape[2]
     size_K = q.shape[3]
@@ -25,144 +25,158 @@ def forward(q, k, v, i, g, u, partial, summary, state_S, state_n, cache_S, cache
     N = summary.shape[2]
     rows = ops.Rows(table, H, 256, chunk)
     z, R = rows.z, rows.rows
-    at_c = ops.iota(table, chunk)  # [z, c]   spec line 17
-    x = rows.offset[:, :, None] + at_c[None, None]  # [z, r, c]   spec line 17
-    x2 = x.to(like.dtype)  # [z, r, c]   spec line 17
-    x3 = 1.0 + x2  # [z, r, c]   spec line 17
-    x4 = 1.0 / x3  # [z, r, c]   spec line 17
-    partial_z = ops.flat(partial)  # [z, K]   spec line 17
-    x5 = at_c[None, None] < rows.count[:, :, None]  # [z, r, c]   spec line 17
-    k_c = rows.load(ops.tokens(k))  # [z, r, c, K]   spec line 17
-    x6 = torch.where(x5[:, :, :, None], k_c, 0.0)  # [z, r, c, K]   spec line 17
-    s = x6.sum(2)  # [z, r, K]   spec line 17
-    x7 = rows.count > 0.0  # [z, r]
-    x8 = rows.count + rows.offset  # [z, r]
-    x9 = x8 == 256.0  # [z, r]
-    x10 = x7 & x9  # [z, r]
-    old_partial = partial_z
-    old_partial_starts = [None] * R
-    end_partial_rows = [None] * R
+    at_c = ops.iota(table, chunk)  # [z, c]
+    # spec line 24: summary: mean(k)
+    added = rows.offset[:, :, None] + at_c[None, None]  # [z, r, c]
+    number = added.to(like.dtype)  # [z, r, c]
+    seen = 1.0 + number  # [z, r, c]
+    ratio = 1.0 / seen  # [z, r, c]
+    summary_partial_z = ops.flat(summary_partial)  # [z, K]
+    valid = at_c[None, None] < rows.count[:, :, None]  # [z, r, c]
+    k_c = rows.load(ops.tokens(k))  # [z, r, c, K]
+    summand = torch.where(valid[:, :, :, None], k_c, 0.0)  # [z, r, c, K]
+    sum_of_row = summand.sum(2)  # [z, r, K]
+    added2 = rows.offset + rows.count  # [z, r]
+    mask = added2 == 256.0  # [z, r]
+    mask2 = rows.count > 0.0  # [z, r]
+    completes = mask & mask2  # [z, r]
+    old_summary_partial = summary_partial_z
+    old_summary_partial_starts = [None] * R
+    end_summary_partial_rows = [None] * R
     for r in range(R):  # carry_partial
-        old_partial_starts[r] = old_partial
-        x11 = old_partial + s[:, r]  # [z, K]   spec line 17
-        x12 = torch.where(x10[:, r][:, None], 0.0, x11)  # [z, K]   spec line 17
-        end_partial_rows[r] = x11
-        old_partial = x12
-    old_partial_starts = ops.stacked(old_partial_starts, (z, size_K, ), like)  # [z, r, K]
-    end_partial_rows = ops.stacked(end_partial_rows, (z, size_K, ), like)  # [z, r, K]
-    G = ops.running(x6, 2)  # [z, r, c, K]   spec line 17
-    x13 = old_partial_starts[:, :, None] + G  # [z, r, c, K]   spec line 17
-    u_c = rows.load(ops.tokens(u))  # [z, r, c, K]   spec line 25
-    p = torch.einsum("zrcK,zrcK->zrc", x13, u_c)  # [z, r, c]   spec line 25
-    x14 = x4 * p  # [z, r, c]   spec line 25
-    at_n = ops.iota(table, N)  # [z, n]   spec line 17
-    x15 = at_n[None, None] < rows.segment[:, :, None]  # [z, r, n]   spec line 17
-    x16 = end_partial_rows * 0.00390625  # [z, r, K]   spec line 17
-    summary_z = ops.flat(summary)  # [z, n, K]   spec line 17
-    M = rows.collect(x16, summary_z)  # [z, n, K]   spec line 17
-    p2 = torch.einsum("znK,zrcK->zrcn", M, u_c)  # [z, r, c, n]   spec line 25
-    x17 = torch.where(x15[:, :, None], p2, -1e+30)  # [z, r, c, n]   spec line 26
-    m = ops.largest(x17, 3)  # [z, r, c]   spec line 26
-    x18 = ops.maximum(m, x14)  # [z, r, c]   spec line 26
-    x19 = x18.detach()  # [z, r, c]   spec line 26
-    x20 = x14 - x19  # [z, r, c]   spec line 26
-    exp = torch.exp(x20)  # [z, r, c]   spec line 26
-    x21 = x17 - x19[:, :, :, None]  # [z, r, c, n]   spec line 26
-    exp2 = torch.exp(x21)  # [z, r, c, n]   spec line 26
-    s2 = exp2.sum(3)  # [z, r, c]   spec line 26
-    x22 = exp + s2  # [z, r, c]   spec line 26
-    x23 = 1.0 / x22  # [z, r, c]   spec line 26
-    x24 = exp * x23  # [z, r, c]   spec line 26
-    g_c = rows.load(ops.tokens(g))  # [z, r, c]   spec line 17
-    x25 = ops.maximum(g_c, -120.0)  # [z, r, c]   spec line 17
-    x26 = torch.where(x5, x25, 0.0)  # [z, r, c]   spec line 17
-    G2 = ops.running(x26.double(), 2)  # [z, r, c]   spec line 17
-    exp3 = torch.exp(G2.to(like.dtype))  # [z, r, c]   spec line 17
-    q_c = rows.load(ops.tokens(q))  # [z, r, c, K]   spec line 19
-    state_S_z = ops.flat(state_S)  # [z, K, V]   spec line 17
-    s3 = x26.sum(2)  # [z, r]   spec line 17
-    exp4 = torch.exp(s3)  # [z, r]   spec line 17
-    G3 = ops.running(x26.double(), 2, reverse=True, exclusive=True)  # [z, r, c]   spec line 17
-    exp5 = torch.exp(G3.to(like.dtype))  # [z, r, c]   spec line 17
-    x27 = torch.where(x5, exp5, 0.0)  # [z, r, c]   spec line 17
-    x28 = k_c * x27[:, :, :, None]  # [z, r, c, K]   spec line 17
-    i_c = rows.load(ops.tokens(i))  # [z, r, c]   spec line 17
-    exp6 = torch.exp(i_c)  # [z, r, c]   spec line 17
-    v_c = rows.load(ops.tokens(v))  # [z, r, c, V]   spec line 17
-    x29 = exp6[:, :, :, None] * v_c  # [z, r, c, V]   spec line 17
-    p3 = torch.einsum("zrcK,zrcV->zrKV", x28, x29)  # [z, r, K, V]   spec line 17
-    x30 = (size_K ** -0.5) * p3  # [z, r, K, V]   spec line 17
+        old_summary_partial_starts[r] = old_summary_partial
+        partial = old_summary_partial + sum_of_row[:, r]  # [z, K]
+        next_partial = torch.where(completes[:, r][:, None], 0.0, partial)  # [z, K]
+        end_summary_partial_rows[r] = partial
+        old_summary_partial = next_partial
+    old_summary_partial_starts = ops.stacked(old_summary_partial_starts, (z, size_K, ), like)  # [z, r, K]
+    end_summary_partial_rows = ops.stacked(end_summary_partial_rows, (z, size_K, ), like)  # [z, r, K]
+    running = ops.running(summand, 2)  # [z, r, c, K]
+    sum_so_far = old_summary_partial_starts[:, :, None] + running  # [z, r, c, K]
+    u_c = rows.load(ops.tokens(u))  # [z, r, c, K]
+    # spec line 25: score: dot(u, summary)
+    product = torch.einsum("zrcK,zrcK->zrc", sum_so_far, u_c)  # [z, r, c]
+    score_online = ratio * product  # [z, r, c]
+    at_n = ops.iota(table, N)  # [z, n]
+    # spec line 26: weight: softmax(score)
+    past = at_n[None, None] < rows.segment[:, :, None]  # [z, r, n]
+    # spec line 24: summary: mean(k)
+    finished = end_summary_partial_rows * 0.00390625  # [z, r, K]
+    summary_z = ops.flat(summary)  # [z, n, K]
+    summaries = rows.collect(finished, summary_z)  # [z, n, K]
+    # spec line 25: score: dot(u, summary)
+    score_cached = torch.einsum("znK,zrcK->zrcn", summaries, u_c)  # [z, r, c, n]
+    # spec line 26: weight: softmax(score)
+    masked = torch.where(past[:, :, None], score_cached, -1e+30)  # [z, r, c, n]
+    largest = ops.largest(masked, 3)  # [z, r, c]
+    at_least = ops.maximum(largest, score_online)  # [z, r, c]
+    top = at_least.detach()  # [z, r, c]
+    difference = score_online - top  # [z, r, c]
+    exp_online = torch.exp(difference)  # [z, r, c]
+    difference2 = masked - top[:, :, :, None]  # [z, r, c, n]
+    exp_cached = torch.exp(difference2)  # [z, r, c, n]
+    total = exp_cached.sum(3)  # [z, r, c]
+    total2 = exp_online + total  # [z, r, c]
+    share = 1.0 / total2  # [z, r, c]
+    weight_online = exp_online * share  # [z, r, c]
+    g_c = rows.load(ops.tokens(g))  # [z, r, c]
+    at_least2 = ops.maximum(g_c, -120.0)  # [z, r, c]
+    log_decay = torch.where(valid, at_least2, 0.0)  # [z, r, c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    G = ops.running(log_decay.double(), 2)  # [z, r, c]
+    decay = torch.exp(G.to(like.dtype))  # [z, r, c]
+    q_c = rows.load(ops.tokens(q))  # [z, r, c, K]
+    state_S_z = ops.flat(state_S)  # [z, K, V]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    total3 = log_decay.sum(2)  # [z, r]
+    decay_of_row = torch.exp(total3)  # [z, r]
+    G_after = ops.running(log_decay.double(), 2, reverse=True, exclusive=True)  # [z, r, c]
+    exp = torch.exp(G_after.to(like.dtype))  # [z, r, c]
+    decay_after = torch.where(valid, exp, 0.0)  # [z, r, c]
+    write = k_c * decay_after[:, :, :, None]  # [z, r, c, K]
+    i_c = rows.load(ops.tokens(i))  # [z, r, c]
+    exp2 = torch.exp(i_c)  # [z, r, c]
+    v_c = rows.load(ops.tokens(v))  # [z, r, c, V]
+    scaled = exp2[:, :, :, None] * v_c  # [z, r, c, V]
+    product2 = torch.einsum("zrcK,zrcV->zrKV", write, scaled)  # [z, r, K, V]
+    increment_S = (size_K ** -0.5) * product2  # [z, r, K, V]
     old_S = state_S_z
     old_S_starts = [None] * R
     end_S_rows = [None] * R
     for r in range(R):  # carry_S
         old_S_starts[r] = old_S
-        x31 = exp4[:, r][:, None, None] * old_S  # [z, K, V]   spec line 17
-        x32 = x31 + x30[:, r]  # [z, K, V]   spec line 17
-        end_S_rows[r] = x32
-        old_S = x32
+        scaled2 = decay_of_row[:, r][:, None, None] * old_S  # [z, K, V]
+        next_S = scaled2 + increment_S[:, r]  # [z, K, V]
+        end_S_rows[r] = next_S
+        old_S = next_S
     old_S_starts = ops.stacked(old_S_starts, (z, size_K, size_V, ), like)  # [z, r, K, V]
     end_S_rows = ops.stacked(end_S_rows, (z, size_K, size_V, ), like)  # [z, r, K, V]
-    p4 = torch.einsum("zrcK,zrKV->zrcV", q_c, old_S_starts)  # [z, r, c, V]   spec line 19
-    x33 = exp3[:, :, :, None] * p4  # [z, r, c, V]   spec line 19
-    p5 = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]   spec line 19
-    at_d = ops.iota(table, chunk)  # [z, d]   spec line 19
-    x34 = at_c[None, :, None] >= at_d[None, None]  # [z, c, d]   spec line 19
-    x35 = at_d[None, None] < rows.count[:, :, None]  # [z, r, d]   spec line 19
-    x36 = x34[:, None] & x35[:, :, None]  # [z, r, c, d]   spec line 19
-    x37 = G2[:, :, :, None] - G2[:, :, None]  # [z, r, c, d]   spec line 19
-    x38 = torch.where(x36, x37, -10000.0)  # [z, r, c, d]   spec line 19
-    exp7 = torch.exp(x38.to(like.dtype))  # [z, r, c, d]   spec line 19
-    x39 = p5 * exp7  # [z, r, c, d]   spec line 19
-    p6 = torch.einsum("zrcd,zrdV->zrcV", x39, x29)  # [z, r, c, V]   spec line 19
-    x40 = (size_K ** -0.5) * p6  # [z, r, c, V]   spec line 19
-    x41 = x33 + x40  # [z, r, c, V]   spec line 19
-    state_n_z = ops.flat(state_n)  # [z, K]   spec line 17
-    x42 = exp6 * x27  # [z, r, c]   spec line 17
-    p7 = torch.einsum("zrcK,zrc->zrK", k_c, x42)  # [z, r, K]   spec line 17
-    x43 = (size_K ** -0.5) * p7  # [z, r, K]   spec line 17
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    read_S = torch.einsum("zrcK,zrKV->zrcV", q_c, old_S_starts)  # [z, r, c, V]
+    carried = decay[:, :, :, None] * read_S  # [z, r, c, V]
+    overlap = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]
+    at_d = ops.iota(table, chunk)  # [z, d]
+    mask3 = at_c[None, :, None] >= at_d[None, None]  # [z, c, d]
+    mask4 = at_d[None, None] < rows.count[:, :, None]  # [z, r, d]
+    earlier = mask3[:, None] & mask4[:, :, None]  # [z, r, c, d]
+    gap = G[:, :, :, None] - G[:, :, None]  # [z, r, c, d]
+    masked2 = torch.where(earlier, gap, -10000.0)  # [z, r, c, d]
+    reach = torch.exp(masked2.to(like.dtype))  # [z, r, c, d]
+    P = overlap * reach  # [z, r, c, d]
+    product3 = torch.einsum("zrcd,zrdV->zrcV", P, scaled)  # [z, r, c, V]
+    recent = (size_K ** -0.5) * product3  # [z, r, c, V]
+    online = carried + recent  # [z, r, c, V]
+    state_n_z = ops.flat(state_n)  # [z, K]
+    # spec line 18: n: exp(g) * n + exp(i) * scale * k
+    scaled3 = exp2 * decay_after  # [z, r, c]
+    product4 = torch.einsum("zrcK,zrc->zrK", k_c, scaled3)  # [z, r, K]
+    increment_n = (size_K ** -0.5) * product4  # [z, r, K]
     old_n = state_n_z
     old_n_starts = [None] * R
     end_n_rows = [None] * R
     for r in range(R):  # carry_n
         old_n_starts[r] = old_n
-        x44 = exp4[:, r][:, None] * old_n  # [z, K]   spec line 17
-        x45 = x44 + x43[:, r]  # [z, K]   spec line 17
-        end_n_rows[r] = x45
-        old_n = x45
+        scaled4 = decay_of_row[:, r][:, None] * old_n  # [z, K]
+        next_n = scaled4 + increment_n[:, r]  # [z, K]
+        end_n_rows[r] = next_n
+        old_n = next_n
     old_n_starts = ops.stacked(old_n_starts, (z, size_K, ), like)  # [z, r, K]
     end_n_rows = ops.stacked(end_n_rows, (z, size_K, ), like)  # [z, r, K]
-    p8 = torch.einsum("zrcK,zrK->zrc", q_c, old_n_starts)  # [z, r, c]   spec line 19
-    x46 = exp3 * p8  # [z, r, c]   spec line 19
-    p9 = torch.einsum("zrcd,zrd->zrc", x39, exp6)  # [z, r, c]   spec line 19
-    x47 = (size_K ** -0.5) * p9  # [z, r, c]   spec line 19
-    x48 = x46 + x47  # [z, r, c]   spec line 19
-    abs = torch.abs(x48)  # [z, r, c]   spec line 19
-    x49 = ops.maximum(abs, 1.0)  # [z, r, c]   spec line 19
-    x50 = 1.0 / x49  # [z, r, c]   spec line 19
-    x51 = x41 * x50[:, :, :, None]  # [z, r, c, V]   spec line 19
-    x52 = x24[:, :, :, None] * x51  # [z, r, c, V]   spec line 19
-    x53 = exp2 * x23[:, :, :, None]  # [z, r, c, n]   spec line 26
-    x54 = torch.where(x15[:, :, None], x53, 0.0)  # [z, r, c, n]   spec line 26
-    cache_S_z = ops.flat(cache_S)  # [z, n, K, V]   spec line 17
-    M2 = rows.collect(end_S_rows, cache_S_z)  # [z, n, K, V]   spec line 17
-    cache_n_z = ops.flat(cache_n)  # [z, n, K]   spec line 17
-    M3 = rows.collect(end_n_rows, cache_n_z)  # [z, n, K]   spec line 17
-    p10 = torch.einsum("zrcK,znK->zrcn", q_c, M3)  # [z, r, c, n]   spec line 26
-    abs2 = torch.abs(p10)  # [z, r, c, n]   spec line 19
-    x55 = ops.maximum(abs2, 1.0)  # [z, r, c, n]   spec line 19
-    x56 = 1.0 / x55  # [z, r, c, n]   spec line 19
-    slots0_out0 = like.new_zeros((z, R, chunk, size_V, ))
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    read_n = torch.einsum("zrcK,zrK->zrc", q_c, old_n_starts)  # [z, r, c]
+    carried2 = decay * read_n  # [z, r, c]
+    product5 = torch.einsum("zrcd,zrd->zrc", P, exp2)  # [z, r, c]
+    recent2 = (size_K ** -0.5) * product5  # [z, r, c]
+    online2 = carried2 + recent2  # [z, r, c]
+    abs = torch.abs(online2)  # [z, r, c]
+    at_least3 = ops.maximum(abs, 1.0)  # [z, r, c]
+    ratio2 = 1.0 / at_least3  # [z, r, c]
+    scaled5 = online * ratio2[:, :, :, None]  # [z, r, c, V]
+    # spec line 26: weight: softmax(score)
+    scaled6 = weight_online[:, :, :, None] * scaled5  # [z, r, c, V]
+    scaled7 = exp_cached * share[:, :, :, None]  # [z, r, c, n]
+    weight_cached = torch.where(past[:, :, None], scaled7, 0.0)  # [z, r, c, n]
+    cache_S_z = ops.flat(cache_S)  # [z, n, K, V]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    cached_S = rows.collect(end_S_rows, cache_S_z)  # [z, n, K, V]
+    cache_n_z = ops.flat(cache_n)  # [z, n, K]
+    cached_n = rows.collect(end_n_rows, cache_n_z)  # [z, n, K]
+    read_n2 = torch.einsum("zrcK,znK->zrcn", q_c, cached_n)  # [z, r, c, n]
+    abs2 = torch.abs(read_n2)  # [z, r, c, n]
+    at_least4 = ops.maximum(abs2, 1.0)  # [z, r, c, n]
+    ratio3 = 1.0 / at_least4  # [z, r, c, n]
+    recalled = like.new_zeros((z, R, chunk, size_V, ))
     for n in range(N):  # one cached memory after the other: slots0
-        p11 = torch.einsum("zrcK,zKV->zrcV", q_c, M2[:, n])  # [z, r, c, V]   spec line 17
-        x57 = p11 * x56[:, :, :, n][:, :, :, None]  # [z, r, c, V]   spec line 19
-        x58 = x54[:, :, :, n][:, :, :, None] * x57  # [z, r, c, V]   spec line 19
-        slots0_out0 = slots0_out0 + x58
-    x59 = x52 + slots0_out0  # [z, r, c, V]   spec line 19
-    results = (ops.from_tokens(rows.store([(x59, 0)], T, 0), H), ops.unflat(old_S, H), ops.unflat(old_n, H), ops.unflat(M, H), ops.unflat(old_partial, H), ops.unflat(M2, H), ops.unflat(M3, H),)
-    return results + (ops.unflat(old_partial_starts, H), ops.unflat(old_S_starts, H), ops.unflat(old_n_starts, H),) if save else results
+        read_S2 = torch.einsum("zrcK,zKV->zrcV", q_c, cached_S[:, n])  # [z, r, c, V]
+        answer = read_S2 * ratio3[:, :, :, n][:, :, :, None]  # [z, r, c, V]
+        scaled8 = weight_cached[:, :, :, n][:, :, :, None] * answer  # [z, r, c, V]
+        recalled = recalled + scaled8
+    # spec line 26: weight: softmax(score)
+    y = scaled6 + recalled  # [z, r, c, V]
+    results = (ops.from_tokens(rows.store([(y, 0)], T, 0), H), ops.unflat(old_S, H), ops.unflat(old_n, H), ops.unflat(summaries, H), ops.unflat(old_summary_partial, H), ops.unflat(cached_S, H), ops.unflat(cached_n, H),)
+    return results + (ops.unflat(old_summary_partial_starts, H), ops.unflat(old_S_starts, H), ops.unflat(old_n_starts, H),) if save else results
 
-def backward(q, k, v, i, g, u, partial, summary, state_S, state_n, cache_S, cache_n, table, new_summary, new_cache_S, new_cache_n, saved_partial, saved_S, saved_n, d_y, d_new_state_S, d_new_state_n, d_new_summary, d_new_partial, d_new_cache_S, d_new_cache_n, *, chunk: int):
+def backward(q, k, v, i, g, u, summary_partial, summary, state_S, state_n, cache_S, cache_n, table, new_summary, new_cache_S, new_cache_n, saved_summary_partial, saved_S, saved_n, d_y, d_new_state_S, d_new_state_n, d_new_summary, d_new_summary_partial, d_new_cache_S, d_new_cache_n, *, chunk: int):
     like = q
     B, T, H = q.shape[0], q.shape[1], q.shape[2]
     size_K = q.shape[3]
@@ -170,295 +184,347 @@ def backward(q, k, v, i, g, u, partial, summary, state_S, state_n, cache_S, cach
     N = summary.shape[2]
     rows = ops.Rows(table, H, 256, chunk)
     z, R = rows.z, rows.rows
-    at_c = ops.iota(table, chunk)  # [z, c]   spec line 17
-    x = at_c[None, None] < rows.count[:, :, None]  # [z, r, c]   spec line 17
-    g_c = rows.load(ops.tokens(g))  # [z, r, c]   spec line 17
-    x2 = ops.maximum(g_c, -120.0)  # [z, r, c]   spec line 17
-    x3 = torch.where(x, x2, 0.0)  # [z, r, c]   spec line 17
-    G = ops.running(x3.double(), 2)  # [z, r, c]   spec line 17
-    exp = torch.exp(G.to(like.dtype))  # [z, r, c]   spec line 17
-    x4 = rows.offset[:, :, None] + at_c[None, None]  # [z, r, c]   spec line 17
-    x5 = x4.to(like.dtype)  # [z, r, c]   spec line 17
-    x6 = 1.0 + x5  # [z, r, c]   spec line 17
-    x7 = 1.0 / x6  # [z, r, c]   spec line 17
-    u_c = rows.load(ops.tokens(u))  # [z, r, c, K]   spec line 25
-    k_c = rows.load(ops.tokens(k))  # [z, r, c, K]   spec line 17
-    x8 = torch.where(x[:, :, :, None], k_c, 0.0)  # [z, r, c, K]   spec line 17
-    G2 = ops.running(x8, 2)  # [z, r, c, K]   spec line 17
-    saved_partial_z = ops.flat(saved_partial)  # [z, r, K]   spec line 17
-    x9 = G2 + saved_partial_z[:, :, None]  # [z, r, c, K]   spec line 17
-    p = torch.einsum("zrcK,zrcK->zrc", u_c, x9)  # [z, r, c]   spec line 25
-    x10 = x7 * p  # [z, r, c]   spec line 25
-    at_n = ops.iota(table, N)  # [z, n]   spec line 17
-    x11 = at_n[None, None] < rows.segment[:, :, None]  # [z, r, n]   spec line 17
-    new_summary_z = ops.flat(new_summary)  # [z, n, K]   spec line 17
-    p2 = torch.einsum("zrcK,znK->zrcn", u_c, new_summary_z)  # [z, r, c, n]   spec line 25
-    x12 = torch.where(x11[:, :, None], p2, -1e+30)  # [z, r, c, n]   spec line 26
-    m = ops.largest(x12, 3)  # [z, r, c]   spec line 26
-    x13 = ops.maximum(m, x10)  # [z, r, c]   spec line 26
-    x14 = x13.detach()  # [z, r, c]   spec line 26
-    x15 = x10 - x14  # [z, r, c]   spec line 26
-    exp2 = torch.exp(x15)  # [z, r, c]   spec line 26
-    x16 = x12 - x14[:, :, :, None]  # [z, r, c, n]   spec line 26
-    exp3 = torch.exp(x16)  # [z, r, c, n]   spec line 26
-    s = exp3.sum(3)  # [z, r, c]   spec line 26
-    x17 = exp2 + s  # [z, r, c]   spec line 26
-    x18 = 1.0 / x17  # [z, r, c]   spec line 26
-    x19 = exp2 * x18  # [z, r, c]   spec line 26
-    q_c = rows.load(ops.tokens(q))  # [z, r, c, K]   spec line 19
-    saved_n_z = ops.flat(saved_n)  # [z, r, K]   spec line 17
-    p3 = torch.einsum("zrcK,zrK->zrc", q_c, saved_n_z)  # [z, r, c]   spec line 19
-    x20 = exp * p3  # [z, r, c]   spec line 19
-    p4 = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]   spec line 19
-    at_d = ops.iota(table, chunk)  # [z, d]   spec line 19
-    x21 = at_c[None, :, None] >= at_d[None, None]  # [z, c, d]   spec line 19
-    x22 = at_d[None, None] < rows.count[:, :, None]  # [z, r, d]   spec line 19
-    x23 = x21[:, None] & x22[:, :, None]  # [z, r, c, d]   spec line 19
-    x24 = G[:, :, :, None] - G[:, :, None]  # [z, r, c, d]   spec line 19
-    x25 = torch.where(x23, x24, -10000.0)  # [z, r, c, d]   spec line 19
-    exp4 = torch.exp(x25.to(like.dtype))  # [z, r, c, d]   spec line 19
-    x26 = p4 * exp4  # [z, r, c, d]   spec line 19
-    i_c = rows.load(ops.tokens(i))  # [z, r, c]   spec line 17
-    exp5 = torch.exp(i_c)  # [z, r, c]   spec line 17
-    p5 = torch.einsum("zrcd,zrd->zrc", x26, exp5)  # [z, r, c]   spec line 19
-    x27 = (size_K ** -0.5) * p5  # [z, r, c]   spec line 19
-    x28 = x20 + x27  # [z, r, c]   spec line 19
-    abs = torch.abs(x28)  # [z, r, c]   spec line 19
-    x29 = ops.maximum(abs, 1.0)  # [z, r, c]   spec line 19
-    x30 = 1.0 / x29  # [z, r, c]   spec line 19
-    x31 = x19 * x30  # [z, r, c]   spec line 19
-    x32 = exp * x31  # [z, r, c]   spec line 19
-    d_y_c = rows.load(ops.tokens(d_y), zero=True)  # [z, r, c, V]   spec line 26
-    saved_S_z = ops.flat(saved_S)  # [z, r, K, V]   spec line 17
-    p6 = torch.einsum("zrcV,zrKV->zrcK", d_y_c, saved_S_z)  # [z, r, c, K]   spec line 19
-    x33 = x32[:, :, :, None] * p6  # [z, r, c, K]   spec line 19
-    x34 = exp5 * (size_K ** -0.5)  # [z, r, c]   spec line 12
-    v_c = rows.load(ops.tokens(v))  # [z, r, c, V]   spec line 17
-    p7 = torch.einsum("zrcV,zrdV->zrcd", d_y_c, v_c)  # [z, r, c, d]   spec line 19
-    x35 = x34[:, :, None] * p7  # [z, r, c, d]   spec line 19
-    x36 = x31[:, :, :, None] * x35  # [z, r, c, d]   spec line 19
-    sig = torch.sign(x28)  # [z, r, c]   spec line 19
-    x37 = 1.0 == abs  # [z, r, c]   spec line 19
-    x38 = x30 * x31  # [z, r, c]   spec line 19
-    x39 = -x38  # [z, r, c]   spec line 19
-    p8 = torch.einsum("zrcK,zrcK->zrc", q_c, p6)  # [z, r, c]   spec line 19
-    x40 = exp * p8  # [z, r, c]   spec line 19
-    x41 = exp5[:, :, :, None] * v_c  # [z, r, c, V]   spec line 17
-    p9 = torch.einsum("zrcd,zrdV->zrcV", x26, x41)  # [z, r, c, V]   spec line 19
-    p10 = torch.einsum("zrcV,zrcV->zrc", d_y_c, p9)  # [z, r, c]   spec line 19
-    x42 = (size_K ** -0.5) * p10  # [z, r, c]   spec line 19
-    x43 = x40 + x42  # [z, r, c]   spec line 19
-    x44 = x39 * x43  # [z, r, c]   spec line 19
-    x45 = 0.5 * x44  # [z, r, c]   spec line 19
-    x46 = 1.0 > abs  # [z, r, c]   spec line 19
-    x47 = torch.where(x46, 0.0, x44)  # [z, r, c]   spec line 19
-    x48 = torch.where(x37, x45, x47)  # [z, r, c]   spec line 19
-    x49 = sig * x48  # [z, r, c]   spec line 19
-    x50 = x34[:, :, None] * x49[:, :, :, None]  # [z, r, c, d]   spec line 19
-    x51 = x36 + x50  # [z, r, c, d]   spec line 19
-    x52 = exp4 * x51  # [z, r, c, d]   spec line 19
-    p11 = torch.einsum("zrdK,zrcd->zrcK", k_c, x52)  # [z, r, c, K]   spec line 19
-    x53 = exp * x49  # [z, r, c]   spec line 19
-    x54 = saved_n_z[:, :, None] * x53[:, :, :, None]  # [z, r, c, K]   spec line 19
-    new_cache_n_z = ops.flat(new_cache_n)  # [z, n, K]   spec line 17
-    p12 = torch.einsum("zrcK,znK->zrcn", q_c, new_cache_n_z)  # [z, r, c, n]   spec line 26
-    abs2 = torch.abs(p12)  # [z, r, c, n]   spec line 19
-    x55 = ops.maximum(abs2, 1.0)  # [z, r, c, n]   spec line 19
-    x56 = 1.0 / x55  # [z, r, c, n]   spec line 19
-    x57 = exp3 * x18[:, :, :, None]  # [z, r, c, n]   spec line 26
-    x58 = torch.where(x11[:, :, None], x57, 0.0)  # [z, r, c, n]   spec line 26
-    x59 = x56 * x58  # [z, r, c, n]   spec line 19
-    new_cache_S_z = ops.flat(new_cache_S)  # [z, n, K, V]   spec line 17
-    slots0_out0 = like.new_zeros((z, R, chunk, size_K, ))
-    slots0_out1 = [None] * N
-    slots0_out2 = [None] * N
+    at_c = ops.iota(table, chunk)  # [z, c]
+    valid = at_c[None, None] < rows.count[:, :, None]  # [z, r, c]
+    g_c = rows.load(ops.tokens(g))  # [z, r, c]
+    at_least = ops.maximum(g_c, -120.0)  # [z, r, c]
+    log_decay = torch.where(valid, at_least, 0.0)  # [z, r, c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    G = ops.running(log_decay.double(), 2)  # [z, r, c]
+    decay = torch.exp(G.to(like.dtype))  # [z, r, c]
+    # spec line 24: summary: mean(k)
+    added = rows.offset[:, :, None] + at_c[None, None]  # [z, r, c]
+    number = added.to(like.dtype)  # [z, r, c]
+    seen = 1.0 + number  # [z, r, c]
+    ratio = 1.0 / seen  # [z, r, c]
+    u_c = rows.load(ops.tokens(u))  # [z, r, c, K]
+    k_c = rows.load(ops.tokens(k))  # [z, r, c, K]
+    summand = torch.where(valid[:, :, :, None], k_c, 0.0)  # [z, r, c, K]
+    running = ops.running(summand, 2)  # [z, r, c, K]
+    saved_summary_partial_z = ops.flat(saved_summary_partial)  # [z, r, K]
+    sum_so_far = running + saved_summary_partial_z[:, :, None]  # [z, r, c, K]
+    # spec line 25: score: dot(u, summary)
+    product = torch.einsum("zrcK,zrcK->zrc", u_c, sum_so_far)  # [z, r, c]
+    score_online = ratio * product  # [z, r, c]
+    at_n = ops.iota(table, N)  # [z, n]
+    # spec line 26: weight: softmax(score)
+    past = at_n[None, None] < rows.segment[:, :, None]  # [z, r, n]
+    new_summary_z = ops.flat(new_summary)  # [z, n, K]
+    # spec line 25: score: dot(u, summary)
+    score_cached = torch.einsum("zrcK,znK->zrcn", u_c, new_summary_z)  # [z, r, c, n]
+    # spec line 26: weight: softmax(score)
+    masked = torch.where(past[:, :, None], score_cached, -1e+30)  # [z, r, c, n]
+    largest = ops.largest(masked, 3)  # [z, r, c]
+    at_least2 = ops.maximum(largest, score_online)  # [z, r, c]
+    top = at_least2.detach()  # [z, r, c]
+    difference = score_online - top  # [z, r, c]
+    exp_online = torch.exp(difference)  # [z, r, c]
+    difference2 = masked - top[:, :, :, None]  # [z, r, c, n]
+    exp_cached = torch.exp(difference2)  # [z, r, c, n]
+    total = exp_cached.sum(3)  # [z, r, c]
+    total2 = exp_online + total  # [z, r, c]
+    share = 1.0 / total2  # [z, r, c]
+    weight_online = exp_online * share  # [z, r, c]
+    q_c = rows.load(ops.tokens(q))  # [z, r, c, K]
+    saved_n_z = ops.flat(saved_n)  # [z, r, K]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    read_n = torch.einsum("zrcK,zrK->zrc", q_c, saved_n_z)  # [z, r, c]
+    carried = decay * read_n  # [z, r, c]
+    overlap = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]
+    at_d = ops.iota(table, chunk)  # [z, d]
+    mask = at_c[None, :, None] >= at_d[None, None]  # [z, c, d]
+    mask2 = at_d[None, None] < rows.count[:, :, None]  # [z, r, d]
+    earlier = mask[:, None] & mask2[:, :, None]  # [z, r, c, d]
+    gap = G[:, :, :, None] - G[:, :, None]  # [z, r, c, d]
+    masked2 = torch.where(earlier, gap, -10000.0)  # [z, r, c, d]
+    reach = torch.exp(masked2.to(like.dtype))  # [z, r, c, d]
+    P = overlap * reach  # [z, r, c, d]
+    i_c = rows.load(ops.tokens(i))  # [z, r, c]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    exp = torch.exp(i_c)  # [z, r, c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    product2 = torch.einsum("zrcd,zrd->zrc", P, exp)  # [z, r, c]
+    recent = (size_K ** -0.5) * product2  # [z, r, c]
+    online = carried + recent  # [z, r, c]
+    abs = torch.abs(online)  # [z, r, c]
+    at_least3 = ops.maximum(abs, 1.0)  # [z, r, c]
+    ratio2 = 1.0 / at_least3  # [z, r, c]
+    scaled = weight_online * ratio2  # [z, r, c]
+    scaled2 = decay * scaled  # [z, r, c]
+    d_y_c = rows.load(ops.tokens(d_y), zero=True)  # [z, r, c, V]
+    saved_S_z = ops.flat(saved_S)  # [z, r, K, V]
+    product3 = torch.einsum("zrcV,zrKV->zrcK", d_y_c, saved_S_z)  # [z, r, c, K]
+    d_q_part = scaled2[:, :, :, None] * product3  # [z, r, c, K]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    scaled3 = exp * (size_K ** -0.5)  # [z, r, c]
+    v_c = rows.load(ops.tokens(v))  # [z, r, c, V]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    product4 = torch.einsum("zrcV,zrdV->zrcd", d_y_c, v_c)  # [z, r, c, d]
+    scaled4 = scaled3[:, :, None] * product4  # [z, r, c, d]
+    d_P_part = scaled[:, :, :, None] * scaled4  # [z, r, c, d]
+    sign = torch.sign(online)  # [z, r, c]
+    mask3 = 1.0 == abs  # [z, r, c]
+    scaled5 = ratio2 * scaled  # [z, r, c]
+    minus = -scaled5  # [z, r, c]
+    product5 = torch.einsum("zrcK,zrcK->zrc", q_c, product3)  # [z, r, c]
+    scaled6 = decay * product5  # [z, r, c]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    scaled7 = exp[:, :, :, None] * v_c  # [z, r, c, V]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    product6 = torch.einsum("zrcd,zrdV->zrcV", P, scaled7)  # [z, r, c, V]
+    product7 = torch.einsum("zrcV,zrcV->zrc", d_y_c, product6)  # [z, r, c]
+    scaled8 = (size_K ** -0.5) * product7  # [z, r, c]
+    added2 = scaled6 + scaled8  # [z, r, c]
+    scaled9 = minus * added2  # [z, r, c]
+    scaled10 = 0.5 * scaled9  # [z, r, c]
+    mask4 = 1.0 > abs  # [z, r, c]
+    masked3 = torch.where(mask4, 0.0, scaled9)  # [z, r, c]
+    masked4 = torch.where(mask3, scaled10, masked3)  # [z, r, c]
+    d_online = sign * masked4  # [z, r, c]
+    d_P_part2 = scaled3[:, :, None] * d_online[:, :, :, None]  # [z, r, c, d]
+    d_P = d_P_part + d_P_part2  # [z, r, c, d]
+    d_overlap = reach * d_P  # [z, r, c, d]
+    d_q_part2 = torch.einsum("zrdK,zrcd->zrcK", k_c, d_overlap)  # [z, r, c, K]
+    d_read_n = decay * d_online  # [z, r, c]
+    d_q_part3 = saved_n_z[:, :, None] * d_read_n[:, :, :, None]  # [z, r, c, K]
+    new_cache_n_z = ops.flat(new_cache_n)  # [z, n, K]
+    read_n2 = torch.einsum("zrcK,znK->zrcn", q_c, new_cache_n_z)  # [z, r, c, n]
+    abs2 = torch.abs(read_n2)  # [z, r, c, n]
+    at_least4 = ops.maximum(abs2, 1.0)  # [z, r, c, n]
+    ratio3 = 1.0 / at_least4  # [z, r, c, n]
+    # spec line 26: weight: softmax(score)
+    scaled11 = exp_cached * share[:, :, :, None]  # [z, r, c, n]
+    weight_cached = torch.where(past[:, :, None], scaled11, 0.0)  # [z, r, c, n]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    scaled12 = ratio3 * weight_cached  # [z, r, c, n]
+    new_cache_S_z = ops.flat(new_cache_S)  # [z, n, K, V]
+    d_q_part4 = like.new_zeros((z, R, chunk, size_K, ))
+    per_n = [None] * N
+    d_cached_S_part = [None] * N
     for n in range(N):  # one cached memory after the other: slots0
-        p13 = torch.einsum("zKV,zrcV->zrcK", new_cache_S_z[:, n], d_y_c)  # [z, r, c, K]   spec line 17
-        x60 = x59[:, :, :, n][:, :, :, None] * p13  # [z, r, c, K]   spec line 17
-        p14 = torch.einsum("zrcK,zrcK->zrc", p13, q_c)  # [z, r, c]   spec line 17
-        x61 = d_y_c * x58[:, :, :, n][:, :, :, None]  # [z, r, c, V]   spec line 17
-        x62 = x56[:, :, :, n][:, :, :, None] * x61  # [z, r, c, V]   spec line 17
-        p15 = torch.einsum("zrcK,zrcV->zKV", q_c, x62)  # [z, K, V]   spec line 17
-        slots0_out0 = slots0_out0 + x60
-        slots0_out1[n] = p14
-        slots0_out2[n] = p15
-    slots0_out1 = ops.stacked(slots0_out1, (z, R, chunk, ), like, 3)  # [z, r, c, n]
-    slots0_out2 = ops.stacked(slots0_out2, (z, size_K, size_V, ), like, 1)  # [z, n, K, V]
-    sig2 = torch.sign(p12)  # [z, r, c, n]   spec line 19
-    x63 = 1.0 == abs2  # [z, r, c, n]   spec line 19
-    x64 = x56 * x59  # [z, r, c, n]   spec line 19
-    x65 = -x64  # [z, r, c, n]   spec line 19
-    x66 = x65 * slots0_out1  # [z, r, c, n]   spec line 19
-    x67 = 0.5 * x66  # [z, r, c, n]   spec line 19
-    x68 = 1.0 > abs2  # [z, r, c, n]   spec line 19
-    x69 = torch.where(x68, 0.0, x66)  # [z, r, c, n]   spec line 19
-    x70 = torch.where(x63, x67, x69)  # [z, r, c, n]   spec line 19
-    x71 = sig2 * x70  # [z, r, c, n]   spec line 19
-    p16 = torch.einsum("znK,zrcn->zrcK", new_cache_n_z, x71)  # [z, r, c, K]   spec line 26
-    x72 = slots0_out0 + p16  # [z, r, c, K]   spec line 26
-    x73 = x54 + x72  # [z, r, c, K]   spec line 19
-    x74 = p11 + x73  # [z, r, c, K]   spec line 19
-    x75 = x33 + x74  # [z, r, c, K]   spec line 19
-    G3 = ops.running(x3.double(), 2, reverse=True, exclusive=True)  # [z, r, c]   spec line 17
-    exp6 = torch.exp(G3.to(like.dtype))  # [z, r, c]   spec line 17
-    x76 = torch.where(x, exp6, 0.0)  # [z, r, c]   spec line 17
-    d_new_state_S_z = ops.flat(d_new_state_S)  # [z, K, V]   spec line 26
-    d_new_cache_S_z = ops.flat(d_new_cache_S)  # [z, n, K, V]   spec line 26
-    x77 = d_new_cache_S_z + slots0_out2  # [z, n, K, V]   spec line 26
-    e = rows.expose(x77)  # [z, r, K, V]   spec line 17
-    x78 = d_y_c * x19[:, :, :, None]  # [z, r, c, V]   spec line 19
-    x79 = x78 * x30[:, :, :, None]  # [z, r, c, V]   spec line 19
-    x80 = exp[:, :, :, None] * x79  # [z, r, c, V]   spec line 19
-    p17 = torch.einsum("zrcK,zrcV->zrKV", q_c, x80)  # [z, r, K, V]   spec line 19
-    s2 = x3.sum(2)  # [z, r]   spec line 17
-    exp7 = torch.exp(s2)  # [z, r]   spec line 17
-    d_old_S_37 = d_new_state_S_z
-    d_old_S_37_starts = [None] * R
+        # spec line 24: summary: mean(k)
+        product8 = torch.einsum("zKV,zrcV->zrcK", new_cache_S_z[:, n], d_y_c)  # [z, r, c, K]
+        scaled13 = scaled12[:, :, :, n][:, :, :, None] * product8  # [z, r, c, K]
+        product9 = torch.einsum("zrcK,zrcK->zrc", product8, q_c)  # [z, r, c]
+        d_answer = d_y_c * weight_cached[:, :, :, n][:, :, :, None]  # [z, r, c, V]
+        d_read_S = ratio3[:, :, :, n][:, :, :, None] * d_answer  # [z, r, c, V]
+        d_cached_S_part2 = torch.einsum("zrcK,zrcV->zKV", q_c, d_read_S)  # [z, K, V]
+        d_q_part4 = d_q_part4 + scaled13
+        per_n[n] = product9
+        d_cached_S_part[n] = d_cached_S_part2
+    per_n = ops.stacked(per_n, (z, R, chunk, ), like, 3)  # [z, r, c, n]
+    d_cached_S_part = ops.stacked(d_cached_S_part, (z, size_K, size_V, ), like, 1)  # [z, n, K, V]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    sign2 = torch.sign(read_n2)  # [z, r, c, n]
+    mask5 = 1.0 == abs2  # [z, r, c, n]
+    scaled14 = ratio3 * scaled12  # [z, r, c, n]
+    minus2 = -scaled14  # [z, r, c, n]
+    scaled15 = minus2 * per_n  # [z, r, c, n]
+    scaled16 = 0.5 * scaled15  # [z, r, c, n]
+    mask6 = 1.0 > abs2  # [z, r, c, n]
+    masked5 = torch.where(mask6, 0.0, scaled15)  # [z, r, c, n]
+    masked6 = torch.where(mask5, scaled16, masked5)  # [z, r, c, n]
+    d_read_n2 = sign2 * masked6  # [z, r, c, n]
+    d_q_part5 = torch.einsum("znK,zrcn->zrcK", new_cache_n_z, d_read_n2)  # [z, r, c, K]
+    d_q_part6 = d_q_part4 + d_q_part5  # [z, r, c, K]
+    d_q_part7 = d_q_part3 + d_q_part6  # [z, r, c, K]
+    d_q_part8 = d_q_part2 + d_q_part7  # [z, r, c, K]
+    d_q = d_q_part + d_q_part8  # [z, r, c, K]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    G_after = ops.running(log_decay.double(), 2, reverse=True, exclusive=True)  # [z, r, c]
+    exp2 = torch.exp(G_after.to(like.dtype))  # [z, r, c]
+    decay_after = torch.where(valid, exp2, 0.0)  # [z, r, c]
+    d_new_state_S_z = ops.flat(d_new_state_S)  # [z, K, V]
+    d_new_cache_S_z = ops.flat(d_new_cache_S)  # [z, n, K, V]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    d_cached_S = d_new_cache_S_z + d_cached_S_part  # [z, n, K, V]
+    at_end = rows.expose(d_cached_S)  # [z, r, K, V]
+    # spec line 26: weight: softmax(score)
+    scaled17 = d_y_c * weight_online[:, :, :, None]  # [z, r, c, V]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    d_online2 = scaled17 * ratio2[:, :, :, None]  # [z, r, c, V]
+    d_read_S2 = decay[:, :, :, None] * d_online2  # [z, r, c, V]
+    product10 = torch.einsum("zrcK,zrcV->zrKV", q_c, d_read_S2)  # [z, r, K, V]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    total3 = log_decay.sum(2)  # [z, r]
+    decay_of_row = torch.exp(total3)  # [z, r]
+    d_old_S = d_new_state_S_z
+    d_old_S_starts = [None] * R
     d_factor_S_rows = [None] * R
     d_write_S_rows = [None] * R
     for r in reversed(range(R)):  # carry_S_backward
-        d_old_S_37_starts[r] = d_old_S_37
-        x81 = d_old_S_37 + e[:, r]  # [z, K, V]   spec line 19
-        x82 = exp7[:, r][:, None, None] * x81  # [z, K, V]   spec line 17
-        x83 = x82 + p17[:, r]  # [z, K, V]   spec line 17
-        p18 = torch.einsum("zKV,zKV->z", saved_S_z[:, r], x81)  # [z]   spec line 17
-        d_factor_S_rows[r] = p18
-        d_write_S_rows[r] = x81
-        d_old_S_37 = x83
+        d_old_S_starts[r] = d_old_S
+        # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+        d_next_S = d_old_S + at_end[:, r]  # [z, K, V]
+        # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+        d_old_S2 = decay_of_row[:, r][:, None, None] * d_next_S  # [z, K, V]
+        added3 = d_old_S2 + product10[:, r]  # [z, K, V]
+        d_factor_S = torch.einsum("zKV,zKV->z", saved_S_z[:, r], d_next_S)  # [z]
+        d_factor_S_rows[r] = d_factor_S
+        d_write_S_rows[r] = d_next_S
+        d_old_S = added3
     d_write_S_rows = ops.stacked(d_write_S_rows, (z, size_K, size_V, ), like)  # [z, r, K, V]
     d_factor_S_rows = ops.stacked(d_factor_S_rows, (z, ), like)  # [z, r]
-    p19 = torch.einsum("zrcV,zrKV->zrcK", v_c, d_write_S_rows)  # [z, r, c, K]   spec line 17
-    x84 = x34[:, :, :, None] * p19  # [z, r, c, K]   spec line 17
-    x85 = x76[:, :, :, None] * x84  # [z, r, c, K]   spec line 17
-    p20 = torch.einsum("zrcK,zrcd->zrdK", q_c, x52)  # [z, r, d, K]   spec line 19
-    x86 = exp5 * x76  # [z, r, c]   spec line 17
-    x87 = (size_K ** -0.5) * x86  # [z, r, c]   spec line 17
-    d_new_state_n_z = ops.flat(d_new_state_n)  # [z, K]   spec line 26
-    d_new_cache_n_z = ops.flat(d_new_cache_n)  # [z, n, K]   spec line 26
-    p21 = torch.einsum("zrcK,zrcn->znK", q_c, x71)  # [z, n, K]   spec line 26
-    x88 = d_new_cache_n_z + p21  # [z, n, K]   spec line 26
-    e2 = rows.expose(x88)  # [z, r, K]   spec line 17
-    p22 = torch.einsum("zrcK,zrc->zrK", q_c, x53)  # [z, r, K]   spec line 19
-    d_old_n_50 = d_new_state_n_z
-    d_old_n_50_starts = [None] * R
+    product11 = torch.einsum("zrcV,zrKV->zrcK", v_c, d_write_S_rows)  # [z, r, c, K]
+    d_write = scaled3[:, :, :, None] * product11  # [z, r, c, K]
+    d_k_part = decay_after[:, :, :, None] * d_write  # [z, r, c, K]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    product12 = torch.einsum("zrcK,zrcd->zrdK", q_c, d_overlap)  # [z, r, d, K]
+    # spec line 18: n: exp(g) * n + exp(i) * scale * k
+    scaled18 = exp * decay_after  # [z, r, c]
+    weight = (size_K ** -0.5) * scaled18  # [z, r, c]
+    d_new_state_n_z = ops.flat(d_new_state_n)  # [z, K]
+    d_new_cache_n_z = ops.flat(d_new_cache_n)  # [z, n, K]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    d_cached_n_part = torch.einsum("zrcK,zrcn->znK", q_c, d_read_n2)  # [z, n, K]
+    d_cached_n = d_new_cache_n_z + d_cached_n_part  # [z, n, K]
+    at_end2 = rows.expose(d_cached_n)  # [z, r, K]
+    product13 = torch.einsum("zrcK,zrc->zrK", q_c, d_read_n)  # [z, r, K]
+    d_old_n = d_new_state_n_z
+    d_old_n_starts = [None] * R
     d_factor_n_rows = [None] * R
     d_write_n_rows = [None] * R
     for r in reversed(range(R)):  # carry_n_backward
-        d_old_n_50_starts[r] = d_old_n_50
-        x89 = d_old_n_50 + e2[:, r]  # [z, K]   spec line 19
-        x90 = exp7[:, r][:, None] * x89  # [z, K]   spec line 17
-        x91 = x90 + p22[:, r]  # [z, K]   spec line 17
-        p23 = torch.einsum("zK,zK->z", saved_n_z[:, r], x89)  # [z]   spec line 17
-        d_factor_n_rows[r] = p23
-        d_write_n_rows[r] = x89
-        d_old_n_50 = x91
+        d_old_n_starts[r] = d_old_n
+        d_next_n = d_old_n + at_end2[:, r]  # [z, K]
+        # spec line 18: n: exp(g) * n + exp(i) * scale * k
+        d_old_n2 = decay_of_row[:, r][:, None] * d_next_n  # [z, K]
+        added4 = d_old_n2 + product13[:, r]  # [z, K]
+        d_factor_n = torch.einsum("zK,zK->z", saved_n_z[:, r], d_next_n)  # [z]
+        d_factor_n_rows[r] = d_factor_n
+        d_write_n_rows[r] = d_next_n
+        d_old_n = added4
     d_write_n_rows = ops.stacked(d_write_n_rows, (z, size_K, ), like)  # [z, r, K]
     d_factor_n_rows = ops.stacked(d_factor_n_rows, (z, ), like)  # [z, r]
-    x92 = x87[:, :, :, None] * d_write_n_rows[:, :, None]  # [z, r, c, K]   spec line 17
-    x93 = p20 + x92  # [z, r, c, K]   spec line 19
-    x94 = x85 + x93  # [z, r, c, K]   spec line 17
-    x95 = x30 * x43  # [z, r, c]   spec line 19
-    x96 = x18 * x95  # [z, r, c]   spec line 26
-    x97 = exp2 * x95  # [z, r, c]   spec line 26
-    x98 = x56 * slots0_out1  # [z, r, c, n]   spec line 19
-    x99 = torch.where(x11[:, :, None], x98, 0.0)  # [z, r, c, n]   spec line 26
-    p24 = torch.einsum("zrcn,zrcn->zrc", exp3, x99)  # [z, r, c]   spec line 26
-    x100 = x97 + p24  # [z, r, c]   spec line 26
-    x101 = x18 * x100  # [z, r, c]   spec line 26
-    x102 = x101 / x17  # [z, r, c]   spec line 26
-    x103 = -x102  # [z, r, c]   spec line 26
-    x104 = x96 + x103  # [z, r, c]   spec line 26
-    x105 = exp2 * x104  # [z, r, c]   spec line 26
-    x106 = u_c * x105[:, :, :, None]  # [z, r, c, K]   spec line 25
-    x107 = x7[:, :, :, None] * x106  # [z, r, c, K]   spec line 17
-    G4 = ops.running(x107, 2, reverse=True)  # [z, r, c, K]   spec line 17
-    d_new_partial_z = ops.flat(d_new_partial)  # [z, K]   spec line 26
-    d_new_summary_z = ops.flat(d_new_summary)  # [z, n, K]   spec line 26
-    x108 = x18[:, :, :, None] * x99  # [z, r, c, n]   spec line 26
-    x109 = x103[:, :, :, None] + x108  # [z, r, c, n]   spec line 26
-    x110 = exp3 * x109  # [z, r, c, n]   spec line 26
-    x111 = torch.where(x11[:, :, None], x110, 0.0)  # [z, r, c, n]   spec line 26
-    p25 = torch.einsum("zrcK,zrcn->znK", u_c, x111)  # [z, n, K]   spec line 25
-    x112 = d_new_summary_z + p25  # [z, n, K]   spec line 25
-    e3 = rows.expose(x112)  # [z, r, K]   spec line 17
-    x113 = 0.00390625 * e3  # [z, r, K]   spec line 17
-    p26 = torch.einsum("zrc,zrcK->zrK", x7, x106)  # [z, r, K]   spec line 17
-    x114 = rows.count > 0.0  # [z, r]
-    x115 = rows.count + rows.offset  # [z, r]
-    x116 = x115 == 256.0  # [z, r]
-    x117 = x114 & x116  # [z, r]
-    d_old_partial_65 = d_new_partial_z
-    d_old_partial_65_starts = [None] * R
-    d_sum_partial_rows = [None] * R
+    d_k_part2 = weight[:, :, :, None] * d_write_n_rows[:, :, None]  # [z, r, c, K]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    d_k_part3 = product12 + d_k_part2  # [z, r, c, K]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    d_k_part4 = d_k_part + d_k_part3  # [z, r, c, K]
+    # spec line 26: weight: softmax(score)
+    d_weight_online = ratio2 * added2  # [z, r, c]
+    d_exp_online_part = share * d_weight_online  # [z, r, c]
+    d_share_part = exp_online * d_weight_online  # [z, r, c]
+    d_weight_cached = ratio3 * per_n  # [z, r, c, n]
+    masked7 = torch.where(past[:, :, None], d_weight_cached, 0.0)  # [z, r, c, n]
+    d_share_part2 = torch.einsum("zrcn,zrcn->zrc", exp_cached, masked7)  # [z, r, c]
+    d_share = d_share_part + d_share_part2  # [z, r, c]
+    scaled19 = share * d_share  # [z, r, c]
+    ratio4 = scaled19 / total2  # [z, r, c]
+    d_total = -ratio4  # [z, r, c]
+    d_exp_online = d_exp_online_part + d_total  # [z, r, c]
+    d_score_online = exp_online * d_exp_online  # [z, r, c]
+    # spec line 25: score: dot(u, summary)
+    d_summary_online = u_c * d_score_online[:, :, :, None]  # [z, r, c, K]
+    # spec line 24: summary: mean(k)
+    d_sum_so_far = ratio[:, :, :, None] * d_summary_online  # [z, r, c, K]
+    d_summand_part = ops.running(d_sum_so_far, 2, reverse=True)  # [z, r, c, K]
+    d_new_summary_partial_z = ops.flat(d_new_summary_partial)  # [z, K]
+    d_new_summary_z = ops.flat(d_new_summary)  # [z, n, K]
+    # spec line 26: weight: softmax(score)
+    d_exp_cached_part = share[:, :, :, None] * masked7  # [z, r, c, n]
+    d_exp_cached = d_total[:, :, :, None] + d_exp_cached_part  # [z, r, c, n]
+    scaled20 = exp_cached * d_exp_cached  # [z, r, c, n]
+    d_score_cached = torch.where(past[:, :, None], scaled20, 0.0)  # [z, r, c, n]
+    # spec line 25: score: dot(u, summary)
+    d_summaries_part = torch.einsum("zrcK,zrcn->znK", u_c, d_score_cached)  # [z, n, K]
+    d_summaries = d_new_summary_z + d_summaries_part  # [z, n, K]
+    # spec line 24: summary: mean(k)
+    d_finished = rows.expose(d_summaries)  # [z, r, K]
+    scaled21 = 0.00390625 * d_finished  # [z, r, K]
+    product14 = torch.einsum("zrc,zrcK->zrK", ratio, d_summary_online)  # [z, r, K]
+    added5 = rows.offset + rows.count  # [z, r]
+    mask7 = added5 == 256.0  # [z, r]
+    mask8 = rows.count > 0.0  # [z, r]
+    completes = mask7 & mask8  # [z, r]
+    d_old_summary_partial = d_new_summary_partial_z
+    d_old_summary_partial_starts = [None] * R
+    d_sum_summary_partial_rows = [None] * R
     for r in reversed(range(R)):  # carry_partial_backward
-        d_old_partial_65_starts[r] = d_old_partial_65
-        x118 = torch.where(x117[:, r][:, None], 0.0, d_old_partial_65)  # [z, K]   spec line 17
-        x119 = x113[:, r] + x118  # [z, K]   spec line 17
-        x120 = x119 + p26[:, r]  # [z, K]   spec line 17
-        d_sum_partial_rows[r] = x119
-        d_old_partial_65 = x120
-    d_sum_partial_rows = ops.stacked(d_sum_partial_rows, (z, size_K, ), like)  # [z, r, K]
-    x121 = G4 + d_sum_partial_rows[:, :, None]  # [z, r, c, K]   spec line 17
-    x122 = torch.where(x[:, :, :, None], x121, 0.0)  # [z, r, c, K]   spec line 17
-    x123 = x94 + x122  # [z, r, c, K]   spec line 17
-    p27 = torch.einsum("zrcd,zrcV->zrdV", x26, x79)  # [z, r, d, V]   spec line 19
-    p28 = torch.einsum("zrcK,zrKV->zrcV", k_c, d_write_S_rows)  # [z, r, c, V]   spec line 17
-    x124 = x76[:, :, :, None] * p28  # [z, r, c, V]   spec line 17
-    x125 = p27 + x124  # [z, r, c, V]   spec line 17
-    x126 = x34[:, :, :, None] * x125  # [z, r, c, V]   spec line 17
-    p29 = torch.einsum("zrcd,zrc->zrd", x26, x49)  # [z, r, d]   spec line 19
-    p30 = torch.einsum("zrcK,zrK->zrc", k_c, d_write_n_rows)  # [z, r, c]   spec line 17
-    x127 = x76 * p30  # [z, r, c]   spec line 17
-    x128 = p29 + x127  # [z, r, c]   spec line 17
-    p31 = torch.einsum("zrcV,zrcV->zrc", v_c, p27)  # [z, r, c]   spec line 17
-    p32 = torch.einsum("zrcV,zrcV->zrc", v_c, p28)  # [z, r, c]   spec line 17
-    x129 = x76 * p32  # [z, r, c]   spec line 17
-    x130 = p31 + x129  # [z, r, c]   spec line 17
-    x131 = x128 + x130  # [z, r, c]   spec line 17
-    x132 = exp5 * x131  # [z, r, c]   spec line 17
-    x133 = (size_K ** -0.5) * x132  # [z, r, c]   spec line 17
-    x134 = g_c == -120.0  # [z, r, c]   spec line 17
-    x135 = x31 * p8  # [z, r, c]   spec line 19
-    x136 = p3 * x49  # [z, r, c]   spec line 19
-    x137 = x135 + x136  # [z, r, c]   spec line 19
-    x138 = exp * x137  # [z, r, c]   spec line 17
-    G5 = ops.running(x138.double(), 2, reverse=True)  # [z, r, c]   spec line 17
-    x139 = d_factor_S_rows + d_factor_n_rows  # [z, r]   spec line 17
-    x140 = exp7 * x139  # [z, r]   spec line 17
-    x141 = at_d[None, None] < at_c[None, :, None]  # [z, c, d]   spec line 19
-    x142 = p4 * x51  # [z, r, c, d]   spec line 19
-    x143 = exp4 * x142  # [z, r, c, d]   spec line 19
-    x144 = torch.where(x23, x143, 0.0)  # [z, r, c, d]   spec line 19
-    G6 = ops.running(x144, 2, reverse=True)  # [z, r, c, d]   spec line 19
-    x145 = torch.where(x141[:, None], G6, 0.0)  # [z, r, c, d]   spec line 19
-    s3 = x145.sum(3)  # [z, r, c]   spec line 19
-    x146 = exp5 * p30  # [z, r, c]   spec line 17
-    x147 = (size_K ** -0.5) * x146  # [z, r, c]   spec line 17
-    p33 = torch.einsum("zrcK,zrcK->zrc", k_c, p19)  # [z, r, c]   spec line 17
-    x148 = exp5 * p33  # [z, r, c]   spec line 17
-    x149 = (size_K ** -0.5) * x148  # [z, r, c]   spec line 17
-    x150 = x147 + x149  # [z, r, c]   spec line 17
-    x151 = torch.where(x, x150, 0.0)  # [z, r, c]   spec line 17
-    x152 = exp6 * x151  # [z, r, c]   spec line 17
-    G7 = ops.running(x152.double(), 2, exclusive=True)  # [z, r, c]   spec line 17
-    x153 = s3 + G7.to(like.dtype)  # [z, r, c]   spec line 17
-    x154 = x140[:, :, None] + x153  # [z, r, c]   spec line 17
-    x155 = G5.to(like.dtype) + x154  # [z, r, c]   spec line 17
-    x156 = torch.where(x, x155, 0.0)  # [z, r, c]   spec line 17
-    x157 = 0.5 * x156  # [z, r, c]   spec line 17
-    x158 = g_c > -120.0  # [z, r, c]   spec line 17
-    x159 = torch.where(x158, x156, 0.0)  # [z, r, c]   spec line 17
-    x160 = torch.where(x134, x157, x159)  # [z, r, c]   spec line 17
-    p34 = torch.einsum("znK,zrcn->zrcK", new_summary_z, x111)  # [z, r, c, K]   spec line 25
-    x161 = x7[:, :, :, None] * x9  # [z, r, c, K]   spec line 17
-    x162 = x161 * x105[:, :, :, None]  # [z, r, c, K]   spec line 25
-    x163 = p34 + x162  # [z, r, c, K]   spec line 25
-    e4 = rows.keep(x112)  # [z, n, K]   spec line 17
-    e5 = rows.keep(x77)  # [z, n, K, V]   spec line 17
-    e6 = rows.keep(x88)  # [z, n, K]   spec line 17
-    return (ops.from_tokens(rows.store([(x75, 0)], T, 0), H), ops.from_tokens(rows.store([(x123, 0)], T, 0), H), ops.from_tokens(rows.store([(x126, 0)], T, 0), H), ops.from_tokens(rows.store([(x133, 0)], T, 0), H), ops.from_tokens(rows.store([(x160, 0)], T, 0), H), ops.from_tokens(rows.store([(x163, 0)], T, 0), H), ops.unflat(d_old_partial_65, H), ops.unflat(e4, H), ops.unflat(d_old_S_37, H), ops.unflat(d_old_n_50, H), ops.unflat(e5, H), ops.unflat(e6, H),)
+        d_old_summary_partial_starts[r] = d_old_summary_partial
+        d_partial_part = torch.where(completes[:, r][:, None], 0.0, d_old_summary_partial)  # [z, K]
+        d_partial = scaled21[:, r] + d_partial_part  # [z, K]
+        added6 = d_partial + product14[:, r]  # [z, K]
+        d_sum_summary_partial_rows[r] = d_partial
+        d_old_summary_partial = added6
+    d_sum_summary_partial_rows = ops.stacked(d_sum_summary_partial_rows, (z, size_K, ), like)  # [z, r, K]
+    d_summand = d_summand_part + d_sum_summary_partial_rows[:, :, None]  # [z, r, c, K]
+    d_k_part5 = torch.where(valid[:, :, :, None], d_summand, 0.0)  # [z, r, c, K]
+    d_k = d_k_part4 + d_k_part5  # [z, r, c, K]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    product15 = torch.einsum("zrcd,zrcV->zrdV", P, d_online2)  # [z, r, d, V]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    product16 = torch.einsum("zrcK,zrKV->zrcV", k_c, d_write_S_rows)  # [z, r, c, V]
+    scaled22 = decay_after[:, :, :, None] * product16  # [z, r, c, V]
+    added7 = product15 + scaled22  # [z, r, c, V]
+    d_v = scaled3[:, :, :, None] * added7  # [z, r, c, V]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    product17 = torch.einsum("zrcd,zrc->zrd", P, d_online)  # [z, r, d]
+    # spec line 18: n: exp(g) * n + exp(i) * scale * k
+    d_weight = torch.einsum("zrcK,zrK->zrc", k_c, d_write_n_rows)  # [z, r, c]
+    scaled23 = decay_after * d_weight  # [z, r, c]
+    added8 = product17 + scaled23  # [z, r, c]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    product18 = torch.einsum("zrcV,zrcV->zrc", v_c, product15)  # [z, r, c]
+    product19 = torch.einsum("zrcV,zrcV->zrc", v_c, product16)  # [z, r, c]
+    scaled24 = decay_after * product19  # [z, r, c]
+    added9 = product18 + scaled24  # [z, r, c]
+    added10 = added8 + added9  # [z, r, c]
+    scaled25 = exp * added10  # [z, r, c]
+    d_i = (size_K ** -0.5) * scaled25  # [z, r, c]
+    mask9 = g_c == -120.0  # [z, r, c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    d_decay_part = scaled * product5  # [z, r, c]
+    d_decay_part2 = read_n * d_online  # [z, r, c]
+    d_decay = d_decay_part + d_decay_part2  # [z, r, c]
+    d_G = decay * d_decay  # [z, r, c]
+    d_log_decay_part = ops.running(d_G.double(), 2, reverse=True)  # [z, r, c]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    d_decay_of_row = d_factor_S_rows + d_factor_n_rows  # [z, r]
+    d_log_decay_part2 = decay_of_row * d_decay_of_row  # [z, r]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    mask10 = at_d[None, None] < at_c[None, :, None]  # [z, c, d]
+    d_reach = overlap * d_P  # [z, r, c, d]
+    scaled26 = reach * d_reach  # [z, r, c, d]
+    d_gap = torch.where(earlier, scaled26, 0.0)  # [z, r, c, d]
+    running2 = ops.running(d_gap, 2, reverse=True)  # [z, r, c, d]
+    masked8 = torch.where(mask10[:, None], running2, 0.0)  # [z, r, c, d]
+    d_log_decay_part3 = masked8.sum(3)  # [z, r, c]
+    # spec line 18: n: exp(g) * n + exp(i) * scale * k
+    scaled27 = exp * d_weight  # [z, r, c]
+    d_decay_after_part = (size_K ** -0.5) * scaled27  # [z, r, c]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    product20 = torch.einsum("zrcK,zrcK->zrc", k_c, product11)  # [z, r, c]
+    scaled28 = exp * product20  # [z, r, c]
+    d_decay_after_part2 = (size_K ** -0.5) * scaled28  # [z, r, c]
+    d_decay_after = d_decay_after_part + d_decay_after_part2  # [z, r, c]
+    masked9 = torch.where(valid, d_decay_after, 0.0)  # [z, r, c]
+    d_G_after = exp2 * masked9  # [z, r, c]
+    d_log_decay_part4 = ops.running(d_G_after.double(), 2, exclusive=True)  # [z, r, c]
+    d_log_decay_part5 = d_log_decay_part3 + d_log_decay_part4.to(like.dtype)  # [z, r, c]
+    d_log_decay_part6 = d_log_decay_part2[:, :, None] + d_log_decay_part5  # [z, r, c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    d_log_decay = d_log_decay_part.to(like.dtype) + d_log_decay_part6  # [z, r, c]
+    masked10 = torch.where(valid, d_log_decay, 0.0)  # [z, r, c]
+    scaled29 = 0.5 * masked10  # [z, r, c]
+    mask11 = g_c > -120.0  # [z, r, c]
+    masked11 = torch.where(mask11, masked10, 0.0)  # [z, r, c]
+    d_g = torch.where(mask9, scaled29, masked11)  # [z, r, c]
+    # spec line 25: score: dot(u, summary)
+    d_u_part = torch.einsum("znK,zrcn->zrcK", new_summary_z, d_score_cached)  # [z, r, c, K]
+    # spec line 24: summary: mean(k)
+    summary_online = ratio[:, :, :, None] * sum_so_far  # [z, r, c, K]
+    # spec line 25: score: dot(u, summary)
+    d_u_part2 = summary_online * d_score_online[:, :, :, None]  # [z, r, c, K]
+    d_u = d_u_part + d_u_part2  # [z, r, c, K]
+    # spec line 24: summary: mean(k)
+    d_summary = rows.keep(d_summaries)  # [z, n, K]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    d_cache_S = rows.keep(d_cached_S)  # [z, n, K, V]
+    d_cache_n = rows.keep(d_cached_n)  # [z, n, K]
+    return (ops.from_tokens(rows.store([(d_q, 0)], T, 0), H), ops.from_tokens(rows.store([(d_k, 0)], T, 0), H), ops.from_tokens(rows.store([(d_v, 0)], T, 0), H), ops.from_tokens(rows.store([(d_i, 0)], T, 0), H), ops.from_tokens(rows.store([(d_g, 0)], T, 0), H), ops.from_tokens(rows.store([(d_u, 0)], T, 0), H), ops.unflat(d_old_summary_partial, H), ops.unflat(d_summary, H), ops.unflat(d_old_S, H), ops.unflat(d_old_n, H), ops.unflat(d_cache_S, H), ops.unflat(d_cache_n, H),)
 
-def _weights(q, k, v, i, g, u, partial, summary, state_S, state_n, cache_S, cache_n, table, *, chunk: int):
+def _weights(q, k, v, i, g, u, summary_partial, summary, state_S, state_n, cache_S, cache_n, table, *, chunk: int):
     like = q
     B, T, H = q.shape[0], q.shape[1], q.shape[2]
     size_K = q.shape[3]
@@ -466,58 +532,64 @@ def _weights(q, k, v, i, g, u, partial, summary, state_S, state_n, cache_S, cach
     N = summary.shape[2]
     rows = ops.Rows(table, H, 256, chunk)
     z, R = rows.z, rows.rows
-    at_c = ops.iota(table, chunk)  # [z, c]   spec line 17
-    x = rows.offset[:, :, None] + at_c[None, None]  # [z, r, c]   spec line 17
-    x2 = x.to(like.dtype)  # [z, r, c]   spec line 17
-    x3 = 1.0 + x2  # [z, r, c]   spec line 17
-    x4 = 1.0 / x3  # [z, r, c]   spec line 17
-    partial_z = ops.flat(partial)  # [z, K]   spec line 17
-    x5 = at_c[None, None] < rows.count[:, :, None]  # [z, r, c]   spec line 17
-    k_c = rows.load(ops.tokens(k))  # [z, r, c, K]   spec line 17
-    x6 = torch.where(x5[:, :, :, None], k_c, 0.0)  # [z, r, c, K]   spec line 17
-    s = x6.sum(2)  # [z, r, K]   spec line 17
-    x7 = rows.count > 0.0  # [z, r]
-    x8 = rows.count + rows.offset  # [z, r]
-    x9 = x8 == 256.0  # [z, r]
-    x10 = x7 & x9  # [z, r]
-    old_partial = partial_z
-    old_partial_starts = [None] * R
-    end_partial_rows = [None] * R
+    at_c = ops.iota(table, chunk)  # [z, c]
+    # spec line 24: summary: mean(k)
+    added = rows.offset[:, :, None] + at_c[None, None]  # [z, r, c]
+    number = added.to(like.dtype)  # [z, r, c]
+    seen = 1.0 + number  # [z, r, c]
+    ratio = 1.0 / seen  # [z, r, c]
+    summary_partial_z = ops.flat(summary_partial)  # [z, K]
+    valid = at_c[None, None] < rows.count[:, :, None]  # [z, r, c]
+    k_c = rows.load(ops.tokens(k))  # [z, r, c, K]
+    summand = torch.where(valid[:, :, :, None], k_c, 0.0)  # [z, r, c, K]
+    sum_of_row = summand.sum(2)  # [z, r, K]
+    added2 = rows.offset + rows.count  # [z, r]
+    mask = added2 == 256.0  # [z, r]
+    mask2 = rows.count > 0.0  # [z, r]
+    completes = mask & mask2  # [z, r]
+    old_summary_partial = summary_partial_z
+    old_summary_partial_starts = [None] * R
+    end_summary_partial_rows = [None] * R
     for r in range(R):  # carry_partial
-        old_partial_starts[r] = old_partial
-        x11 = old_partial + s[:, r]  # [z, K]   spec line 17
-        x12 = torch.where(x10[:, r][:, None], 0.0, x11)  # [z, K]   spec line 17
-        end_partial_rows[r] = x11
-        old_partial = x12
-    old_partial_starts = ops.stacked(old_partial_starts, (z, size_K, ), like)  # [z, r, K]
-    end_partial_rows = ops.stacked(end_partial_rows, (z, size_K, ), like)  # [z, r, K]
-    G = ops.running(x6, 2)  # [z, r, c, K]   spec line 17
-    x13 = old_partial_starts[:, :, None] + G  # [z, r, c, K]   spec line 17
-    u_c = rows.load(ops.tokens(u))  # [z, r, c, K]   spec line 25
-    p = torch.einsum("zrcK,zrcK->zrc", x13, u_c)  # [z, r, c]   spec line 25
-    x14 = x4 * p  # [z, r, c]   spec line 25
-    at_n = ops.iota(table, N)  # [z, n]   spec line 17
-    x15 = at_n[None, None] < rows.segment[:, :, None]  # [z, r, n]   spec line 17
-    x16 = end_partial_rows * 0.00390625  # [z, r, K]   spec line 17
-    summary_z = ops.flat(summary)  # [z, n, K]   spec line 17
-    M = rows.collect(x16, summary_z)  # [z, n, K]   spec line 17
-    p2 = torch.einsum("znK,zrcK->zrcn", M, u_c)  # [z, r, c, n]   spec line 25
-    x17 = torch.where(x15[:, :, None], p2, -1e+30)  # [z, r, c, n]   spec line 26
-    m = ops.largest(x17, 3)  # [z, r, c]   spec line 26
-    x18 = ops.maximum(m, x14)  # [z, r, c]   spec line 26
-    x19 = x18.detach()  # [z, r, c]   spec line 26
-    x20 = x14 - x19  # [z, r, c]   spec line 26
-    exp = torch.exp(x20)  # [z, r, c]   spec line 26
-    x21 = x17 - x19[:, :, :, None]  # [z, r, c, n]   spec line 26
-    exp2 = torch.exp(x21)  # [z, r, c, n]   spec line 26
-    s2 = exp2.sum(3)  # [z, r, c]   spec line 26
-    x22 = exp + s2  # [z, r, c]   spec line 26
-    x23 = 1.0 / x22  # [z, r, c]   spec line 26
-    x24 = exp * x23  # [z, r, c]   spec line 26
-    x25 = exp2 * x23[:, :, :, None]  # [z, r, c, n]   spec line 26
-    x26 = torch.where(x15[:, :, None], x25, 0.0)  # [z, r, c, n]   spec line 26
-    x27 = ops.where(x15, 1.0, 0.0, like)  # [z, r, n]   spec line 26
-    return (ops.from_tokens(rows.store([(x24, 0)], T, 0), H), ops.from_tokens(rows.store([(x26, 0)], T, 0), H), ops.from_tokens(rows.store([(x27[:, :, None].expand(z, R, chunk, N), 0)], T, 0), H),)
+        old_summary_partial_starts[r] = old_summary_partial
+        partial = old_summary_partial + sum_of_row[:, r]  # [z, K]
+        next_partial = torch.where(completes[:, r][:, None], 0.0, partial)  # [z, K]
+        end_summary_partial_rows[r] = partial
+        old_summary_partial = next_partial
+    old_summary_partial_starts = ops.stacked(old_summary_partial_starts, (z, size_K, ), like)  # [z, r, K]
+    end_summary_partial_rows = ops.stacked(end_summary_partial_rows, (z, size_K, ), like)  # [z, r, K]
+    running = ops.running(summand, 2)  # [z, r, c, K]
+    sum_so_far = old_summary_partial_starts[:, :, None] + running  # [z, r, c, K]
+    u_c = rows.load(ops.tokens(u))  # [z, r, c, K]
+    # spec line 25: score: dot(u, summary)
+    product = torch.einsum("zrcK,zrcK->zrc", sum_so_far, u_c)  # [z, r, c]
+    score_online = ratio * product  # [z, r, c]
+    at_n = ops.iota(table, N)  # [z, n]
+    # spec line 26: weight: softmax(score)
+    past = at_n[None, None] < rows.segment[:, :, None]  # [z, r, n]
+    # spec line 24: summary: mean(k)
+    finished = end_summary_partial_rows * 0.00390625  # [z, r, K]
+    summary_z = ops.flat(summary)  # [z, n, K]
+    summaries = rows.collect(finished, summary_z)  # [z, n, K]
+    # spec line 25: score: dot(u, summary)
+    score_cached = torch.einsum("znK,zrcK->zrcn", summaries, u_c)  # [z, r, c, n]
+    # spec line 26: weight: softmax(score)
+    masked = torch.where(past[:, :, None], score_cached, -1e+30)  # [z, r, c, n]
+    largest = ops.largest(masked, 3)  # [z, r, c]
+    at_least = ops.maximum(largest, score_online)  # [z, r, c]
+    top = at_least.detach()  # [z, r, c]
+    difference = score_online - top  # [z, r, c]
+    exp_online = torch.exp(difference)  # [z, r, c]
+    difference2 = masked - top[:, :, :, None]  # [z, r, c, n]
+    exp_cached = torch.exp(difference2)  # [z, r, c, n]
+    total = exp_cached.sum(3)  # [z, r, c]
+    total2 = exp_online + total  # [z, r, c]
+    share = 1.0 / total2  # [z, r, c]
+    weight_online = exp_online * share  # [z, r, c]
+    scaled = exp_cached * share[:, :, :, None]  # [z, r, c, n]
+    weight_cached = torch.where(past[:, :, None], scaled, 0.0)  # [z, r, c, n]
+    masked2 = ops.where(past, 1.0, 0.0, like)  # [z, r, n]
+    return (ops.from_tokens(rows.store([(weight_online, 0)], T, 0), H), ops.from_tokens(rows.store([(weight_cached, 0)], T, 0), H), ops.from_tokens(rows.store([(masked2[:, :, None].expand(z, R, chunk, N), 0)], T, 0), H),)
 
 def weights(*params, chunk):
     """The weight of every memory [B, T, H, 1 + N], the online one first, and which take part."""

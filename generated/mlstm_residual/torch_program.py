@@ -23,96 +23,101 @@ def forward(q, k, v, i, g, state_S, state_n, cache_S, cache_n, table, *, chunk: 
     N = cache_S.shape[2]
     rows = ops.Rows(table, H, 256, chunk)
     z, R = rows.z, rows.rows
-    at_c = ops.iota(table, chunk)  # [z, c]   spec line 17
-    x = at_c[None, None] < rows.count[:, :, None]  # [z, r, c]   spec line 17
-    g_c = rows.load(ops.tokens(g))  # [z, r, c]   spec line 17
-    x2 = ops.maximum(g_c, -120.0)  # [z, r, c]   spec line 17
-    x3 = torch.where(x, x2, 0.0)  # [z, r, c]   spec line 17
-    G = ops.running(x3.double(), 2)  # [z, r, c]   spec line 17
-    exp = torch.exp(G.to(like.dtype))  # [z, r, c]   spec line 17
-    q_c = rows.load(ops.tokens(q))  # [z, r, c, K]   spec line 19
-    state_S_z = ops.flat(state_S)  # [z, K, V]   spec line 17
-    s = x3.sum(2)  # [z, r]   spec line 17
-    exp2 = torch.exp(s)  # [z, r]   spec line 17
-    k_c = rows.load(ops.tokens(k))  # [z, r, c, K]   spec line 17
-    G2 = ops.running(x3.double(), 2, reverse=True, exclusive=True)  # [z, r, c]   spec line 17
-    exp3 = torch.exp(G2.to(like.dtype))  # [z, r, c]   spec line 17
-    x4 = torch.where(x, exp3, 0.0)  # [z, r, c]   spec line 17
-    x5 = k_c * x4[:, :, :, None]  # [z, r, c, K]   spec line 17
-    i_c = rows.load(ops.tokens(i))  # [z, r, c]   spec line 17
-    exp4 = torch.exp(i_c)  # [z, r, c]   spec line 17
-    v_c = rows.load(ops.tokens(v))  # [z, r, c, V]   spec line 17
-    x6 = exp4[:, :, :, None] * v_c  # [z, r, c, V]   spec line 17
-    p = torch.einsum("zrcK,zrcV->zrKV", x5, x6)  # [z, r, K, V]   spec line 17
-    x7 = (size_K ** -0.5) * p  # [z, r, K, V]   spec line 17
+    at_c = ops.iota(table, chunk)  # [z, c]
+    valid = at_c[None, None] < rows.count[:, :, None]  # [z, r, c]
+    g_c = rows.load(ops.tokens(g))  # [z, r, c]
+    at_least = ops.maximum(g_c, -120.0)  # [z, r, c]
+    log_decay = torch.where(valid, at_least, 0.0)  # [z, r, c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    G = ops.running(log_decay.double(), 2)  # [z, r, c]
+    decay = torch.exp(G.to(like.dtype))  # [z, r, c]
+    q_c = rows.load(ops.tokens(q))  # [z, r, c, K]
+    state_S_z = ops.flat(state_S)  # [z, K, V]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    total = log_decay.sum(2)  # [z, r]
+    decay_of_row = torch.exp(total)  # [z, r]
+    k_c = rows.load(ops.tokens(k))  # [z, r, c, K]
+    G_after = ops.running(log_decay.double(), 2, reverse=True, exclusive=True)  # [z, r, c]
+    exp = torch.exp(G_after.to(like.dtype))  # [z, r, c]
+    decay_after = torch.where(valid, exp, 0.0)  # [z, r, c]
+    write = k_c * decay_after[:, :, :, None]  # [z, r, c, K]
+    i_c = rows.load(ops.tokens(i))  # [z, r, c]
+    exp2 = torch.exp(i_c)  # [z, r, c]
+    v_c = rows.load(ops.tokens(v))  # [z, r, c, V]
+    scaled = exp2[:, :, :, None] * v_c  # [z, r, c, V]
+    product = torch.einsum("zrcK,zrcV->zrKV", write, scaled)  # [z, r, K, V]
+    increment_S = (size_K ** -0.5) * product  # [z, r, K, V]
     old_S = state_S_z
     old_S_starts = [None] * R
     end_S_rows = [None] * R
     for r in range(R):  # carry_S
         old_S_starts[r] = old_S
-        x8 = exp2[:, r][:, None, None] * old_S  # [z, K, V]   spec line 17
-        x9 = x8 + x7[:, r]  # [z, K, V]   spec line 17
-        end_S_rows[r] = x9
-        old_S = x9
+        scaled2 = decay_of_row[:, r][:, None, None] * old_S  # [z, K, V]
+        next_S = scaled2 + increment_S[:, r]  # [z, K, V]
+        end_S_rows[r] = next_S
+        old_S = next_S
     old_S_starts = ops.stacked(old_S_starts, (z, size_K, size_V, ), like)  # [z, r, K, V]
     end_S_rows = ops.stacked(end_S_rows, (z, size_K, size_V, ), like)  # [z, r, K, V]
-    p2 = torch.einsum("zrcK,zrKV->zrcV", q_c, old_S_starts)  # [z, r, c, V]   spec line 19
-    x10 = exp[:, :, :, None] * p2  # [z, r, c, V]   spec line 19
-    p3 = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]   spec line 19
-    at_d = ops.iota(table, chunk)  # [z, d]   spec line 19
-    x11 = at_c[None, :, None] >= at_d[None, None]  # [z, c, d]   spec line 19
-    x12 = at_d[None, None] < rows.count[:, :, None]  # [z, r, d]   spec line 19
-    x13 = x11[:, None] & x12[:, :, None]  # [z, r, c, d]   spec line 19
-    x14 = G[:, :, :, None] - G[:, :, None]  # [z, r, c, d]   spec line 19
-    x15 = torch.where(x13, x14, -10000.0)  # [z, r, c, d]   spec line 19
-    exp5 = torch.exp(x15.to(like.dtype))  # [z, r, c, d]   spec line 19
-    x16 = p3 * exp5  # [z, r, c, d]   spec line 19
-    p4 = torch.einsum("zrcd,zrdV->zrcV", x16, x6)  # [z, r, c, V]   spec line 19
-    x17 = (size_K ** -0.5) * p4  # [z, r, c, V]   spec line 19
-    x18 = x10 + x17  # [z, r, c, V]   spec line 19
-    state_n_z = ops.flat(state_n)  # [z, K]   spec line 17
-    x19 = exp4 * x4  # [z, r, c]   spec line 17
-    p5 = torch.einsum("zrcK,zrc->zrK", k_c, x19)  # [z, r, K]   spec line 17
-    x20 = (size_K ** -0.5) * p5  # [z, r, K]   spec line 17
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    read_S = torch.einsum("zrcK,zrKV->zrcV", q_c, old_S_starts)  # [z, r, c, V]
+    carried = decay[:, :, :, None] * read_S  # [z, r, c, V]
+    overlap = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]
+    at_d = ops.iota(table, chunk)  # [z, d]
+    mask = at_c[None, :, None] >= at_d[None, None]  # [z, c, d]
+    mask2 = at_d[None, None] < rows.count[:, :, None]  # [z, r, d]
+    earlier = mask[:, None] & mask2[:, :, None]  # [z, r, c, d]
+    gap = G[:, :, :, None] - G[:, :, None]  # [z, r, c, d]
+    masked = torch.where(earlier, gap, -10000.0)  # [z, r, c, d]
+    reach = torch.exp(masked.to(like.dtype))  # [z, r, c, d]
+    P = overlap * reach  # [z, r, c, d]
+    product2 = torch.einsum("zrcd,zrdV->zrcV", P, scaled)  # [z, r, c, V]
+    recent = (size_K ** -0.5) * product2  # [z, r, c, V]
+    online = carried + recent  # [z, r, c, V]
+    state_n_z = ops.flat(state_n)  # [z, K]
+    # spec line 18: n: exp(g) * n + exp(i) * scale * k
+    scaled3 = exp2 * decay_after  # [z, r, c]
+    product3 = torch.einsum("zrcK,zrc->zrK", k_c, scaled3)  # [z, r, K]
+    increment_n = (size_K ** -0.5) * product3  # [z, r, K]
     old_n = state_n_z
     old_n_starts = [None] * R
     end_n_rows = [None] * R
     for r in range(R):  # carry_n
         old_n_starts[r] = old_n
-        x21 = exp2[:, r][:, None] * old_n  # [z, K]   spec line 17
-        x22 = x21 + x20[:, r]  # [z, K]   spec line 17
-        end_n_rows[r] = x22
-        old_n = x22
+        scaled4 = decay_of_row[:, r][:, None] * old_n  # [z, K]
+        next_n = scaled4 + increment_n[:, r]  # [z, K]
+        end_n_rows[r] = next_n
+        old_n = next_n
     old_n_starts = ops.stacked(old_n_starts, (z, size_K, ), like)  # [z, r, K]
     end_n_rows = ops.stacked(end_n_rows, (z, size_K, ), like)  # [z, r, K]
-    p6 = torch.einsum("zrcK,zrK->zrc", q_c, old_n_starts)  # [z, r, c]   spec line 19
-    x23 = exp * p6  # [z, r, c]   spec line 19
-    p7 = torch.einsum("zrcd,zrd->zrc", x16, exp4)  # [z, r, c]   spec line 19
-    x24 = (size_K ** -0.5) * p7  # [z, r, c]   spec line 19
-    x25 = x23 + x24  # [z, r, c]   spec line 19
-    abs = torch.abs(x25)  # [z, r, c]   spec line 19
-    x26 = ops.maximum(abs, 1.0)  # [z, r, c]   spec line 19
-    x27 = 1.0 / x26  # [z, r, c]   spec line 19
-    x28 = x18 * x27[:, :, :, None]  # [z, r, c, V]   spec line 19
-    at_n = ops.iota(table, N)  # [z, n]   spec line 17
-    x29 = at_n[None, None] < rows.segment[:, :, None]  # [z, r, n]   spec line 17
-    x30 = ops.where(x29, 1.0, 0.0, like)  # [z, r, n]   spec line 19
-    cache_S_z = ops.flat(cache_S)  # [z, n, K, V]   spec line 17
-    M = rows.collect(end_S_rows, cache_S_z)  # [z, n, K, V]   spec line 17
-    cache_n_z = ops.flat(cache_n)  # [z, n, K]   spec line 17
-    M2 = rows.collect(end_n_rows, cache_n_z)  # [z, n, K]   spec line 17
-    p8 = torch.einsum("zrcK,znK->zrcn", q_c, M2)  # [z, r, c, n]   spec line 19
-    abs2 = torch.abs(p8)  # [z, r, c, n]   spec line 19
-    x31 = ops.maximum(abs2, 1.0)  # [z, r, c, n]   spec line 19
-    x32 = 1.0 / x31  # [z, r, c, n]   spec line 19
-    slots0_out0 = like.new_zeros((z, R, chunk, size_V, ))
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    read_n = torch.einsum("zrcK,zrK->zrc", q_c, old_n_starts)  # [z, r, c]
+    carried2 = decay * read_n  # [z, r, c]
+    product4 = torch.einsum("zrcd,zrd->zrc", P, exp2)  # [z, r, c]
+    recent2 = (size_K ** -0.5) * product4  # [z, r, c]
+    online2 = carried2 + recent2  # [z, r, c]
+    abs = torch.abs(online2)  # [z, r, c]
+    at_least2 = ops.maximum(abs, 1.0)  # [z, r, c]
+    ratio = 1.0 / at_least2  # [z, r, c]
+    scaled5 = online * ratio[:, :, :, None]  # [z, r, c, V]
+    at_n = ops.iota(table, N)  # [z, n]
+    past = at_n[None, None] < rows.segment[:, :, None]  # [z, r, n]
+    weight_cached = ops.where(past, 1.0, 0.0, like)  # [z, r, n]
+    cache_S_z = ops.flat(cache_S)  # [z, n, K, V]
+    cached_S = rows.collect(end_S_rows, cache_S_z)  # [z, n, K, V]
+    cache_n_z = ops.flat(cache_n)  # [z, n, K]
+    cached_n = rows.collect(end_n_rows, cache_n_z)  # [z, n, K]
+    read_n2 = torch.einsum("zrcK,znK->zrcn", q_c, cached_n)  # [z, r, c, n]
+    abs2 = torch.abs(read_n2)  # [z, r, c, n]
+    at_least3 = ops.maximum(abs2, 1.0)  # [z, r, c, n]
+    ratio2 = 1.0 / at_least3  # [z, r, c, n]
+    recalled = like.new_zeros((z, R, chunk, size_V, ))
     for n in range(N):  # one cached memory after the other: slots0
-        p9 = torch.einsum("zrcK,zKV->zrcV", q_c, M[:, n])  # [z, r, c, V]   spec line 17
-        x33 = p9 * x32[:, :, :, n][:, :, :, None]  # [z, r, c, V]   spec line 19
-        x34 = x30[:, :, n][:, :, None, None] * x33  # [z, r, c, V]   spec line 19
-        slots0_out0 = slots0_out0 + x34
-    x35 = x28 + slots0_out0  # [z, r, c, V]   spec line 19
-    results = (ops.from_tokens(rows.store([(x35, 0)], T, 0), H), ops.unflat(old_S, H), ops.unflat(old_n, H), ops.unflat(M, H), ops.unflat(M2, H),)
+        read_S2 = torch.einsum("zrcK,zKV->zrcV", q_c, cached_S[:, n])  # [z, r, c, V]
+        answer = read_S2 * ratio2[:, :, :, n][:, :, :, None]  # [z, r, c, V]
+        scaled6 = weight_cached[:, :, n][:, :, None, None] * answer  # [z, r, c, V]
+        recalled = recalled + scaled6
+    y = scaled5 + recalled  # [z, r, c, V]
+    results = (ops.from_tokens(rows.store([(y, 0)], T, 0), H), ops.unflat(old_S, H), ops.unflat(old_n, H), ops.unflat(cached_S, H), ops.unflat(cached_n, H),)
     return results + (ops.unflat(old_S_starts, H), ops.unflat(old_n_starts, H),) if save else results
 
 def backward(q, k, v, i, g, state_S, state_n, cache_S, cache_n, table, new_cache_S, new_cache_n, saved_S, saved_n, d_y, d_new_state_S, d_new_state_n, d_new_cache_S, d_new_cache_n, *, chunk: int):
@@ -123,217 +128,246 @@ def backward(q, k, v, i, g, state_S, state_n, cache_S, cache_n, table, new_cache
     N = cache_S.shape[2]
     rows = ops.Rows(table, H, 256, chunk)
     z, R = rows.z, rows.rows
-    at_c = ops.iota(table, chunk)  # [z, c]   spec line 17
-    x = at_c[None, None] < rows.count[:, :, None]  # [z, r, c]   spec line 17
-    g_c = rows.load(ops.tokens(g))  # [z, r, c]   spec line 17
-    x2 = ops.maximum(g_c, -120.0)  # [z, r, c]   spec line 17
-    x3 = torch.where(x, x2, 0.0)  # [z, r, c]   spec line 17
-    G = ops.running(x3.double(), 2)  # [z, r, c]   spec line 17
-    exp = torch.exp(G.to(like.dtype))  # [z, r, c]   spec line 17
-    q_c = rows.load(ops.tokens(q))  # [z, r, c, K]   spec line 19
-    saved_n_z = ops.flat(saved_n)  # [z, r, K]   spec line 17
-    p = torch.einsum("zrcK,zrK->zrc", q_c, saved_n_z)  # [z, r, c]   spec line 19
-    x4 = exp * p  # [z, r, c]   spec line 19
-    k_c = rows.load(ops.tokens(k))  # [z, r, c, K]   spec line 17
-    p2 = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]   spec line 19
-    at_d = ops.iota(table, chunk)  # [z, d]   spec line 19
-    x5 = at_c[None, :, None] >= at_d[None, None]  # [z, c, d]   spec line 19
-    x6 = at_d[None, None] < rows.count[:, :, None]  # [z, r, d]   spec line 19
-    x7 = x5[:, None] & x6[:, :, None]  # [z, r, c, d]   spec line 19
-    x8 = G[:, :, :, None] - G[:, :, None]  # [z, r, c, d]   spec line 19
-    x9 = torch.where(x7, x8, -10000.0)  # [z, r, c, d]   spec line 19
-    exp2 = torch.exp(x9.to(like.dtype))  # [z, r, c, d]   spec line 19
-    x10 = p2 * exp2  # [z, r, c, d]   spec line 19
-    i_c = rows.load(ops.tokens(i))  # [z, r, c]   spec line 17
-    exp3 = torch.exp(i_c)  # [z, r, c]   spec line 17
-    p3 = torch.einsum("zrcd,zrd->zrc", x10, exp3)  # [z, r, c]   spec line 19
-    x11 = (size_K ** -0.5) * p3  # [z, r, c]   spec line 19
-    x12 = x4 + x11  # [z, r, c]   spec line 19
-    abs = torch.abs(x12)  # [z, r, c]   spec line 19
-    x13 = ops.maximum(abs, 1.0)  # [z, r, c]   spec line 19
-    x14 = 1.0 / x13  # [z, r, c]   spec line 19
-    x15 = exp * x14  # [z, r, c]   spec line 19
-    d_y_c = rows.load(ops.tokens(d_y), zero=True)  # [z, r, c, V]   spec line 19
-    saved_S_z = ops.flat(saved_S)  # [z, r, K, V]   spec line 17
-    p4 = torch.einsum("zrcV,zrKV->zrcK", d_y_c, saved_S_z)  # [z, r, c, K]   spec line 19
-    x16 = x15[:, :, :, None] * p4  # [z, r, c, K]   spec line 19
-    x17 = exp3 * (size_K ** -0.5)  # [z, r, c]   spec line 12
-    v_c = rows.load(ops.tokens(v))  # [z, r, c, V]   spec line 17
-    p5 = torch.einsum("zrcV,zrdV->zrcd", d_y_c, v_c)  # [z, r, c, d]   spec line 19
-    x18 = x17[:, :, None] * p5  # [z, r, c, d]   spec line 19
-    x19 = x14[:, :, :, None] * x18  # [z, r, c, d]   spec line 19
-    sig = torch.sign(x12)  # [z, r, c]   spec line 19
-    x20 = 1.0 == abs  # [z, r, c]   spec line 19
-    x21 = x14 * x14  # [z, r, c]   spec line 19
-    x22 = -x21  # [z, r, c]   spec line 19
-    p6 = torch.einsum("zrcK,zrcK->zrc", q_c, p4)  # [z, r, c]   spec line 19
-    x23 = exp * p6  # [z, r, c]   spec line 19
-    x24 = exp3[:, :, :, None] * v_c  # [z, r, c, V]   spec line 17
-    p7 = torch.einsum("zrcd,zrdV->zrcV", x10, x24)  # [z, r, c, V]   spec line 19
-    p8 = torch.einsum("zrcV,zrcV->zrc", d_y_c, p7)  # [z, r, c]   spec line 19
-    x25 = (size_K ** -0.5) * p8  # [z, r, c]   spec line 19
-    x26 = x23 + x25  # [z, r, c]   spec line 19
-    x27 = x22 * x26  # [z, r, c]   spec line 19
-    x28 = 0.5 * x27  # [z, r, c]   spec line 19
-    x29 = 1.0 > abs  # [z, r, c]   spec line 19
-    x30 = torch.where(x29, 0.0, x27)  # [z, r, c]   spec line 19
-    x31 = torch.where(x20, x28, x30)  # [z, r, c]   spec line 19
-    x32 = sig * x31  # [z, r, c]   spec line 19
-    x33 = x17[:, :, None] * x32[:, :, :, None]  # [z, r, c, d]   spec line 19
-    x34 = x19 + x33  # [z, r, c, d]   spec line 19
-    x35 = exp2 * x34  # [z, r, c, d]   spec line 19
-    p9 = torch.einsum("zrdK,zrcd->zrcK", k_c, x35)  # [z, r, c, K]   spec line 19
-    x36 = exp * x32  # [z, r, c]   spec line 19
-    x37 = saved_n_z[:, :, None] * x36[:, :, :, None]  # [z, r, c, K]   spec line 19
-    at_n = ops.iota(table, N)  # [z, n]   spec line 17
-    x38 = at_n[None, None] < rows.segment[:, :, None]  # [z, r, n]   spec line 17
-    x39 = ops.where(x38, 1.0, 0.0, like)  # [z, r, n]   spec line 19
-    new_cache_n_z = ops.flat(new_cache_n)  # [z, n, K]   spec line 17
-    p10 = torch.einsum("zrcK,znK->zrcn", q_c, new_cache_n_z)  # [z, r, c, n]   spec line 19
-    abs2 = torch.abs(p10)  # [z, r, c, n]   spec line 19
-    x40 = ops.maximum(abs2, 1.0)  # [z, r, c, n]   spec line 19
-    x41 = 1.0 / x40  # [z, r, c, n]   spec line 19
-    x42 = x39[:, :, None] * x41  # [z, r, c, n]   spec line 19
-    new_cache_S_z = ops.flat(new_cache_S)  # [z, n, K, V]   spec line 17
-    slots0_out0 = like.new_zeros((z, R, chunk, size_K, ))
-    slots0_out1 = [None] * N
-    slots0_out2 = [None] * N
+    at_c = ops.iota(table, chunk)  # [z, c]
+    valid = at_c[None, None] < rows.count[:, :, None]  # [z, r, c]
+    g_c = rows.load(ops.tokens(g))  # [z, r, c]
+    at_least = ops.maximum(g_c, -120.0)  # [z, r, c]
+    log_decay = torch.where(valid, at_least, 0.0)  # [z, r, c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    G = ops.running(log_decay.double(), 2)  # [z, r, c]
+    decay = torch.exp(G.to(like.dtype))  # [z, r, c]
+    q_c = rows.load(ops.tokens(q))  # [z, r, c, K]
+    saved_n_z = ops.flat(saved_n)  # [z, r, K]
+    read_n = torch.einsum("zrcK,zrK->zrc", q_c, saved_n_z)  # [z, r, c]
+    carried = decay * read_n  # [z, r, c]
+    k_c = rows.load(ops.tokens(k))  # [z, r, c, K]
+    overlap = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]
+    at_d = ops.iota(table, chunk)  # [z, d]
+    mask = at_c[None, :, None] >= at_d[None, None]  # [z, c, d]
+    mask2 = at_d[None, None] < rows.count[:, :, None]  # [z, r, d]
+    earlier = mask[:, None] & mask2[:, :, None]  # [z, r, c, d]
+    gap = G[:, :, :, None] - G[:, :, None]  # [z, r, c, d]
+    masked = torch.where(earlier, gap, -10000.0)  # [z, r, c, d]
+    reach = torch.exp(masked.to(like.dtype))  # [z, r, c, d]
+    P = overlap * reach  # [z, r, c, d]
+    i_c = rows.load(ops.tokens(i))  # [z, r, c]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    exp = torch.exp(i_c)  # [z, r, c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    product = torch.einsum("zrcd,zrd->zrc", P, exp)  # [z, r, c]
+    recent = (size_K ** -0.5) * product  # [z, r, c]
+    online = carried + recent  # [z, r, c]
+    abs = torch.abs(online)  # [z, r, c]
+    at_least2 = ops.maximum(abs, 1.0)  # [z, r, c]
+    ratio = 1.0 / at_least2  # [z, r, c]
+    scaled = decay * ratio  # [z, r, c]
+    d_y_c = rows.load(ops.tokens(d_y), zero=True)  # [z, r, c, V]
+    saved_S_z = ops.flat(saved_S)  # [z, r, K, V]
+    product2 = torch.einsum("zrcV,zrKV->zrcK", d_y_c, saved_S_z)  # [z, r, c, K]
+    d_q_part = scaled[:, :, :, None] * product2  # [z, r, c, K]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    scaled2 = exp * (size_K ** -0.5)  # [z, r, c]
+    v_c = rows.load(ops.tokens(v))  # [z, r, c, V]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    product3 = torch.einsum("zrcV,zrdV->zrcd", d_y_c, v_c)  # [z, r, c, d]
+    scaled3 = scaled2[:, :, None] * product3  # [z, r, c, d]
+    d_P_part = ratio[:, :, :, None] * scaled3  # [z, r, c, d]
+    sign = torch.sign(online)  # [z, r, c]
+    mask3 = 1.0 == abs  # [z, r, c]
+    scaled4 = ratio * ratio  # [z, r, c]
+    minus = -scaled4  # [z, r, c]
+    product4 = torch.einsum("zrcK,zrcK->zrc", q_c, product2)  # [z, r, c]
+    scaled5 = decay * product4  # [z, r, c]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    scaled6 = exp[:, :, :, None] * v_c  # [z, r, c, V]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    product5 = torch.einsum("zrcd,zrdV->zrcV", P, scaled6)  # [z, r, c, V]
+    product6 = torch.einsum("zrcV,zrcV->zrc", d_y_c, product5)  # [z, r, c]
+    scaled7 = (size_K ** -0.5) * product6  # [z, r, c]
+    added = scaled5 + scaled7  # [z, r, c]
+    scaled8 = minus * added  # [z, r, c]
+    scaled9 = 0.5 * scaled8  # [z, r, c]
+    mask4 = 1.0 > abs  # [z, r, c]
+    masked2 = torch.where(mask4, 0.0, scaled8)  # [z, r, c]
+    masked3 = torch.where(mask3, scaled9, masked2)  # [z, r, c]
+    d_online = sign * masked3  # [z, r, c]
+    d_P_part2 = scaled2[:, :, None] * d_online[:, :, :, None]  # [z, r, c, d]
+    d_P = d_P_part + d_P_part2  # [z, r, c, d]
+    d_overlap = reach * d_P  # [z, r, c, d]
+    d_q_part2 = torch.einsum("zrdK,zrcd->zrcK", k_c, d_overlap)  # [z, r, c, K]
+    d_read_n = decay * d_online  # [z, r, c]
+    d_q_part3 = saved_n_z[:, :, None] * d_read_n[:, :, :, None]  # [z, r, c, K]
+    at_n = ops.iota(table, N)  # [z, n]
+    past = at_n[None, None] < rows.segment[:, :, None]  # [z, r, n]
+    weight_cached = ops.where(past, 1.0, 0.0, like)  # [z, r, n]
+    new_cache_n_z = ops.flat(new_cache_n)  # [z, n, K]
+    read_n2 = torch.einsum("zrcK,znK->zrcn", q_c, new_cache_n_z)  # [z, r, c, n]
+    abs2 = torch.abs(read_n2)  # [z, r, c, n]
+    at_least3 = ops.maximum(abs2, 1.0)  # [z, r, c, n]
+    ratio2 = 1.0 / at_least3  # [z, r, c, n]
+    scaled10 = weight_cached[:, :, None] * ratio2  # [z, r, c, n]
+    new_cache_S_z = ops.flat(new_cache_S)  # [z, n, K, V]
+    d_q_part4 = like.new_zeros((z, R, chunk, size_K, ))
+    per_n = [None] * N
+    d_cached_S_part = [None] * N
     for n in range(N):  # one cached memory after the other: slots0
-        p11 = torch.einsum("zKV,zrcV->zrcK", new_cache_S_z[:, n], d_y_c)  # [z, r, c, K]   spec line 17
-        x43 = x42[:, :, :, n][:, :, :, None] * p11  # [z, r, c, K]   spec line 17
-        p12 = torch.einsum("zrcK,zrcK->zrc", p11, q_c)  # [z, r, c]   spec line 17
-        x44 = d_y_c * x39[:, :, n][:, :, None, None]  # [z, r, c, V]   spec line 17
-        x45 = x44 * x41[:, :, :, n][:, :, :, None]  # [z, r, c, V]   spec line 17
-        p13 = torch.einsum("zrcK,zrcV->zKV", q_c, x45)  # [z, K, V]   spec line 17
-        slots0_out0 = slots0_out0 + x43
-        slots0_out1[n] = p12
-        slots0_out2[n] = p13
-    slots0_out1 = ops.stacked(slots0_out1, (z, R, chunk, ), like, 3)  # [z, r, c, n]
-    slots0_out2 = ops.stacked(slots0_out2, (z, size_K, size_V, ), like, 1)  # [z, n, K, V]
-    sig2 = torch.sign(p10)  # [z, r, c, n]   spec line 19
-    x46 = 1.0 == abs2  # [z, r, c, n]   spec line 19
-    x47 = x41 * x41  # [z, r, c, n]   spec line 19
-    x48 = x39[:, :, None] * x47  # [z, r, c, n]   spec line 19
-    x49 = -x48  # [z, r, c, n]   spec line 19
-    x50 = x49 * slots0_out1  # [z, r, c, n]   spec line 19
-    x51 = 0.5 * x50  # [z, r, c, n]   spec line 19
-    x52 = 1.0 > abs2  # [z, r, c, n]   spec line 19
-    x53 = torch.where(x52, 0.0, x50)  # [z, r, c, n]   spec line 19
-    x54 = torch.where(x46, x51, x53)  # [z, r, c, n]   spec line 19
-    x55 = sig2 * x54  # [z, r, c, n]   spec line 19
-    p14 = torch.einsum("znK,zrcn->zrcK", new_cache_n_z, x55)  # [z, r, c, K]   spec line 19
-    x56 = slots0_out0 + p14  # [z, r, c, K]   spec line 19
-    x57 = x37 + x56  # [z, r, c, K]   spec line 19
-    x58 = p9 + x57  # [z, r, c, K]   spec line 19
-    x59 = x16 + x58  # [z, r, c, K]   spec line 19
-    G2 = ops.running(x3.double(), 2, reverse=True, exclusive=True)  # [z, r, c]   spec line 17
-    exp4 = torch.exp(G2.to(like.dtype))  # [z, r, c]   spec line 17
-    x60 = torch.where(x, exp4, 0.0)  # [z, r, c]   spec line 17
-    d_new_state_S_z = ops.flat(d_new_state_S)  # [z, K, V]   spec line 19
-    d_new_cache_S_z = ops.flat(d_new_cache_S)  # [z, n, K, V]   spec line 19
-    x61 = d_new_cache_S_z + slots0_out2  # [z, n, K, V]   spec line 19
-    e = rows.expose(x61)  # [z, r, K, V]   spec line 17
-    x62 = d_y_c * x14[:, :, :, None]  # [z, r, c, V]   spec line 19
-    x63 = exp[:, :, :, None] * x62  # [z, r, c, V]   spec line 19
-    p15 = torch.einsum("zrcK,zrcV->zrKV", q_c, x63)  # [z, r, K, V]   spec line 19
-    s = x3.sum(2)  # [z, r]   spec line 17
-    exp5 = torch.exp(s)  # [z, r]   spec line 17
-    d_old_S_37 = d_new_state_S_z
-    d_old_S_37_starts = [None] * R
+        product7 = torch.einsum("zKV,zrcV->zrcK", new_cache_S_z[:, n], d_y_c)  # [z, r, c, K]
+        scaled11 = scaled10[:, :, :, n][:, :, :, None] * product7  # [z, r, c, K]
+        product8 = torch.einsum("zrcK,zrcK->zrc", product7, q_c)  # [z, r, c]
+        d_answer = d_y_c * weight_cached[:, :, n][:, :, None, None]  # [z, r, c, V]
+        d_read_S = d_answer * ratio2[:, :, :, n][:, :, :, None]  # [z, r, c, V]
+        d_cached_S_part2 = torch.einsum("zrcK,zrcV->zKV", q_c, d_read_S)  # [z, K, V]
+        d_q_part4 = d_q_part4 + scaled11
+        per_n[n] = product8
+        d_cached_S_part[n] = d_cached_S_part2
+    per_n = ops.stacked(per_n, (z, R, chunk, ), like, 3)  # [z, r, c, n]
+    d_cached_S_part = ops.stacked(d_cached_S_part, (z, size_K, size_V, ), like, 1)  # [z, n, K, V]
+    sign2 = torch.sign(read_n2)  # [z, r, c, n]
+    mask5 = 1.0 == abs2  # [z, r, c, n]
+    scaled12 = ratio2 * ratio2  # [z, r, c, n]
+    scaled13 = weight_cached[:, :, None] * scaled12  # [z, r, c, n]
+    minus2 = -scaled13  # [z, r, c, n]
+    scaled14 = minus2 * per_n  # [z, r, c, n]
+    scaled15 = 0.5 * scaled14  # [z, r, c, n]
+    mask6 = 1.0 > abs2  # [z, r, c, n]
+    masked4 = torch.where(mask6, 0.0, scaled14)  # [z, r, c, n]
+    masked5 = torch.where(mask5, scaled15, masked4)  # [z, r, c, n]
+    d_read_n2 = sign2 * masked5  # [z, r, c, n]
+    d_q_part5 = torch.einsum("znK,zrcn->zrcK", new_cache_n_z, d_read_n2)  # [z, r, c, K]
+    d_q_part6 = d_q_part4 + d_q_part5  # [z, r, c, K]
+    d_q_part7 = d_q_part3 + d_q_part6  # [z, r, c, K]
+    d_q_part8 = d_q_part2 + d_q_part7  # [z, r, c, K]
+    d_q = d_q_part + d_q_part8  # [z, r, c, K]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    G_after = ops.running(log_decay.double(), 2, reverse=True, exclusive=True)  # [z, r, c]
+    exp2 = torch.exp(G_after.to(like.dtype))  # [z, r, c]
+    decay_after = torch.where(valid, exp2, 0.0)  # [z, r, c]
+    d_new_state_S_z = ops.flat(d_new_state_S)  # [z, K, V]
+    d_new_cache_S_z = ops.flat(d_new_cache_S)  # [z, n, K, V]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    d_cached_S = d_new_cache_S_z + d_cached_S_part  # [z, n, K, V]
+    at_end = rows.expose(d_cached_S)  # [z, r, K, V]
+    d_online2 = d_y_c * ratio[:, :, :, None]  # [z, r, c, V]
+    d_read_S2 = decay[:, :, :, None] * d_online2  # [z, r, c, V]
+    product9 = torch.einsum("zrcK,zrcV->zrKV", q_c, d_read_S2)  # [z, r, K, V]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    total = log_decay.sum(2)  # [z, r]
+    decay_of_row = torch.exp(total)  # [z, r]
+    d_old_S = d_new_state_S_z
+    d_old_S_starts = [None] * R
     d_factor_S_rows = [None] * R
     d_write_S_rows = [None] * R
     for r in reversed(range(R)):  # carry_S_backward
-        d_old_S_37_starts[r] = d_old_S_37
-        x64 = d_old_S_37 + e[:, r]  # [z, K, V]   spec line 19
-        x65 = exp5[:, r][:, None, None] * x64  # [z, K, V]   spec line 17
-        x66 = x65 + p15[:, r]  # [z, K, V]   spec line 17
-        p16 = torch.einsum("zKV,zKV->z", saved_S_z[:, r], x64)  # [z]   spec line 17
-        d_factor_S_rows[r] = p16
-        d_write_S_rows[r] = x64
-        d_old_S_37 = x66
+        d_old_S_starts[r] = d_old_S
+        # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+        d_next_S = d_old_S + at_end[:, r]  # [z, K, V]
+        # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+        d_old_S2 = decay_of_row[:, r][:, None, None] * d_next_S  # [z, K, V]
+        added2 = d_old_S2 + product9[:, r]  # [z, K, V]
+        d_factor_S = torch.einsum("zKV,zKV->z", saved_S_z[:, r], d_next_S)  # [z]
+        d_factor_S_rows[r] = d_factor_S
+        d_write_S_rows[r] = d_next_S
+        d_old_S = added2
     d_write_S_rows = ops.stacked(d_write_S_rows, (z, size_K, size_V, ), like)  # [z, r, K, V]
     d_factor_S_rows = ops.stacked(d_factor_S_rows, (z, ), like)  # [z, r]
-    p17 = torch.einsum("zrcV,zrKV->zrcK", v_c, d_write_S_rows)  # [z, r, c, K]   spec line 17
-    x67 = x17[:, :, :, None] * p17  # [z, r, c, K]   spec line 17
-    x68 = x60[:, :, :, None] * x67  # [z, r, c, K]   spec line 17
-    p18 = torch.einsum("zrcK,zrcd->zrdK", q_c, x35)  # [z, r, d, K]   spec line 19
-    x69 = exp3 * x60  # [z, r, c]   spec line 17
-    x70 = (size_K ** -0.5) * x69  # [z, r, c]   spec line 17
-    d_new_state_n_z = ops.flat(d_new_state_n)  # [z, K]   spec line 19
-    d_new_cache_n_z = ops.flat(d_new_cache_n)  # [z, n, K]   spec line 19
-    p19 = torch.einsum("zrcK,zrcn->znK", q_c, x55)  # [z, n, K]   spec line 19
-    x71 = d_new_cache_n_z + p19  # [z, n, K]   spec line 19
-    e2 = rows.expose(x71)  # [z, r, K]   spec line 17
-    p20 = torch.einsum("zrcK,zrc->zrK", q_c, x36)  # [z, r, K]   spec line 19
-    d_old_n_50 = d_new_state_n_z
-    d_old_n_50_starts = [None] * R
+    product10 = torch.einsum("zrcV,zrKV->zrcK", v_c, d_write_S_rows)  # [z, r, c, K]
+    d_write = scaled2[:, :, :, None] * product10  # [z, r, c, K]
+    d_k_part = decay_after[:, :, :, None] * d_write  # [z, r, c, K]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    product11 = torch.einsum("zrcK,zrcd->zrdK", q_c, d_overlap)  # [z, r, d, K]
+    # spec line 18: n: exp(g) * n + exp(i) * scale * k
+    scaled16 = exp * decay_after  # [z, r, c]
+    weight = (size_K ** -0.5) * scaled16  # [z, r, c]
+    d_new_state_n_z = ops.flat(d_new_state_n)  # [z, K]
+    d_new_cache_n_z = ops.flat(d_new_cache_n)  # [z, n, K]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    d_cached_n_part = torch.einsum("zrcK,zrcn->znK", q_c, d_read_n2)  # [z, n, K]
+    d_cached_n = d_new_cache_n_z + d_cached_n_part  # [z, n, K]
+    at_end2 = rows.expose(d_cached_n)  # [z, r, K]
+    product12 = torch.einsum("zrcK,zrc->zrK", q_c, d_read_n)  # [z, r, K]
+    d_old_n = d_new_state_n_z
+    d_old_n_starts = [None] * R
     d_factor_n_rows = [None] * R
     d_write_n_rows = [None] * R
     for r in reversed(range(R)):  # carry_n_backward
-        d_old_n_50_starts[r] = d_old_n_50
-        x72 = d_old_n_50 + e2[:, r]  # [z, K]   spec line 19
-        x73 = exp5[:, r][:, None] * x72  # [z, K]   spec line 17
-        x74 = x73 + p20[:, r]  # [z, K]   spec line 17
-        p21 = torch.einsum("zK,zK->z", saved_n_z[:, r], x72)  # [z]   spec line 17
-        d_factor_n_rows[r] = p21
-        d_write_n_rows[r] = x72
-        d_old_n_50 = x74
+        d_old_n_starts[r] = d_old_n
+        d_next_n = d_old_n + at_end2[:, r]  # [z, K]
+        # spec line 18: n: exp(g) * n + exp(i) * scale * k
+        d_old_n2 = decay_of_row[:, r][:, None] * d_next_n  # [z, K]
+        added3 = d_old_n2 + product12[:, r]  # [z, K]
+        d_factor_n = torch.einsum("zK,zK->z", saved_n_z[:, r], d_next_n)  # [z]
+        d_factor_n_rows[r] = d_factor_n
+        d_write_n_rows[r] = d_next_n
+        d_old_n = added3
     d_write_n_rows = ops.stacked(d_write_n_rows, (z, size_K, ), like)  # [z, r, K]
     d_factor_n_rows = ops.stacked(d_factor_n_rows, (z, ), like)  # [z, r]
-    x75 = x70[:, :, :, None] * d_write_n_rows[:, :, None]  # [z, r, c, K]   spec line 17
-    x76 = p18 + x75  # [z, r, c, K]   spec line 19
-    x77 = x68 + x76  # [z, r, c, K]   spec line 17
-    p22 = torch.einsum("zrcd,zrcV->zrdV", x10, x62)  # [z, r, d, V]   spec line 19
-    p23 = torch.einsum("zrcK,zrKV->zrcV", k_c, d_write_S_rows)  # [z, r, c, V]   spec line 17
-    x78 = x60[:, :, :, None] * p23  # [z, r, c, V]   spec line 17
-    x79 = p22 + x78  # [z, r, c, V]   spec line 17
-    x80 = x17[:, :, :, None] * x79  # [z, r, c, V]   spec line 17
-    p24 = torch.einsum("zrcd,zrc->zrd", x10, x32)  # [z, r, d]   spec line 19
-    p25 = torch.einsum("zrcK,zrK->zrc", k_c, d_write_n_rows)  # [z, r, c]   spec line 17
-    x81 = x60 * p25  # [z, r, c]   spec line 17
-    x82 = p24 + x81  # [z, r, c]   spec line 17
-    p26 = torch.einsum("zrcV,zrcV->zrc", v_c, p22)  # [z, r, c]   spec line 17
-    p27 = torch.einsum("zrcV,zrcV->zrc", v_c, p23)  # [z, r, c]   spec line 17
-    x83 = x60 * p27  # [z, r, c]   spec line 17
-    x84 = p26 + x83  # [z, r, c]   spec line 17
-    x85 = x82 + x84  # [z, r, c]   spec line 17
-    x86 = exp3 * x85  # [z, r, c]   spec line 17
-    x87 = (size_K ** -0.5) * x86  # [z, r, c]   spec line 17
-    x88 = g_c == -120.0  # [z, r, c]   spec line 17
-    x89 = x14 * p6  # [z, r, c]   spec line 19
-    x90 = p * x32  # [z, r, c]   spec line 19
-    x91 = x89 + x90  # [z, r, c]   spec line 19
-    x92 = exp * x91  # [z, r, c]   spec line 17
-    G3 = ops.running(x92.double(), 2, reverse=True)  # [z, r, c]   spec line 17
-    x93 = d_factor_S_rows + d_factor_n_rows  # [z, r]   spec line 17
-    x94 = exp5 * x93  # [z, r]   spec line 17
-    x95 = at_d[None, None] < at_c[None, :, None]  # [z, c, d]   spec line 19
-    x96 = p2 * x34  # [z, r, c, d]   spec line 19
-    x97 = exp2 * x96  # [z, r, c, d]   spec line 19
-    x98 = torch.where(x7, x97, 0.0)  # [z, r, c, d]   spec line 19
-    G4 = ops.running(x98, 2, reverse=True)  # [z, r, c, d]   spec line 19
-    x99 = torch.where(x95[:, None], G4, 0.0)  # [z, r, c, d]   spec line 19
-    s2 = x99.sum(3)  # [z, r, c]   spec line 19
-    x100 = exp3 * p25  # [z, r, c]   spec line 17
-    x101 = (size_K ** -0.5) * x100  # [z, r, c]   spec line 17
-    p28 = torch.einsum("zrcK,zrcK->zrc", k_c, p17)  # [z, r, c]   spec line 17
-    x102 = exp3 * p28  # [z, r, c]   spec line 17
-    x103 = (size_K ** -0.5) * x102  # [z, r, c]   spec line 17
-    x104 = x101 + x103  # [z, r, c]   spec line 17
-    x105 = torch.where(x, x104, 0.0)  # [z, r, c]   spec line 17
-    x106 = exp4 * x105  # [z, r, c]   spec line 17
-    G5 = ops.running(x106.double(), 2, exclusive=True)  # [z, r, c]   spec line 17
-    x107 = s2 + G5.to(like.dtype)  # [z, r, c]   spec line 17
-    x108 = x94[:, :, None] + x107  # [z, r, c]   spec line 17
-    x109 = G3.to(like.dtype) + x108  # [z, r, c]   spec line 17
-    x110 = torch.where(x, x109, 0.0)  # [z, r, c]   spec line 17
-    x111 = 0.5 * x110  # [z, r, c]   spec line 17
-    x112 = g_c > -120.0  # [z, r, c]   spec line 17
-    x113 = torch.where(x112, x110, 0.0)  # [z, r, c]   spec line 17
-    x114 = torch.where(x88, x111, x113)  # [z, r, c]   spec line 17
-    e3 = rows.keep(x61)  # [z, n, K, V]   spec line 17
-    e4 = rows.keep(x71)  # [z, n, K]   spec line 17
-    return (ops.from_tokens(rows.store([(x59, 0)], T, 0), H), ops.from_tokens(rows.store([(x77, 0)], T, 0), H), ops.from_tokens(rows.store([(x80, 0)], T, 0), H), ops.from_tokens(rows.store([(x87, 0)], T, 0), H), ops.from_tokens(rows.store([(x114, 0)], T, 0), H), ops.unflat(d_old_S_37, H), ops.unflat(d_old_n_50, H), ops.unflat(e3, H), ops.unflat(e4, H),)
+    d_k_part2 = weight[:, :, :, None] * d_write_n_rows[:, :, None]  # [z, r, c, K]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    d_k_part3 = product11 + d_k_part2  # [z, r, c, K]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    d_k = d_k_part + d_k_part3  # [z, r, c, K]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    product13 = torch.einsum("zrcd,zrcV->zrdV", P, d_online2)  # [z, r, d, V]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    product14 = torch.einsum("zrcK,zrKV->zrcV", k_c, d_write_S_rows)  # [z, r, c, V]
+    scaled17 = decay_after[:, :, :, None] * product14  # [z, r, c, V]
+    added4 = product13 + scaled17  # [z, r, c, V]
+    d_v = scaled2[:, :, :, None] * added4  # [z, r, c, V]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    product15 = torch.einsum("zrcd,zrc->zrd", P, d_online)  # [z, r, d]
+    # spec line 18: n: exp(g) * n + exp(i) * scale * k
+    d_weight = torch.einsum("zrcK,zrK->zrc", k_c, d_write_n_rows)  # [z, r, c]
+    scaled18 = decay_after * d_weight  # [z, r, c]
+    added5 = product15 + scaled18  # [z, r, c]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    product16 = torch.einsum("zrcV,zrcV->zrc", v_c, product13)  # [z, r, c]
+    product17 = torch.einsum("zrcV,zrcV->zrc", v_c, product14)  # [z, r, c]
+    scaled19 = decay_after * product17  # [z, r, c]
+    added6 = product16 + scaled19  # [z, r, c]
+    added7 = added5 + added6  # [z, r, c]
+    scaled20 = exp * added7  # [z, r, c]
+    d_i = (size_K ** -0.5) * scaled20  # [z, r, c]
+    mask7 = g_c == -120.0  # [z, r, c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    d_decay_part = ratio * product4  # [z, r, c]
+    d_decay_part2 = read_n * d_online  # [z, r, c]
+    d_decay = d_decay_part + d_decay_part2  # [z, r, c]
+    d_G = decay * d_decay  # [z, r, c]
+    d_log_decay_part = ops.running(d_G.double(), 2, reverse=True)  # [z, r, c]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    d_decay_of_row = d_factor_S_rows + d_factor_n_rows  # [z, r]
+    d_log_decay_part2 = decay_of_row * d_decay_of_row  # [z, r]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    mask8 = at_d[None, None] < at_c[None, :, None]  # [z, c, d]
+    d_reach = overlap * d_P  # [z, r, c, d]
+    scaled21 = reach * d_reach  # [z, r, c, d]
+    d_gap = torch.where(earlier, scaled21, 0.0)  # [z, r, c, d]
+    running = ops.running(d_gap, 2, reverse=True)  # [z, r, c, d]
+    masked6 = torch.where(mask8[:, None], running, 0.0)  # [z, r, c, d]
+    d_log_decay_part3 = masked6.sum(3)  # [z, r, c]
+    # spec line 18: n: exp(g) * n + exp(i) * scale * k
+    scaled22 = exp * d_weight  # [z, r, c]
+    d_decay_after_part = (size_K ** -0.5) * scaled22  # [z, r, c]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    product18 = torch.einsum("zrcK,zrcK->zrc", k_c, product10)  # [z, r, c]
+    scaled23 = exp * product18  # [z, r, c]
+    d_decay_after_part2 = (size_K ** -0.5) * scaled23  # [z, r, c]
+    d_decay_after = d_decay_after_part + d_decay_after_part2  # [z, r, c]
+    masked7 = torch.where(valid, d_decay_after, 0.0)  # [z, r, c]
+    d_G_after = exp2 * masked7  # [z, r, c]
+    d_log_decay_part4 = ops.running(d_G_after.double(), 2, exclusive=True)  # [z, r, c]
+    d_log_decay_part5 = d_log_decay_part3 + d_log_decay_part4.to(like.dtype)  # [z, r, c]
+    d_log_decay_part6 = d_log_decay_part2[:, :, None] + d_log_decay_part5  # [z, r, c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    d_log_decay = d_log_decay_part.to(like.dtype) + d_log_decay_part6  # [z, r, c]
+    masked8 = torch.where(valid, d_log_decay, 0.0)  # [z, r, c]
+    scaled24 = 0.5 * masked8  # [z, r, c]
+    mask9 = g_c > -120.0  # [z, r, c]
+    masked9 = torch.where(mask9, masked8, 0.0)  # [z, r, c]
+    d_g = torch.where(mask7, scaled24, masked9)  # [z, r, c]
+    d_cache_S = rows.keep(d_cached_S)  # [z, n, K, V]
+    d_cache_n = rows.keep(d_cached_n)  # [z, n, K]
+    return (ops.from_tokens(rows.store([(d_q, 0)], T, 0), H), ops.from_tokens(rows.store([(d_k, 0)], T, 0), H), ops.from_tokens(rows.store([(d_v, 0)], T, 0), H), ops.from_tokens(rows.store([(d_i, 0)], T, 0), H), ops.from_tokens(rows.store([(d_g, 0)], T, 0), H), ops.unflat(d_old_S, H), ops.unflat(d_old_n, H), ops.unflat(d_cache_S, H), ops.unflat(d_cache_n, H),)
 
 def _weights(q, k, v, i, g, state_S, state_n, cache_S, cache_n, table, *, chunk: int):
     like = q
@@ -343,10 +377,11 @@ def _weights(q, k, v, i, g, state_S, state_n, cache_S, cache_n, table, *, chunk:
     N = cache_S.shape[2]
     rows = ops.Rows(table, H, 256, chunk)
     z, R = rows.z, rows.rows
-    at_n = ops.iota(table, N)  # [z, n]   spec line 17
-    x = at_n[None, None] < rows.segment[:, :, None]  # [z, r, n]   spec line 17
-    x2 = ops.where(x, 1.0, 0.0, like)  # [z, r, n]   spec line 19
-    return (ops.from_tokens(rows.store([(like.new_full((z, R, chunk,), 1.0), 0)], T, 0), H), ops.from_tokens(rows.store([(x2[:, :, None].expand(z, R, chunk, N), 0)], T, 0), H), ops.from_tokens(rows.store([(x2[:, :, None].expand(z, R, chunk, N), 0)], T, 0), H),)
+    at_n = ops.iota(table, N)  # [z, n]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    past = at_n[None, None] < rows.segment[:, :, None]  # [z, r, n]
+    weight_cached = ops.where(past, 1.0, 0.0, like)  # [z, r, n]
+    return (ops.from_tokens(rows.store([(like.new_full((z, R, chunk,), 1.0), 0)], T, 0), H), ops.from_tokens(rows.store([(weight_cached[:, :, None].expand(z, R, chunk, N), 0)], T, 0), H), ops.from_tokens(rows.store([(weight_cached[:, :, None].expand(z, R, chunk, N), 0)], T, 0), H),)
 
 def weights(*params, chunk):
     """The weight of every memory [B, T, H, 1 + N], the online one first, and which take part."""

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 
 from mcgen.runtime import torch_ops as ops
 
-def forward(q, k, v, i, g, u, state_S, partial, summary, cache_S, state_n, cache_n, table, *, chunk: int, save: bool = False):
+def forward(q, k, v, i, g, u, state_S, summary_partial, summary, cache_S, state_n, cache_n, table, *, chunk: int, save: bool = False):
     like = q
     B, T, H = q.shape[0], q.shape[1], q.shape[2]
     size_K = q.shape[3]
@@ -25,143 +25,163 @@ def forward(q, k, v, i, g, u, state_S, partial, summary, cache_S, state_n, cache
     N = summary.shape[2]
     rows = ops.Rows(table, H, 256, chunk)
     z, R = rows.z, rows.rows
-    at_n = ops.iota(table, N)  # [z, n]   spec line 17
-    x = at_n[None, None] < rows.segment[:, :, None]  # [z, r, n]   spec line 17
-    partial_z = ops.flat(partial)  # [z, K]   spec line 17
-    at_c = ops.iota(table, chunk)  # [z, c]   spec line 17
-    x2 = at_c[None, None] < rows.count[:, :, None]  # [z, r, c]   spec line 17
-    k_c = rows.load(ops.tokens(k))  # [z, r, c, K]   spec line 17
-    x3 = torch.where(x2[:, :, :, None], k_c, 0.0)  # [z, r, c, K]   spec line 17
-    s = x3.sum(2)  # [z, r, K]   spec line 17
-    x4 = rows.count > 0.0  # [z, r]
-    x5 = rows.count + rows.offset  # [z, r]
-    x6 = x5 == 256.0  # [z, r]
-    x7 = x4 & x6  # [z, r]
-    old_partial = partial_z
-    old_partial_starts = [None] * R
-    end_partial_rows = [None] * R
+    at_n = ops.iota(table, N)  # [z, n]
+    # spec line 26: weight: softmax(score)
+    past = at_n[None, None] < rows.segment[:, :, None]  # [z, r, n]
+    summary_partial_z = ops.flat(summary_partial)  # [z, K]
+    at_c = ops.iota(table, chunk)  # [z, c]
+    valid = at_c[None, None] < rows.count[:, :, None]  # [z, r, c]
+    k_c = rows.load(ops.tokens(k))  # [z, r, c, K]
+    # spec line 24: summary: mean(k)
+    summand = torch.where(valid[:, :, :, None], k_c, 0.0)  # [z, r, c, K]
+    sum_of_row = summand.sum(2)  # [z, r, K]
+    added = rows.offset + rows.count  # [z, r]
+    mask = added == 256.0  # [z, r]
+    mask2 = rows.count > 0.0  # [z, r]
+    completes = mask & mask2  # [z, r]
+    old_summary_partial = summary_partial_z
+    old_summary_partial_starts = [None] * R
+    end_summary_partial_rows = [None] * R
     for r in range(R):  # carry_partial
-        old_partial_starts[r] = old_partial
-        x8 = old_partial + s[:, r]  # [z, K]   spec line 17
-        x9 = torch.where(x7[:, r][:, None], 0.0, x8)  # [z, K]   spec line 17
-        end_partial_rows[r] = x8
-        old_partial = x9
-    end_partial_rows = ops.stacked(end_partial_rows, (z, size_K, ), like)  # [z, r, K]
-    old_partial_starts = ops.stacked(old_partial_starts, (z, size_K, ), like)  # [z, r, K]
-    x10 = end_partial_rows * 0.00390625  # [z, r, K]   spec line 17
-    summary_z = ops.flat(summary)  # [z, n, K]   spec line 17
-    M = rows.collect(x10, summary_z)  # [z, n, K]   spec line 17
-    u_c = rows.load(ops.tokens(u))  # [z, r, c, K]   spec line 25
-    p = torch.einsum("znK,zrcK->zrcn", M, u_c)  # [z, r, c, n]   spec line 25
-    x11 = torch.where(x[:, :, None], p, -1e+30)  # [z, r, c, n]   spec line 26
-    m = ops.largest(x11, 3)  # [z, r, c]   spec line 26
-    x12 = rows.offset[:, :, None] + at_c[None, None]  # [z, r, c]   spec line 17
-    x13 = x12.to(like.dtype)  # [z, r, c]   spec line 17
-    x14 = 1.0 + x13  # [z, r, c]   spec line 17
-    x15 = 1.0 / x14  # [z, r, c]   spec line 17
-    G = ops.running(x3, 2)  # [z, r, c, K]   spec line 17
-    x16 = old_partial_starts[:, :, None] + G  # [z, r, c, K]   spec line 17
-    p2 = torch.einsum("zrcK,zrcK->zrc", x16, u_c)  # [z, r, c]   spec line 25
-    x17 = x15 * p2  # [z, r, c]   spec line 25
-    x18 = ops.maximum(m, x17)  # [z, r, c]   spec line 26
-    x19 = x18.detach()  # [z, r, c]   spec line 26
-    x20 = x11 - x19[:, :, :, None]  # [z, r, c, n]   spec line 26
-    exp = torch.exp(x20)  # [z, r, c, n]   spec line 26
-    x21 = x17 - x19  # [z, r, c]   spec line 26
-    exp2 = torch.exp(x21)  # [z, r, c]   spec line 26
-    s2 = exp.sum(3)  # [z, r, c]   spec line 26
-    x22 = exp2 + s2  # [z, r, c]   spec line 26
-    x23 = 1.0 / x22  # [z, r, c]   spec line 26
-    x24 = exp * x23[:, :, :, None]  # [z, r, c, n]   spec line 26
-    x25 = torch.where(x[:, :, None], x24, 0.0)  # [z, r, c, n]   spec line 26
-    q_c = rows.load(ops.tokens(q))  # [z, r, c, K]   spec line 19
-    state_n_z = ops.flat(state_n)  # [z, K]   spec line 17
-    g_c = rows.load(ops.tokens(g))  # [z, r, c]   spec line 17
-    x26 = ops.maximum(g_c, -120.0)  # [z, r, c]   spec line 17
-    x27 = torch.where(x2, x26, 0.0)  # [z, r, c]   spec line 17
-    s3 = x27.sum(2)  # [z, r]   spec line 17
-    exp3 = torch.exp(s3)  # [z, r]   spec line 17
-    i_c = rows.load(ops.tokens(i))  # [z, r, c]   spec line 17
-    exp4 = torch.exp(i_c)  # [z, r, c]   spec line 17
-    G2 = ops.running(x27.double(), 2, reverse=True, exclusive=True)  # [z, r, c]   spec line 17
-    exp5 = torch.exp(G2.to(like.dtype))  # [z, r, c]   spec line 17
-    x28 = torch.where(x2, exp5, 0.0)  # [z, r, c]   spec line 17
-    x29 = exp4 * x28  # [z, r, c]   spec line 17
-    p3 = torch.einsum("zrcK,zrc->zrK", k_c, x29)  # [z, r, K]   spec line 17
-    x30 = (size_K ** -0.5) * p3  # [z, r, K]   spec line 17
+        old_summary_partial_starts[r] = old_summary_partial
+        partial = old_summary_partial + sum_of_row[:, r]  # [z, K]
+        next_partial = torch.where(completes[:, r][:, None], 0.0, partial)  # [z, K]
+        end_summary_partial_rows[r] = partial
+        old_summary_partial = next_partial
+    end_summary_partial_rows = ops.stacked(end_summary_partial_rows, (z, size_K, ), like)  # [z, r, K]
+    old_summary_partial_starts = ops.stacked(old_summary_partial_starts, (z, size_K, ), like)  # [z, r, K]
+    finished = end_summary_partial_rows * 0.00390625  # [z, r, K]
+    summary_z = ops.flat(summary)  # [z, n, K]
+    summaries = rows.collect(finished, summary_z)  # [z, n, K]
+    u_c = rows.load(ops.tokens(u))  # [z, r, c, K]
+    # spec line 25: score: dot(u, summary)
+    score_cached = torch.einsum("znK,zrcK->zrcn", summaries, u_c)  # [z, r, c, n]
+    # spec line 26: weight: softmax(score)
+    masked = torch.where(past[:, :, None], score_cached, -1e+30)  # [z, r, c, n]
+    largest = ops.largest(masked, 3)  # [z, r, c]
+    # spec line 24: summary: mean(k)
+    added2 = rows.offset[:, :, None] + at_c[None, None]  # [z, r, c]
+    number = added2.to(like.dtype)  # [z, r, c]
+    seen = 1.0 + number  # [z, r, c]
+    ratio = 1.0 / seen  # [z, r, c]
+    running = ops.running(summand, 2)  # [z, r, c, K]
+    sum_so_far = old_summary_partial_starts[:, :, None] + running  # [z, r, c, K]
+    # spec line 25: score: dot(u, summary)
+    product = torch.einsum("zrcK,zrcK->zrc", sum_so_far, u_c)  # [z, r, c]
+    score_online = ratio * product  # [z, r, c]
+    # spec line 26: weight: softmax(score)
+    at_least = ops.maximum(largest, score_online)  # [z, r, c]
+    top = at_least.detach()  # [z, r, c]
+    difference = masked - top[:, :, :, None]  # [z, r, c, n]
+    exp_cached = torch.exp(difference)  # [z, r, c, n]
+    difference2 = score_online - top  # [z, r, c]
+    exp_online = torch.exp(difference2)  # [z, r, c]
+    total = exp_cached.sum(3)  # [z, r, c]
+    total2 = exp_online + total  # [z, r, c]
+    share = 1.0 / total2  # [z, r, c]
+    scaled = exp_cached * share[:, :, :, None]  # [z, r, c, n]
+    weight_cached = torch.where(past[:, :, None], scaled, 0.0)  # [z, r, c, n]
+    q_c = rows.load(ops.tokens(q))  # [z, r, c, K]
+    state_n_z = ops.flat(state_n)  # [z, K]
+    g_c = rows.load(ops.tokens(g))  # [z, r, c]
+    at_least2 = ops.maximum(g_c, -120.0)  # [z, r, c]
+    log_decay = torch.where(valid, at_least2, 0.0)  # [z, r, c]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    total3 = log_decay.sum(2)  # [z, r]
+    decay_of_row = torch.exp(total3)  # [z, r]
+    i_c = rows.load(ops.tokens(i))  # [z, r, c]
+    exp = torch.exp(i_c)  # [z, r, c]
+    G_after = ops.running(log_decay.double(), 2, reverse=True, exclusive=True)  # [z, r, c]
+    exp2 = torch.exp(G_after.to(like.dtype))  # [z, r, c]
+    decay_after = torch.where(valid, exp2, 0.0)  # [z, r, c]
+    # spec line 18: n: exp(g) * n + exp(i) * scale * k
+    scaled2 = exp * decay_after  # [z, r, c]
+    product2 = torch.einsum("zrcK,zrc->zrK", k_c, scaled2)  # [z, r, K]
+    increment_n = (size_K ** -0.5) * product2  # [z, r, K]
     old_n = state_n_z
     old_n_starts = [None] * R
     end_n_rows = [None] * R
     for r in range(R):  # carry_n
         old_n_starts[r] = old_n
-        x31 = exp3[:, r][:, None] * old_n  # [z, K]   spec line 17
-        x32 = x31 + x30[:, r]  # [z, K]   spec line 17
-        end_n_rows[r] = x32
-        old_n = x32
+        scaled3 = decay_of_row[:, r][:, None] * old_n  # [z, K]
+        next_n = scaled3 + increment_n[:, r]  # [z, K]
+        end_n_rows[r] = next_n
+        old_n = next_n
     end_n_rows = ops.stacked(end_n_rows, (z, size_K, ), like)  # [z, r, K]
     old_n_starts = ops.stacked(old_n_starts, (z, size_K, ), like)  # [z, r, K]
-    cache_n_z = ops.flat(cache_n)  # [z, n, K]   spec line 17
-    M2 = rows.collect(end_n_rows, cache_n_z)  # [z, n, K]   spec line 17
-    p4 = torch.einsum("zrcK,znK->zrcn", q_c, M2)  # [z, r, c, n]   spec line 26
-    p5 = torch.einsum("zrcn,zrcn->zrc", x25, p4)  # [z, r, c]   spec line 26
-    x33 = exp2 * x23  # [z, r, c]   spec line 26
-    G3 = ops.running(x27.double(), 2)  # [z, r, c]   spec line 17
-    exp6 = torch.exp(G3.to(like.dtype))  # [z, r, c]   spec line 17
-    p6 = torch.einsum("zrcK,zrK->zrc", q_c, old_n_starts)  # [z, r, c]   spec line 19
-    x34 = exp6 * p6  # [z, r, c]   spec line 19
-    p7 = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]   spec line 19
-    at_d = ops.iota(table, chunk)  # [z, d]   spec line 19
-    x35 = at_c[None, :, None] >= at_d[None, None]  # [z, c, d]   spec line 19
-    x36 = at_d[None, None] < rows.count[:, :, None]  # [z, r, d]   spec line 19
-    x37 = x35[:, None] & x36[:, :, None]  # [z, r, c, d]   spec line 19
-    x38 = G3[:, :, :, None] - G3[:, :, None]  # [z, r, c, d]   spec line 19
-    x39 = torch.where(x37, x38, -10000.0)  # [z, r, c, d]   spec line 19
-    exp7 = torch.exp(x39.to(like.dtype))  # [z, r, c, d]   spec line 19
-    x40 = p7 * exp7  # [z, r, c, d]   spec line 19
-    p8 = torch.einsum("zrcd,zrd->zrc", x40, exp4)  # [z, r, c]   spec line 19
-    x41 = (size_K ** -0.5) * p8  # [z, r, c]   spec line 19
-    x42 = x34 + x41  # [z, r, c]   spec line 19
-    x43 = x33 * x42  # [z, r, c]   spec line 26
-    x44 = p5 + x43  # [z, r, c]   spec line 26
-    abs = torch.abs(x44)  # [z, r, c]   spec line 19
-    x45 = ops.maximum(abs, 1.0)  # [z, r, c]   spec line 19
-    x46 = 1.0 / x45  # [z, r, c]   spec line 19
-    state_S_z = ops.flat(state_S)  # [z, K, V]   spec line 17
-    x47 = k_c * x28[:, :, :, None]  # [z, r, c, K]   spec line 17
-    v_c = rows.load(ops.tokens(v))  # [z, r, c, V]   spec line 17
-    x48 = exp4[:, :, :, None] * v_c  # [z, r, c, V]   spec line 17
-    p9 = torch.einsum("zrcK,zrcV->zrKV", x47, x48)  # [z, r, K, V]   spec line 17
-    x49 = (size_K ** -0.5) * p9  # [z, r, K, V]   spec line 17
+    cache_n_z = ops.flat(cache_n)  # [z, n, K]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    cached_n = rows.collect(end_n_rows, cache_n_z)  # [z, n, K]
+    read_n = torch.einsum("zrcK,znK->zrcn", q_c, cached_n)  # [z, r, c, n]
+    # spec line 26: weight: softmax(score)
+    recalled = torch.einsum("zrcn,zrcn->zrc", weight_cached, read_n)  # [z, r, c]
+    weight_online = exp_online * share  # [z, r, c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    G = ops.running(log_decay.double(), 2)  # [z, r, c]
+    decay = torch.exp(G.to(like.dtype))  # [z, r, c]
+    read_n2 = torch.einsum("zrcK,zrK->zrc", q_c, old_n_starts)  # [z, r, c]
+    carried = decay * read_n2  # [z, r, c]
+    overlap = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]
+    at_d = ops.iota(table, chunk)  # [z, d]
+    mask3 = at_c[None, :, None] >= at_d[None, None]  # [z, c, d]
+    mask4 = at_d[None, None] < rows.count[:, :, None]  # [z, r, d]
+    earlier = mask3[:, None] & mask4[:, :, None]  # [z, r, c, d]
+    gap = G[:, :, :, None] - G[:, :, None]  # [z, r, c, d]
+    masked2 = torch.where(earlier, gap, -10000.0)  # [z, r, c, d]
+    reach = torch.exp(masked2.to(like.dtype))  # [z, r, c, d]
+    P = overlap * reach  # [z, r, c, d]
+    product3 = torch.einsum("zrcd,zrd->zrc", P, exp)  # [z, r, c]
+    recent = (size_K ** -0.5) * product3  # [z, r, c]
+    online = carried + recent  # [z, r, c]
+    # spec line 26: weight: softmax(score)
+    scaled4 = weight_online * online  # [z, r, c]
+    mixed = recalled + scaled4  # [z, r, c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    abs = torch.abs(mixed)  # [z, r, c]
+    at_least3 = ops.maximum(abs, 1.0)  # [z, r, c]
+    ratio2 = 1.0 / at_least3  # [z, r, c]
+    state_S_z = ops.flat(state_S)  # [z, K, V]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    write = k_c * decay_after[:, :, :, None]  # [z, r, c, K]
+    v_c = rows.load(ops.tokens(v))  # [z, r, c, V]
+    scaled5 = exp[:, :, :, None] * v_c  # [z, r, c, V]
+    product4 = torch.einsum("zrcK,zrcV->zrKV", write, scaled5)  # [z, r, K, V]
+    increment_S = (size_K ** -0.5) * product4  # [z, r, K, V]
     old_S = state_S_z
     old_S_starts = [None] * R
     end_S_rows = [None] * R
     for r in range(R):  # carry_S
         old_S_starts[r] = old_S
-        x50 = exp3[:, r][:, None, None] * old_S  # [z, K, V]   spec line 17
-        x51 = x50 + x49[:, r]  # [z, K, V]   spec line 17
-        end_S_rows[r] = x51
-        old_S = x51
+        scaled6 = decay_of_row[:, r][:, None, None] * old_S  # [z, K, V]
+        next_S = scaled6 + increment_S[:, r]  # [z, K, V]
+        end_S_rows[r] = next_S
+        old_S = next_S
     old_S_starts = ops.stacked(old_S_starts, (z, size_K, size_V, ), like)  # [z, r, K, V]
     end_S_rows = ops.stacked(end_S_rows, (z, size_K, size_V, ), like)  # [z, r, K, V]
-    p10 = torch.einsum("zrcK,zrKV->zrcV", q_c, old_S_starts)  # [z, r, c, V]   spec line 19
-    x52 = exp6[:, :, :, None] * p10  # [z, r, c, V]   spec line 19
-    p11 = torch.einsum("zrcd,zrdV->zrcV", x40, x48)  # [z, r, c, V]   spec line 19
-    x53 = (size_K ** -0.5) * p11  # [z, r, c, V]   spec line 19
-    x54 = x52 + x53  # [z, r, c, V]   spec line 19
-    x55 = x33[:, :, :, None] * x54  # [z, r, c, V]   spec line 26
-    cache_S_z = ops.flat(cache_S)  # [z, n, K, V]   spec line 17
-    M3 = rows.collect(end_S_rows, cache_S_z)  # [z, n, K, V]   spec line 17
-    slots0_out0 = like.new_zeros((z, R, chunk, size_V, ))
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    read_S = torch.einsum("zrcK,zrKV->zrcV", q_c, old_S_starts)  # [z, r, c, V]
+    carried2 = decay[:, :, :, None] * read_S  # [z, r, c, V]
+    product5 = torch.einsum("zrcd,zrdV->zrcV", P, scaled5)  # [z, r, c, V]
+    recent2 = (size_K ** -0.5) * product5  # [z, r, c, V]
+    online2 = carried2 + recent2  # [z, r, c, V]
+    # spec line 26: weight: softmax(score)
+    scaled7 = weight_online[:, :, :, None] * online2  # [z, r, c, V]
+    cache_S_z = ops.flat(cache_S)  # [z, n, K, V]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    cached_S = rows.collect(end_S_rows, cache_S_z)  # [z, n, K, V]
+    recalled2 = like.new_zeros((z, R, chunk, size_V, ))
     for n in range(N):  # one cached memory after the other: slots0
-        p12 = torch.einsum("zrcK,zKV->zrcV", q_c, M3[:, n])  # [z, r, c, V]   spec line 17
-        x56 = x25[:, :, :, n][:, :, :, None] * p12  # [z, r, c, V]   spec line 17
-        slots0_out0 = slots0_out0 + x56
-    x57 = x55 + slots0_out0  # [z, r, c, V]   spec line 26
-    x58 = x46[:, :, :, None] * x57  # [z, r, c, V]   spec line 19
-    results = (ops.from_tokens(rows.store([(x58, 0)], T, 0), H), ops.unflat(old_S, H), ops.unflat(old_n, H), ops.unflat(M, H), ops.unflat(old_partial, H), ops.unflat(M3, H), ops.unflat(M2, H),)
-    return results + (ops.unflat(old_S_starts, H), ops.unflat(old_partial_starts, H), ops.unflat(old_n_starts, H),) if save else results
+        read_S2 = torch.einsum("zrcK,zKV->zrcV", q_c, cached_S[:, n])  # [z, r, c, V]
+        scaled8 = weight_cached[:, :, :, n][:, :, :, None] * read_S2  # [z, r, c, V]
+        recalled2 = recalled2 + scaled8
+    # spec line 26: weight: softmax(score)
+    mixed2 = scaled7 + recalled2  # [z, r, c, V]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    y = ratio2[:, :, :, None] * mixed2  # [z, r, c, V]
+    results = (ops.from_tokens(rows.store([(y, 0)], T, 0), H), ops.unflat(old_S, H), ops.unflat(old_n, H), ops.unflat(summaries, H), ops.unflat(old_summary_partial, H), ops.unflat(cached_S, H), ops.unflat(cached_n, H),)
+    return results + (ops.unflat(old_S_starts, H), ops.unflat(old_summary_partial_starts, H), ops.unflat(old_n_starts, H),) if save else results
 
-def backward(q, k, v, i, g, u, state_S, partial, summary, cache_S, state_n, cache_n, table, new_summary, new_cache_S, new_cache_n, saved_S, saved_partial, saved_n, d_y, d_new_state_S, d_new_state_n, d_new_summary, d_new_partial, d_new_cache_S, d_new_cache_n, *, chunk: int):
+def backward(q, k, v, i, g, u, state_S, summary_partial, summary, cache_S, state_n, cache_n, table, new_summary, new_cache_S, new_cache_n, saved_S, saved_summary_partial, saved_n, d_y, d_new_state_S, d_new_state_n, d_new_summary, d_new_summary_partial, d_new_cache_S, d_new_cache_n, *, chunk: int):
     like = q
     B, T, H = q.shape[0], q.shape[1], q.shape[2]
     size_K = q.shape[3]
@@ -169,295 +189,353 @@ def backward(q, k, v, i, g, u, state_S, partial, summary, cache_S, state_n, cach
     N = summary.shape[2]
     rows = ops.Rows(table, H, 256, chunk)
     z, R = rows.z, rows.rows
-    at_c = ops.iota(table, chunk)  # [z, c]   spec line 17
-    x = at_c[None, None] < rows.count[:, :, None]  # [z, r, c]   spec line 17
-    g_c = rows.load(ops.tokens(g))  # [z, r, c]   spec line 17
-    x2 = ops.maximum(g_c, -120.0)  # [z, r, c]   spec line 17
-    x3 = torch.where(x, x2, 0.0)  # [z, r, c]   spec line 17
-    G = ops.running(x3.double(), 2)  # [z, r, c]   spec line 17
-    exp = torch.exp(G.to(like.dtype))  # [z, r, c]   spec line 17
-    x4 = rows.offset[:, :, None] + at_c[None, None]  # [z, r, c]   spec line 17
-    x5 = x4.to(like.dtype)  # [z, r, c]   spec line 17
-    x6 = 1.0 + x5  # [z, r, c]   spec line 17
-    x7 = 1.0 / x6  # [z, r, c]   spec line 17
-    u_c = rows.load(ops.tokens(u))  # [z, r, c, K]   spec line 25
-    k_c = rows.load(ops.tokens(k))  # [z, r, c, K]   spec line 17
-    x8 = torch.where(x[:, :, :, None], k_c, 0.0)  # [z, r, c, K]   spec line 17
-    G2 = ops.running(x8, 2)  # [z, r, c, K]   spec line 17
-    saved_partial_z = ops.flat(saved_partial)  # [z, r, K]   spec line 17
-    x9 = G2 + saved_partial_z[:, :, None]  # [z, r, c, K]   spec line 17
-    p = torch.einsum("zrcK,zrcK->zrc", u_c, x9)  # [z, r, c]   spec line 25
-    x10 = x7 * p  # [z, r, c]   spec line 25
-    at_n = ops.iota(table, N)  # [z, n]   spec line 17
-    x11 = at_n[None, None] < rows.segment[:, :, None]  # [z, r, n]   spec line 17
-    new_summary_z = ops.flat(new_summary)  # [z, n, K]   spec line 17
-    p2 = torch.einsum("zrcK,znK->zrcn", u_c, new_summary_z)  # [z, r, c, n]   spec line 25
-    x12 = torch.where(x11[:, :, None], p2, -1e+30)  # [z, r, c, n]   spec line 26
-    m = ops.largest(x12, 3)  # [z, r, c]   spec line 26
-    x13 = ops.maximum(m, x10)  # [z, r, c]   spec line 26
-    x14 = x13.detach()  # [z, r, c]   spec line 26
-    x15 = x10 - x14  # [z, r, c]   spec line 26
-    exp2 = torch.exp(x15)  # [z, r, c]   spec line 26
-    x16 = x12 - x14[:, :, :, None]  # [z, r, c, n]   spec line 26
-    exp3 = torch.exp(x16)  # [z, r, c, n]   spec line 26
-    s = exp3.sum(3)  # [z, r, c]   spec line 26
-    x17 = exp2 + s  # [z, r, c]   spec line 26
-    x18 = 1.0 / x17  # [z, r, c]   spec line 26
-    x19 = exp2 * x18  # [z, r, c]   spec line 26
-    q_c = rows.load(ops.tokens(q))  # [z, r, c, K]   spec line 19
-    new_cache_n_z = ops.flat(new_cache_n)  # [z, n, K]   spec line 17
-    p3 = torch.einsum("zrcK,znK->zrcn", q_c, new_cache_n_z)  # [z, r, c, n]   spec line 26
-    x20 = exp3 * x18[:, :, :, None]  # [z, r, c, n]   spec line 26
-    x21 = torch.where(x11[:, :, None], x20, 0.0)  # [z, r, c, n]   spec line 26
-    p4 = torch.einsum("zrcn,zrcn->zrc", p3, x21)  # [z, r, c]   spec line 26
-    saved_n_z = ops.flat(saved_n)  # [z, r, K]   spec line 17
-    p5 = torch.einsum("zrcK,zrK->zrc", q_c, saved_n_z)  # [z, r, c]   spec line 19
-    x22 = exp * p5  # [z, r, c]   spec line 19
-    p6 = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]   spec line 19
-    at_d = ops.iota(table, chunk)  # [z, d]   spec line 19
-    x23 = at_c[None, :, None] >= at_d[None, None]  # [z, c, d]   spec line 19
-    x24 = at_d[None, None] < rows.count[:, :, None]  # [z, r, d]   spec line 19
-    x25 = x23[:, None] & x24[:, :, None]  # [z, r, c, d]   spec line 19
-    x26 = G[:, :, :, None] - G[:, :, None]  # [z, r, c, d]   spec line 19
-    x27 = torch.where(x25, x26, -10000.0)  # [z, r, c, d]   spec line 19
-    exp4 = torch.exp(x27.to(like.dtype))  # [z, r, c, d]   spec line 19
-    x28 = p6 * exp4  # [z, r, c, d]   spec line 19
-    i_c = rows.load(ops.tokens(i))  # [z, r, c]   spec line 17
-    exp5 = torch.exp(i_c)  # [z, r, c]   spec line 17
-    p7 = torch.einsum("zrcd,zrd->zrc", x28, exp5)  # [z, r, c]   spec line 19
-    x29 = (size_K ** -0.5) * p7  # [z, r, c]   spec line 19
-    x30 = x22 + x29  # [z, r, c]   spec line 19
-    x31 = x19 * x30  # [z, r, c]   spec line 26
-    x32 = p4 + x31  # [z, r, c]   spec line 26
-    abs = torch.abs(x32)  # [z, r, c]   spec line 19
-    x33 = ops.maximum(abs, 1.0)  # [z, r, c]   spec line 19
-    x34 = 1.0 / x33  # [z, r, c]   spec line 19
-    x35 = x19 * x34  # [z, r, c]   spec line 19
-    x36 = exp * x35  # [z, r, c]   spec line 19
-    d_y_c = rows.load(ops.tokens(d_y), zero=True)  # [z, r, c, V]   spec line 26
-    saved_S_z = ops.flat(saved_S)  # [z, r, K, V]   spec line 17
-    p8 = torch.einsum("zrcV,zrKV->zrcK", d_y_c, saved_S_z)  # [z, r, c, K]   spec line 19
-    x37 = x36[:, :, :, None] * p8  # [z, r, c, K]   spec line 19
-    new_cache_S_z = ops.flat(new_cache_S)  # [z, n, K, V]   spec line 17
-    x38 = d_y_c * x34[:, :, :, None]  # [z, r, c, V]   spec line 19
-    slots0_out0 = like.new_zeros((z, R, chunk, size_K, ))
-    slots0_out1 = [None] * N
-    slots0_out2 = [None] * N
+    at_c = ops.iota(table, chunk)  # [z, c]
+    valid = at_c[None, None] < rows.count[:, :, None]  # [z, r, c]
+    g_c = rows.load(ops.tokens(g))  # [z, r, c]
+    at_least = ops.maximum(g_c, -120.0)  # [z, r, c]
+    log_decay = torch.where(valid, at_least, 0.0)  # [z, r, c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    G = ops.running(log_decay.double(), 2)  # [z, r, c]
+    decay = torch.exp(G.to(like.dtype))  # [z, r, c]
+    # spec line 24: summary: mean(k)
+    added = rows.offset[:, :, None] + at_c[None, None]  # [z, r, c]
+    number = added.to(like.dtype)  # [z, r, c]
+    seen = 1.0 + number  # [z, r, c]
+    ratio = 1.0 / seen  # [z, r, c]
+    u_c = rows.load(ops.tokens(u))  # [z, r, c, K]
+    k_c = rows.load(ops.tokens(k))  # [z, r, c, K]
+    summand = torch.where(valid[:, :, :, None], k_c, 0.0)  # [z, r, c, K]
+    running = ops.running(summand, 2)  # [z, r, c, K]
+    saved_summary_partial_z = ops.flat(saved_summary_partial)  # [z, r, K]
+    sum_so_far = running + saved_summary_partial_z[:, :, None]  # [z, r, c, K]
+    # spec line 25: score: dot(u, summary)
+    product = torch.einsum("zrcK,zrcK->zrc", u_c, sum_so_far)  # [z, r, c]
+    score_online = ratio * product  # [z, r, c]
+    at_n = ops.iota(table, N)  # [z, n]
+    # spec line 26: weight: softmax(score)
+    past = at_n[None, None] < rows.segment[:, :, None]  # [z, r, n]
+    new_summary_z = ops.flat(new_summary)  # [z, n, K]
+    # spec line 25: score: dot(u, summary)
+    score_cached = torch.einsum("zrcK,znK->zrcn", u_c, new_summary_z)  # [z, r, c, n]
+    # spec line 26: weight: softmax(score)
+    masked = torch.where(past[:, :, None], score_cached, -1e+30)  # [z, r, c, n]
+    largest = ops.largest(masked, 3)  # [z, r, c]
+    at_least2 = ops.maximum(largest, score_online)  # [z, r, c]
+    top = at_least2.detach()  # [z, r, c]
+    difference = score_online - top  # [z, r, c]
+    exp_online = torch.exp(difference)  # [z, r, c]
+    difference2 = masked - top[:, :, :, None]  # [z, r, c, n]
+    exp_cached = torch.exp(difference2)  # [z, r, c, n]
+    total = exp_cached.sum(3)  # [z, r, c]
+    total2 = exp_online + total  # [z, r, c]
+    share = 1.0 / total2  # [z, r, c]
+    weight_online = exp_online * share  # [z, r, c]
+    q_c = rows.load(ops.tokens(q))  # [z, r, c, K]
+    new_cache_n_z = ops.flat(new_cache_n)  # [z, n, K]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    read_n = torch.einsum("zrcK,znK->zrcn", q_c, new_cache_n_z)  # [z, r, c, n]
+    # spec line 26: weight: softmax(score)
+    scaled = exp_cached * share[:, :, :, None]  # [z, r, c, n]
+    weight_cached = torch.where(past[:, :, None], scaled, 0.0)  # [z, r, c, n]
+    recalled = torch.einsum("zrcn,zrcn->zrc", read_n, weight_cached)  # [z, r, c]
+    saved_n_z = ops.flat(saved_n)  # [z, r, K]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    read_n2 = torch.einsum("zrcK,zrK->zrc", q_c, saved_n_z)  # [z, r, c]
+    carried = decay * read_n2  # [z, r, c]
+    overlap = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]
+    at_d = ops.iota(table, chunk)  # [z, d]
+    mask = at_c[None, :, None] >= at_d[None, None]  # [z, c, d]
+    mask2 = at_d[None, None] < rows.count[:, :, None]  # [z, r, d]
+    earlier = mask[:, None] & mask2[:, :, None]  # [z, r, c, d]
+    gap = G[:, :, :, None] - G[:, :, None]  # [z, r, c, d]
+    masked2 = torch.where(earlier, gap, -10000.0)  # [z, r, c, d]
+    reach = torch.exp(masked2.to(like.dtype))  # [z, r, c, d]
+    P = overlap * reach  # [z, r, c, d]
+    i_c = rows.load(ops.tokens(i))  # [z, r, c]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    exp = torch.exp(i_c)  # [z, r, c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    product2 = torch.einsum("zrcd,zrd->zrc", P, exp)  # [z, r, c]
+    recent = (size_K ** -0.5) * product2  # [z, r, c]
+    online = carried + recent  # [z, r, c]
+    # spec line 26: weight: softmax(score)
+    scaled2 = weight_online * online  # [z, r, c]
+    mixed = recalled + scaled2  # [z, r, c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    abs = torch.abs(mixed)  # [z, r, c]
+    at_least3 = ops.maximum(abs, 1.0)  # [z, r, c]
+    ratio2 = 1.0 / at_least3  # [z, r, c]
+    scaled3 = weight_online * ratio2  # [z, r, c]
+    scaled4 = decay * scaled3  # [z, r, c]
+    d_y_c = rows.load(ops.tokens(d_y), zero=True)  # [z, r, c, V]
+    saved_S_z = ops.flat(saved_S)  # [z, r, K, V]
+    product3 = torch.einsum("zrcV,zrKV->zrcK", d_y_c, saved_S_z)  # [z, r, c, K]
+    d_q_part = scaled4[:, :, :, None] * product3  # [z, r, c, K]
+    new_cache_S_z = ops.flat(new_cache_S)  # [z, n, K, V]
+    d_mixed = d_y_c * ratio2[:, :, :, None]  # [z, r, c, V]
+    over_n = like.new_zeros((z, R, chunk, size_K, ))
+    per_n = [None] * N
+    d_cached_S_part = [None] * N
     for n in range(N):  # one cached memory after the other: slots0
-        p9 = torch.einsum("zKV,zrcV->zrcK", new_cache_S_z[:, n], d_y_c)  # [z, r, c, K]   spec line 17
-        x39 = x21[:, :, :, n][:, :, :, None] * p9  # [z, r, c, K]   spec line 17
-        p10 = torch.einsum("zrcK,zrcK->zrc", p9, q_c)  # [z, r, c]   spec line 19
-        x40 = x21[:, :, :, n][:, :, :, None] * x38  # [z, r, c, V]   spec line 19
-        p11 = torch.einsum("zrcK,zrcV->zKV", q_c, x40)  # [z, K, V]   spec line 19
-        slots0_out0 = slots0_out0 + x39
-        slots0_out1[n] = p10
-        slots0_out2[n] = p11
-    slots0_out1 = ops.stacked(slots0_out1, (z, R, chunk, ), like, 3)  # [z, r, c, n]
-    slots0_out2 = ops.stacked(slots0_out2, (z, size_K, size_V, ), like, 1)  # [z, n, K, V]
-    x41 = x34[:, :, :, None] * slots0_out0  # [z, r, c, K]   spec line 26
-    p12 = torch.einsum("znK,zrcn->zrcK", new_cache_n_z, x21)  # [z, r, c, K]   spec line 26
-    sig = torch.sign(x32)  # [z, r, c]   spec line 19
-    x42 = 1.0 == abs  # [z, r, c]   spec line 19
-    x43 = x34 * x34  # [z, r, c]   spec line 19
-    x44 = -x43  # [z, r, c]   spec line 19
-    p13 = torch.einsum("zrcK,zrcK->zrc", q_c, p8)  # [z, r, c]   spec line 26
-    x45 = exp * p13  # [z, r, c]   spec line 26
-    v_c = rows.load(ops.tokens(v))  # [z, r, c, V]   spec line 17
-    x46 = exp5[:, :, :, None] * v_c  # [z, r, c, V]   spec line 17
-    p14 = torch.einsum("zrcd,zrdV->zrcV", x28, x46)  # [z, r, c, V]   spec line 19
-    p15 = torch.einsum("zrcV,zrcV->zrc", d_y_c, p14)  # [z, r, c]   spec line 26
-    x47 = (size_K ** -0.5) * p15  # [z, r, c]   spec line 26
-    x48 = x45 + x47  # [z, r, c]   spec line 26
-    x49 = x19 * x48  # [z, r, c]   spec line 19
-    p16 = torch.einsum("zrcn,zrcn->zrc", x21, slots0_out1)  # [z, r, c]   spec line 19
-    x50 = x49 + p16  # [z, r, c]   spec line 19
-    x51 = x44 * x50  # [z, r, c]   spec line 19
-    x52 = 0.5 * x51  # [z, r, c]   spec line 19
-    x53 = 1.0 > abs  # [z, r, c]   spec line 19
-    x54 = torch.where(x53, 0.0, x51)  # [z, r, c]   spec line 19
-    x55 = torch.where(x42, x52, x54)  # [z, r, c]   spec line 19
-    x56 = sig * x55  # [z, r, c]   spec line 19
-    x57 = p12 * x56[:, :, :, None]  # [z, r, c, K]   spec line 26
-    x58 = x19 * x56  # [z, r, c]   spec line 26
-    x59 = exp * x58  # [z, r, c]   spec line 19
-    x60 = saved_n_z[:, :, None] * x59[:, :, :, None]  # [z, r, c, K]   spec line 19
-    x61 = x57 + x60  # [z, r, c, K]   spec line 19
-    x62 = x41 + x61  # [z, r, c, K]   spec line 26
-    x63 = exp5 * (size_K ** -0.5)  # [z, r, c]   spec line 12
-    p17 = torch.einsum("zrcV,zrdV->zrcd", d_y_c, v_c)  # [z, r, c, d]   spec line 19
-    x64 = x63[:, :, None] * p17  # [z, r, c, d]   spec line 19
-    x65 = x35[:, :, :, None] * x64  # [z, r, c, d]   spec line 19
-    x66 = x63[:, :, None] * x58[:, :, :, None]  # [z, r, c, d]   spec line 19
-    x67 = x65 + x66  # [z, r, c, d]   spec line 19
-    x68 = exp4 * x67  # [z, r, c, d]   spec line 19
-    p18 = torch.einsum("zrdK,zrcd->zrcK", k_c, x68)  # [z, r, c, K]   spec line 19
-    x69 = x62 + p18  # [z, r, c, K]   spec line 19
-    x70 = x37 + x69  # [z, r, c, K]   spec line 19
-    G3 = ops.running(x3.double(), 2, reverse=True, exclusive=True)  # [z, r, c]   spec line 17
-    exp6 = torch.exp(G3.to(like.dtype))  # [z, r, c]   spec line 17
-    x71 = torch.where(x, exp6, 0.0)  # [z, r, c]   spec line 17
-    d_new_state_S_z = ops.flat(d_new_state_S)  # [z, K, V]   spec line 26
-    d_new_cache_S_z = ops.flat(d_new_cache_S)  # [z, n, K, V]   spec line 26
-    x72 = d_new_cache_S_z + slots0_out2  # [z, n, K, V]   spec line 26
-    e = rows.expose(x72)  # [z, r, K, V]   spec line 17
-    x73 = x19[:, :, :, None] * x38  # [z, r, c, V]   spec line 26
-    x74 = exp[:, :, :, None] * x73  # [z, r, c, V]   spec line 19
-    p19 = torch.einsum("zrcK,zrcV->zrKV", q_c, x74)  # [z, r, K, V]   spec line 19
-    s2 = x3.sum(2)  # [z, r]   spec line 17
-    exp7 = torch.exp(s2)  # [z, r]   spec line 17
-    d_old_S_37 = d_new_state_S_z
-    d_old_S_37_starts = [None] * R
+        product4 = torch.einsum("zKV,zrcV->zrcK", new_cache_S_z[:, n], d_y_c)  # [z, r, c, K]
+        scaled5 = weight_cached[:, :, :, n][:, :, :, None] * product4  # [z, r, c, K]
+        product5 = torch.einsum("zrcK,zrcK->zrc", product4, q_c)  # [z, r, c]
+        d_read_S = weight_cached[:, :, :, n][:, :, :, None] * d_mixed  # [z, r, c, V]
+        d_cached_S_part2 = torch.einsum("zrcK,zrcV->zKV", q_c, d_read_S)  # [z, K, V]
+        over_n = over_n + scaled5
+        per_n[n] = product5
+        d_cached_S_part[n] = d_cached_S_part2
+    per_n = ops.stacked(per_n, (z, R, chunk, ), like, 3)  # [z, r, c, n]
+    d_cached_S_part = ops.stacked(d_cached_S_part, (z, size_K, size_V, ), like, 1)  # [z, n, K, V]
+    d_q_part2 = ratio2[:, :, :, None] * over_n  # [z, r, c, K]
+    product6 = torch.einsum("znK,zrcn->zrcK", new_cache_n_z, weight_cached)  # [z, r, c, K]
+    sign = torch.sign(mixed)  # [z, r, c]
+    mask3 = 1.0 == abs  # [z, r, c]
+    scaled6 = ratio2 * ratio2  # [z, r, c]
+    minus = -scaled6  # [z, r, c]
+    # spec line 26: weight: softmax(score)
+    product7 = torch.einsum("zrcK,zrcK->zrc", q_c, product3)  # [z, r, c]
+    scaled7 = decay * product7  # [z, r, c]
+    v_c = rows.load(ops.tokens(v))  # [z, r, c, V]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    scaled8 = exp[:, :, :, None] * v_c  # [z, r, c, V]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    product8 = torch.einsum("zrcd,zrdV->zrcV", P, scaled8)  # [z, r, c, V]
+    # spec line 26: weight: softmax(score)
+    product9 = torch.einsum("zrcV,zrcV->zrc", d_y_c, product8)  # [z, r, c]
+    scaled9 = (size_K ** -0.5) * product9  # [z, r, c]
+    added2 = scaled7 + scaled9  # [z, r, c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    scaled10 = weight_online * added2  # [z, r, c]
+    product10 = torch.einsum("zrcn,zrcn->zrc", weight_cached, per_n)  # [z, r, c]
+    added3 = scaled10 + product10  # [z, r, c]
+    scaled11 = minus * added3  # [z, r, c]
+    scaled12 = 0.5 * scaled11  # [z, r, c]
+    mask4 = 1.0 > abs  # [z, r, c]
+    masked3 = torch.where(mask4, 0.0, scaled11)  # [z, r, c]
+    masked4 = torch.where(mask3, scaled12, masked3)  # [z, r, c]
+    d_mixed2 = sign * masked4  # [z, r, c]
+    d_q_part3 = product6 * d_mixed2[:, :, :, None]  # [z, r, c, K]
+    # spec line 26: weight: softmax(score)
+    d_online = weight_online * d_mixed2  # [z, r, c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    d_read_n = decay * d_online  # [z, r, c]
+    d_q_part4 = saved_n_z[:, :, None] * d_read_n[:, :, :, None]  # [z, r, c, K]
+    d_q_part5 = d_q_part3 + d_q_part4  # [z, r, c, K]
+    d_q_part6 = d_q_part2 + d_q_part5  # [z, r, c, K]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    scaled13 = exp * (size_K ** -0.5)  # [z, r, c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    product11 = torch.einsum("zrcV,zrdV->zrcd", d_y_c, v_c)  # [z, r, c, d]
+    scaled14 = scaled13[:, :, None] * product11  # [z, r, c, d]
+    d_P_part = scaled3[:, :, :, None] * scaled14  # [z, r, c, d]
+    d_P_part2 = scaled13[:, :, None] * d_online[:, :, :, None]  # [z, r, c, d]
+    d_P = d_P_part + d_P_part2  # [z, r, c, d]
+    d_overlap = reach * d_P  # [z, r, c, d]
+    d_q_part7 = torch.einsum("zrdK,zrcd->zrcK", k_c, d_overlap)  # [z, r, c, K]
+    d_q_part8 = d_q_part6 + d_q_part7  # [z, r, c, K]
+    d_q = d_q_part + d_q_part8  # [z, r, c, K]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    G_after = ops.running(log_decay.double(), 2, reverse=True, exclusive=True)  # [z, r, c]
+    exp2 = torch.exp(G_after.to(like.dtype))  # [z, r, c]
+    decay_after = torch.where(valid, exp2, 0.0)  # [z, r, c]
+    d_new_state_S_z = ops.flat(d_new_state_S)  # [z, K, V]
+    d_new_cache_S_z = ops.flat(d_new_cache_S)  # [z, n, K, V]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    d_cached_S = d_new_cache_S_z + d_cached_S_part  # [z, n, K, V]
+    at_end = rows.expose(d_cached_S)  # [z, r, K, V]
+    # spec line 26: weight: softmax(score)
+    d_online2 = weight_online[:, :, :, None] * d_mixed  # [z, r, c, V]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    d_read_S2 = decay[:, :, :, None] * d_online2  # [z, r, c, V]
+    product12 = torch.einsum("zrcK,zrcV->zrKV", q_c, d_read_S2)  # [z, r, K, V]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    total3 = log_decay.sum(2)  # [z, r]
+    decay_of_row = torch.exp(total3)  # [z, r]
+    d_old_S = d_new_state_S_z
+    d_old_S_starts = [None] * R
     d_factor_S_rows = [None] * R
     d_write_S_rows = [None] * R
     for r in reversed(range(R)):  # carry_S_backward
-        d_old_S_37_starts[r] = d_old_S_37
-        x75 = d_old_S_37 + e[:, r]  # [z, K, V]   spec line 19
-        x76 = exp7[:, r][:, None, None] * x75  # [z, K, V]   spec line 17
-        x77 = x76 + p19[:, r]  # [z, K, V]   spec line 17
-        p20 = torch.einsum("zKV,zKV->z", saved_S_z[:, r], x75)  # [z]   spec line 17
-        d_factor_S_rows[r] = p20
-        d_write_S_rows[r] = x75
-        d_old_S_37 = x77
+        d_old_S_starts[r] = d_old_S
+        # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+        d_next_S = d_old_S + at_end[:, r]  # [z, K, V]
+        # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+        d_old_S2 = decay_of_row[:, r][:, None, None] * d_next_S  # [z, K, V]
+        added4 = d_old_S2 + product12[:, r]  # [z, K, V]
+        d_factor_S = torch.einsum("zKV,zKV->z", saved_S_z[:, r], d_next_S)  # [z]
+        d_factor_S_rows[r] = d_factor_S
+        d_write_S_rows[r] = d_next_S
+        d_old_S = added4
     d_write_S_rows = ops.stacked(d_write_S_rows, (z, size_K, size_V, ), like)  # [z, r, K, V]
     d_factor_S_rows = ops.stacked(d_factor_S_rows, (z, ), like)  # [z, r]
-    p21 = torch.einsum("zrcV,zrKV->zrcK", v_c, d_write_S_rows)  # [z, r, c, K]   spec line 17
-    x78 = x63[:, :, :, None] * p21  # [z, r, c, K]   spec line 17
-    x79 = x71[:, :, :, None] * x78  # [z, r, c, K]   spec line 17
-    p22 = torch.einsum("zrcK,zrcd->zrdK", q_c, x68)  # [z, r, d, K]   spec line 19
-    x80 = exp5 * x71  # [z, r, c]   spec line 17
-    x81 = (size_K ** -0.5) * x80  # [z, r, c]   spec line 17
-    d_new_state_n_z = ops.flat(d_new_state_n)  # [z, K]   spec line 26
-    d_new_cache_n_z = ops.flat(d_new_cache_n)  # [z, n, K]   spec line 26
-    x82 = x21 * x56[:, :, :, None]  # [z, r, c, n]   spec line 26
-    p23 = torch.einsum("zrcK,zrcn->znK", q_c, x82)  # [z, n, K]   spec line 26
-    x83 = d_new_cache_n_z + p23  # [z, n, K]   spec line 26
-    e2 = rows.expose(x83)  # [z, r, K]   spec line 17
-    p24 = torch.einsum("zrcK,zrc->zrK", q_c, x59)  # [z, r, K]   spec line 19
-    d_old_n_50 = d_new_state_n_z
-    d_old_n_50_starts = [None] * R
+    product13 = torch.einsum("zrcV,zrKV->zrcK", v_c, d_write_S_rows)  # [z, r, c, K]
+    d_write = scaled13[:, :, :, None] * product13  # [z, r, c, K]
+    d_k_part = decay_after[:, :, :, None] * d_write  # [z, r, c, K]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    product14 = torch.einsum("zrcK,zrcd->zrdK", q_c, d_overlap)  # [z, r, d, K]
+    # spec line 18: n: exp(g) * n + exp(i) * scale * k
+    scaled15 = exp * decay_after  # [z, r, c]
+    weight = (size_K ** -0.5) * scaled15  # [z, r, c]
+    d_new_state_n_z = ops.flat(d_new_state_n)  # [z, K]
+    d_new_cache_n_z = ops.flat(d_new_cache_n)  # [z, n, K]
+    # spec line 26: weight: softmax(score)
+    d_read_n2 = weight_cached * d_mixed2[:, :, :, None]  # [z, r, c, n]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    d_cached_n_part = torch.einsum("zrcK,zrcn->znK", q_c, d_read_n2)  # [z, n, K]
+    d_cached_n = d_new_cache_n_z + d_cached_n_part  # [z, n, K]
+    at_end2 = rows.expose(d_cached_n)  # [z, r, K]
+    product15 = torch.einsum("zrcK,zrc->zrK", q_c, d_read_n)  # [z, r, K]
+    d_old_n = d_new_state_n_z
+    d_old_n_starts = [None] * R
     d_factor_n_rows = [None] * R
     d_write_n_rows = [None] * R
     for r in reversed(range(R)):  # carry_n_backward
-        d_old_n_50_starts[r] = d_old_n_50
-        x84 = d_old_n_50 + e2[:, r]  # [z, K]   spec line 19
-        x85 = exp7[:, r][:, None] * x84  # [z, K]   spec line 17
-        x86 = x85 + p24[:, r]  # [z, K]   spec line 17
-        p25 = torch.einsum("zK,zK->z", saved_n_z[:, r], x84)  # [z]   spec line 17
-        d_factor_n_rows[r] = p25
-        d_write_n_rows[r] = x84
-        d_old_n_50 = x86
+        d_old_n_starts[r] = d_old_n
+        d_next_n = d_old_n + at_end2[:, r]  # [z, K]
+        # spec line 18: n: exp(g) * n + exp(i) * scale * k
+        d_old_n2 = decay_of_row[:, r][:, None] * d_next_n  # [z, K]
+        added5 = d_old_n2 + product15[:, r]  # [z, K]
+        d_factor_n = torch.einsum("zK,zK->z", saved_n_z[:, r], d_next_n)  # [z]
+        d_factor_n_rows[r] = d_factor_n
+        d_write_n_rows[r] = d_next_n
+        d_old_n = added5
     d_write_n_rows = ops.stacked(d_write_n_rows, (z, size_K, ), like)  # [z, r, K]
     d_factor_n_rows = ops.stacked(d_factor_n_rows, (z, ), like)  # [z, r]
-    x87 = x81[:, :, :, None] * d_write_n_rows[:, :, None]  # [z, r, c, K]   spec line 17
-    p26 = torch.einsum("zrcK,zrKV->zrcV", q_c, saved_S_z)  # [z, r, c, V]   spec line 19
-    p27 = torch.einsum("zrcV,zrcV->zrc", d_y_c, p26)  # [z, r, c]   spec line 19
-    x88 = exp * p27  # [z, r, c]   spec line 26
-    x89 = x47 + x88  # [z, r, c]   spec line 26
-    x90 = x34 * x89  # [z, r, c]   spec line 26
-    x91 = x30 * x56  # [z, r, c]   spec line 26
-    x92 = x90 + x91  # [z, r, c]   spec line 26
-    x93 = x18 * x92  # [z, r, c]   spec line 26
-    x94 = x34[:, :, :, None] * slots0_out1  # [z, r, c, n]   spec line 26
-    x95 = p3 * x56[:, :, :, None]  # [z, r, c, n]   spec line 26
-    x96 = x94 + x95  # [z, r, c, n]   spec line 26
-    x97 = torch.where(x11[:, :, None], x96, 0.0)  # [z, r, c, n]   spec line 26
-    p28 = torch.einsum("zrcn,zrcn->zrc", exp3, x97)  # [z, r, c]   spec line 26
-    x98 = exp2 * x92  # [z, r, c]   spec line 26
-    x99 = p28 + x98  # [z, r, c]   spec line 26
-    x100 = x18 * x99  # [z, r, c]   spec line 26
-    x101 = x100 / x17  # [z, r, c]   spec line 26
-    x102 = -x101  # [z, r, c]   spec line 26
-    x103 = x93 + x102  # [z, r, c]   spec line 26
-    x104 = exp2 * x103  # [z, r, c]   spec line 26
-    x105 = u_c * x104[:, :, :, None]  # [z, r, c, K]   spec line 25
-    x106 = x7[:, :, :, None] * x105  # [z, r, c, K]   spec line 17
-    G4 = ops.running(x106, 2, reverse=True)  # [z, r, c, K]   spec line 17
-    d_new_partial_z = ops.flat(d_new_partial)  # [z, K]   spec line 26
-    d_new_summary_z = ops.flat(d_new_summary)  # [z, n, K]   spec line 26
-    x107 = x18[:, :, :, None] * x97  # [z, r, c, n]   spec line 26
-    x108 = x102[:, :, :, None] + x107  # [z, r, c, n]   spec line 26
-    x109 = exp3 * x108  # [z, r, c, n]   spec line 26
-    x110 = torch.where(x11[:, :, None], x109, 0.0)  # [z, r, c, n]   spec line 26
-    p29 = torch.einsum("zrcK,zrcn->znK", u_c, x110)  # [z, n, K]   spec line 25
-    x111 = d_new_summary_z + p29  # [z, n, K]   spec line 25
-    e3 = rows.expose(x111)  # [z, r, K]   spec line 17
-    x112 = 0.00390625 * e3  # [z, r, K]   spec line 17
-    p30 = torch.einsum("zrc,zrcK->zrK", x7, x105)  # [z, r, K]   spec line 17
-    x113 = rows.count > 0.0  # [z, r]
-    x114 = rows.count + rows.offset  # [z, r]
-    x115 = x114 == 256.0  # [z, r]
-    x116 = x113 & x115  # [z, r]
-    d_old_partial_65 = d_new_partial_z
-    d_old_partial_65_starts = [None] * R
-    d_sum_partial_rows = [None] * R
+    d_k_part2 = weight[:, :, :, None] * d_write_n_rows[:, :, None]  # [z, r, c, K]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    read_S = torch.einsum("zrcK,zrKV->zrcV", q_c, saved_S_z)  # [z, r, c, V]
+    product16 = torch.einsum("zrcV,zrcV->zrc", d_y_c, read_S)  # [z, r, c]
+    # spec line 26: weight: softmax(score)
+    scaled16 = decay * product16  # [z, r, c]
+    added6 = scaled9 + scaled16  # [z, r, c]
+    d_weight_online_part = ratio2 * added6  # [z, r, c]
+    d_weight_online_part2 = online * d_mixed2  # [z, r, c]
+    d_weight_online = d_weight_online_part + d_weight_online_part2  # [z, r, c]
+    d_exp_online_part = share * d_weight_online  # [z, r, c]
+    d_weight_cached_part = ratio2[:, :, :, None] * per_n  # [z, r, c, n]
+    d_weight_cached_part2 = read_n * d_mixed2[:, :, :, None]  # [z, r, c, n]
+    d_weight_cached = d_weight_cached_part + d_weight_cached_part2  # [z, r, c, n]
+    masked5 = torch.where(past[:, :, None], d_weight_cached, 0.0)  # [z, r, c, n]
+    d_share_part = torch.einsum("zrcn,zrcn->zrc", exp_cached, masked5)  # [z, r, c]
+    d_share_part2 = exp_online * d_weight_online  # [z, r, c]
+    d_share = d_share_part + d_share_part2  # [z, r, c]
+    scaled17 = share * d_share  # [z, r, c]
+    ratio3 = scaled17 / total2  # [z, r, c]
+    d_total = -ratio3  # [z, r, c]
+    d_exp_online = d_exp_online_part + d_total  # [z, r, c]
+    d_score_online = exp_online * d_exp_online  # [z, r, c]
+    # spec line 25: score: dot(u, summary)
+    d_summary_online = u_c * d_score_online[:, :, :, None]  # [z, r, c, K]
+    # spec line 24: summary: mean(k)
+    d_sum_so_far = ratio[:, :, :, None] * d_summary_online  # [z, r, c, K]
+    d_summand_part = ops.running(d_sum_so_far, 2, reverse=True)  # [z, r, c, K]
+    d_new_summary_partial_z = ops.flat(d_new_summary_partial)  # [z, K]
+    d_new_summary_z = ops.flat(d_new_summary)  # [z, n, K]
+    # spec line 26: weight: softmax(score)
+    d_exp_cached_part = share[:, :, :, None] * masked5  # [z, r, c, n]
+    d_exp_cached = d_total[:, :, :, None] + d_exp_cached_part  # [z, r, c, n]
+    scaled18 = exp_cached * d_exp_cached  # [z, r, c, n]
+    d_score_cached = torch.where(past[:, :, None], scaled18, 0.0)  # [z, r, c, n]
+    # spec line 25: score: dot(u, summary)
+    d_summaries_part = torch.einsum("zrcK,zrcn->znK", u_c, d_score_cached)  # [z, n, K]
+    d_summaries = d_new_summary_z + d_summaries_part  # [z, n, K]
+    # spec line 24: summary: mean(k)
+    d_finished = rows.expose(d_summaries)  # [z, r, K]
+    scaled19 = 0.00390625 * d_finished  # [z, r, K]
+    product17 = torch.einsum("zrc,zrcK->zrK", ratio, d_summary_online)  # [z, r, K]
+    added7 = rows.offset + rows.count  # [z, r]
+    mask5 = added7 == 256.0  # [z, r]
+    mask6 = rows.count > 0.0  # [z, r]
+    completes = mask5 & mask6  # [z, r]
+    d_old_summary_partial = d_new_summary_partial_z
+    d_old_summary_partial_starts = [None] * R
+    d_sum_summary_partial_rows = [None] * R
     for r in reversed(range(R)):  # carry_partial_backward
-        d_old_partial_65_starts[r] = d_old_partial_65
-        x117 = torch.where(x116[:, r][:, None], 0.0, d_old_partial_65)  # [z, K]   spec line 17
-        x118 = x112[:, r] + x117  # [z, K]   spec line 17
-        x119 = x118 + p30[:, r]  # [z, K]   spec line 17
-        d_sum_partial_rows[r] = x118
-        d_old_partial_65 = x119
-    d_sum_partial_rows = ops.stacked(d_sum_partial_rows, (z, size_K, ), like)  # [z, r, K]
-    x120 = G4 + d_sum_partial_rows[:, :, None]  # [z, r, c, K]   spec line 17
-    x121 = torch.where(x[:, :, :, None], x120, 0.0)  # [z, r, c, K]   spec line 17
-    x122 = x87 + x121  # [z, r, c, K]   spec line 17
-    x123 = p22 + x122  # [z, r, c, K]   spec line 19
-    x124 = x79 + x123  # [z, r, c, K]   spec line 17
-    p31 = torch.einsum("zrcd,zrcV->zrdV", x28, x73)  # [z, r, d, V]   spec line 19
-    p32 = torch.einsum("zrcK,zrKV->zrcV", k_c, d_write_S_rows)  # [z, r, c, V]   spec line 17
-    x125 = x71[:, :, :, None] * p32  # [z, r, c, V]   spec line 17
-    x126 = p31 + x125  # [z, r, c, V]   spec line 17
-    x127 = x63[:, :, :, None] * x126  # [z, r, c, V]   spec line 17
-    p33 = torch.einsum("zrcV,zrcV->zrc", v_c, x126)  # [z, r, c]   spec line 17
-    p34 = torch.einsum("zrcd,zrc->zrd", x28, x58)  # [z, r, d]   spec line 19
-    p35 = torch.einsum("zrcK,zrK->zrc", k_c, d_write_n_rows)  # [z, r, c]   spec line 17
-    x128 = x71 * p35  # [z, r, c]   spec line 17
-    x129 = p34 + x128  # [z, r, c]   spec line 17
-    x130 = p33 + x129  # [z, r, c]   spec line 17
-    x131 = exp5 * x130  # [z, r, c]   spec line 17
-    x132 = (size_K ** -0.5) * x131  # [z, r, c]   spec line 17
-    x133 = g_c == -120.0  # [z, r, c]   spec line 17
-    x134 = x35 * p27  # [z, r, c]   spec line 19
-    x135 = p5 * x58  # [z, r, c]   spec line 19
-    x136 = x134 + x135  # [z, r, c]   spec line 19
-    x137 = exp * x136  # [z, r, c]   spec line 17
-    G5 = ops.running(x137.double(), 2, reverse=True)  # [z, r, c]   spec line 17
-    x138 = at_d[None, None] < at_c[None, :, None]  # [z, c, d]   spec line 19
-    x139 = p6 * x67  # [z, r, c, d]   spec line 19
-    x140 = exp4 * x139  # [z, r, c, d]   spec line 19
-    x141 = torch.where(x25, x140, 0.0)  # [z, r, c, d]   spec line 19
-    G6 = ops.running(x141, 2, reverse=True)  # [z, r, c, d]   spec line 19
-    x142 = torch.where(x138[:, None], G6, 0.0)  # [z, r, c, d]   spec line 19
-    s3 = x142.sum(3)  # [z, r, c]   spec line 19
-    p36 = torch.einsum("zrcK,zrcK->zrc", k_c, p21)  # [z, r, c]   spec line 17
-    x143 = exp5 * p36  # [z, r, c]   spec line 17
-    x144 = (size_K ** -0.5) * x143  # [z, r, c]   spec line 17
-    x145 = exp5 * p35  # [z, r, c]   spec line 17
-    x146 = (size_K ** -0.5) * x145  # [z, r, c]   spec line 17
-    x147 = x144 + x146  # [z, r, c]   spec line 17
-    x148 = torch.where(x, x147, 0.0)  # [z, r, c]   spec line 17
-    x149 = exp6 * x148  # [z, r, c]   spec line 17
-    G7 = ops.running(x149.double(), 2, exclusive=True)  # [z, r, c]   spec line 17
-    x150 = s3 + G7.to(like.dtype)  # [z, r, c]   spec line 17
-    x151 = d_factor_S_rows + d_factor_n_rows  # [z, r]   spec line 17
-    x152 = exp7 * x151  # [z, r]   spec line 17
-    x153 = x150 + x152[:, :, None]  # [z, r, c]   spec line 17
-    x154 = G5.to(like.dtype) + x153  # [z, r, c]   spec line 17
-    x155 = torch.where(x, x154, 0.0)  # [z, r, c]   spec line 17
-    x156 = 0.5 * x155  # [z, r, c]   spec line 17
-    x157 = g_c > -120.0  # [z, r, c]   spec line 17
-    x158 = torch.where(x157, x155, 0.0)  # [z, r, c]   spec line 17
-    x159 = torch.where(x133, x156, x158)  # [z, r, c]   spec line 17
-    p37 = torch.einsum("znK,zrcn->zrcK", new_summary_z, x110)  # [z, r, c, K]   spec line 25
-    x160 = x7[:, :, :, None] * x9  # [z, r, c, K]   spec line 17
-    x161 = x160 * x104[:, :, :, None]  # [z, r, c, K]   spec line 25
-    x162 = p37 + x161  # [z, r, c, K]   spec line 25
-    e4 = rows.keep(x111)  # [z, n, K]   spec line 17
-    e5 = rows.keep(x72)  # [z, n, K, V]   spec line 17
-    e6 = rows.keep(x83)  # [z, n, K]   spec line 17
-    return (ops.from_tokens(rows.store([(x70, 0)], T, 0), H), ops.from_tokens(rows.store([(x124, 0)], T, 0), H), ops.from_tokens(rows.store([(x127, 0)], T, 0), H), ops.from_tokens(rows.store([(x132, 0)], T, 0), H), ops.from_tokens(rows.store([(x159, 0)], T, 0), H), ops.from_tokens(rows.store([(x162, 0)], T, 0), H), ops.unflat(d_old_S_37, H), ops.unflat(d_old_partial_65, H), ops.unflat(e4, H), ops.unflat(e5, H), ops.unflat(d_old_n_50, H), ops.unflat(e6, H),)
+        d_old_summary_partial_starts[r] = d_old_summary_partial
+        d_partial_part = torch.where(completes[:, r][:, None], 0.0, d_old_summary_partial)  # [z, K]
+        d_partial = scaled19[:, r] + d_partial_part  # [z, K]
+        added8 = d_partial + product17[:, r]  # [z, K]
+        d_sum_summary_partial_rows[r] = d_partial
+        d_old_summary_partial = added8
+    d_sum_summary_partial_rows = ops.stacked(d_sum_summary_partial_rows, (z, size_K, ), like)  # [z, r, K]
+    d_summand = d_summand_part + d_sum_summary_partial_rows[:, :, None]  # [z, r, c, K]
+    d_k_part3 = torch.where(valid[:, :, :, None], d_summand, 0.0)  # [z, r, c, K]
+    d_k_part4 = d_k_part2 + d_k_part3  # [z, r, c, K]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    d_k_part5 = product14 + d_k_part4  # [z, r, c, K]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    d_k = d_k_part + d_k_part5  # [z, r, c, K]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    product18 = torch.einsum("zrcd,zrcV->zrdV", P, d_online2)  # [z, r, d, V]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    product19 = torch.einsum("zrcK,zrKV->zrcV", k_c, d_write_S_rows)  # [z, r, c, V]
+    scaled20 = decay_after[:, :, :, None] * product19  # [z, r, c, V]
+    added9 = product18 + scaled20  # [z, r, c, V]
+    d_v = scaled13[:, :, :, None] * added9  # [z, r, c, V]
+    product20 = torch.einsum("zrcV,zrcV->zrc", v_c, added9)  # [z, r, c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    product21 = torch.einsum("zrcd,zrc->zrd", P, d_online)  # [z, r, d]
+    # spec line 18: n: exp(g) * n + exp(i) * scale * k
+    d_weight = torch.einsum("zrcK,zrK->zrc", k_c, d_write_n_rows)  # [z, r, c]
+    scaled21 = decay_after * d_weight  # [z, r, c]
+    added10 = product21 + scaled21  # [z, r, c]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    added11 = product20 + added10  # [z, r, c]
+    scaled22 = exp * added11  # [z, r, c]
+    d_i = (size_K ** -0.5) * scaled22  # [z, r, c]
+    mask7 = g_c == -120.0  # [z, r, c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    d_decay_part = scaled3 * product16  # [z, r, c]
+    d_decay_part2 = read_n2 * d_online  # [z, r, c]
+    d_decay = d_decay_part + d_decay_part2  # [z, r, c]
+    d_G = decay * d_decay  # [z, r, c]
+    d_log_decay_part = ops.running(d_G.double(), 2, reverse=True)  # [z, r, c]
+    mask8 = at_d[None, None] < at_c[None, :, None]  # [z, c, d]
+    d_reach = overlap * d_P  # [z, r, c, d]
+    scaled23 = reach * d_reach  # [z, r, c, d]
+    d_gap = torch.where(earlier, scaled23, 0.0)  # [z, r, c, d]
+    running2 = ops.running(d_gap, 2, reverse=True)  # [z, r, c, d]
+    masked6 = torch.where(mask8[:, None], running2, 0.0)  # [z, r, c, d]
+    d_log_decay_part2 = masked6.sum(3)  # [z, r, c]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    product22 = torch.einsum("zrcK,zrcK->zrc", k_c, product13)  # [z, r, c]
+    scaled24 = exp * product22  # [z, r, c]
+    d_decay_after_part = (size_K ** -0.5) * scaled24  # [z, r, c]
+    # spec line 18: n: exp(g) * n + exp(i) * scale * k
+    scaled25 = exp * d_weight  # [z, r, c]
+    d_decay_after_part2 = (size_K ** -0.5) * scaled25  # [z, r, c]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    d_decay_after = d_decay_after_part + d_decay_after_part2  # [z, r, c]
+    masked7 = torch.where(valid, d_decay_after, 0.0)  # [z, r, c]
+    d_G_after = exp2 * masked7  # [z, r, c]
+    d_log_decay_part3 = ops.running(d_G_after.double(), 2, exclusive=True)  # [z, r, c]
+    d_log_decay_part4 = d_log_decay_part2 + d_log_decay_part3.to(like.dtype)  # [z, r, c]
+    d_decay_of_row = d_factor_S_rows + d_factor_n_rows  # [z, r]
+    d_log_decay_part5 = decay_of_row * d_decay_of_row  # [z, r]
+    d_log_decay_part6 = d_log_decay_part4 + d_log_decay_part5[:, :, None]  # [z, r, c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    d_log_decay = d_log_decay_part.to(like.dtype) + d_log_decay_part6  # [z, r, c]
+    masked8 = torch.where(valid, d_log_decay, 0.0)  # [z, r, c]
+    scaled26 = 0.5 * masked8  # [z, r, c]
+    mask9 = g_c > -120.0  # [z, r, c]
+    masked9 = torch.where(mask9, masked8, 0.0)  # [z, r, c]
+    d_g = torch.where(mask7, scaled26, masked9)  # [z, r, c]
+    # spec line 25: score: dot(u, summary)
+    d_u_part = torch.einsum("znK,zrcn->zrcK", new_summary_z, d_score_cached)  # [z, r, c, K]
+    # spec line 24: summary: mean(k)
+    summary_online = ratio[:, :, :, None] * sum_so_far  # [z, r, c, K]
+    # spec line 25: score: dot(u, summary)
+    d_u_part2 = summary_online * d_score_online[:, :, :, None]  # [z, r, c, K]
+    d_u = d_u_part + d_u_part2  # [z, r, c, K]
+    # spec line 24: summary: mean(k)
+    d_summary = rows.keep(d_summaries)  # [z, n, K]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    d_cache_S = rows.keep(d_cached_S)  # [z, n, K, V]
+    d_cache_n = rows.keep(d_cached_n)  # [z, n, K]
+    return (ops.from_tokens(rows.store([(d_q, 0)], T, 0), H), ops.from_tokens(rows.store([(d_k, 0)], T, 0), H), ops.from_tokens(rows.store([(d_v, 0)], T, 0), H), ops.from_tokens(rows.store([(d_i, 0)], T, 0), H), ops.from_tokens(rows.store([(d_g, 0)], T, 0), H), ops.from_tokens(rows.store([(d_u, 0)], T, 0), H), ops.unflat(d_old_S, H), ops.unflat(d_old_summary_partial, H), ops.unflat(d_summary, H), ops.unflat(d_cache_S, H), ops.unflat(d_old_n, H), ops.unflat(d_cache_n, H),)
 
-def _weights(q, k, v, i, g, u, state_S, partial, summary, cache_S, state_n, cache_n, table, *, chunk: int):
+def _weights(q, k, v, i, g, u, state_S, summary_partial, summary, cache_S, state_n, cache_n, table, *, chunk: int):
     like = q
     B, T, H = q.shape[0], q.shape[1], q.shape[2]
     size_K = q.shape[3]
@@ -465,58 +543,64 @@ def _weights(q, k, v, i, g, u, state_S, partial, summary, cache_S, state_n, cach
     N = summary.shape[2]
     rows = ops.Rows(table, H, 256, chunk)
     z, R = rows.z, rows.rows
-    at_c = ops.iota(table, chunk)  # [z, c]   spec line 17
-    x = rows.offset[:, :, None] + at_c[None, None]  # [z, r, c]   spec line 17
-    x2 = x.to(like.dtype)  # [z, r, c]   spec line 17
-    x3 = 1.0 + x2  # [z, r, c]   spec line 17
-    x4 = 1.0 / x3  # [z, r, c]   spec line 17
-    partial_z = ops.flat(partial)  # [z, K]   spec line 17
-    x5 = at_c[None, None] < rows.count[:, :, None]  # [z, r, c]   spec line 17
-    k_c = rows.load(ops.tokens(k))  # [z, r, c, K]   spec line 17
-    x6 = torch.where(x5[:, :, :, None], k_c, 0.0)  # [z, r, c, K]   spec line 17
-    s = x6.sum(2)  # [z, r, K]   spec line 17
-    x7 = rows.count > 0.0  # [z, r]
-    x8 = rows.count + rows.offset  # [z, r]
-    x9 = x8 == 256.0  # [z, r]
-    x10 = x7 & x9  # [z, r]
-    old_partial = partial_z
-    old_partial_starts = [None] * R
-    end_partial_rows = [None] * R
+    at_c = ops.iota(table, chunk)  # [z, c]
+    # spec line 24: summary: mean(k)
+    added = rows.offset[:, :, None] + at_c[None, None]  # [z, r, c]
+    number = added.to(like.dtype)  # [z, r, c]
+    seen = 1.0 + number  # [z, r, c]
+    ratio = 1.0 / seen  # [z, r, c]
+    summary_partial_z = ops.flat(summary_partial)  # [z, K]
+    valid = at_c[None, None] < rows.count[:, :, None]  # [z, r, c]
+    k_c = rows.load(ops.tokens(k))  # [z, r, c, K]
+    summand = torch.where(valid[:, :, :, None], k_c, 0.0)  # [z, r, c, K]
+    sum_of_row = summand.sum(2)  # [z, r, K]
+    added2 = rows.offset + rows.count  # [z, r]
+    mask = added2 == 256.0  # [z, r]
+    mask2 = rows.count > 0.0  # [z, r]
+    completes = mask & mask2  # [z, r]
+    old_summary_partial = summary_partial_z
+    old_summary_partial_starts = [None] * R
+    end_summary_partial_rows = [None] * R
     for r in range(R):  # carry_partial
-        old_partial_starts[r] = old_partial
-        x11 = old_partial + s[:, r]  # [z, K]   spec line 17
-        x12 = torch.where(x10[:, r][:, None], 0.0, x11)  # [z, K]   spec line 17
-        end_partial_rows[r] = x11
-        old_partial = x12
-    old_partial_starts = ops.stacked(old_partial_starts, (z, size_K, ), like)  # [z, r, K]
-    end_partial_rows = ops.stacked(end_partial_rows, (z, size_K, ), like)  # [z, r, K]
-    G = ops.running(x6, 2)  # [z, r, c, K]   spec line 17
-    x13 = old_partial_starts[:, :, None] + G  # [z, r, c, K]   spec line 17
-    u_c = rows.load(ops.tokens(u))  # [z, r, c, K]   spec line 25
-    p = torch.einsum("zrcK,zrcK->zrc", x13, u_c)  # [z, r, c]   spec line 25
-    x14 = x4 * p  # [z, r, c]   spec line 25
-    at_n = ops.iota(table, N)  # [z, n]   spec line 17
-    x15 = at_n[None, None] < rows.segment[:, :, None]  # [z, r, n]   spec line 17
-    x16 = end_partial_rows * 0.00390625  # [z, r, K]   spec line 17
-    summary_z = ops.flat(summary)  # [z, n, K]   spec line 17
-    M = rows.collect(x16, summary_z)  # [z, n, K]   spec line 17
-    p2 = torch.einsum("znK,zrcK->zrcn", M, u_c)  # [z, r, c, n]   spec line 25
-    x17 = torch.where(x15[:, :, None], p2, -1e+30)  # [z, r, c, n]   spec line 26
-    m = ops.largest(x17, 3)  # [z, r, c]   spec line 26
-    x18 = ops.maximum(m, x14)  # [z, r, c]   spec line 26
-    x19 = x18.detach()  # [z, r, c]   spec line 26
-    x20 = x14 - x19  # [z, r, c]   spec line 26
-    exp = torch.exp(x20)  # [z, r, c]   spec line 26
-    x21 = x17 - x19[:, :, :, None]  # [z, r, c, n]   spec line 26
-    exp2 = torch.exp(x21)  # [z, r, c, n]   spec line 26
-    s2 = exp2.sum(3)  # [z, r, c]   spec line 26
-    x22 = exp + s2  # [z, r, c]   spec line 26
-    x23 = 1.0 / x22  # [z, r, c]   spec line 26
-    x24 = exp * x23  # [z, r, c]   spec line 26
-    x25 = exp2 * x23[:, :, :, None]  # [z, r, c, n]   spec line 26
-    x26 = torch.where(x15[:, :, None], x25, 0.0)  # [z, r, c, n]   spec line 26
-    x27 = ops.where(x15, 1.0, 0.0, like)  # [z, r, n]   spec line 26
-    return (ops.from_tokens(rows.store([(x24, 0)], T, 0), H), ops.from_tokens(rows.store([(x26, 0)], T, 0), H), ops.from_tokens(rows.store([(x27[:, :, None].expand(z, R, chunk, N), 0)], T, 0), H),)
+        old_summary_partial_starts[r] = old_summary_partial
+        partial = old_summary_partial + sum_of_row[:, r]  # [z, K]
+        next_partial = torch.where(completes[:, r][:, None], 0.0, partial)  # [z, K]
+        end_summary_partial_rows[r] = partial
+        old_summary_partial = next_partial
+    old_summary_partial_starts = ops.stacked(old_summary_partial_starts, (z, size_K, ), like)  # [z, r, K]
+    end_summary_partial_rows = ops.stacked(end_summary_partial_rows, (z, size_K, ), like)  # [z, r, K]
+    running = ops.running(summand, 2)  # [z, r, c, K]
+    sum_so_far = old_summary_partial_starts[:, :, None] + running  # [z, r, c, K]
+    u_c = rows.load(ops.tokens(u))  # [z, r, c, K]
+    # spec line 25: score: dot(u, summary)
+    product = torch.einsum("zrcK,zrcK->zrc", sum_so_far, u_c)  # [z, r, c]
+    score_online = ratio * product  # [z, r, c]
+    at_n = ops.iota(table, N)  # [z, n]
+    # spec line 26: weight: softmax(score)
+    past = at_n[None, None] < rows.segment[:, :, None]  # [z, r, n]
+    # spec line 24: summary: mean(k)
+    finished = end_summary_partial_rows * 0.00390625  # [z, r, K]
+    summary_z = ops.flat(summary)  # [z, n, K]
+    summaries = rows.collect(finished, summary_z)  # [z, n, K]
+    # spec line 25: score: dot(u, summary)
+    score_cached = torch.einsum("znK,zrcK->zrcn", summaries, u_c)  # [z, r, c, n]
+    # spec line 26: weight: softmax(score)
+    masked = torch.where(past[:, :, None], score_cached, -1e+30)  # [z, r, c, n]
+    largest = ops.largest(masked, 3)  # [z, r, c]
+    at_least = ops.maximum(largest, score_online)  # [z, r, c]
+    top = at_least.detach()  # [z, r, c]
+    difference = score_online - top  # [z, r, c]
+    exp_online = torch.exp(difference)  # [z, r, c]
+    difference2 = masked - top[:, :, :, None]  # [z, r, c, n]
+    exp_cached = torch.exp(difference2)  # [z, r, c, n]
+    total = exp_cached.sum(3)  # [z, r, c]
+    total2 = exp_online + total  # [z, r, c]
+    share = 1.0 / total2  # [z, r, c]
+    weight_online = exp_online * share  # [z, r, c]
+    scaled = exp_cached * share[:, :, :, None]  # [z, r, c, n]
+    weight_cached = torch.where(past[:, :, None], scaled, 0.0)  # [z, r, c, n]
+    masked2 = ops.where(past, 1.0, 0.0, like)  # [z, r, n]
+    return (ops.from_tokens(rows.store([(weight_online, 0)], T, 0), H), ops.from_tokens(rows.store([(weight_cached, 0)], T, 0), H), ops.from_tokens(rows.store([(masked2[:, :, None].expand(z, R, chunk, N), 0)], T, 0), H),)
 
 def weights(*params, chunk):
     """The weight of every memory [B, T, H, 1 + N], the online one first, and which take part."""

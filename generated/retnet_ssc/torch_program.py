@@ -17,7 +17,7 @@ import torch.nn.functional as F
 
 from mcgen.runtime import torch_ops as ops
 
-def forward(q, k, v, g, u, state_S, partial, summary, cache_S, table, *, chunk: int, save: bool = False):
+def forward(q, k, v, g, u, state_S, summary_partial, summary, cache_S, table, *, chunk: int, save: bool = False):
     like = q
     B, T, H = q.shape[0], q.shape[1], q.shape[2]
     size_K = q.shape[3]
@@ -25,111 +25,125 @@ def forward(q, k, v, g, u, state_S, partial, summary, cache_S, table, *, chunk: 
     N = summary.shape[2]
     rows = ops.Rows(table, H, 256, chunk)
     z, R = rows.z, rows.rows
-    at_c = ops.iota(table, chunk)  # [z, c]   spec line 15
-    x = at_c[None, None] < rows.count[:, :, None]  # [z, r, c]   spec line 15
-    g_z = ops.per_head(g, B)  # [z]   spec line 15
-    x2 = ops.maximum(g_z, -120.0)  # [z]   spec line 15
-    x3 = torch.where(x, x2[:, None, None], 0.0)  # [z, r, c]   spec line 15
-    G = ops.running(x3.double(), 2)  # [z, r, c]   spec line 15
-    exp = torch.exp(G.to(like.dtype))  # [z, r, c]   spec line 15
-    state_S_z = ops.flat(state_S)  # [z, K, V]   spec line 15
-    s = x3.sum(2)  # [z, r]   spec line 15
-    exp2 = torch.exp(s)  # [z, r]   spec line 15
-    v_c = rows.load(ops.tokens(v))  # [z, r, c, V]   spec line 15
-    k_c = rows.load(ops.tokens(k))  # [z, r, c, K]   spec line 15
-    G2 = ops.running(x3.double(), 2, reverse=True, exclusive=True)  # [z, r, c]   spec line 15
-    exp3 = torch.exp(G2.to(like.dtype))  # [z, r, c]   spec line 15
-    x4 = torch.where(x, exp3, 0.0)  # [z, r, c]   spec line 15
-    x5 = k_c * x4[:, :, :, None]  # [z, r, c, K]   spec line 15
-    p = torch.einsum("zrcV,zrcK->zrVK", v_c, x5)  # [z, r, V, K]   spec line 15
+    at_c = ops.iota(table, chunk)  # [z, c]
+    valid = at_c[None, None] < rows.count[:, :, None]  # [z, r, c]
+    g_z = ops.per_head(g, B)  # [z]
+    at_least = ops.maximum(g_z, -120.0)  # [z]
+    log_decay = torch.where(valid, at_least[:, None, None], 0.0)  # [z, r, c]
+    # spec line 16: read: scale * S.T @ q
+    G = ops.running(log_decay.double(), 2)  # [z, r, c]
+    decay = torch.exp(G.to(like.dtype))  # [z, r, c]
+    state_S_z = ops.flat(state_S)  # [z, K, V]
+    # spec line 15: S: exp(g) * S + outer(k, v)
+    total = log_decay.sum(2)  # [z, r]
+    decay_of_row = torch.exp(total)  # [z, r]
+    v_c = rows.load(ops.tokens(v))  # [z, r, c, V]
+    k_c = rows.load(ops.tokens(k))  # [z, r, c, K]
+    G_after = ops.running(log_decay.double(), 2, reverse=True, exclusive=True)  # [z, r, c]
+    exp = torch.exp(G_after.to(like.dtype))  # [z, r, c]
+    decay_after = torch.where(valid, exp, 0.0)  # [z, r, c]
+    write = k_c * decay_after[:, :, :, None]  # [z, r, c, K]
+    increment_S = torch.einsum("zrcV,zrcK->zrVK", v_c, write)  # [z, r, V, K]
     old_S = state_S_z
     old_S_starts = [None] * R
     end_S_rows = [None] * R
     for r in range(R):  # carry_S
         old_S_starts[r] = old_S
-        x6 = exp2[:, r][:, None, None] * old_S  # [z, K, V]   spec line 15
-        x7 = x6 + p[:, r].permute(0, 2, 1)  # [z, K, V]   spec line 15
-        end_S_rows[r] = x7
-        old_S = x7
+        scaled = decay_of_row[:, r][:, None, None] * old_S  # [z, K, V]
+        next_S = scaled + increment_S[:, r].permute(0, 2, 1)  # [z, K, V]
+        end_S_rows[r] = next_S
+        old_S = next_S
     old_S_starts = ops.stacked(old_S_starts, (z, size_K, size_V, ), like)  # [z, r, K, V]
     end_S_rows = ops.stacked(end_S_rows, (z, size_K, size_V, ), like)  # [z, r, K, V]
-    q_c = rows.load(ops.tokens(q))  # [z, r, c, K]   spec line 16
-    p2 = torch.einsum("zrKV,zrcK->zrcV", old_S_starts, q_c)  # [z, r, c, V]   spec line 16
-    x8 = exp[:, :, :, None] * p2  # [z, r, c, V]   spec line 16
-    p3 = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]   spec line 16
-    at_d = ops.iota(table, chunk)  # [z, d]   spec line 16
-    x9 = at_c[None, :, None] >= at_d[None, None]  # [z, c, d]   spec line 16
-    x10 = at_d[None, None] < rows.count[:, :, None]  # [z, r, d]   spec line 16
-    x11 = x9[:, None] & x10[:, :, None]  # [z, r, c, d]   spec line 16
-    x12 = G[:, :, :, None] - G[:, :, None]  # [z, r, c, d]   spec line 16
-    x13 = torch.where(x11, x12, -10000.0)  # [z, r, c, d]   spec line 16
-    exp4 = torch.exp(x13.to(like.dtype))  # [z, r, c, d]   spec line 16
-    x14 = p3 * exp4  # [z, r, c, d]   spec line 16
-    p4 = torch.einsum("zrdV,zrcd->zrcV", v_c, x14)  # [z, r, c, V]   spec line 16
-    x15 = x8 + p4  # [z, r, c, V]   spec line 16
-    x16 = rows.offset[:, :, None] + at_c[None, None]  # [z, r, c]   spec line 15
-    x17 = x16.to(like.dtype)  # [z, r, c]   spec line 15
-    x18 = 1.0 + x17  # [z, r, c]   spec line 15
-    x19 = 1.0 / x18  # [z, r, c]   spec line 15
-    partial_z = ops.flat(partial)  # [z, K]   spec line 15
-    x20 = torch.where(x[:, :, :, None], k_c, 0.0)  # [z, r, c, K]   spec line 15
-    s2 = x20.sum(2)  # [z, r, K]   spec line 15
-    x21 = rows.count > 0.0  # [z, r]
-    x22 = rows.count + rows.offset  # [z, r]
-    x23 = x22 == 256.0  # [z, r]
-    x24 = x21 & x23  # [z, r]
-    old_partial = partial_z
-    old_partial_starts = [None] * R
-    end_partial_rows = [None] * R
+    q_c = rows.load(ops.tokens(q))  # [z, r, c, K]
+    # spec line 16: read: scale * S.T @ q
+    read_S = torch.einsum("zrKV,zrcK->zrcV", old_S_starts, q_c)  # [z, r, c, V]
+    carried = decay[:, :, :, None] * read_S  # [z, r, c, V]
+    overlap = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]
+    at_d = ops.iota(table, chunk)  # [z, d]
+    mask = at_c[None, :, None] >= at_d[None, None]  # [z, c, d]
+    mask2 = at_d[None, None] < rows.count[:, :, None]  # [z, r, d]
+    earlier = mask[:, None] & mask2[:, :, None]  # [z, r, c, d]
+    gap = G[:, :, :, None] - G[:, :, None]  # [z, r, c, d]
+    masked = torch.where(earlier, gap, -10000.0)  # [z, r, c, d]
+    reach = torch.exp(masked.to(like.dtype))  # [z, r, c, d]
+    P = overlap * reach  # [z, r, c, d]
+    recent = torch.einsum("zrdV,zrcd->zrcV", v_c, P)  # [z, r, c, V]
+    online = carried + recent  # [z, r, c, V]
+    # spec line 21: summary: mean(k)
+    added = rows.offset[:, :, None] + at_c[None, None]  # [z, r, c]
+    number = added.to(like.dtype)  # [z, r, c]
+    seen = 1.0 + number  # [z, r, c]
+    ratio = 1.0 / seen  # [z, r, c]
+    summary_partial_z = ops.flat(summary_partial)  # [z, K]
+    summand = torch.where(valid[:, :, :, None], k_c, 0.0)  # [z, r, c, K]
+    sum_of_row = summand.sum(2)  # [z, r, K]
+    added2 = rows.offset + rows.count  # [z, r]
+    mask3 = added2 == 256.0  # [z, r]
+    mask4 = rows.count > 0.0  # [z, r]
+    completes = mask3 & mask4  # [z, r]
+    old_summary_partial = summary_partial_z
+    old_summary_partial_starts = [None] * R
+    end_summary_partial_rows = [None] * R
     for r in range(R):  # carry_partial
-        old_partial_starts[r] = old_partial
-        x25 = old_partial + s2[:, r]  # [z, K]   spec line 15
-        x26 = torch.where(x24[:, r][:, None], 0.0, x25)  # [z, K]   spec line 15
-        end_partial_rows[r] = x25
-        old_partial = x26
-    old_partial_starts = ops.stacked(old_partial_starts, (z, size_K, ), like)  # [z, r, K]
-    end_partial_rows = ops.stacked(end_partial_rows, (z, size_K, ), like)  # [z, r, K]
-    G3 = ops.running(x20, 2)  # [z, r, c, K]   spec line 15
-    x27 = old_partial_starts[:, :, None] + G3  # [z, r, c, K]   spec line 15
-    u_c = rows.load(ops.tokens(u))  # [z, r, c, K]   spec line 22
-    p5 = torch.einsum("zrcK,zrcK->zrc", x27, u_c)  # [z, r, c]   spec line 22
-    x28 = x19 * p5  # [z, r, c]   spec line 22
-    at_n = ops.iota(table, N)  # [z, n]   spec line 15
-    x29 = at_n[None, None] < rows.segment[:, :, None]  # [z, r, n]   spec line 15
-    x30 = end_partial_rows * 0.00390625  # [z, r, K]   spec line 15
-    summary_z = ops.flat(summary)  # [z, n, K]   spec line 15
-    M = rows.collect(x30, summary_z)  # [z, n, K]   spec line 15
-    p6 = torch.einsum("znK,zrcK->zrcn", M, u_c)  # [z, r, c, n]   spec line 22
-    x31 = torch.where(x29[:, :, None], p6, -1e+30)  # [z, r, c, n]   spec line 22
-    chosen = rows.topk(x31, 4)  # [z, r, c, n]   spec line 22
-    x32 = torch.where(chosen, p6, -1e+30)  # [z, r, c, n]   spec line 23
-    m = ops.largest(x32, 3)  # [z, r, c]   spec line 23
-    x33 = ops.maximum(m, x28)  # [z, r, c]   spec line 23
-    x34 = x33.detach()  # [z, r, c]   spec line 23
-    x35 = x28 - x34  # [z, r, c]   spec line 23
-    exp5 = torch.exp(x35)  # [z, r, c]   spec line 23
-    x36 = x32 - x34[:, :, :, None]  # [z, r, c, n]   spec line 23
-    exp6 = torch.exp(x36)  # [z, r, c, n]   spec line 23
-    s3 = exp6.sum(3)  # [z, r, c]   spec line 23
-    x37 = exp5 + s3  # [z, r, c]   spec line 23
-    x38 = 1.0 / x37  # [z, r, c]   spec line 23
-    x39 = exp5 * x38  # [z, r, c]   spec line 23
-    x40 = x15 * x39[:, :, :, None]  # [z, r, c, V]   spec line 23
-    cache_S_z = ops.flat(cache_S)  # [z, n, K, V]   spec line 15
-    M2 = rows.collect(end_S_rows, cache_S_z)  # [z, n, K, V]   spec line 15
-    x41 = exp6 * x38[:, :, :, None]  # [z, r, c, n]   spec line 23
-    x42 = torch.where(chosen, x41, 0.0)  # [z, r, c, n]   spec line 23
-    slots0_out0 = like.new_zeros((z, R, chunk, size_V, ))
+        old_summary_partial_starts[r] = old_summary_partial
+        partial = old_summary_partial + sum_of_row[:, r]  # [z, K]
+        next_partial = torch.where(completes[:, r][:, None], 0.0, partial)  # [z, K]
+        end_summary_partial_rows[r] = partial
+        old_summary_partial = next_partial
+    old_summary_partial_starts = ops.stacked(old_summary_partial_starts, (z, size_K, ), like)  # [z, r, K]
+    end_summary_partial_rows = ops.stacked(end_summary_partial_rows, (z, size_K, ), like)  # [z, r, K]
+    running = ops.running(summand, 2)  # [z, r, c, K]
+    sum_so_far = old_summary_partial_starts[:, :, None] + running  # [z, r, c, K]
+    u_c = rows.load(ops.tokens(u))  # [z, r, c, K]
+    # spec line 22: score: dot(u, summary)
+    product = torch.einsum("zrcK,zrcK->zrc", sum_so_far, u_c)  # [z, r, c]
+    score_online = ratio * product  # [z, r, c]
+    at_n = ops.iota(table, N)  # [z, n]
+    # spec line 23: weight: softmax(score)
+    past = at_n[None, None] < rows.segment[:, :, None]  # [z, r, n]
+    # spec line 21: summary: mean(k)
+    finished = end_summary_partial_rows * 0.00390625  # [z, r, K]
+    summary_z = ops.flat(summary)  # [z, n, K]
+    summaries = rows.collect(finished, summary_z)  # [z, n, K]
+    # spec line 22: score: dot(u, summary)
+    score_cached = torch.einsum("znK,zrcK->zrcn", summaries, u_c)  # [z, r, c, n]
+    # spec line 23: weight: softmax(score)
+    masked2 = torch.where(past[:, :, None], score_cached, -1e+30)  # [z, r, c, n]
+    taking = rows.topk(masked2, 4)  # [z, r, c, n]
+    masked3 = torch.where(taking, score_cached, -1e+30)  # [z, r, c, n]
+    largest = ops.largest(masked3, 3)  # [z, r, c]
+    at_least2 = ops.maximum(largest, score_online)  # [z, r, c]
+    top = at_least2.detach()  # [z, r, c]
+    difference = score_online - top  # [z, r, c]
+    exp_online = torch.exp(difference)  # [z, r, c]
+    difference2 = masked3 - top[:, :, :, None]  # [z, r, c, n]
+    exp_cached = torch.exp(difference2)  # [z, r, c, n]
+    total2 = exp_cached.sum(3)  # [z, r, c]
+    total3 = exp_online + total2  # [z, r, c]
+    share = 1.0 / total3  # [z, r, c]
+    weight_online = exp_online * share  # [z, r, c]
+    scaled2 = online * weight_online[:, :, :, None]  # [z, r, c, V]
+    cache_S_z = ops.flat(cache_S)  # [z, n, K, V]
+    # spec line 16: read: scale * S.T @ q
+    cached_S = rows.collect(end_S_rows, cache_S_z)  # [z, n, K, V]
+    # spec line 23: weight: softmax(score)
+    scaled3 = exp_cached * share[:, :, :, None]  # [z, r, c, n]
+    weight_cached = torch.where(taking, scaled3, 0.0)  # [z, r, c, n]
+    recalled = like.new_zeros((z, R, chunk, size_V, ))
     for n in range(N):  # one cached memory after the other: slots0
-        p7 = torch.einsum("zKV,zrcK->zrcV", M2[:, n], q_c)  # [z, r, c, V]   spec line 16
-        x43 = p7 * x42[:, :, :, n][:, :, :, None]  # [z, r, c, V]   spec line 23
-        slots0_out0 = slots0_out0 + x43
-    x44 = x40 + slots0_out0  # [z, r, c, V]   spec line 23
-    x45 = (size_K ** -0.5) * x44  # [z, r, c, V]   spec line 11
-    results = (ops.from_tokens(rows.store([(x45, 0)], T, 0), H), ops.unflat(old_S, H), ops.unflat(M, H), ops.unflat(old_partial, H), ops.unflat(M2, H),)
-    return results + (ops.unflat(old_S_starts, H), ops.unflat(old_partial_starts, H),) if save else results
+        # spec line 16: read: scale * S.T @ q
+        read_S2 = torch.einsum("zKV,zrcK->zrcV", cached_S[:, n], q_c)  # [z, r, c, V]
+        # spec line 23: weight: softmax(score)
+        scaled4 = read_S2 * weight_cached[:, :, :, n][:, :, :, None]  # [z, r, c, V]
+        recalled = recalled + scaled4
+    mixed = scaled2 + recalled  # [z, r, c, V]
+    # spec line 11: scale: K**-0.5
+    y = (size_K ** -0.5) * mixed  # [z, r, c, V]
+    results = (ops.from_tokens(rows.store([(y, 0)], T, 0), H), ops.unflat(old_S, H), ops.unflat(summaries, H), ops.unflat(old_summary_partial, H), ops.unflat(cached_S, H),)
+    return results + (ops.unflat(old_S_starts, H), ops.unflat(old_summary_partial_starts, H),) if save else results
 
-def backward(q, k, v, g, u, state_S, partial, summary, cache_S, table, new_summary, new_cache_S, saved_S, saved_partial, d_y, d_new_state_S, d_new_summary, d_new_partial, d_new_cache_S, *, chunk: int):
+def backward(q, k, v, g, u, state_S, summary_partial, summary, cache_S, table, new_summary, new_cache_S, saved_S, saved_summary_partial, d_y, d_new_state_S, d_new_summary, d_new_summary_partial, d_new_cache_S, *, chunk: int):
     like = q
     B, T, H = q.shape[0], q.shape[1], q.shape[2]
     size_K = q.shape[3]
@@ -137,210 +151,245 @@ def backward(q, k, v, g, u, state_S, partial, summary, cache_S, table, new_summa
     N = summary.shape[2]
     rows = ops.Rows(table, H, 256, chunk)
     z, R = rows.z, rows.rows
-    d_y_c = rows.load(ops.tokens(d_y), zero=True)  # [z, r, c, V]   spec line 23
-    saved_S_z = ops.flat(saved_S)  # [z, r, K, V]   spec line 15
-    p = torch.einsum("zrcV,zrKV->zrcK", d_y_c, saved_S_z)  # [z, r, c, K]   spec line 16
-    at_c = ops.iota(table, chunk)  # [z, c]   spec line 15
-    x = at_c[None, None] < rows.count[:, :, None]  # [z, r, c]   spec line 15
-    g_z = ops.per_head(g, B)  # [z]   spec line 15
-    x2 = ops.maximum(g_z, -120.0)  # [z]   spec line 15
-    x3 = torch.where(x, x2[:, None, None], 0.0)  # [z, r, c]   spec line 15
-    G = ops.running(x3.double(), 2)  # [z, r, c]   spec line 15
-    exp = torch.exp(G.to(like.dtype))  # [z, r, c]   spec line 15
-    x4 = rows.offset[:, :, None] + at_c[None, None]  # [z, r, c]   spec line 15
-    x5 = x4.to(like.dtype)  # [z, r, c]   spec line 15
-    x6 = 1.0 + x5  # [z, r, c]   spec line 15
-    x7 = 1.0 / x6  # [z, r, c]   spec line 15
-    u_c = rows.load(ops.tokens(u))  # [z, r, c, K]   spec line 22
-    k_c = rows.load(ops.tokens(k))  # [z, r, c, K]   spec line 15
-    x8 = torch.where(x[:, :, :, None], k_c, 0.0)  # [z, r, c, K]   spec line 15
-    G2 = ops.running(x8, 2)  # [z, r, c, K]   spec line 15
-    saved_partial_z = ops.flat(saved_partial)  # [z, r, K]   spec line 15
-    x9 = G2 + saved_partial_z[:, :, None]  # [z, r, c, K]   spec line 15
-    p2 = torch.einsum("zrcK,zrcK->zrc", u_c, x9)  # [z, r, c]   spec line 22
-    x10 = x7 * p2  # [z, r, c]   spec line 22
-    at_n = ops.iota(table, N)  # [z, n]   spec line 15
-    x11 = at_n[None, None] < rows.segment[:, :, None]  # [z, r, n]   spec line 15
-    new_summary_z = ops.flat(new_summary)  # [z, n, K]   spec line 15
-    p3 = torch.einsum("zrcK,znK->zrcn", u_c, new_summary_z)  # [z, r, c, n]   spec line 22
-    x12 = torch.where(x11[:, :, None], p3, -1e+30)  # [z, r, c, n]   spec line 22
-    chosen = rows.topk(x12, 4)  # [z, r, c, n]   spec line 22
-    x13 = torch.where(chosen, p3, -1e+30)  # [z, r, c, n]   spec line 23
-    m = ops.largest(x13, 3)  # [z, r, c]   spec line 23
-    x14 = ops.maximum(m, x10)  # [z, r, c]   spec line 23
-    x15 = x14.detach()  # [z, r, c]   spec line 23
-    x16 = x10 - x15  # [z, r, c]   spec line 23
-    exp2 = torch.exp(x16)  # [z, r, c]   spec line 23
-    x17 = x13 - x15[:, :, :, None]  # [z, r, c, n]   spec line 23
-    exp3 = torch.exp(x17)  # [z, r, c, n]   spec line 23
-    s = exp3.sum(3)  # [z, r, c]   spec line 23
-    x18 = exp2 + s  # [z, r, c]   spec line 23
-    x19 = 1.0 / x18  # [z, r, c]   spec line 23
-    x20 = exp2 * x19  # [z, r, c]   spec line 23
-    x21 = exp * x20  # [z, r, c]   spec line 16
-    x22 = (size_K ** -0.5) * x21  # [z, r, c]   spec line 16
-    x23 = p * x22[:, :, :, None]  # [z, r, c, K]   spec line 16
-    x24 = (size_K ** -0.5) * x20  # [z, r, c]   spec line 16
-    at_d = ops.iota(table, chunk)  # [z, d]   spec line 16
-    x25 = at_c[None, :, None] >= at_d[None, None]  # [z, c, d]   spec line 16
-    x26 = at_d[None, None] < rows.count[:, :, None]  # [z, r, d]   spec line 16
-    x27 = x25[:, None] & x26[:, :, None]  # [z, r, c, d]   spec line 16
-    x28 = G[:, :, :, None] - G[:, :, None]  # [z, r, c, d]   spec line 16
-    x29 = torch.where(x27, x28, -10000.0)  # [z, r, c, d]   spec line 16
-    exp4 = torch.exp(x29.to(like.dtype))  # [z, r, c, d]   spec line 16
-    v_c = rows.load(ops.tokens(v))  # [z, r, c, V]   spec line 15
-    p4 = torch.einsum("zrdV,zrcV->zrcd", v_c, d_y_c)  # [z, r, c, d]   spec line 16
-    x30 = exp4 * p4  # [z, r, c, d]   spec line 16
-    p5 = torch.einsum("zrdK,zrcd->zrcK", k_c, x30)  # [z, r, c, K]   spec line 16
-    x31 = x24[:, :, :, None] * p5  # [z, r, c, K]   spec line 16
-    x32 = exp3 * x19[:, :, :, None]  # [z, r, c, n]   spec line 23
-    x33 = torch.where(chosen, x32, 0.0)  # [z, r, c, n]   spec line 23
-    new_cache_S_z = ops.flat(new_cache_S)  # [z, n, K, V]   spec line 15
-    q_c = rows.load(ops.tokens(q))  # [z, r, c, K]   spec line 16
-    slots0_out0 = like.new_zeros((z, R, chunk, size_K, ))
-    slots0_out1 = [None] * N
-    slots0_out2 = [None] * N
+    d_y_c = rows.load(ops.tokens(d_y), zero=True)  # [z, r, c, V]
+    saved_S_z = ops.flat(saved_S)  # [z, r, K, V]
+    # spec line 16: read: scale * S.T @ q
+    product = torch.einsum("zrcV,zrKV->zrcK", d_y_c, saved_S_z)  # [z, r, c, K]
+    at_c = ops.iota(table, chunk)  # [z, c]
+    valid = at_c[None, None] < rows.count[:, :, None]  # [z, r, c]
+    g_z = ops.per_head(g, B)  # [z]
+    at_least = ops.maximum(g_z, -120.0)  # [z]
+    log_decay = torch.where(valid, at_least[:, None, None], 0.0)  # [z, r, c]
+    G = ops.running(log_decay.double(), 2)  # [z, r, c]
+    decay = torch.exp(G.to(like.dtype))  # [z, r, c]
+    # spec line 21: summary: mean(k)
+    added = rows.offset[:, :, None] + at_c[None, None]  # [z, r, c]
+    number = added.to(like.dtype)  # [z, r, c]
+    seen = 1.0 + number  # [z, r, c]
+    ratio = 1.0 / seen  # [z, r, c]
+    u_c = rows.load(ops.tokens(u))  # [z, r, c, K]
+    k_c = rows.load(ops.tokens(k))  # [z, r, c, K]
+    summand = torch.where(valid[:, :, :, None], k_c, 0.0)  # [z, r, c, K]
+    running = ops.running(summand, 2)  # [z, r, c, K]
+    saved_summary_partial_z = ops.flat(saved_summary_partial)  # [z, r, K]
+    sum_so_far = running + saved_summary_partial_z[:, :, None]  # [z, r, c, K]
+    # spec line 22: score: dot(u, summary)
+    product2 = torch.einsum("zrcK,zrcK->zrc", u_c, sum_so_far)  # [z, r, c]
+    score_online = ratio * product2  # [z, r, c]
+    at_n = ops.iota(table, N)  # [z, n]
+    # spec line 23: weight: softmax(score)
+    past = at_n[None, None] < rows.segment[:, :, None]  # [z, r, n]
+    new_summary_z = ops.flat(new_summary)  # [z, n, K]
+    # spec line 22: score: dot(u, summary)
+    score_cached = torch.einsum("zrcK,znK->zrcn", u_c, new_summary_z)  # [z, r, c, n]
+    # spec line 23: weight: softmax(score)
+    masked = torch.where(past[:, :, None], score_cached, -1e+30)  # [z, r, c, n]
+    taking = rows.topk(masked, 4)  # [z, r, c, n]
+    masked2 = torch.where(taking, score_cached, -1e+30)  # [z, r, c, n]
+    largest = ops.largest(masked2, 3)  # [z, r, c]
+    at_least2 = ops.maximum(largest, score_online)  # [z, r, c]
+    top = at_least2.detach()  # [z, r, c]
+    difference = score_online - top  # [z, r, c]
+    exp_online = torch.exp(difference)  # [z, r, c]
+    difference2 = masked2 - top[:, :, :, None]  # [z, r, c, n]
+    exp_cached = torch.exp(difference2)  # [z, r, c, n]
+    total = exp_cached.sum(3)  # [z, r, c]
+    total2 = exp_online + total  # [z, r, c]
+    share = 1.0 / total2  # [z, r, c]
+    weight_online = exp_online * share  # [z, r, c]
+    # spec line 16: read: scale * S.T @ q
+    scaled = decay * weight_online  # [z, r, c]
+    scaled2 = (size_K ** -0.5) * scaled  # [z, r, c]
+    d_q_part = product * scaled2[:, :, :, None]  # [z, r, c, K]
+    scaled3 = (size_K ** -0.5) * weight_online  # [z, r, c]
+    at_d = ops.iota(table, chunk)  # [z, d]
+    mask = at_c[None, :, None] >= at_d[None, None]  # [z, c, d]
+    mask2 = at_d[None, None] < rows.count[:, :, None]  # [z, r, d]
+    earlier = mask[:, None] & mask2[:, :, None]  # [z, r, c, d]
+    gap = G[:, :, :, None] - G[:, :, None]  # [z, r, c, d]
+    masked3 = torch.where(earlier, gap, -10000.0)  # [z, r, c, d]
+    reach = torch.exp(masked3.to(like.dtype))  # [z, r, c, d]
+    v_c = rows.load(ops.tokens(v))  # [z, r, c, V]
+    product3 = torch.einsum("zrdV,zrcV->zrcd", v_c, d_y_c)  # [z, r, c, d]
+    scaled4 = reach * product3  # [z, r, c, d]
+    product4 = torch.einsum("zrdK,zrcd->zrcK", k_c, scaled4)  # [z, r, c, K]
+    d_q_part2 = scaled3[:, :, :, None] * product4  # [z, r, c, K]
+    # spec line 23: weight: softmax(score)
+    scaled5 = exp_cached * share[:, :, :, None]  # [z, r, c, n]
+    weight_cached = torch.where(taking, scaled5, 0.0)  # [z, r, c, n]
+    new_cache_S_z = ops.flat(new_cache_S)  # [z, n, K, V]
+    q_c = rows.load(ops.tokens(q))  # [z, r, c, K]
+    over_n = like.new_zeros((z, R, chunk, size_K, ))
+    per_n = [None] * N
+    per_n2 = [None] * N
     for n in range(N):  # one cached memory after the other: slots0
-        p6 = torch.einsum("zrcV,zKV->zrcK", d_y_c, new_cache_S_z[:, n])  # [z, r, c, K]   spec line 15
-        x34 = x33[:, :, :, n][:, :, :, None] * p6  # [z, r, c, K]   spec line 15
-        x35 = x33[:, :, :, n][:, :, :, None] * d_y_c  # [z, r, c, V]   spec line 16
-        p7 = torch.einsum("zrcK,zrcV->zKV", q_c, x35)  # [z, K, V]   spec line 16
-        p8 = torch.einsum("zrcK,zrcK->zrc", p6, q_c)  # [z, r, c]   spec line 16
-        slots0_out0 = slots0_out0 + x34
-        slots0_out1[n] = p7
-        slots0_out2[n] = p8
-    slots0_out1 = ops.stacked(slots0_out1, (z, size_K, size_V, ), like, 1)  # [z, n, K, V]
-    slots0_out2 = ops.stacked(slots0_out2, (z, R, chunk, ), like, 3)  # [z, r, c, n]
-    x36 = (size_K ** -0.5) * slots0_out0  # [z, r, c, K]   spec line 23
-    x37 = x31 + x36  # [z, r, c, K]   spec line 16
-    x38 = x23 + x37  # [z, r, c, K]   spec line 16
-    G3 = ops.running(x3.double(), 2, reverse=True, exclusive=True)  # [z, r, c]   spec line 15
-    exp5 = torch.exp(G3.to(like.dtype))  # [z, r, c]   spec line 15
-    x39 = torch.where(x, exp5, 0.0)  # [z, r, c]   spec line 15
-    d_new_state_S_z = ops.flat(d_new_state_S)  # [z, K, V]   spec line 23
-    d_new_cache_S_z = ops.flat(d_new_cache_S)  # [z, n, K, V]   spec line 23
-    x40 = (size_K ** -0.5) * slots0_out1  # [z, n, K, V]   spec line 23
-    x41 = d_new_cache_S_z + x40  # [z, n, K, V]   spec line 23
-    e = rows.expose(x41)  # [z, r, K, V]   spec line 15
-    x42 = d_y_c * x20[:, :, :, None]  # [z, r, c, V]   spec line 16
-    x43 = exp[:, :, :, None] * x42  # [z, r, c, V]   spec line 16
-    p9 = torch.einsum("zrcK,zrcV->zrKV", q_c, x43)  # [z, r, K, V]   spec line 16
-    x44 = (size_K ** -0.5) * p9  # [z, r, K, V]   spec line 16
-    s2 = x3.sum(2)  # [z, r]   spec line 15
-    exp6 = torch.exp(s2)  # [z, r]   spec line 15
-    d_old_S_30 = d_new_state_S_z
-    d_old_S_30_starts = [None] * R
+        product5 = torch.einsum("zrcV,zKV->zrcK", d_y_c, new_cache_S_z[:, n])  # [z, r, c, K]
+        scaled6 = weight_cached[:, :, :, n][:, :, :, None] * product5  # [z, r, c, K]
+        # spec line 16: read: scale * S.T @ q
+        scaled7 = weight_cached[:, :, :, n][:, :, :, None] * d_y_c  # [z, r, c, V]
+        product6 = torch.einsum("zrcK,zrcV->zKV", q_c, scaled7)  # [z, K, V]
+        product7 = torch.einsum("zrcK,zrcK->zrc", product5, q_c)  # [z, r, c]
+        over_n = over_n + scaled6
+        per_n[n] = product6
+        per_n2[n] = product7
+    per_n = ops.stacked(per_n, (z, size_K, size_V, ), like, 1)  # [z, n, K, V]
+    per_n2 = ops.stacked(per_n2, (z, R, chunk, ), like, 3)  # [z, r, c, n]
+    d_q_part3 = (size_K ** -0.5) * over_n  # [z, r, c, K]
+    d_q_part4 = d_q_part2 + d_q_part3  # [z, r, c, K]
+    d_q = d_q_part + d_q_part4  # [z, r, c, K]
+    # spec line 15: S: exp(g) * S + outer(k, v)
+    G_after = ops.running(log_decay.double(), 2, reverse=True, exclusive=True)  # [z, r, c]
+    exp = torch.exp(G_after.to(like.dtype))  # [z, r, c]
+    decay_after = torch.where(valid, exp, 0.0)  # [z, r, c]
+    d_new_state_S_z = ops.flat(d_new_state_S)  # [z, K, V]
+    d_new_cache_S_z = ops.flat(d_new_cache_S)  # [z, n, K, V]
+    # spec line 16: read: scale * S.T @ q
+    d_cached_S_part = (size_K ** -0.5) * per_n  # [z, n, K, V]
+    d_cached_S = d_new_cache_S_z + d_cached_S_part  # [z, n, K, V]
+    at_end = rows.expose(d_cached_S)  # [z, r, K, V]
+    scaled8 = d_y_c * weight_online[:, :, :, None]  # [z, r, c, V]
+    scaled9 = decay[:, :, :, None] * scaled8  # [z, r, c, V]
+    product8 = torch.einsum("zrcK,zrcV->zrKV", q_c, scaled9)  # [z, r, K, V]
+    scaled10 = (size_K ** -0.5) * product8  # [z, r, K, V]
+    # spec line 15: S: exp(g) * S + outer(k, v)
+    total3 = log_decay.sum(2)  # [z, r]
+    decay_of_row = torch.exp(total3)  # [z, r]
+    d_old_S = d_new_state_S_z
+    d_old_S_starts = [None] * R
     d_factor_S_rows = [None] * R
     d_write_S_rows = [None] * R
     for r in reversed(range(R)):  # carry_S_backward
-        d_old_S_30_starts[r] = d_old_S_30
-        x45 = d_old_S_30 + e[:, r]  # [z, K, V]   spec line 16
-        x46 = exp6[:, r][:, None, None] * x45  # [z, K, V]   spec line 15
-        x47 = x46 + x44[:, r]  # [z, K, V]   spec line 15
-        p10 = torch.einsum("zKV,zKV->z", saved_S_z[:, r], x45)  # [z]   spec line 15
-        d_factor_S_rows[r] = p10
-        d_write_S_rows[r] = x45
-        d_old_S_30 = x47
+        d_old_S_starts[r] = d_old_S
+        # spec line 16: read: scale * S.T @ q
+        d_next_S = d_old_S + at_end[:, r]  # [z, K, V]
+        # spec line 15: S: exp(g) * S + outer(k, v)
+        d_old_S2 = decay_of_row[:, r][:, None, None] * d_next_S  # [z, K, V]
+        added2 = d_old_S2 + scaled10[:, r]  # [z, K, V]
+        d_factor_S = torch.einsum("zKV,zKV->z", saved_S_z[:, r], d_next_S)  # [z]
+        d_factor_S_rows[r] = d_factor_S
+        d_write_S_rows[r] = d_next_S
+        d_old_S = added2
     d_write_S_rows = ops.stacked(d_write_S_rows, (z, size_K, size_V, ), like)  # [z, r, K, V]
     d_factor_S_rows = ops.stacked(d_factor_S_rows, (z, ), like)  # [z, r]
-    p11 = torch.einsum("zrcV,zrKV->zrcK", v_c, d_write_S_rows)  # [z, r, c, K]   spec line 15
-    x48 = x39[:, :, :, None] * p11  # [z, r, c, K]   spec line 15
-    x49 = x20[:, :, :, None] * x30  # [z, r, c, d]   spec line 16
-    p12 = torch.einsum("zrcK,zrcd->zrdK", q_c, x49)  # [z, r, d, K]   spec line 16
-    x50 = (size_K ** -0.5) * p12  # [z, r, d, K]   spec line 16
-    p13 = torch.einsum("zrcK,zrcK->zrc", q_c, p)  # [z, r, c]   spec line 23
-    x51 = exp * p13  # [z, r, c]   spec line 23
-    p14 = torch.einsum("zrcK,zrcK->zrc", q_c, p5)  # [z, r, c]   spec line 23
-    x52 = x51 + p14  # [z, r, c]   spec line 23
-    x53 = x19 * x52  # [z, r, c]   spec line 23
-    x54 = (size_K ** -0.5) * x53  # [z, r, c]   spec line 23
-    x55 = exp2 * x52  # [z, r, c]   spec line 23
-    x56 = (size_K ** -0.5) * x55  # [z, r, c]   spec line 23
-    x57 = (size_K ** -0.5) * slots0_out2  # [z, r, c, n]   spec line 23
-    x58 = torch.where(chosen, x57, 0.0)  # [z, r, c, n]   spec line 23
-    p15 = torch.einsum("zrcn,zrcn->zrc", exp3, x58)  # [z, r, c]   spec line 23
-    x59 = x56 + p15  # [z, r, c]   spec line 23
-    x60 = x19 * x59  # [z, r, c]   spec line 23
-    x61 = x60 / x18  # [z, r, c]   spec line 23
-    x62 = -x61  # [z, r, c]   spec line 23
-    x63 = x54 + x62  # [z, r, c]   spec line 23
-    x64 = exp2 * x63  # [z, r, c]   spec line 23
-    x65 = u_c * x64[:, :, :, None]  # [z, r, c, K]   spec line 22
-    x66 = x7[:, :, :, None] * x65  # [z, r, c, K]   spec line 15
-    G4 = ops.running(x66, 2, reverse=True)  # [z, r, c, K]   spec line 15
-    d_new_partial_z = ops.flat(d_new_partial)  # [z, K]   spec line 23
-    d_new_summary_z = ops.flat(d_new_summary)  # [z, n, K]   spec line 23
-    x67 = x19[:, :, :, None] * x58  # [z, r, c, n]   spec line 23
-    x68 = x62[:, :, :, None] + x67  # [z, r, c, n]   spec line 23
-    x69 = exp3 * x68  # [z, r, c, n]   spec line 23
-    x70 = torch.where(chosen, x69, 0.0)  # [z, r, c, n]   spec line 23
-    p16 = torch.einsum("zrcK,zrcn->znK", u_c, x70)  # [z, n, K]   spec line 22
-    x71 = d_new_summary_z + p16  # [z, n, K]   spec line 22
-    e2 = rows.expose(x71)  # [z, r, K]   spec line 15
-    x72 = 0.00390625 * e2  # [z, r, K]   spec line 15
-    p17 = torch.einsum("zrc,zrcK->zrK", x7, x65)  # [z, r, K]   spec line 15
-    x73 = rows.count > 0.0  # [z, r]
-    x74 = rows.count + rows.offset  # [z, r]
-    x75 = x74 == 256.0  # [z, r]
-    x76 = x73 & x75  # [z, r]
-    d_old_partial_45 = d_new_partial_z
-    d_old_partial_45_starts = [None] * R
-    d_sum_partial_rows = [None] * R
+    d_write = torch.einsum("zrcV,zrKV->zrcK", v_c, d_write_S_rows)  # [z, r, c, K]
+    d_k_part = decay_after[:, :, :, None] * d_write  # [z, r, c, K]
+    # spec line 16: read: scale * S.T @ q
+    scaled11 = weight_online[:, :, :, None] * scaled4  # [z, r, c, d]
+    product9 = torch.einsum("zrcK,zrcd->zrdK", q_c, scaled11)  # [z, r, d, K]
+    scaled12 = (size_K ** -0.5) * product9  # [z, r, d, K]
+    # spec line 23: weight: softmax(score)
+    product10 = torch.einsum("zrcK,zrcK->zrc", q_c, product)  # [z, r, c]
+    scaled13 = decay * product10  # [z, r, c]
+    product11 = torch.einsum("zrcK,zrcK->zrc", q_c, product4)  # [z, r, c]
+    added3 = scaled13 + product11  # [z, r, c]
+    scaled14 = share * added3  # [z, r, c]
+    d_exp_online_part = (size_K ** -0.5) * scaled14  # [z, r, c]
+    scaled15 = exp_online * added3  # [z, r, c]
+    d_share_part = (size_K ** -0.5) * scaled15  # [z, r, c]
+    d_weight_cached = (size_K ** -0.5) * per_n2  # [z, r, c, n]
+    masked4 = torch.where(taking, d_weight_cached, 0.0)  # [z, r, c, n]
+    d_share_part2 = torch.einsum("zrcn,zrcn->zrc", exp_cached, masked4)  # [z, r, c]
+    d_share = d_share_part + d_share_part2  # [z, r, c]
+    scaled16 = share * d_share  # [z, r, c]
+    ratio2 = scaled16 / total2  # [z, r, c]
+    d_total = -ratio2  # [z, r, c]
+    d_exp_online = d_exp_online_part + d_total  # [z, r, c]
+    d_score_online = exp_online * d_exp_online  # [z, r, c]
+    # spec line 22: score: dot(u, summary)
+    d_summary_online = u_c * d_score_online[:, :, :, None]  # [z, r, c, K]
+    # spec line 21: summary: mean(k)
+    d_sum_so_far = ratio[:, :, :, None] * d_summary_online  # [z, r, c, K]
+    d_summand_part = ops.running(d_sum_so_far, 2, reverse=True)  # [z, r, c, K]
+    d_new_summary_partial_z = ops.flat(d_new_summary_partial)  # [z, K]
+    d_new_summary_z = ops.flat(d_new_summary)  # [z, n, K]
+    # spec line 23: weight: softmax(score)
+    d_exp_cached_part = share[:, :, :, None] * masked4  # [z, r, c, n]
+    d_exp_cached = d_total[:, :, :, None] + d_exp_cached_part  # [z, r, c, n]
+    scaled17 = exp_cached * d_exp_cached  # [z, r, c, n]
+    d_score_cached = torch.where(taking, scaled17, 0.0)  # [z, r, c, n]
+    # spec line 22: score: dot(u, summary)
+    d_summaries_part = torch.einsum("zrcK,zrcn->znK", u_c, d_score_cached)  # [z, n, K]
+    d_summaries = d_new_summary_z + d_summaries_part  # [z, n, K]
+    # spec line 21: summary: mean(k)
+    d_finished = rows.expose(d_summaries)  # [z, r, K]
+    scaled18 = 0.00390625 * d_finished  # [z, r, K]
+    product12 = torch.einsum("zrc,zrcK->zrK", ratio, d_summary_online)  # [z, r, K]
+    added4 = rows.offset + rows.count  # [z, r]
+    mask3 = added4 == 256.0  # [z, r]
+    mask4 = rows.count > 0.0  # [z, r]
+    completes = mask3 & mask4  # [z, r]
+    d_old_summary_partial = d_new_summary_partial_z
+    d_old_summary_partial_starts = [None] * R
+    d_sum_summary_partial_rows = [None] * R
     for r in reversed(range(R)):  # carry_partial_backward
-        d_old_partial_45_starts[r] = d_old_partial_45
-        x77 = torch.where(x76[:, r][:, None], 0.0, d_old_partial_45)  # [z, K]   spec line 15
-        x78 = x72[:, r] + x77  # [z, K]   spec line 15
-        x79 = x78 + p17[:, r]  # [z, K]   spec line 15
-        d_sum_partial_rows[r] = x78
-        d_old_partial_45 = x79
-    d_sum_partial_rows = ops.stacked(d_sum_partial_rows, (z, size_K, ), like)  # [z, r, K]
-    x80 = G4 + d_sum_partial_rows[:, :, None]  # [z, r, c, K]   spec line 15
-    x81 = torch.where(x[:, :, :, None], x80, 0.0)  # [z, r, c, K]   spec line 15
-    x82 = x50 + x81  # [z, r, c, K]   spec line 16
-    x83 = x48 + x82  # [z, r, c, K]   spec line 15
-    p18 = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]   spec line 16
-    x84 = p18 * exp4  # [z, r, c, d]   spec line 16
-    p19 = torch.einsum("zrcd,zrcV->zrdV", x84, x42)  # [z, r, d, V]   spec line 16
-    x85 = (size_K ** -0.5) * p19  # [z, r, d, V]   spec line 16
-    p20 = torch.einsum("zrcK,zrKV->zrcV", k_c, d_write_S_rows)  # [z, r, c, V]   spec line 15
-    x86 = x39[:, :, :, None] * p20  # [z, r, c, V]   spec line 15
-    x87 = x85 + x86  # [z, r, c, V]   spec line 15
-    x88 = g_z == -120.0  # [z]   spec line 15
-    x89 = x20 * p13  # [z, r, c]   spec line 16
-    x90 = exp * x89  # [z, r, c]   spec line 15
-    x91 = (size_K ** -0.5) * x90  # [z, r, c]   spec line 15
-    G5 = ops.running(x91.double(), 2, reverse=True)  # [z, r, c]   spec line 15
-    x92 = exp6 * d_factor_S_rows  # [z, r]   spec line 15
-    x93 = at_d[None, None] < at_c[None, :, None]  # [z, c, d]   spec line 16
-    x94 = p18 * p4  # [z, r, c, d]   spec line 16
-    x95 = exp4 * x94  # [z, r, c, d]   spec line 16
-    x96 = x24[:, :, :, None] * x95  # [z, r, c, d]   spec line 16
-    x97 = torch.where(x27, x96, 0.0)  # [z, r, c, d]   spec line 16
-    G6 = ops.running(x97, 2, reverse=True)  # [z, r, c, d]   spec line 16
-    x98 = torch.where(x93[:, None], G6, 0.0)  # [z, r, c, d]   spec line 16
-    s3 = x98.sum(3)  # [z, r, c]   spec line 16
-    p21 = torch.einsum("zrcK,zrcK->zrc", k_c, p11)  # [z, r, c]   spec line 15
-    x99 = torch.where(x, p21, 0.0)  # [z, r, c]   spec line 15
-    x100 = exp5 * x99  # [z, r, c]   spec line 15
-    G7 = ops.running(x100.double(), 2, exclusive=True)  # [z, r, c]   spec line 15
-    x101 = s3 + G7.to(like.dtype)  # [z, r, c]   spec line 15
-    x102 = x92[:, :, None] + x101  # [z, r, c]   spec line 15
-    x103 = G5.to(like.dtype) + x102  # [z, r, c]   spec line 15
-    x104 = torch.where(x, x103, 0.0)  # [z, r, c]   spec line 15
-    s4 = x104.sum((1, 2))  # [z]   spec line 15
-    x105 = 0.5 * s4  # [z]   spec line 15
-    x106 = g_z > -120.0  # [z]   spec line 15
-    x107 = torch.where(x106, s4, 0.0)  # [z]   spec line 15
-    x108 = torch.where(x88, x105, x107)  # [z]   spec line 15
-    p22 = torch.einsum("znK,zrcn->zrcK", new_summary_z, x70)  # [z, r, c, K]   spec line 22
-    x109 = x7[:, :, :, None] * x9  # [z, r, c, K]   spec line 15
-    x110 = x109 * x64[:, :, :, None]  # [z, r, c, K]   spec line 22
-    x111 = p22 + x110  # [z, r, c, K]   spec line 22
-    e3 = rows.keep(x71)  # [z, n, K]   spec line 15
-    e4 = rows.keep(x41)  # [z, n, K, V]   spec line 15
-    return (ops.from_tokens(rows.store([(x38, 0)], T, 0), H), ops.from_tokens(rows.store([(x83, 0)], T, 0), H), ops.from_tokens(rows.store([(x87, 0)], T, 0), H), ops.unflat(x108, H), ops.from_tokens(rows.store([(x111, 0)], T, 0), H), ops.unflat(d_old_S_30, H), ops.unflat(d_old_partial_45, H), ops.unflat(e3, H), ops.unflat(e4, H),)
+        d_old_summary_partial_starts[r] = d_old_summary_partial
+        d_partial_part = torch.where(completes[:, r][:, None], 0.0, d_old_summary_partial)  # [z, K]
+        d_partial = scaled18[:, r] + d_partial_part  # [z, K]
+        added5 = d_partial + product12[:, r]  # [z, K]
+        d_sum_summary_partial_rows[r] = d_partial
+        d_old_summary_partial = added5
+    d_sum_summary_partial_rows = ops.stacked(d_sum_summary_partial_rows, (z, size_K, ), like)  # [z, r, K]
+    d_summand = d_summand_part + d_sum_summary_partial_rows[:, :, None]  # [z, r, c, K]
+    d_k_part2 = torch.where(valid[:, :, :, None], d_summand, 0.0)  # [z, r, c, K]
+    # spec line 16: read: scale * S.T @ q
+    d_k_part3 = scaled12 + d_k_part2  # [z, r, c, K]
+    # spec line 15: S: exp(g) * S + outer(k, v)
+    d_k = d_k_part + d_k_part3  # [z, r, c, K]
+    # spec line 16: read: scale * S.T @ q
+    overlap = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]
+    P = overlap * reach  # [z, r, c, d]
+    product13 = torch.einsum("zrcd,zrcV->zrdV", P, scaled8)  # [z, r, d, V]
+    scaled19 = (size_K ** -0.5) * product13  # [z, r, d, V]
+    # spec line 15: S: exp(g) * S + outer(k, v)
+    product14 = torch.einsum("zrcK,zrKV->zrcV", k_c, d_write_S_rows)  # [z, r, c, V]
+    d_v_part = decay_after[:, :, :, None] * product14  # [z, r, c, V]
+    d_v = scaled19 + d_v_part  # [z, r, c, V]
+    mask5 = g_z == -120.0  # [z]
+    # spec line 16: read: scale * S.T @ q
+    scaled20 = weight_online * product10  # [z, r, c]
+    scaled21 = decay * scaled20  # [z, r, c]
+    d_G = (size_K ** -0.5) * scaled21  # [z, r, c]
+    d_log_decay_part = ops.running(d_G.double(), 2, reverse=True)  # [z, r, c]
+    # spec line 15: S: exp(g) * S + outer(k, v)
+    d_log_decay_part2 = decay_of_row * d_factor_S_rows  # [z, r]
+    # spec line 16: read: scale * S.T @ q
+    mask6 = at_d[None, None] < at_c[None, :, None]  # [z, c, d]
+    scaled22 = overlap * product3  # [z, r, c, d]
+    scaled23 = reach * scaled22  # [z, r, c, d]
+    scaled24 = scaled3[:, :, :, None] * scaled23  # [z, r, c, d]
+    d_gap = torch.where(earlier, scaled24, 0.0)  # [z, r, c, d]
+    running2 = ops.running(d_gap, 2, reverse=True)  # [z, r, c, d]
+    masked5 = torch.where(mask6[:, None], running2, 0.0)  # [z, r, c, d]
+    d_log_decay_part3 = masked5.sum(3)  # [z, r, c]
+    # spec line 15: S: exp(g) * S + outer(k, v)
+    d_decay_after = torch.einsum("zrcK,zrcK->zrc", k_c, d_write)  # [z, r, c]
+    masked6 = torch.where(valid, d_decay_after, 0.0)  # [z, r, c]
+    d_G_after = exp * masked6  # [z, r, c]
+    d_log_decay_part4 = ops.running(d_G_after.double(), 2, exclusive=True)  # [z, r, c]
+    d_log_decay_part5 = d_log_decay_part3 + d_log_decay_part4.to(like.dtype)  # [z, r, c]
+    d_log_decay_part6 = d_log_decay_part2[:, :, None] + d_log_decay_part5  # [z, r, c]
+    # spec line 16: read: scale * S.T @ q
+    d_log_decay = d_log_decay_part.to(like.dtype) + d_log_decay_part6  # [z, r, c]
+    masked7 = torch.where(valid, d_log_decay, 0.0)  # [z, r, c]
+    total4 = masked7.sum((1, 2))  # [z]
+    scaled25 = 0.5 * total4  # [z]
+    mask7 = g_z > -120.0  # [z]
+    masked8 = torch.where(mask7, total4, 0.0)  # [z]
+    d_g = torch.where(mask5, scaled25, masked8)  # [z]
+    # spec line 22: score: dot(u, summary)
+    d_u_part = torch.einsum("znK,zrcn->zrcK", new_summary_z, d_score_cached)  # [z, r, c, K]
+    # spec line 21: summary: mean(k)
+    summary_online = ratio[:, :, :, None] * sum_so_far  # [z, r, c, K]
+    # spec line 22: score: dot(u, summary)
+    d_u_part2 = summary_online * d_score_online[:, :, :, None]  # [z, r, c, K]
+    d_u = d_u_part + d_u_part2  # [z, r, c, K]
+    # spec line 21: summary: mean(k)
+    d_summary = rows.keep(d_summaries)  # [z, n, K]
+    # spec line 16: read: scale * S.T @ q
+    d_cache_S = rows.keep(d_cached_S)  # [z, n, K, V]
+    return (ops.from_tokens(rows.store([(d_q, 0)], T, 0), H), ops.from_tokens(rows.store([(d_k, 0)], T, 0), H), ops.from_tokens(rows.store([(d_v, 0)], T, 0), H), ops.unflat(d_g, H), ops.from_tokens(rows.store([(d_u, 0)], T, 0), H), ops.unflat(d_old_S, H), ops.unflat(d_old_summary_partial, H), ops.unflat(d_summary, H), ops.unflat(d_cache_S, H),)
 
-def _weights(q, k, v, g, u, state_S, partial, summary, cache_S, table, *, chunk: int):
+def _weights(q, k, v, g, u, state_S, summary_partial, summary, cache_S, table, *, chunk: int):
     like = q
     B, T, H = q.shape[0], q.shape[1], q.shape[2]
     size_K = q.shape[3]
@@ -348,60 +397,66 @@ def _weights(q, k, v, g, u, state_S, partial, summary, cache_S, table, *, chunk:
     N = summary.shape[2]
     rows = ops.Rows(table, H, 256, chunk)
     z, R = rows.z, rows.rows
-    at_c = ops.iota(table, chunk)  # [z, c]   spec line 15
-    x = rows.offset[:, :, None] + at_c[None, None]  # [z, r, c]   spec line 15
-    x2 = x.to(like.dtype)  # [z, r, c]   spec line 15
-    x3 = 1.0 + x2  # [z, r, c]   spec line 15
-    x4 = 1.0 / x3  # [z, r, c]   spec line 15
-    partial_z = ops.flat(partial)  # [z, K]   spec line 15
-    x5 = at_c[None, None] < rows.count[:, :, None]  # [z, r, c]   spec line 15
-    k_c = rows.load(ops.tokens(k))  # [z, r, c, K]   spec line 15
-    x6 = torch.where(x5[:, :, :, None], k_c, 0.0)  # [z, r, c, K]   spec line 15
-    s = x6.sum(2)  # [z, r, K]   spec line 15
-    x7 = rows.count > 0.0  # [z, r]
-    x8 = rows.count + rows.offset  # [z, r]
-    x9 = x8 == 256.0  # [z, r]
-    x10 = x7 & x9  # [z, r]
-    old_partial = partial_z
-    old_partial_starts = [None] * R
-    end_partial_rows = [None] * R
+    at_c = ops.iota(table, chunk)  # [z, c]
+    # spec line 21: summary: mean(k)
+    added = rows.offset[:, :, None] + at_c[None, None]  # [z, r, c]
+    number = added.to(like.dtype)  # [z, r, c]
+    seen = 1.0 + number  # [z, r, c]
+    ratio = 1.0 / seen  # [z, r, c]
+    summary_partial_z = ops.flat(summary_partial)  # [z, K]
+    valid = at_c[None, None] < rows.count[:, :, None]  # [z, r, c]
+    k_c = rows.load(ops.tokens(k))  # [z, r, c, K]
+    summand = torch.where(valid[:, :, :, None], k_c, 0.0)  # [z, r, c, K]
+    sum_of_row = summand.sum(2)  # [z, r, K]
+    added2 = rows.offset + rows.count  # [z, r]
+    mask = added2 == 256.0  # [z, r]
+    mask2 = rows.count > 0.0  # [z, r]
+    completes = mask & mask2  # [z, r]
+    old_summary_partial = summary_partial_z
+    old_summary_partial_starts = [None] * R
+    end_summary_partial_rows = [None] * R
     for r in range(R):  # carry_partial
-        old_partial_starts[r] = old_partial
-        x11 = old_partial + s[:, r]  # [z, K]   spec line 15
-        x12 = torch.where(x10[:, r][:, None], 0.0, x11)  # [z, K]   spec line 15
-        end_partial_rows[r] = x11
-        old_partial = x12
-    old_partial_starts = ops.stacked(old_partial_starts, (z, size_K, ), like)  # [z, r, K]
-    end_partial_rows = ops.stacked(end_partial_rows, (z, size_K, ), like)  # [z, r, K]
-    G = ops.running(x6, 2)  # [z, r, c, K]   spec line 15
-    x13 = old_partial_starts[:, :, None] + G  # [z, r, c, K]   spec line 15
-    u_c = rows.load(ops.tokens(u))  # [z, r, c, K]   spec line 22
-    p = torch.einsum("zrcK,zrcK->zrc", x13, u_c)  # [z, r, c]   spec line 22
-    x14 = x4 * p  # [z, r, c]   spec line 22
-    at_n = ops.iota(table, N)  # [z, n]   spec line 15
-    x15 = at_n[None, None] < rows.segment[:, :, None]  # [z, r, n]   spec line 15
-    x16 = end_partial_rows * 0.00390625  # [z, r, K]   spec line 15
-    summary_z = ops.flat(summary)  # [z, n, K]   spec line 15
-    M = rows.collect(x16, summary_z)  # [z, n, K]   spec line 15
-    p2 = torch.einsum("znK,zrcK->zrcn", M, u_c)  # [z, r, c, n]   spec line 22
-    x17 = torch.where(x15[:, :, None], p2, -1e+30)  # [z, r, c, n]   spec line 22
-    chosen = rows.topk(x17, 4)  # [z, r, c, n]   spec line 22
-    x18 = torch.where(chosen, p2, -1e+30)  # [z, r, c, n]   spec line 23
-    m = ops.largest(x18, 3)  # [z, r, c]   spec line 23
-    x19 = ops.maximum(m, x14)  # [z, r, c]   spec line 23
-    x20 = x19.detach()  # [z, r, c]   spec line 23
-    x21 = x14 - x20  # [z, r, c]   spec line 23
-    exp = torch.exp(x21)  # [z, r, c]   spec line 23
-    x22 = x18 - x20[:, :, :, None]  # [z, r, c, n]   spec line 23
-    exp2 = torch.exp(x22)  # [z, r, c, n]   spec line 23
-    s2 = exp2.sum(3)  # [z, r, c]   spec line 23
-    x23 = exp + s2  # [z, r, c]   spec line 23
-    x24 = 1.0 / x23  # [z, r, c]   spec line 23
-    x25 = exp * x24  # [z, r, c]   spec line 23
-    x26 = exp2 * x24[:, :, :, None]  # [z, r, c, n]   spec line 23
-    x27 = torch.where(chosen, x26, 0.0)  # [z, r, c, n]   spec line 23
-    x28 = ops.where(chosen, 1.0, 0.0, like)  # [z, r, c, n]   spec line 23
-    return (ops.from_tokens(rows.store([(x25, 0)], T, 0), H), ops.from_tokens(rows.store([(x27, 0)], T, 0), H), ops.from_tokens(rows.store([(x28, 0)], T, 0), H),)
+        old_summary_partial_starts[r] = old_summary_partial
+        partial = old_summary_partial + sum_of_row[:, r]  # [z, K]
+        next_partial = torch.where(completes[:, r][:, None], 0.0, partial)  # [z, K]
+        end_summary_partial_rows[r] = partial
+        old_summary_partial = next_partial
+    old_summary_partial_starts = ops.stacked(old_summary_partial_starts, (z, size_K, ), like)  # [z, r, K]
+    end_summary_partial_rows = ops.stacked(end_summary_partial_rows, (z, size_K, ), like)  # [z, r, K]
+    running = ops.running(summand, 2)  # [z, r, c, K]
+    sum_so_far = old_summary_partial_starts[:, :, None] + running  # [z, r, c, K]
+    u_c = rows.load(ops.tokens(u))  # [z, r, c, K]
+    # spec line 22: score: dot(u, summary)
+    product = torch.einsum("zrcK,zrcK->zrc", sum_so_far, u_c)  # [z, r, c]
+    score_online = ratio * product  # [z, r, c]
+    at_n = ops.iota(table, N)  # [z, n]
+    # spec line 23: weight: softmax(score)
+    past = at_n[None, None] < rows.segment[:, :, None]  # [z, r, n]
+    # spec line 21: summary: mean(k)
+    finished = end_summary_partial_rows * 0.00390625  # [z, r, K]
+    summary_z = ops.flat(summary)  # [z, n, K]
+    summaries = rows.collect(finished, summary_z)  # [z, n, K]
+    # spec line 22: score: dot(u, summary)
+    score_cached = torch.einsum("znK,zrcK->zrcn", summaries, u_c)  # [z, r, c, n]
+    # spec line 23: weight: softmax(score)
+    masked = torch.where(past[:, :, None], score_cached, -1e+30)  # [z, r, c, n]
+    taking = rows.topk(masked, 4)  # [z, r, c, n]
+    masked2 = torch.where(taking, score_cached, -1e+30)  # [z, r, c, n]
+    largest = ops.largest(masked2, 3)  # [z, r, c]
+    at_least = ops.maximum(largest, score_online)  # [z, r, c]
+    top = at_least.detach()  # [z, r, c]
+    difference = score_online - top  # [z, r, c]
+    exp_online = torch.exp(difference)  # [z, r, c]
+    difference2 = masked2 - top[:, :, :, None]  # [z, r, c, n]
+    exp_cached = torch.exp(difference2)  # [z, r, c, n]
+    total = exp_cached.sum(3)  # [z, r, c]
+    total2 = exp_online + total  # [z, r, c]
+    share = 1.0 / total2  # [z, r, c]
+    weight_online = exp_online * share  # [z, r, c]
+    scaled = exp_cached * share[:, :, :, None]  # [z, r, c, n]
+    weight_cached = torch.where(taking, scaled, 0.0)  # [z, r, c, n]
+    masked3 = ops.where(taking, 1.0, 0.0, like)  # [z, r, c, n]
+    return (ops.from_tokens(rows.store([(weight_online, 0)], T, 0), H), ops.from_tokens(rows.store([(weight_cached, 0)], T, 0), H), ops.from_tokens(rows.store([(masked3, 0)], T, 0), H),)
 
 def weights(*params, chunk):
     """The weight of every memory [B, T, H, 1 + N], the online one first, and which take part."""

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 
 from mcgen.runtime import torch_ops as ops
 
-def forward(q, k, v, a, b, l, u, state_S, partial, summary, cache_S, table, *, chunk: int, save: bool = False):
+def forward(q, k, v, a, b, l, u, state_S, summary_partial, summary, cache_S, table, *, chunk: int, save: bool = False):
     like = q
     B, T, H = q.shape[0], q.shape[1], q.shape[2]
     size_K = q.shape[3]
@@ -24,129 +24,144 @@ def forward(q, k, v, a, b, l, u, state_S, partial, summary, cache_S, table, *, c
     N = summary.shape[2]
     rows = ops.Rows(table, H, 256, chunk)
     z, R = rows.z, rows.rows
-    at_c = ops.iota(table, chunk)  # [z, c]   spec line 17
-    x = at_c[None, None] < rows.count[:, :, None]  # [z, r, c]   spec line 17
-    a_c = rows.load(ops.tokens(a))  # [z, r, c]   spec line 17
-    log = ops.logfloor(a_c)  # [z, r, c]   spec line 17
-    x2 = ops.maximum(log, -120.0)  # [z, r, c]   spec line 17
-    x3 = torch.where(x, x2, 0.0)  # [z, r, c]   spec line 17
-    G = ops.running(x3.double(), 2)  # [z, r, c]   spec line 17
-    exp = torch.exp(G.to(like.dtype))  # [z, r, c]   spec line 17
-    state_S_z = ops.flat(state_S)  # [z, K, V]   spec line 17
-    s = x3.sum(2)  # [z, r]   spec line 17
-    exp2 = torch.exp(s)  # [z, r]   spec line 17
-    b_c = rows.load(ops.tokens(b))  # [z, r, c]   spec line 17
-    x4 = rows.segment.to(like.dtype)  # [z, r]   spec line 17
-    x5 = 256.0 * x4  # [z, r]   spec line 17
-    x6 = rows.offset[:, :, None] + at_c[None, None]  # [z, r, c]   spec line 17
-    x7 = x6.to(like.dtype)  # [z, r, c]   spec line 17
-    x8 = x5[:, :, None] + x7  # [z, r, c]   spec line 17
-    x9 = x8 >= 1.0  # [z, r, c]   spec line 17
-    v_c_1 = rows.load(ops.tokens(v), shift=1, delay=1)  # [z, r, c, V]   spec line 17
-    x10 = torch.where(x9[:, :, :, None], v_c_1, 0.0)  # [z, r, c, V]   spec line 17
-    x11 = b_c[:, :, :, None] * x10  # [z, r, c, V]   spec line 17
-    k_c_1 = rows.load(ops.tokens(k), shift=1, delay=1)  # [z, r, c, K]   spec line 17
-    x12 = torch.where(x9[:, :, :, None], k_c_1, 0.0)  # [z, r, c, K]   spec line 17
-    G2 = ops.running(x3.double(), 2, reverse=True, exclusive=True)  # [z, r, c]   spec line 17
-    exp3 = torch.exp(G2.to(like.dtype))  # [z, r, c]   spec line 17
-    x13 = torch.where(x, exp3, 0.0)  # [z, r, c]   spec line 17
-    x14 = x12 * x13[:, :, :, None]  # [z, r, c, K]   spec line 17
-    p = torch.einsum("zrcV,zrcK->zrVK", x11, x14)  # [z, r, V, K]   spec line 17
-    l_c = rows.load(ops.tokens(l))  # [z, r, c]   spec line 17
-    v_c = rows.load(ops.tokens(v), shift=0, delay=1)  # [z, r, c, V]   spec line 17
-    x15 = l_c[:, :, :, None] * v_c  # [z, r, c, V]   spec line 17
-    k_c = rows.load(ops.tokens(k), shift=0, delay=1)  # [z, r, c, K]   spec line 17
-    x16 = x13[:, :, :, None] * k_c  # [z, r, c, K]   spec line 17
-    p2 = torch.einsum("zrcV,zrcK->zrVK", x15, x16)  # [z, r, V, K]   spec line 17
-    x17 = p + p2  # [z, r, V, K]   spec line 17
+    at_c = ops.iota(table, chunk)  # [z, c]
+    valid = at_c[None, None] < rows.count[:, :, None]  # [z, r, c]
+    a_c = rows.load(ops.tokens(a))  # [z, r, c]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    logfloor = ops.logfloor(a_c)  # [z, r, c]
+    at_least = ops.maximum(logfloor, -120.0)  # [z, r, c]
+    log_decay = torch.where(valid, at_least, 0.0)  # [z, r, c]
+    # spec line 18: read: scale * S.T @ q
+    G = ops.running(log_decay.double(), 2)  # [z, r, c]
+    decay = torch.exp(G.to(like.dtype))  # [z, r, c]
+    state_S_z = ops.flat(state_S)  # [z, K, V]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    total = log_decay.sum(2)  # [z, r]
+    decay_of_row = torch.exp(total)  # [z, r]
+    b_c = rows.load(ops.tokens(b))  # [z, r, c]
+    number = rows.segment.to(like.dtype)  # [z, r]
+    scaled = 256.0 * number  # [z, r]
+    added = rows.offset[:, :, None] + at_c[None, None]  # [z, r, c]
+    number2 = added.to(like.dtype)  # [z, r, c]
+    added2 = scaled[:, :, None] + number2  # [z, r, c]
+    mask = added2 >= 1.0  # [z, r, c]
+    v_c_1 = rows.load(ops.tokens(v), shift=1, delay=1)  # [z, r, c, V]
+    masked = torch.where(mask[:, :, :, None], v_c_1, 0.0)  # [z, r, c, V]
+    scaled2 = b_c[:, :, :, None] * masked  # [z, r, c, V]
+    k_c_1 = rows.load(ops.tokens(k), shift=1, delay=1)  # [z, r, c, K]
+    masked2 = torch.where(mask[:, :, :, None], k_c_1, 0.0)  # [z, r, c, K]
+    G_after = ops.running(log_decay.double(), 2, reverse=True, exclusive=True)  # [z, r, c]
+    exp = torch.exp(G_after.to(like.dtype))  # [z, r, c]
+    decay_after = torch.where(valid, exp, 0.0)  # [z, r, c]
+    write = masked2 * decay_after[:, :, :, None]  # [z, r, c, K]
+    product = torch.einsum("zrcV,zrcK->zrVK", scaled2, write)  # [z, r, V, K]
+    l_c = rows.load(ops.tokens(l))  # [z, r, c]
+    v_c = rows.load(ops.tokens(v), shift=0, delay=1)  # [z, r, c, V]
+    scaled3 = l_c[:, :, :, None] * v_c  # [z, r, c, V]
+    k_c = rows.load(ops.tokens(k), shift=0, delay=1)  # [z, r, c, K]
+    write2 = decay_after[:, :, :, None] * k_c  # [z, r, c, K]
+    product2 = torch.einsum("zrcV,zrcK->zrVK", scaled3, write2)  # [z, r, V, K]
+    increment_S = product + product2  # [z, r, V, K]
     old_S = state_S_z
     old_S_starts = [None] * R
     end_S_rows = [None] * R
     for r in range(R):  # carry_S
         old_S_starts[r] = old_S
-        x18 = exp2[:, r][:, None, None] * old_S  # [z, K, V]   spec line 17
-        x19 = x18 + x17[:, r].permute(0, 2, 1)  # [z, K, V]   spec line 17
-        end_S_rows[r] = x19
-        old_S = x19
+        scaled4 = decay_of_row[:, r][:, None, None] * old_S  # [z, K, V]
+        next_S = scaled4 + increment_S[:, r].permute(0, 2, 1)  # [z, K, V]
+        end_S_rows[r] = next_S
+        old_S = next_S
     old_S_starts = ops.stacked(old_S_starts, (z, size_K, size_V, ), like)  # [z, r, K, V]
     end_S_rows = ops.stacked(end_S_rows, (z, size_K, size_V, ), like)  # [z, r, K, V]
-    q_c = rows.load(ops.tokens(q))  # [z, r, c, K]   spec line 18
-    p3 = torch.einsum("zrKV,zrcK->zrcV", old_S_starts, q_c)  # [z, r, c, V]   spec line 18
-    x20 = exp[:, :, :, None] * p3  # [z, r, c, V]   spec line 18
-    p4 = torch.einsum("zrcK,zrdK->zrcd", q_c, x12)  # [z, r, c, d]   spec line 18
-    at_d = ops.iota(table, chunk)  # [z, d]   spec line 18
-    x21 = at_c[None, :, None] >= at_d[None, None]  # [z, c, d]   spec line 18
-    x22 = at_d[None, None] < rows.count[:, :, None]  # [z, r, d]   spec line 18
-    x23 = x21[:, None] & x22[:, :, None]  # [z, r, c, d]   spec line 18
-    x24 = G[:, :, :, None] - G[:, :, None]  # [z, r, c, d]   spec line 18
-    x25 = torch.where(x23, x24, -10000.0)  # [z, r, c, d]   spec line 18
-    exp4 = torch.exp(x25.to(like.dtype))  # [z, r, c, d]   spec line 18
-    x26 = p4 * exp4  # [z, r, c, d]   spec line 18
-    p5 = torch.einsum("zrdV,zrcd->zrcV", x11, x26)  # [z, r, c, V]   spec line 18
-    x27 = x20 + p5  # [z, r, c, V]   spec line 18
-    p6 = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]   spec line 18
-    x28 = p6 * exp4  # [z, r, c, d]   spec line 18
-    p7 = torch.einsum("zrdV,zrcd->zrcV", x15, x28)  # [z, r, c, V]   spec line 18
-    x29 = x27 + p7  # [z, r, c, V]   spec line 18
-    x30 = x7 + 1.0  # [z, r, c]   spec line 17
-    x31 = 1.0 / x30  # [z, r, c]   spec line 17
-    partial_z = ops.flat(partial)  # [z, K]   spec line 17
-    x32 = torch.where(x[:, :, :, None], k_c, 0.0)  # [z, r, c, K]   spec line 17
-    s2 = x32.sum(2)  # [z, r, K]   spec line 17
-    x33 = rows.count > 0.0  # [z, r]
-    x34 = rows.count + rows.offset  # [z, r]
-    x35 = x34 == 256.0  # [z, r]
-    x36 = x33 & x35  # [z, r]
-    old_partial = partial_z
-    old_partial_starts = [None] * R
-    end_partial_rows = [None] * R
+    q_c = rows.load(ops.tokens(q))  # [z, r, c, K]
+    # spec line 18: read: scale * S.T @ q
+    read_S = torch.einsum("zrKV,zrcK->zrcV", old_S_starts, q_c)  # [z, r, c, V]
+    carried = decay[:, :, :, None] * read_S  # [z, r, c, V]
+    overlap = torch.einsum("zrcK,zrdK->zrcd", q_c, masked2)  # [z, r, c, d]
+    at_d = ops.iota(table, chunk)  # [z, d]
+    mask2 = at_c[None, :, None] >= at_d[None, None]  # [z, c, d]
+    mask3 = at_d[None, None] < rows.count[:, :, None]  # [z, r, d]
+    earlier = mask2[:, None] & mask3[:, :, None]  # [z, r, c, d]
+    gap = G[:, :, :, None] - G[:, :, None]  # [z, r, c, d]
+    masked3 = torch.where(earlier, gap, -10000.0)  # [z, r, c, d]
+    reach = torch.exp(masked3.to(like.dtype))  # [z, r, c, d]
+    P = overlap * reach  # [z, r, c, d]
+    recent = torch.einsum("zrdV,zrcd->zrcV", scaled2, P)  # [z, r, c, V]
+    added3 = carried + recent  # [z, r, c, V]
+    overlap2 = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]
+    P2 = overlap2 * reach  # [z, r, c, d]
+    recent2 = torch.einsum("zrdV,zrcd->zrcV", scaled3, P2)  # [z, r, c, V]
+    online = added3 + recent2  # [z, r, c, V]
+    # spec line 23: summary: mean(k)
+    seen = number2 + 1.0  # [z, r, c]
+    ratio = 1.0 / seen  # [z, r, c]
+    summary_partial_z = ops.flat(summary_partial)  # [z, K]
+    summand = torch.where(valid[:, :, :, None], k_c, 0.0)  # [z, r, c, K]
+    sum_of_row = summand.sum(2)  # [z, r, K]
+    added4 = rows.offset + rows.count  # [z, r]
+    mask4 = added4 == 256.0  # [z, r]
+    mask5 = rows.count > 0.0  # [z, r]
+    completes = mask4 & mask5  # [z, r]
+    old_summary_partial = summary_partial_z
+    old_summary_partial_starts = [None] * R
+    end_summary_partial_rows = [None] * R
     for r in range(R):  # carry_partial
-        old_partial_starts[r] = old_partial
-        x37 = old_partial + s2[:, r]  # [z, K]   spec line 17
-        x38 = torch.where(x36[:, r][:, None], 0.0, x37)  # [z, K]   spec line 17
-        end_partial_rows[r] = x37
-        old_partial = x38
-    old_partial_starts = ops.stacked(old_partial_starts, (z, size_K, ), like)  # [z, r, K]
-    end_partial_rows = ops.stacked(end_partial_rows, (z, size_K, ), like)  # [z, r, K]
-    G3 = ops.running(x32, 2)  # [z, r, c, K]   spec line 17
-    x39 = old_partial_starts[:, :, None] + G3  # [z, r, c, K]   spec line 17
-    u_c = rows.load(ops.tokens(u))  # [z, r, c, K]   spec line 24
-    p8 = torch.einsum("zrcK,zrcK->zrc", x39, u_c)  # [z, r, c]   spec line 24
-    x40 = x31 * p8  # [z, r, c]   spec line 24
-    at_n = ops.iota(table, N)  # [z, n]   spec line 17
-    x41 = at_n[None, None] < rows.segment[:, :, None]  # [z, r, n]   spec line 17
-    x42 = end_partial_rows * 0.00390625  # [z, r, K]   spec line 17
-    summary_z = ops.flat(summary)  # [z, n, K]   spec line 17
-    M = rows.collect(x42, summary_z)  # [z, n, K]   spec line 17
-    p9 = torch.einsum("znK,zrcK->zrcn", M, u_c)  # [z, r, c, n]   spec line 24
-    x43 = torch.where(x41[:, :, None], p9, -1e+30)  # [z, r, c, n]   spec line 25
-    m = ops.largest(x43, 3)  # [z, r, c]   spec line 25
-    x44 = ops.maximum(m, x40)  # [z, r, c]   spec line 25
-    x45 = x44.detach()  # [z, r, c]   spec line 25
-    x46 = x40 - x45  # [z, r, c]   spec line 25
-    exp5 = torch.exp(x46)  # [z, r, c]   spec line 25
-    x47 = x43 - x45[:, :, :, None]  # [z, r, c, n]   spec line 25
-    exp6 = torch.exp(x47)  # [z, r, c, n]   spec line 25
-    s3 = exp6.sum(3)  # [z, r, c]   spec line 25
-    x48 = exp5 + s3  # [z, r, c]   spec line 25
-    x49 = 1.0 / x48  # [z, r, c]   spec line 25
-    x50 = exp5 * x49  # [z, r, c]   spec line 25
-    x51 = x29 * x50[:, :, :, None]  # [z, r, c, V]   spec line 25
-    cache_S_z = ops.flat(cache_S)  # [z, n, K, V]   spec line 17
-    M2 = rows.collect(end_S_rows, cache_S_z)  # [z, n, K, V]   spec line 17
-    x52 = exp6 * x49[:, :, :, None]  # [z, r, c, n]   spec line 25
-    x53 = torch.where(x41[:, :, None], x52, 0.0)  # [z, r, c, n]   spec line 25
-    slots0_out0 = like.new_zeros((z, R, chunk, size_V, ))
+        old_summary_partial_starts[r] = old_summary_partial
+        partial = old_summary_partial + sum_of_row[:, r]  # [z, K]
+        next_partial = torch.where(completes[:, r][:, None], 0.0, partial)  # [z, K]
+        end_summary_partial_rows[r] = partial
+        old_summary_partial = next_partial
+    old_summary_partial_starts = ops.stacked(old_summary_partial_starts, (z, size_K, ), like)  # [z, r, K]
+    end_summary_partial_rows = ops.stacked(end_summary_partial_rows, (z, size_K, ), like)  # [z, r, K]
+    running = ops.running(summand, 2)  # [z, r, c, K]
+    sum_so_far = old_summary_partial_starts[:, :, None] + running  # [z, r, c, K]
+    u_c = rows.load(ops.tokens(u))  # [z, r, c, K]
+    # spec line 24: score: dot(u, summary)
+    product3 = torch.einsum("zrcK,zrcK->zrc", sum_so_far, u_c)  # [z, r, c]
+    score_online = ratio * product3  # [z, r, c]
+    at_n = ops.iota(table, N)  # [z, n]
+    # spec line 25: weight: softmax(score)
+    past = at_n[None, None] < rows.segment[:, :, None]  # [z, r, n]
+    # spec line 23: summary: mean(k)
+    finished = end_summary_partial_rows * 0.00390625  # [z, r, K]
+    summary_z = ops.flat(summary)  # [z, n, K]
+    summaries = rows.collect(finished, summary_z)  # [z, n, K]
+    # spec line 24: score: dot(u, summary)
+    score_cached = torch.einsum("znK,zrcK->zrcn", summaries, u_c)  # [z, r, c, n]
+    # spec line 25: weight: softmax(score)
+    masked4 = torch.where(past[:, :, None], score_cached, -1e+30)  # [z, r, c, n]
+    largest = ops.largest(masked4, 3)  # [z, r, c]
+    at_least2 = ops.maximum(largest, score_online)  # [z, r, c]
+    top = at_least2.detach()  # [z, r, c]
+    difference = score_online - top  # [z, r, c]
+    exp_online = torch.exp(difference)  # [z, r, c]
+    difference2 = masked4 - top[:, :, :, None]  # [z, r, c, n]
+    exp_cached = torch.exp(difference2)  # [z, r, c, n]
+    total2 = exp_cached.sum(3)  # [z, r, c]
+    total3 = exp_online + total2  # [z, r, c]
+    share = 1.0 / total3  # [z, r, c]
+    weight_online = exp_online * share  # [z, r, c]
+    scaled5 = online * weight_online[:, :, :, None]  # [z, r, c, V]
+    cache_S_z = ops.flat(cache_S)  # [z, n, K, V]
+    # spec line 18: read: scale * S.T @ q
+    cached_S = rows.collect(end_S_rows, cache_S_z)  # [z, n, K, V]
+    # spec line 25: weight: softmax(score)
+    scaled6 = exp_cached * share[:, :, :, None]  # [z, r, c, n]
+    weight_cached = torch.where(past[:, :, None], scaled6, 0.0)  # [z, r, c, n]
+    recalled = like.new_zeros((z, R, chunk, size_V, ))
     for n in range(N):  # one cached memory after the other: slots0
-        p10 = torch.einsum("zKV,zrcK->zrcV", M2[:, n], q_c)  # [z, r, c, V]   spec line 18
-        x54 = p10 * x53[:, :, :, n][:, :, :, None]  # [z, r, c, V]   spec line 25
-        slots0_out0 = slots0_out0 + x54
-    x55 = x51 + slots0_out0  # [z, r, c, V]   spec line 25
-    x56 = (size_K ** -0.5) * x55  # [z, r, c, V]   spec line 13
-    results = (ops.from_tokens(rows.store([(x56, 0)], T, 0), H), ops.unflat(old_S, H), ops.unflat(M, H), ops.unflat(old_partial, H), ops.unflat(M2, H),)
-    return results + (ops.unflat(old_S_starts, H), ops.unflat(old_partial_starts, H),) if save else results
+        # spec line 18: read: scale * S.T @ q
+        read_S2 = torch.einsum("zKV,zrcK->zrcV", cached_S[:, n], q_c)  # [z, r, c, V]
+        # spec line 25: weight: softmax(score)
+        scaled7 = read_S2 * weight_cached[:, :, :, n][:, :, :, None]  # [z, r, c, V]
+        recalled = recalled + scaled7
+    mixed = scaled5 + recalled  # [z, r, c, V]
+    # spec line 13: scale: K**-0.5
+    y = (size_K ** -0.5) * mixed  # [z, r, c, V]
+    results = (ops.from_tokens(rows.store([(y, 0)], T, 0), H), ops.unflat(old_S, H), ops.unflat(summaries, H), ops.unflat(old_summary_partial, H), ops.unflat(cached_S, H),)
+    return results + (ops.unflat(old_S_starts, H), ops.unflat(old_summary_partial_starts, H),) if save else results
 
-def backward(q, k, v, a, b, l, u, state_S, partial, summary, cache_S, table, new_summary, new_cache_S, saved_S, saved_partial, d_y, d_new_state_S, d_new_summary, d_new_partial, d_new_cache_S, *, chunk: int):
+def backward(q, k, v, a, b, l, u, state_S, summary_partial, summary, cache_S, table, new_summary, new_cache_S, saved_S, saved_summary_partial, d_y, d_new_state_S, d_new_summary, d_new_summary_partial, d_new_cache_S, *, chunk: int):
     like = q
     B, T, H = q.shape[0], q.shape[1], q.shape[2]
     size_K = q.shape[3]
@@ -154,273 +169,324 @@ def backward(q, k, v, a, b, l, u, state_S, partial, summary, cache_S, table, new
     N = summary.shape[2]
     rows = ops.Rows(table, H, 256, chunk)
     z, R = rows.z, rows.rows
-    d_y_c = rows.load(ops.tokens(d_y), zero=True)  # [z, r, c, V]   spec line 25
-    saved_S_z = ops.flat(saved_S)  # [z, r, K, V]   spec line 17
-    p = torch.einsum("zrcV,zrKV->zrcK", d_y_c, saved_S_z)  # [z, r, c, K]   spec line 18
-    at_c = ops.iota(table, chunk)  # [z, c]   spec line 17
-    x = at_c[None, None] < rows.count[:, :, None]  # [z, r, c]   spec line 17
-    a_c = rows.load(ops.tokens(a))  # [z, r, c]   spec line 17
-    log = ops.logfloor(a_c)  # [z, r, c]   spec line 17
-    x2 = ops.maximum(log, -120.0)  # [z, r, c]   spec line 17
-    x3 = torch.where(x, x2, 0.0)  # [z, r, c]   spec line 17
-    G = ops.running(x3.double(), 2)  # [z, r, c]   spec line 17
-    exp = torch.exp(G.to(like.dtype))  # [z, r, c]   spec line 17
-    x4 = rows.offset[:, :, None] + at_c[None, None]  # [z, r, c]   spec line 17
-    x5 = x4.to(like.dtype)  # [z, r, c]   spec line 17
-    x6 = x5 + 1.0  # [z, r, c]   spec line 17
-    x7 = 1.0 / x6  # [z, r, c]   spec line 17
-    u_c = rows.load(ops.tokens(u))  # [z, r, c, K]   spec line 24
-    k_c = rows.load(ops.tokens(k), shift=0, delay=1)  # [z, r, c, K]   spec line 17
-    x8 = torch.where(x[:, :, :, None], k_c, 0.0)  # [z, r, c, K]   spec line 17
-    G2 = ops.running(x8, 2)  # [z, r, c, K]   spec line 17
-    saved_partial_z = ops.flat(saved_partial)  # [z, r, K]   spec line 17
-    x9 = G2 + saved_partial_z[:, :, None]  # [z, r, c, K]   spec line 17
-    p2 = torch.einsum("zrcK,zrcK->zrc", u_c, x9)  # [z, r, c]   spec line 24
-    x10 = x7 * p2  # [z, r, c]   spec line 24
-    at_n = ops.iota(table, N)  # [z, n]   spec line 17
-    x11 = at_n[None, None] < rows.segment[:, :, None]  # [z, r, n]   spec line 17
-    new_summary_z = ops.flat(new_summary)  # [z, n, K]   spec line 17
-    p3 = torch.einsum("zrcK,znK->zrcn", u_c, new_summary_z)  # [z, r, c, n]   spec line 24
-    x12 = torch.where(x11[:, :, None], p3, -1e+30)  # [z, r, c, n]   spec line 25
-    m = ops.largest(x12, 3)  # [z, r, c]   spec line 25
-    x13 = ops.maximum(m, x10)  # [z, r, c]   spec line 25
-    x14 = x13.detach()  # [z, r, c]   spec line 25
-    x15 = x10 - x14  # [z, r, c]   spec line 25
-    exp2 = torch.exp(x15)  # [z, r, c]   spec line 25
-    x16 = x12 - x14[:, :, :, None]  # [z, r, c, n]   spec line 25
-    exp3 = torch.exp(x16)  # [z, r, c, n]   spec line 25
-    s = exp3.sum(3)  # [z, r, c]   spec line 25
-    x17 = exp2 + s  # [z, r, c]   spec line 25
-    x18 = 1.0 / x17  # [z, r, c]   spec line 25
-    x19 = exp2 * x18  # [z, r, c]   spec line 25
-    x20 = exp * x19  # [z, r, c]   spec line 18
-    x21 = (size_K ** -0.5) * x20  # [z, r, c]   spec line 18
-    x22 = p * x21[:, :, :, None]  # [z, r, c, K]   spec line 18
-    x23 = (size_K ** -0.5) * x19  # [z, r, c]   spec line 18
-    x24 = rows.segment.to(like.dtype)  # [z, r]   spec line 17
-    x25 = 256.0 * x24  # [z, r]   spec line 17
-    x26 = x25[:, :, None] + x5  # [z, r, c]   spec line 17
-    x27 = x26 >= 1.0  # [z, r, c]   spec line 17
-    k_c_1 = rows.load(ops.tokens(k), shift=1, delay=1)  # [z, r, c, K]   spec line 17
-    x28 = torch.where(x27[:, :, :, None], k_c_1, 0.0)  # [z, r, c, K]   spec line 17
-    b_c = rows.load(ops.tokens(b))  # [z, r, c]   spec line 17
-    at_d = ops.iota(table, chunk)  # [z, d]   spec line 18
-    x29 = at_c[None, :, None] >= at_d[None, None]  # [z, c, d]   spec line 18
-    x30 = at_d[None, None] < rows.count[:, :, None]  # [z, r, d]   spec line 18
-    x31 = x29[:, None] & x30[:, :, None]  # [z, r, c, d]   spec line 18
-    x32 = G[:, :, :, None] - G[:, :, None]  # [z, r, c, d]   spec line 18
-    x33 = torch.where(x31, x32, -10000.0)  # [z, r, c, d]   spec line 18
-    exp4 = torch.exp(x33.to(like.dtype))  # [z, r, c, d]   spec line 18
-    v_c_1 = rows.load(ops.tokens(v), shift=1, delay=1)  # [z, r, c, V]   spec line 17
-    x34 = torch.where(x27[:, :, :, None], v_c_1, 0.0)  # [z, r, c, V]   spec line 17
-    p4 = torch.einsum("zrcV,zrdV->zrcd", d_y_c, x34)  # [z, r, c, d]   spec line 18
-    x35 = exp4 * p4  # [z, r, c, d]   spec line 18
-    x36 = b_c[:, :, None] * x35  # [z, r, c, d]   spec line 18
-    p5 = torch.einsum("zrdK,zrcd->zrcK", x28, x36)  # [z, r, c, K]   spec line 18
-    x37 = x23[:, :, :, None] * p5  # [z, r, c, K]   spec line 18
-    l_c = rows.load(ops.tokens(l))  # [z, r, c]   spec line 17
-    v_c = rows.load(ops.tokens(v), shift=0, delay=1)  # [z, r, c, V]   spec line 17
-    p6 = torch.einsum("zrcV,zrdV->zrcd", d_y_c, v_c)  # [z, r, c, d]   spec line 18
-    x38 = exp4 * p6  # [z, r, c, d]   spec line 18
-    x39 = l_c[:, :, None] * x38  # [z, r, c, d]   spec line 18
-    p7 = torch.einsum("zrdK,zrcd->zrcK", k_c, x39)  # [z, r, c, K]   spec line 18
-    x40 = x23[:, :, :, None] * p7  # [z, r, c, K]   spec line 18
-    x41 = exp3 * x18[:, :, :, None]  # [z, r, c, n]   spec line 25
-    x42 = torch.where(x11[:, :, None], x41, 0.0)  # [z, r, c, n]   spec line 25
-    new_cache_S_z = ops.flat(new_cache_S)  # [z, n, K, V]   spec line 17
-    q_c = rows.load(ops.tokens(q))  # [z, r, c, K]   spec line 18
-    slots0_out0 = like.new_zeros((z, R, chunk, size_K, ))
-    slots0_out1 = [None] * N
-    slots0_out2 = [None] * N
+    d_y_c = rows.load(ops.tokens(d_y), zero=True)  # [z, r, c, V]
+    saved_S_z = ops.flat(saved_S)  # [z, r, K, V]
+    # spec line 18: read: scale * S.T @ q
+    product = torch.einsum("zrcV,zrKV->zrcK", d_y_c, saved_S_z)  # [z, r, c, K]
+    at_c = ops.iota(table, chunk)  # [z, c]
+    valid = at_c[None, None] < rows.count[:, :, None]  # [z, r, c]
+    a_c = rows.load(ops.tokens(a))  # [z, r, c]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    logfloor = ops.logfloor(a_c)  # [z, r, c]
+    at_least = ops.maximum(logfloor, -120.0)  # [z, r, c]
+    log_decay = torch.where(valid, at_least, 0.0)  # [z, r, c]
+    # spec line 18: read: scale * S.T @ q
+    G = ops.running(log_decay.double(), 2)  # [z, r, c]
+    decay = torch.exp(G.to(like.dtype))  # [z, r, c]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    added = rows.offset[:, :, None] + at_c[None, None]  # [z, r, c]
+    number = added.to(like.dtype)  # [z, r, c]
+    # spec line 23: summary: mean(k)
+    seen = number + 1.0  # [z, r, c]
+    ratio = 1.0 / seen  # [z, r, c]
+    u_c = rows.load(ops.tokens(u))  # [z, r, c, K]
+    k_c = rows.load(ops.tokens(k), shift=0, delay=1)  # [z, r, c, K]
+    summand = torch.where(valid[:, :, :, None], k_c, 0.0)  # [z, r, c, K]
+    running = ops.running(summand, 2)  # [z, r, c, K]
+    saved_summary_partial_z = ops.flat(saved_summary_partial)  # [z, r, K]
+    sum_so_far = running + saved_summary_partial_z[:, :, None]  # [z, r, c, K]
+    # spec line 24: score: dot(u, summary)
+    product2 = torch.einsum("zrcK,zrcK->zrc", u_c, sum_so_far)  # [z, r, c]
+    score_online = ratio * product2  # [z, r, c]
+    at_n = ops.iota(table, N)  # [z, n]
+    # spec line 25: weight: softmax(score)
+    past = at_n[None, None] < rows.segment[:, :, None]  # [z, r, n]
+    new_summary_z = ops.flat(new_summary)  # [z, n, K]
+    # spec line 24: score: dot(u, summary)
+    score_cached = torch.einsum("zrcK,znK->zrcn", u_c, new_summary_z)  # [z, r, c, n]
+    # spec line 25: weight: softmax(score)
+    masked = torch.where(past[:, :, None], score_cached, -1e+30)  # [z, r, c, n]
+    largest = ops.largest(masked, 3)  # [z, r, c]
+    at_least2 = ops.maximum(largest, score_online)  # [z, r, c]
+    top = at_least2.detach()  # [z, r, c]
+    difference = score_online - top  # [z, r, c]
+    exp_online = torch.exp(difference)  # [z, r, c]
+    difference2 = masked - top[:, :, :, None]  # [z, r, c, n]
+    exp_cached = torch.exp(difference2)  # [z, r, c, n]
+    total = exp_cached.sum(3)  # [z, r, c]
+    total2 = exp_online + total  # [z, r, c]
+    share = 1.0 / total2  # [z, r, c]
+    weight_online = exp_online * share  # [z, r, c]
+    # spec line 18: read: scale * S.T @ q
+    scaled = decay * weight_online  # [z, r, c]
+    scaled2 = (size_K ** -0.5) * scaled  # [z, r, c]
+    d_q_part = product * scaled2[:, :, :, None]  # [z, r, c, K]
+    scaled3 = (size_K ** -0.5) * weight_online  # [z, r, c]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    number2 = rows.segment.to(like.dtype)  # [z, r]
+    scaled4 = 256.0 * number2  # [z, r]
+    added2 = scaled4[:, :, None] + number  # [z, r, c]
+    mask = added2 >= 1.0  # [z, r, c]
+    k_c_1 = rows.load(ops.tokens(k), shift=1, delay=1)  # [z, r, c, K]
+    masked2 = torch.where(mask[:, :, :, None], k_c_1, 0.0)  # [z, r, c, K]
+    b_c = rows.load(ops.tokens(b))  # [z, r, c]
+    at_d = ops.iota(table, chunk)  # [z, d]
+    # spec line 18: read: scale * S.T @ q
+    mask2 = at_c[None, :, None] >= at_d[None, None]  # [z, c, d]
+    mask3 = at_d[None, None] < rows.count[:, :, None]  # [z, r, d]
+    earlier = mask2[:, None] & mask3[:, :, None]  # [z, r, c, d]
+    gap = G[:, :, :, None] - G[:, :, None]  # [z, r, c, d]
+    masked3 = torch.where(earlier, gap, -10000.0)  # [z, r, c, d]
+    reach = torch.exp(masked3.to(like.dtype))  # [z, r, c, d]
+    v_c_1 = rows.load(ops.tokens(v), shift=1, delay=1)  # [z, r, c, V]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    masked4 = torch.where(mask[:, :, :, None], v_c_1, 0.0)  # [z, r, c, V]
+    # spec line 18: read: scale * S.T @ q
+    product3 = torch.einsum("zrcV,zrdV->zrcd", d_y_c, masked4)  # [z, r, c, d]
+    scaled5 = reach * product3  # [z, r, c, d]
+    scaled6 = b_c[:, :, None] * scaled5  # [z, r, c, d]
+    product4 = torch.einsum("zrdK,zrcd->zrcK", masked2, scaled6)  # [z, r, c, K]
+    d_q_part2 = scaled3[:, :, :, None] * product4  # [z, r, c, K]
+    l_c = rows.load(ops.tokens(l))  # [z, r, c]
+    v_c = rows.load(ops.tokens(v), shift=0, delay=1)  # [z, r, c, V]
+    product5 = torch.einsum("zrcV,zrdV->zrcd", d_y_c, v_c)  # [z, r, c, d]
+    scaled7 = reach * product5  # [z, r, c, d]
+    scaled8 = l_c[:, :, None] * scaled7  # [z, r, c, d]
+    product6 = torch.einsum("zrdK,zrcd->zrcK", k_c, scaled8)  # [z, r, c, K]
+    d_q_part3 = scaled3[:, :, :, None] * product6  # [z, r, c, K]
+    # spec line 25: weight: softmax(score)
+    scaled9 = exp_cached * share[:, :, :, None]  # [z, r, c, n]
+    weight_cached = torch.where(past[:, :, None], scaled9, 0.0)  # [z, r, c, n]
+    new_cache_S_z = ops.flat(new_cache_S)  # [z, n, K, V]
+    q_c = rows.load(ops.tokens(q))  # [z, r, c, K]
+    over_n = like.new_zeros((z, R, chunk, size_K, ))
+    per_n = [None] * N
+    per_n2 = [None] * N
     for n in range(N):  # one cached memory after the other: slots0
-        p8 = torch.einsum("zrcV,zKV->zrcK", d_y_c, new_cache_S_z[:, n])  # [z, r, c, K]   spec line 17
-        x43 = x42[:, :, :, n][:, :, :, None] * p8  # [z, r, c, K]   spec line 17
-        x44 = x42[:, :, :, n][:, :, :, None] * d_y_c  # [z, r, c, V]   spec line 18
-        p9 = torch.einsum("zrcK,zrcV->zKV", q_c, x44)  # [z, K, V]   spec line 18
-        p10 = torch.einsum("zrcK,zrcK->zrc", p8, q_c)  # [z, r, c]   spec line 18
-        slots0_out0 = slots0_out0 + x43
-        slots0_out1[n] = p9
-        slots0_out2[n] = p10
-    slots0_out1 = ops.stacked(slots0_out1, (z, size_K, size_V, ), like, 1)  # [z, n, K, V]
-    slots0_out2 = ops.stacked(slots0_out2, (z, R, chunk, ), like, 3)  # [z, r, c, n]
-    x45 = (size_K ** -0.5) * slots0_out0  # [z, r, c, K]   spec line 25
-    x46 = x40 + x45  # [z, r, c, K]   spec line 18
-    x47 = x37 + x46  # [z, r, c, K]   spec line 18
-    x48 = x22 + x47  # [z, r, c, K]   spec line 18
-    x49 = x19[:, :, :, None] * x35  # [z, r, c, d]   spec line 18
-    p11 = torch.einsum("zrcK,zrcd->zrdK", q_c, x49)  # [z, r, d, K]   spec line 18
-    x50 = b_c[:, :, :, None] * p11  # [z, r, d, K]   spec line 18
-    x51 = (size_K ** -0.5) * x50  # [z, r, d, K]   spec line 18
-    G3 = ops.running(x3.double(), 2, reverse=True, exclusive=True)  # [z, r, c]   spec line 17
-    exp5 = torch.exp(G3.to(like.dtype))  # [z, r, c]   spec line 17
-    x52 = torch.where(x, exp5, 0.0)  # [z, r, c]   spec line 17
-    d_new_state_S_z = ops.flat(d_new_state_S)  # [z, K, V]   spec line 25
-    d_new_cache_S_z = ops.flat(d_new_cache_S)  # [z, n, K, V]   spec line 25
-    x53 = (size_K ** -0.5) * slots0_out1  # [z, n, K, V]   spec line 25
-    x54 = d_new_cache_S_z + x53  # [z, n, K, V]   spec line 25
-    e = rows.expose(x54)  # [z, r, K, V]   spec line 17
-    x55 = d_y_c * x19[:, :, :, None]  # [z, r, c, V]   spec line 18
-    x56 = exp[:, :, :, None] * x55  # [z, r, c, V]   spec line 18
-    p12 = torch.einsum("zrcK,zrcV->zrKV", q_c, x56)  # [z, r, K, V]   spec line 18
-    x57 = (size_K ** -0.5) * p12  # [z, r, K, V]   spec line 18
-    s2 = x3.sum(2)  # [z, r]   spec line 17
-    exp6 = torch.exp(s2)  # [z, r]   spec line 17
-    d_old_S_49 = d_new_state_S_z
-    d_old_S_49_starts = [None] * R
+        # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+        product7 = torch.einsum("zrcV,zKV->zrcK", d_y_c, new_cache_S_z[:, n])  # [z, r, c, K]
+        scaled10 = weight_cached[:, :, :, n][:, :, :, None] * product7  # [z, r, c, K]
+        # spec line 18: read: scale * S.T @ q
+        scaled11 = weight_cached[:, :, :, n][:, :, :, None] * d_y_c  # [z, r, c, V]
+        product8 = torch.einsum("zrcK,zrcV->zKV", q_c, scaled11)  # [z, K, V]
+        product9 = torch.einsum("zrcK,zrcK->zrc", product7, q_c)  # [z, r, c]
+        over_n = over_n + scaled10
+        per_n[n] = product8
+        per_n2[n] = product9
+    per_n = ops.stacked(per_n, (z, size_K, size_V, ), like, 1)  # [z, n, K, V]
+    per_n2 = ops.stacked(per_n2, (z, R, chunk, ), like, 3)  # [z, r, c, n]
+    d_q_part4 = (size_K ** -0.5) * over_n  # [z, r, c, K]
+    d_q_part5 = d_q_part3 + d_q_part4  # [z, r, c, K]
+    d_q_part6 = d_q_part2 + d_q_part5  # [z, r, c, K]
+    d_q = d_q_part + d_q_part6  # [z, r, c, K]
+    scaled12 = weight_online[:, :, :, None] * scaled5  # [z, r, c, d]
+    product10 = torch.einsum("zrcK,zrcd->zrdK", q_c, scaled12)  # [z, r, d, K]
+    scaled13 = b_c[:, :, :, None] * product10  # [z, r, d, K]
+    scaled14 = (size_K ** -0.5) * scaled13  # [z, r, d, K]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    G_after = ops.running(log_decay.double(), 2, reverse=True, exclusive=True)  # [z, r, c]
+    exp = torch.exp(G_after.to(like.dtype))  # [z, r, c]
+    decay_after = torch.where(valid, exp, 0.0)  # [z, r, c]
+    d_new_state_S_z = ops.flat(d_new_state_S)  # [z, K, V]
+    d_new_cache_S_z = ops.flat(d_new_cache_S)  # [z, n, K, V]
+    # spec line 18: read: scale * S.T @ q
+    d_cached_S_part = (size_K ** -0.5) * per_n  # [z, n, K, V]
+    d_cached_S = d_new_cache_S_z + d_cached_S_part  # [z, n, K, V]
+    at_end = rows.expose(d_cached_S)  # [z, r, K, V]
+    scaled15 = d_y_c * weight_online[:, :, :, None]  # [z, r, c, V]
+    scaled16 = decay[:, :, :, None] * scaled15  # [z, r, c, V]
+    product11 = torch.einsum("zrcK,zrcV->zrKV", q_c, scaled16)  # [z, r, K, V]
+    scaled17 = (size_K ** -0.5) * product11  # [z, r, K, V]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    total3 = log_decay.sum(2)  # [z, r]
+    decay_of_row = torch.exp(total3)  # [z, r]
+    d_old_S = d_new_state_S_z
+    d_old_S_starts = [None] * R
     d_factor_S_rows = [None] * R
     d_write_S_rows = [None] * R
     for r in reversed(range(R)):  # carry_S_backward
-        d_old_S_49_starts[r] = d_old_S_49
-        x58 = d_old_S_49 + e[:, r]  # [z, K, V]   spec line 18
-        x59 = exp6[:, r][:, None, None] * x58  # [z, K, V]   spec line 17
-        x60 = x59 + x57[:, r]  # [z, K, V]   spec line 17
-        p13 = torch.einsum("zKV,zKV->z", saved_S_z[:, r], x58)  # [z]   spec line 17
-        d_factor_S_rows[r] = p13
-        d_write_S_rows[r] = x58
-        d_old_S_49 = x60
+        d_old_S_starts[r] = d_old_S
+        # spec line 18: read: scale * S.T @ q
+        d_next_S = d_old_S + at_end[:, r]  # [z, K, V]
+        # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+        d_old_S2 = decay_of_row[:, r][:, None, None] * d_next_S  # [z, K, V]
+        added3 = d_old_S2 + scaled17[:, r]  # [z, K, V]
+        d_factor_S = torch.einsum("zKV,zKV->z", saved_S_z[:, r], d_next_S)  # [z]
+        d_factor_S_rows[r] = d_factor_S
+        d_write_S_rows[r] = d_next_S
+        d_old_S = added3
     d_write_S_rows = ops.stacked(d_write_S_rows, (z, size_K, size_V, ), like)  # [z, r, K, V]
     d_factor_S_rows = ops.stacked(d_factor_S_rows, (z, ), like)  # [z, r]
-    p14 = torch.einsum("zrcV,zrKV->zrcK", x34, d_write_S_rows)  # [z, r, c, K]   spec line 17
-    x61 = b_c[:, :, :, None] * p14  # [z, r, c, K]   spec line 17
-    x62 = x52[:, :, :, None] * x61  # [z, r, c, K]   spec line 17
-    x63 = x51 + x62  # [z, r, c, K]   spec line 17
-    x64 = torch.where(x27[:, :, :, None], x63, 0.0)  # [z, r, c, K]   spec line 17
-    p15 = torch.einsum("zrcV,zrKV->zrcK", v_c, d_write_S_rows)  # [z, r, c, K]   spec line 17
-    x65 = l_c[:, :, :, None] * p15  # [z, r, c, K]   spec line 17
-    x66 = x52[:, :, :, None] * x65  # [z, r, c, K]   spec line 17
-    x67 = x19[:, :, :, None] * x38  # [z, r, c, d]   spec line 18
-    p16 = torch.einsum("zrcK,zrcd->zrdK", q_c, x67)  # [z, r, d, K]   spec line 18
-    x68 = l_c[:, :, :, None] * p16  # [z, r, d, K]   spec line 18
-    x69 = (size_K ** -0.5) * x68  # [z, r, d, K]   spec line 18
-    x70 = b_c[:, :, :, None] * x34  # [z, r, c, V]   spec line 17
-    p17 = torch.einsum("zrcK,zrdK->zrcd", q_c, x28)  # [z, r, c, d]   spec line 18
-    x71 = p17 * exp4  # [z, r, c, d]   spec line 18
-    p18 = torch.einsum("zrdV,zrcd->zrcV", x70, x71)  # [z, r, c, V]   spec line 18
-    p19 = torch.einsum("zrcV,zrcV->zrc", d_y_c, p18)  # [z, r, c]   spec line 25
-    p20 = torch.einsum("zrcK,zrcK->zrc", q_c, p)  # [z, r, c]   spec line 25
-    x72 = exp * p20  # [z, r, c]   spec line 25
-    x73 = l_c[:, :, :, None] * v_c  # [z, r, c, V]   spec line 17
-    p21 = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]   spec line 18
-    x74 = p21 * exp4  # [z, r, c, d]   spec line 18
-    p22 = torch.einsum("zrdV,zrcd->zrcV", x73, x74)  # [z, r, c, V]   spec line 18
-    p23 = torch.einsum("zrcV,zrcV->zrc", d_y_c, p22)  # [z, r, c]   spec line 25
-    x75 = x72 + p23  # [z, r, c]   spec line 25
-    x76 = p19 + x75  # [z, r, c]   spec line 25
-    x77 = x18 * x76  # [z, r, c]   spec line 25
-    x78 = (size_K ** -0.5) * x77  # [z, r, c]   spec line 25
-    x79 = exp2 * x76  # [z, r, c]   spec line 25
-    x80 = (size_K ** -0.5) * x79  # [z, r, c]   spec line 25
-    x81 = (size_K ** -0.5) * slots0_out2  # [z, r, c, n]   spec line 25
-    x82 = torch.where(x11[:, :, None], x81, 0.0)  # [z, r, c, n]   spec line 25
-    p24 = torch.einsum("zrcn,zrcn->zrc", exp3, x82)  # [z, r, c]   spec line 25
-    x83 = x80 + p24  # [z, r, c]   spec line 25
-    x84 = x18 * x83  # [z, r, c]   spec line 25
-    x85 = x84 / x17  # [z, r, c]   spec line 25
-    x86 = -x85  # [z, r, c]   spec line 25
-    x87 = x78 + x86  # [z, r, c]   spec line 25
-    x88 = exp2 * x87  # [z, r, c]   spec line 25
-    x89 = u_c * x88[:, :, :, None]  # [z, r, c, K]   spec line 24
-    x90 = x7[:, :, :, None] * x89  # [z, r, c, K]   spec line 17
-    G4 = ops.running(x90, 2, reverse=True)  # [z, r, c, K]   spec line 17
-    d_new_partial_z = ops.flat(d_new_partial)  # [z, K]   spec line 25
-    d_new_summary_z = ops.flat(d_new_summary)  # [z, n, K]   spec line 25
-    x91 = x18[:, :, :, None] * x82  # [z, r, c, n]   spec line 25
-    x92 = x86[:, :, :, None] + x91  # [z, r, c, n]   spec line 25
-    x93 = exp3 * x92  # [z, r, c, n]   spec line 25
-    x94 = torch.where(x11[:, :, None], x93, 0.0)  # [z, r, c, n]   spec line 25
-    p25 = torch.einsum("zrcK,zrcn->znK", u_c, x94)  # [z, n, K]   spec line 24
-    x95 = d_new_summary_z + p25  # [z, n, K]   spec line 24
-    e2 = rows.expose(x95)  # [z, r, K]   spec line 17
-    x96 = 0.00390625 * e2  # [z, r, K]   spec line 17
-    p26 = torch.einsum("zrc,zrcK->zrK", x7, x89)  # [z, r, K]   spec line 17
-    x97 = rows.count > 0.0  # [z, r]
-    x98 = rows.count + rows.offset  # [z, r]
-    x99 = x98 == 256.0  # [z, r]
-    x100 = x97 & x99  # [z, r]
-    d_old_partial_63 = d_new_partial_z
-    d_old_partial_63_starts = [None] * R
-    d_sum_partial_rows = [None] * R
+    product12 = torch.einsum("zrcV,zrKV->zrcK", masked4, d_write_S_rows)  # [z, r, c, K]
+    d_write = b_c[:, :, :, None] * product12  # [z, r, c, K]
+    scaled18 = decay_after[:, :, :, None] * d_write  # [z, r, c, K]
+    added4 = scaled14 + scaled18  # [z, r, c, K]
+    d_k = torch.where(mask[:, :, :, None], added4, 0.0)  # [z, r, c, K]
+    product13 = torch.einsum("zrcV,zrKV->zrcK", v_c, d_write_S_rows)  # [z, r, c, K]
+    d_write2 = l_c[:, :, :, None] * product13  # [z, r, c, K]
+    d_k_part = decay_after[:, :, :, None] * d_write2  # [z, r, c, K]
+    # spec line 18: read: scale * S.T @ q
+    scaled19 = weight_online[:, :, :, None] * scaled7  # [z, r, c, d]
+    product14 = torch.einsum("zrcK,zrcd->zrdK", q_c, scaled19)  # [z, r, d, K]
+    scaled20 = l_c[:, :, :, None] * product14  # [z, r, d, K]
+    scaled21 = (size_K ** -0.5) * scaled20  # [z, r, d, K]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    scaled22 = b_c[:, :, :, None] * masked4  # [z, r, c, V]
+    # spec line 18: read: scale * S.T @ q
+    overlap = torch.einsum("zrcK,zrdK->zrcd", q_c, masked2)  # [z, r, c, d]
+    P = overlap * reach  # [z, r, c, d]
+    recent = torch.einsum("zrdV,zrcd->zrcV", scaled22, P)  # [z, r, c, V]
+    # spec line 25: weight: softmax(score)
+    product15 = torch.einsum("zrcV,zrcV->zrc", d_y_c, recent)  # [z, r, c]
+    product16 = torch.einsum("zrcK,zrcK->zrc", q_c, product)  # [z, r, c]
+    scaled23 = decay * product16  # [z, r, c]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    scaled24 = l_c[:, :, :, None] * v_c  # [z, r, c, V]
+    # spec line 18: read: scale * S.T @ q
+    overlap2 = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]
+    P2 = overlap2 * reach  # [z, r, c, d]
+    recent2 = torch.einsum("zrdV,zrcd->zrcV", scaled24, P2)  # [z, r, c, V]
+    # spec line 25: weight: softmax(score)
+    product17 = torch.einsum("zrcV,zrcV->zrc", d_y_c, recent2)  # [z, r, c]
+    added5 = scaled23 + product17  # [z, r, c]
+    added6 = product15 + added5  # [z, r, c]
+    scaled25 = share * added6  # [z, r, c]
+    d_exp_online_part = (size_K ** -0.5) * scaled25  # [z, r, c]
+    scaled26 = exp_online * added6  # [z, r, c]
+    d_share_part = (size_K ** -0.5) * scaled26  # [z, r, c]
+    d_weight_cached = (size_K ** -0.5) * per_n2  # [z, r, c, n]
+    masked5 = torch.where(past[:, :, None], d_weight_cached, 0.0)  # [z, r, c, n]
+    d_share_part2 = torch.einsum("zrcn,zrcn->zrc", exp_cached, masked5)  # [z, r, c]
+    d_share = d_share_part + d_share_part2  # [z, r, c]
+    scaled27 = share * d_share  # [z, r, c]
+    ratio2 = scaled27 / total2  # [z, r, c]
+    d_total = -ratio2  # [z, r, c]
+    d_exp_online = d_exp_online_part + d_total  # [z, r, c]
+    d_score_online = exp_online * d_exp_online  # [z, r, c]
+    # spec line 24: score: dot(u, summary)
+    d_summary_online = u_c * d_score_online[:, :, :, None]  # [z, r, c, K]
+    # spec line 23: summary: mean(k)
+    d_sum_so_far = ratio[:, :, :, None] * d_summary_online  # [z, r, c, K]
+    d_summand_part = ops.running(d_sum_so_far, 2, reverse=True)  # [z, r, c, K]
+    d_new_summary_partial_z = ops.flat(d_new_summary_partial)  # [z, K]
+    d_new_summary_z = ops.flat(d_new_summary)  # [z, n, K]
+    # spec line 25: weight: softmax(score)
+    d_exp_cached_part = share[:, :, :, None] * masked5  # [z, r, c, n]
+    d_exp_cached = d_total[:, :, :, None] + d_exp_cached_part  # [z, r, c, n]
+    scaled28 = exp_cached * d_exp_cached  # [z, r, c, n]
+    d_score_cached = torch.where(past[:, :, None], scaled28, 0.0)  # [z, r, c, n]
+    # spec line 24: score: dot(u, summary)
+    d_summaries_part = torch.einsum("zrcK,zrcn->znK", u_c, d_score_cached)  # [z, n, K]
+    d_summaries = d_new_summary_z + d_summaries_part  # [z, n, K]
+    # spec line 23: summary: mean(k)
+    d_finished = rows.expose(d_summaries)  # [z, r, K]
+    scaled29 = 0.00390625 * d_finished  # [z, r, K]
+    product18 = torch.einsum("zrc,zrcK->zrK", ratio, d_summary_online)  # [z, r, K]
+    added7 = rows.offset + rows.count  # [z, r]
+    mask4 = added7 == 256.0  # [z, r]
+    mask5 = rows.count > 0.0  # [z, r]
+    completes = mask4 & mask5  # [z, r]
+    d_old_summary_partial = d_new_summary_partial_z
+    d_old_summary_partial_starts = [None] * R
+    d_sum_summary_partial_rows = [None] * R
     for r in reversed(range(R)):  # carry_partial_backward
-        d_old_partial_63_starts[r] = d_old_partial_63
-        x101 = torch.where(x100[:, r][:, None], 0.0, d_old_partial_63)  # [z, K]   spec line 17
-        x102 = x96[:, r] + x101  # [z, K]   spec line 17
-        x103 = x102 + p26[:, r]  # [z, K]   spec line 17
-        d_sum_partial_rows[r] = x102
-        d_old_partial_63 = x103
-    d_sum_partial_rows = ops.stacked(d_sum_partial_rows, (z, size_K, ), like)  # [z, r, K]
-    x104 = G4 + d_sum_partial_rows[:, :, None]  # [z, r, c, K]   spec line 17
-    x105 = torch.where(x[:, :, :, None], x104, 0.0)  # [z, r, c, K]   spec line 17
-    x106 = x69 + x105  # [z, r, c, K]   spec line 18
-    x107 = x66 + x106  # [z, r, c, K]   spec line 17
-    p27 = torch.einsum("zrcd,zrcV->zrdV", x71, x55)  # [z, r, d, V]   spec line 18
-    x108 = (size_K ** -0.5) * p27  # [z, r, d, V]   spec line 18
-    p28 = torch.einsum("zrcK,zrKV->zrcV", x28, d_write_S_rows)  # [z, r, c, V]   spec line 17
-    x109 = x52[:, :, :, None] * p28  # [z, r, c, V]   spec line 17
-    x110 = x108 + x109  # [z, r, c, V]   spec line 17
-    x111 = b_c[:, :, :, None] * x110  # [z, r, c, V]   spec line 17
-    x112 = torch.where(x27[:, :, :, None], x111, 0.0)  # [z, r, c, V]   spec line 17
-    p29 = torch.einsum("zrcd,zrcV->zrdV", x74, x55)  # [z, r, d, V]   spec line 18
-    x113 = (size_K ** -0.5) * p29  # [z, r, d, V]   spec line 18
-    p30 = torch.einsum("zrcK,zrKV->zrcV", k_c, d_write_S_rows)  # [z, r, c, V]   spec line 17
-    x114 = x52[:, :, :, None] * p30  # [z, r, c, V]   spec line 17
-    x115 = x113 + x114  # [z, r, c, V]   spec line 17
-    x116 = l_c[:, :, :, None] * x115  # [z, r, c, V]   spec line 17
-    x117 = log == -120.0  # [z, r, c]   spec line 17
-    x118 = x19 * p20  # [z, r, c]   spec line 18
-    x119 = exp * x118  # [z, r, c]   spec line 17
-    x120 = (size_K ** -0.5) * x119  # [z, r, c]   spec line 17
-    G5 = ops.running(x120.double(), 2, reverse=True)  # [z, r, c]   spec line 17
-    x121 = exp6 * d_factor_S_rows  # [z, r]   spec line 17
-    x122 = at_d[None, None] < at_c[None, :, None]  # [z, c, d]   spec line 18
-    x123 = p21 * p6  # [z, r, c, d]   spec line 18
-    x124 = l_c[:, :, None] * x123  # [z, r, c, d]   spec line 18
-    x125 = x23[:, :, :, None] * x124  # [z, r, c, d]   spec line 18
-    x126 = p17 * p4  # [z, r, c, d]   spec line 18
-    x127 = b_c[:, :, None] * x126  # [z, r, c, d]   spec line 18
-    x128 = x23[:, :, :, None] * x127  # [z, r, c, d]   spec line 18
-    x129 = x125 + x128  # [z, r, c, d]   spec line 18
-    x130 = exp4 * x129  # [z, r, c, d]   spec line 18
-    x131 = torch.where(x31, x130, 0.0)  # [z, r, c, d]   spec line 18
-    G6 = ops.running(x131, 2, reverse=True)  # [z, r, c, d]   spec line 18
-    x132 = torch.where(x122[:, None], G6, 0.0)  # [z, r, c, d]   spec line 18
-    s3 = x132.sum(3)  # [z, r, c]   spec line 18
-    p31 = torch.einsum("zrcK,zrcK->zrc", k_c, p15)  # [z, r, c]   spec line 17
-    x133 = l_c * p31  # [z, r, c]   spec line 17
-    p32 = torch.einsum("zrcK,zrcK->zrc", x28, p14)  # [z, r, c]   spec line 17
-    x134 = b_c * p32  # [z, r, c]   spec line 17
-    x135 = x133 + x134  # [z, r, c]   spec line 17
-    x136 = torch.where(x, x135, 0.0)  # [z, r, c]   spec line 17
-    x137 = exp5 * x136  # [z, r, c]   spec line 17
-    G7 = ops.running(x137.double(), 2, exclusive=True)  # [z, r, c]   spec line 17
-    x138 = s3 + G7.to(like.dtype)  # [z, r, c]   spec line 17
-    x139 = x121[:, :, None] + x138  # [z, r, c]   spec line 17
-    x140 = G5.to(like.dtype) + x139  # [z, r, c]   spec line 17
-    x141 = torch.where(x, x140, 0.0)  # [z, r, c]   spec line 17
-    x142 = 0.5 * x141  # [z, r, c]   spec line 17
-    x143 = log > -120.0  # [z, r, c]   spec line 17
-    x144 = torch.where(x143, x141, 0.0)  # [z, r, c]   spec line 17
-    x145 = torch.where(x117, x142, x144)  # [z, r, c]   spec line 17
-    x146 = ops.maximum(a_c, 1e-30)  # [z, r, c]   spec line 17
-    x147 = x145 / x146  # [z, r, c]   spec line 17
-    p33 = torch.einsum("zrcV,zrcV->zrc", x34, p27)  # [z, r, c]   spec line 17
-    x148 = (size_K ** -0.5) * p33  # [z, r, c]   spec line 17
-    p34 = torch.einsum("zrcV,zrcV->zrc", x34, p28)  # [z, r, c]   spec line 17
-    x149 = x52 * p34  # [z, r, c]   spec line 17
-    x150 = x148 + x149  # [z, r, c]   spec line 17
-    p35 = torch.einsum("zrcV,zrcV->zrc", v_c, p29)  # [z, r, c]   spec line 17
-    x151 = (size_K ** -0.5) * p35  # [z, r, c]   spec line 17
-    p36 = torch.einsum("zrcV,zrcV->zrc", v_c, p30)  # [z, r, c]   spec line 17
-    x152 = x52 * p36  # [z, r, c]   spec line 17
-    x153 = x151 + x152  # [z, r, c]   spec line 17
-    p37 = torch.einsum("znK,zrcn->zrcK", new_summary_z, x94)  # [z, r, c, K]   spec line 24
-    x154 = x7[:, :, :, None] * x9  # [z, r, c, K]   spec line 17
-    x155 = x154 * x88[:, :, :, None]  # [z, r, c, K]   spec line 24
-    x156 = p37 + x155  # [z, r, c, K]   spec line 24
-    e3 = rows.keep(x95)  # [z, n, K]   spec line 17
-    e4 = rows.keep(x54)  # [z, n, K, V]   spec line 17
-    return (ops.from_tokens(rows.store([(x48, 0)], T, 0), H), ops.from_tokens(rows.store([(x64, 1), (x107, 0)], T, 1), H), ops.from_tokens(rows.store([(x112, 1), (x116, 0)], T, 1), H), ops.from_tokens(rows.store([(x147, 0)], T, 0), H), ops.from_tokens(rows.store([(x150, 0)], T, 0), H), ops.from_tokens(rows.store([(x153, 0)], T, 0), H), ops.from_tokens(rows.store([(x156, 0)], T, 0), H), ops.unflat(d_old_S_49, H), ops.unflat(d_old_partial_63, H), ops.unflat(e3, H), ops.unflat(e4, H),)
+        d_old_summary_partial_starts[r] = d_old_summary_partial
+        d_partial_part = torch.where(completes[:, r][:, None], 0.0, d_old_summary_partial)  # [z, K]
+        d_partial = scaled29[:, r] + d_partial_part  # [z, K]
+        added8 = d_partial + product18[:, r]  # [z, K]
+        d_sum_summary_partial_rows[r] = d_partial
+        d_old_summary_partial = added8
+    d_sum_summary_partial_rows = ops.stacked(d_sum_summary_partial_rows, (z, size_K, ), like)  # [z, r, K]
+    d_summand = d_summand_part + d_sum_summary_partial_rows[:, :, None]  # [z, r, c, K]
+    d_k_part2 = torch.where(valid[:, :, :, None], d_summand, 0.0)  # [z, r, c, K]
+    # spec line 18: read: scale * S.T @ q
+    d_k_part3 = scaled21 + d_k_part2  # [z, r, c, K]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    d_k2 = d_k_part + d_k_part3  # [z, r, c, K]
+    # spec line 18: read: scale * S.T @ q
+    product19 = torch.einsum("zrcd,zrcV->zrdV", P, scaled15)  # [z, r, d, V]
+    scaled30 = (size_K ** -0.5) * product19  # [z, r, d, V]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    product20 = torch.einsum("zrcK,zrKV->zrcV", masked2, d_write_S_rows)  # [z, r, c, V]
+    scaled31 = decay_after[:, :, :, None] * product20  # [z, r, c, V]
+    added9 = scaled30 + scaled31  # [z, r, c, V]
+    scaled32 = b_c[:, :, :, None] * added9  # [z, r, c, V]
+    d_v = torch.where(mask[:, :, :, None], scaled32, 0.0)  # [z, r, c, V]
+    # spec line 18: read: scale * S.T @ q
+    product21 = torch.einsum("zrcd,zrcV->zrdV", P2, scaled15)  # [z, r, d, V]
+    scaled33 = (size_K ** -0.5) * product21  # [z, r, d, V]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    product22 = torch.einsum("zrcK,zrKV->zrcV", k_c, d_write_S_rows)  # [z, r, c, V]
+    scaled34 = decay_after[:, :, :, None] * product22  # [z, r, c, V]
+    added10 = scaled33 + scaled34  # [z, r, c, V]
+    d_v2 = l_c[:, :, :, None] * added10  # [z, r, c, V]
+    mask6 = logfloor == -120.0  # [z, r, c]
+    # spec line 18: read: scale * S.T @ q
+    scaled35 = weight_online * product16  # [z, r, c]
+    scaled36 = decay * scaled35  # [z, r, c]
+    d_G = (size_K ** -0.5) * scaled36  # [z, r, c]
+    d_log_decay_part = ops.running(d_G.double(), 2, reverse=True)  # [z, r, c]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    d_log_decay_part2 = decay_of_row * d_factor_S_rows  # [z, r]
+    # spec line 18: read: scale * S.T @ q
+    mask7 = at_d[None, None] < at_c[None, :, None]  # [z, c, d]
+    scaled37 = overlap2 * product5  # [z, r, c, d]
+    scaled38 = l_c[:, :, None] * scaled37  # [z, r, c, d]
+    d_reach_part = scaled3[:, :, :, None] * scaled38  # [z, r, c, d]
+    scaled39 = overlap * product3  # [z, r, c, d]
+    scaled40 = b_c[:, :, None] * scaled39  # [z, r, c, d]
+    d_reach_part2 = scaled3[:, :, :, None] * scaled40  # [z, r, c, d]
+    d_reach = d_reach_part + d_reach_part2  # [z, r, c, d]
+    scaled41 = reach * d_reach  # [z, r, c, d]
+    d_gap = torch.where(earlier, scaled41, 0.0)  # [z, r, c, d]
+    running2 = ops.running(d_gap, 2, reverse=True)  # [z, r, c, d]
+    masked6 = torch.where(mask7[:, None], running2, 0.0)  # [z, r, c, d]
+    d_log_decay_part3 = masked6.sum(3)  # [z, r, c]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    product23 = torch.einsum("zrcK,zrcK->zrc", k_c, product13)  # [z, r, c]
+    d_decay_after_part = l_c * product23  # [z, r, c]
+    product24 = torch.einsum("zrcK,zrcK->zrc", masked2, product12)  # [z, r, c]
+    d_decay_after_part2 = b_c * product24  # [z, r, c]
+    d_decay_after = d_decay_after_part + d_decay_after_part2  # [z, r, c]
+    masked7 = torch.where(valid, d_decay_after, 0.0)  # [z, r, c]
+    d_G_after = exp * masked7  # [z, r, c]
+    d_log_decay_part4 = ops.running(d_G_after.double(), 2, exclusive=True)  # [z, r, c]
+    d_log_decay_part5 = d_log_decay_part3 + d_log_decay_part4.to(like.dtype)  # [z, r, c]
+    d_log_decay_part6 = d_log_decay_part2[:, :, None] + d_log_decay_part5  # [z, r, c]
+    # spec line 18: read: scale * S.T @ q
+    d_log_decay = d_log_decay_part.to(like.dtype) + d_log_decay_part6  # [z, r, c]
+    masked8 = torch.where(valid, d_log_decay, 0.0)  # [z, r, c]
+    scaled42 = 0.5 * masked8  # [z, r, c]
+    mask8 = logfloor > -120.0  # [z, r, c]
+    masked9 = torch.where(mask8, masked8, 0.0)  # [z, r, c]
+    masked10 = torch.where(mask6, scaled42, masked9)  # [z, r, c]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    at_least3 = ops.maximum(a_c, 1e-30)  # [z, r, c]
+    d_a = masked10 / at_least3  # [z, r, c]
+    product25 = torch.einsum("zrcV,zrcV->zrc", masked4, product19)  # [z, r, c]
+    scaled43 = (size_K ** -0.5) * product25  # [z, r, c]
+    product26 = torch.einsum("zrcV,zrcV->zrc", masked4, product20)  # [z, r, c]
+    scaled44 = decay_after * product26  # [z, r, c]
+    d_b = scaled43 + scaled44  # [z, r, c]
+    product27 = torch.einsum("zrcV,zrcV->zrc", v_c, product21)  # [z, r, c]
+    scaled45 = (size_K ** -0.5) * product27  # [z, r, c]
+    product28 = torch.einsum("zrcV,zrcV->zrc", v_c, product22)  # [z, r, c]
+    scaled46 = decay_after * product28  # [z, r, c]
+    d_l = scaled45 + scaled46  # [z, r, c]
+    # spec line 24: score: dot(u, summary)
+    d_u_part = torch.einsum("znK,zrcn->zrcK", new_summary_z, d_score_cached)  # [z, r, c, K]
+    # spec line 23: summary: mean(k)
+    summary_online = ratio[:, :, :, None] * sum_so_far  # [z, r, c, K]
+    # spec line 24: score: dot(u, summary)
+    d_u_part2 = summary_online * d_score_online[:, :, :, None]  # [z, r, c, K]
+    d_u = d_u_part + d_u_part2  # [z, r, c, K]
+    # spec line 23: summary: mean(k)
+    d_summary = rows.keep(d_summaries)  # [z, n, K]
+    # spec line 18: read: scale * S.T @ q
+    d_cache_S = rows.keep(d_cached_S)  # [z, n, K, V]
+    return (ops.from_tokens(rows.store([(d_q, 0)], T, 0), H), ops.from_tokens(rows.store([(d_k, 1), (d_k2, 0)], T, 1), H), ops.from_tokens(rows.store([(d_v, 1), (d_v2, 0)], T, 1), H), ops.from_tokens(rows.store([(d_a, 0)], T, 0), H), ops.from_tokens(rows.store([(d_b, 0)], T, 0), H), ops.from_tokens(rows.store([(d_l, 0)], T, 0), H), ops.from_tokens(rows.store([(d_u, 0)], T, 0), H), ops.unflat(d_old_S, H), ops.unflat(d_old_summary_partial, H), ops.unflat(d_summary, H), ops.unflat(d_cache_S, H),)
 
-def _weights(q, k, v, a, b, l, u, state_S, partial, summary, cache_S, table, *, chunk: int):
+def _weights(q, k, v, a, b, l, u, state_S, summary_partial, summary, cache_S, table, *, chunk: int):
     like = q
     B, T, H = q.shape[0], q.shape[1], q.shape[2]
     size_K = q.shape[3]
@@ -428,58 +494,65 @@ def _weights(q, k, v, a, b, l, u, state_S, partial, summary, cache_S, table, *, 
     N = summary.shape[2]
     rows = ops.Rows(table, H, 256, chunk)
     z, R = rows.z, rows.rows
-    at_c = ops.iota(table, chunk)  # [z, c]   spec line 17
-    x = rows.offset[:, :, None] + at_c[None, None]  # [z, r, c]   spec line 17
-    x2 = x.to(like.dtype)  # [z, r, c]   spec line 17
-    x3 = x2 + 1.0  # [z, r, c]   spec line 17
-    x4 = 1.0 / x3  # [z, r, c]   spec line 17
-    partial_z = ops.flat(partial)  # [z, K]   spec line 17
-    x5 = at_c[None, None] < rows.count[:, :, None]  # [z, r, c]   spec line 17
-    k_c = rows.load(ops.tokens(k), shift=0, delay=1)  # [z, r, c, K]   spec line 17
-    x6 = torch.where(x5[:, :, :, None], k_c, 0.0)  # [z, r, c, K]   spec line 17
-    s = x6.sum(2)  # [z, r, K]   spec line 17
-    x7 = rows.count > 0.0  # [z, r]
-    x8 = rows.count + rows.offset  # [z, r]
-    x9 = x8 == 256.0  # [z, r]
-    x10 = x7 & x9  # [z, r]
-    old_partial = partial_z
-    old_partial_starts = [None] * R
-    end_partial_rows = [None] * R
+    at_c = ops.iota(table, chunk)  # [z, c]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    added = rows.offset[:, :, None] + at_c[None, None]  # [z, r, c]
+    number = added.to(like.dtype)  # [z, r, c]
+    # spec line 23: summary: mean(k)
+    seen = number + 1.0  # [z, r, c]
+    ratio = 1.0 / seen  # [z, r, c]
+    summary_partial_z = ops.flat(summary_partial)  # [z, K]
+    valid = at_c[None, None] < rows.count[:, :, None]  # [z, r, c]
+    k_c = rows.load(ops.tokens(k), shift=0, delay=1)  # [z, r, c, K]
+    summand = torch.where(valid[:, :, :, None], k_c, 0.0)  # [z, r, c, K]
+    sum_of_row = summand.sum(2)  # [z, r, K]
+    added2 = rows.offset + rows.count  # [z, r]
+    mask = added2 == 256.0  # [z, r]
+    mask2 = rows.count > 0.0  # [z, r]
+    completes = mask & mask2  # [z, r]
+    old_summary_partial = summary_partial_z
+    old_summary_partial_starts = [None] * R
+    end_summary_partial_rows = [None] * R
     for r in range(R):  # carry_partial
-        old_partial_starts[r] = old_partial
-        x11 = old_partial + s[:, r]  # [z, K]   spec line 17
-        x12 = torch.where(x10[:, r][:, None], 0.0, x11)  # [z, K]   spec line 17
-        end_partial_rows[r] = x11
-        old_partial = x12
-    old_partial_starts = ops.stacked(old_partial_starts, (z, size_K, ), like)  # [z, r, K]
-    end_partial_rows = ops.stacked(end_partial_rows, (z, size_K, ), like)  # [z, r, K]
-    G = ops.running(x6, 2)  # [z, r, c, K]   spec line 17
-    x13 = old_partial_starts[:, :, None] + G  # [z, r, c, K]   spec line 17
-    u_c = rows.load(ops.tokens(u))  # [z, r, c, K]   spec line 24
-    p = torch.einsum("zrcK,zrcK->zrc", x13, u_c)  # [z, r, c]   spec line 24
-    x14 = x4 * p  # [z, r, c]   spec line 24
-    at_n = ops.iota(table, N)  # [z, n]   spec line 17
-    x15 = at_n[None, None] < rows.segment[:, :, None]  # [z, r, n]   spec line 17
-    x16 = end_partial_rows * 0.00390625  # [z, r, K]   spec line 17
-    summary_z = ops.flat(summary)  # [z, n, K]   spec line 17
-    M = rows.collect(x16, summary_z)  # [z, n, K]   spec line 17
-    p2 = torch.einsum("znK,zrcK->zrcn", M, u_c)  # [z, r, c, n]   spec line 24
-    x17 = torch.where(x15[:, :, None], p2, -1e+30)  # [z, r, c, n]   spec line 25
-    m = ops.largest(x17, 3)  # [z, r, c]   spec line 25
-    x18 = ops.maximum(m, x14)  # [z, r, c]   spec line 25
-    x19 = x18.detach()  # [z, r, c]   spec line 25
-    x20 = x14 - x19  # [z, r, c]   spec line 25
-    exp = torch.exp(x20)  # [z, r, c]   spec line 25
-    x21 = x17 - x19[:, :, :, None]  # [z, r, c, n]   spec line 25
-    exp2 = torch.exp(x21)  # [z, r, c, n]   spec line 25
-    s2 = exp2.sum(3)  # [z, r, c]   spec line 25
-    x22 = exp + s2  # [z, r, c]   spec line 25
-    x23 = 1.0 / x22  # [z, r, c]   spec line 25
-    x24 = exp * x23  # [z, r, c]   spec line 25
-    x25 = exp2 * x23[:, :, :, None]  # [z, r, c, n]   spec line 25
-    x26 = torch.where(x15[:, :, None], x25, 0.0)  # [z, r, c, n]   spec line 25
-    x27 = ops.where(x15, 1.0, 0.0, like)  # [z, r, n]   spec line 25
-    return (ops.from_tokens(rows.store([(x24, 0)], T, 0), H), ops.from_tokens(rows.store([(x26, 0)], T, 0), H), ops.from_tokens(rows.store([(x27[:, :, None].expand(z, R, chunk, N), 0)], T, 0), H),)
+        old_summary_partial_starts[r] = old_summary_partial
+        partial = old_summary_partial + sum_of_row[:, r]  # [z, K]
+        next_partial = torch.where(completes[:, r][:, None], 0.0, partial)  # [z, K]
+        end_summary_partial_rows[r] = partial
+        old_summary_partial = next_partial
+    old_summary_partial_starts = ops.stacked(old_summary_partial_starts, (z, size_K, ), like)  # [z, r, K]
+    end_summary_partial_rows = ops.stacked(end_summary_partial_rows, (z, size_K, ), like)  # [z, r, K]
+    running = ops.running(summand, 2)  # [z, r, c, K]
+    sum_so_far = old_summary_partial_starts[:, :, None] + running  # [z, r, c, K]
+    u_c = rows.load(ops.tokens(u))  # [z, r, c, K]
+    # spec line 24: score: dot(u, summary)
+    product = torch.einsum("zrcK,zrcK->zrc", sum_so_far, u_c)  # [z, r, c]
+    score_online = ratio * product  # [z, r, c]
+    at_n = ops.iota(table, N)  # [z, n]
+    # spec line 25: weight: softmax(score)
+    past = at_n[None, None] < rows.segment[:, :, None]  # [z, r, n]
+    # spec line 23: summary: mean(k)
+    finished = end_summary_partial_rows * 0.00390625  # [z, r, K]
+    summary_z = ops.flat(summary)  # [z, n, K]
+    summaries = rows.collect(finished, summary_z)  # [z, n, K]
+    # spec line 24: score: dot(u, summary)
+    score_cached = torch.einsum("znK,zrcK->zrcn", summaries, u_c)  # [z, r, c, n]
+    # spec line 25: weight: softmax(score)
+    masked = torch.where(past[:, :, None], score_cached, -1e+30)  # [z, r, c, n]
+    largest = ops.largest(masked, 3)  # [z, r, c]
+    at_least = ops.maximum(largest, score_online)  # [z, r, c]
+    top = at_least.detach()  # [z, r, c]
+    difference = score_online - top  # [z, r, c]
+    exp_online = torch.exp(difference)  # [z, r, c]
+    difference2 = masked - top[:, :, :, None]  # [z, r, c, n]
+    exp_cached = torch.exp(difference2)  # [z, r, c, n]
+    total = exp_cached.sum(3)  # [z, r, c]
+    total2 = exp_online + total  # [z, r, c]
+    share = 1.0 / total2  # [z, r, c]
+    weight_online = exp_online * share  # [z, r, c]
+    scaled = exp_cached * share[:, :, :, None]  # [z, r, c, n]
+    weight_cached = torch.where(past[:, :, None], scaled, 0.0)  # [z, r, c, n]
+    masked2 = ops.where(past, 1.0, 0.0, like)  # [z, r, n]
+    return (ops.from_tokens(rows.store([(weight_online, 0)], T, 0), H), ops.from_tokens(rows.store([(weight_cached, 0)], T, 0), H), ops.from_tokens(rows.store([(masked2[:, :, None].expand(z, R, chunk, N), 0)], T, 0), H),)
 
 def weights(*params, chunk):
     """The weight of every memory [B, T, H, 1 + N], the online one first, and which take part."""

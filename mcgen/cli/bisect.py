@@ -68,7 +68,7 @@ def trials_of(model: Model, tokens: int, chunk: int, seed: int) -> Iterator[tupl
     trial = trial_of(model, x, known, chunk)
     given: dict[str, Any] = {n: t.clone().requires_grad_() for n, t in x.items()}
     y = Reference(model.spec)(**given).transpose(1, 2).flatten(0, 1)
-    cotangent = noise("d_y", y.shape)
+    cotangent = noise("d.y", y.shape)
     grads = torch.autograd.grad((y * cotangent).sum(), list(given.values()), allow_unused=True, materialize_grads=True)
     expected = {"y": y.detach()}
     for (name, _), g in zip(given.items(), grads):

@@ -8,7 +8,7 @@ from ..ir.nodes import dim_of
 from ..passes.pipeline import Compiled
 from ..spec.nodes import Domain
 
-FORMAT = 1
+FORMAT = 2
 CHUNKS = (16, 32, 64, 128)
 CHUNK = 64
 SLOTS = "#slots"                # stands for the number of cached memories in a saved tensor's shape
@@ -26,10 +26,10 @@ def manifest_of(compiled: Compiled, spec_name: str) -> dict[str, Any]:
         segments = model.cache.segments
         cache = {
             "length": segments.length, "start": segments.start, "growth": segments.growth,
-            "states": [p.removeprefix("cache_") for p in forward if p.startswith("cache_")],
+            "states": [p.removeprefix("cache.") for p in forward if p.startswith("cache.")],
             "summary": list(model.cache.summary[1].shape) if model.cache.summary else None,
             "summary_kind": model.cache.summary[0] if model.cache.summary else None,
-            "after": sum(p.startswith("after_") for p in forward),
+            "after": sum(p.startswith("after.") for p in forward),
         }
     return {
         "format": FORMAT, "name": model.name, "spec": spec_name, "summary": spec.summary, "sources": list(spec.sources),
@@ -44,8 +44,8 @@ def manifest_of(compiled: Compiled, spec_name: str) -> dict[str, Any]:
         "constants": {name: str(text) for block in ("rule", "cache") for name, text in
                       spec.raw.get(block, {}).get("constants", {}).items()},
         "chunks": list(CHUNKS), "chunk": CHUNK,
-        "forward": {"params": [*forward, "table"], "results": results[: compiled.results]},
-        "backward": {"params": [*forward, "table", *backward[len(forward):]],
+        "forward": {"params": [*forward, "call.table"], "results": results[: compiled.results]},
+        "backward": {"params": [*forward, "call.table", *backward[len(forward):]],
                      "results": [r.name for r in compiled.backward.results]},
         "saved": [{"name": r.name, "shape": [_size(a) for a in r.axes] } for r in compiled.forward.results[compiled.results:]],
     }

@@ -3,12 +3,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..ir.naming import fresh, stem
 from ..ir.nodes import Param, Program, Result, Value, dim_of, order
 from ..passes.precision import precise
 from .torch_expr import CALLS, INFIX, aligned, number, shape_comment, spelled
 
 
-# what a printed function calls its own: a parameter of that name gets a trailing _ (functions are called by position)
+# what a printed function calls its own: a parameter of that name gets a number (functions are called by position)
 OWN = {"z", "rows", "like", "table", "chunk", "save", "R", "N", "T", "B", "H", "ops", "torch", "F", "n", "r", "results", "range", "reversed",
        "float", "min", "max", "inputs", "sizes", "dtype", "device"}
 
@@ -39,19 +40,20 @@ class _Printer:
         self.program = program
         self.lines: list[str] = []
         self.names: dict[int, Name] = {}
-        self.taken: set[str] = set()
+        self.taken = set(OWN)
+        self.dims: dict[str, str] = {}
         self.indent = "    "
         self.precise: set[int] = set()
         self.of_heads = False
+        self.spec_line = 0
 
     # -- the frame ---------------------------------------------------------------------------------------------
     def function(self, name: str, before_table: int, save_from: int | None, doc: str) -> str:
         program = self.program
-        self.locals = {p.name: self.local(p) for p in program.params}
+        self.locals = {p.name: self.fresh(p.name) for p in program.params}
         inputs = list(self.locals.values())
         inputs.insert(before_table, "table")
         keywords = "chunk: int" + ("" if save_from is None else ", save: bool = False")
-        self.taken |= set(inputs) | OWN
         self.line(f"like = {inputs[0]}", "")
         self.preamble()
         roots = program.roots()
@@ -64,7 +66,6 @@ class _Printer:
 
     def preamble(self) -> None:
         """Sizes from the parameters' shapes, the rows, and every parameter as a tensor with a leading z."""
-        seen: set[str] = set()
         lead = {"token": 3, "head": 1, "memory": 2, "slots": 3, "starts": 3}
         first = next(p for p in self.program.params if p.kind == "token")
         lead_in = self.locals[first.name]
@@ -72,27 +73,14 @@ class _Printer:
         for p in self.program.params:
             for i, axis in enumerate(p.axes):
                 dim = dim_of(axis)
-                if not dim.isdigit() and dim not in seen:
-                    seen.add(dim)
-                    self.taken.add(self.dim(dim))
-                    self.line(f"{self.dim(dim)} = {self.locals[p.name]}.shape[{lead[p.kind] + i}]")
+                if not dim.isdigit() and dim not in self.dims:
+                    self.dims[dim] = self.fresh(f"size_{dim}")
+                    self.line(f"{self.dims[dim]} = {self.locals[p.name]}.shape[{lead[p.kind] + i}]")
         slots = next((p for p in self.program.params if p.kind == "slots"), None)
         if slots is not None:
             self.line(f"N = {self.locals[slots.name]}.shape[2]")
         self.line(f"rows = ops.Rows(table, H, {self.program.segment or -1}, chunk)")
         self.line("z, R = rows.z, rows.rows")
-
-    def local(self, p: Param) -> str:
-        """How a function calls a parameter: its name, unless that is one of the function's own."""
-        known = {q.name for q in self.program.params}
-        name = p.name
-        while name in OWN or name.startswith("size_") or (name != p.name and name in known):
-            name = f"in_{name}" if name.startswith("size_") else f"{name}_"
-        return name
-
-    @staticmethod
-    def dim(name: str) -> str:
-        return f"size_{name}"
 
     def line(self, text: str, comment: str = "") -> None:
         self.lines.append(self.indent + text + (f"  # {comment}" if comment else ""))
@@ -102,27 +90,20 @@ class _Printer:
         if axis in fixed:
             return fixed[axis]
         dim = dim_of(axis)
-        return dim if dim.isdigit() else self.dim(dim)
+        return dim if dim.isdigit() else self.dims[dim]
 
     def fresh(self, stem: str) -> str:
-        name, i = stem, 1
-        while name in self.taken:
-            i += 1
-            name = f"{stem}{i}"
-        self.taken.add(name)
-        return name
+        return fresh(stem, self.taken)
 
     def starts(self, names: dict[str, Value], axes: dict[str, tuple[str, ...]]) -> str:
         """A function of per-head inputs and sizes that gives tensors [H, *axes]: z is the head."""
-        self.taken |= OWN
         self.of_heads = True
         self.line('z, like = sizes["H"], torch.empty(0, dtype=dtype, device=device)')
         values = order(names.values())
-        for dim in dict.fromkeys(dim_of(a) for v in values for a in v.axes if not dim_of(a).isdigit()):
-            self.taken.add(self.dim(dim))
         for dim in dict.fromkeys(dim_of(a) for v in values for a in (*v.axes, *([v["axis"]] if v.op == "size" else []))):
             if not dim.isdigit():
-                self.line(f'{self.dim(dim)} = sizes["{dim}"]')
+                self.dims[dim] = self.fresh(f"size_{dim}")
+                self.line(f'{self.dims[dim]} = sizes["{dim}"]')
         self.statements(values)
         made = ", ".join(f'"{n}": {self.full(v, axes[n])}' for n, v in names.items())
         self.line(f"return {{{made}}}")
@@ -155,17 +136,27 @@ class _Printer:
                 moves = dict(value["moves"])
                 self.names[id(value)] = Name(inner.text, tuple(moves.get(a, a) for a in inner.axes), inner.batched, inner.scalar)
             case _:
-                text, stem = getattr(self, "_" + value.op)(value)
+                text = getattr(self, "_" + value.op)(value)
                 if value.op == "map" and all(self.names[id(a)].scalar for a in value.args):
                     self.names[id(value)] = Name(f"({text})", scalar=True)
                 else:
-                    self.define(value, text, stem)
+                    self.define(value, text, self.stem(value))
 
     def define(self, value: Value, text: str, stem: str, batched: bool = True) -> None:
         name = self.fresh(stem)
-        where = f"   spec line {value.pos.line}" if value.pos.line else ""
-        self.line(f"{name} = {text}", shape_comment(value) + where)
+        if value.args and value.pos.line not in (0, self.spec_line):
+            self.spec_line = value.pos.line
+            self.lines.append(f"{self.indent}# spec line {value.pos.line}: {value.pos.text.strip()}")
+        self.line(f"{name} = {text}", shape_comment(value))
         self.names[id(value)] = Name(name, value.axes, batched)
+
+    def stem(self, value: Value) -> str:
+        """What a value is called; parameters say how they lie: _c tokens of a row, _z flat over sequences and heads."""
+        if value.op == "load":
+            return f"{value['name']}_c" + (f"_{value['shift']}" if value["shift"] else "")
+        if value.op == "param":
+            return value["name"] if self.of_heads else f"{value['name']}_z"
+        return stem(value)
 
     def ref(self, value: Value, target: tuple[str, ...] | None = None, precise: bool = False) -> str:
         """A value as text that broadcasts over (z, *target)."""
@@ -195,17 +186,16 @@ class _Printer:
     # -- operations --------------------------------------------------------------------------------------------
     def _param(self, v):
         if self.of_heads:
-            return f'inputs["{v["name"]}"]', v["name"]
+            return f'inputs["{v["name"]}"]'
         p = self.program.param(v["name"])
         local = self.locals[p.name]
-        place = f"ops.per_head({local}, B)" if p.kind == "head" else f"ops.flat({local})"
-        return place, f"{p.name}_z"
+        return f"ops.per_head({local}, B)" if p.kind == "head" else f"ops.flat({local})"
 
     def _load(self, v):
         p = self.program.param(v["name"])
         shift, delay = v["shift"], p.delay
         extra = (f", shift={shift}, delay={delay}" if delay else "") + (", zero=True" if v["fill"] is not None else "")
-        return f"rows.load(ops.tokens({self.locals[p.name]}){extra})", f"{p.name}_c" + (f"_{shift}" if shift else "")
+        return f"rows.load(ops.tokens({self.locals[p.name]}){extra})"
 
     def _map(self, v):
         fn, args = v["fn"], v.args
@@ -213,40 +203,40 @@ class _Printer:
         text = [self.ref(a, v.axes, keep) for a in args]
         scalars = [self.names[id(a)].scalar for a in args]
         if fn in INFIX:
-            return f"{text[0]} {INFIX[fn]} {text[1]}", "x"
+            return f"{text[0]} {INFIX[fn]} {text[1]}"
         if fn == "neg":
-            return f"-{text[0]}", "x"
+            return f"-{text[0]}"
         if fn == "where":
             if all(scalars[1:]):
-                return f"ops.where({', '.join(text)}, like)", "x"
-            return f"torch.where({', '.join(text)})", "x"
+                return f"ops.where({', '.join(text)}, like)"
+            return f"torch.where({', '.join(text)})"
         if fn in ("minimum", "maximum"):
             if all(scalars):
-                return f"{fn[:3]}({text[0]}, {text[1]})", "x"
+                return f"{fn[:3]}({text[0]}, {text[1]})"
             if scalars[0]:
                 text = text[::-1]
-            return f"ops.{fn}({text[0]}, {text[1]})", "x"
+            return f"ops.{fn}({text[0]}, {text[1]})"
         if fn == "float":
-            return f"{text[0]}.to(like.dtype)", "x"
+            return f"{text[0]}.to(like.dtype)"
         if fn == "stop":
-            return (text[0] if scalars[0] else f"{text[0]}.detach()"), "x"
+            return (text[0] if scalars[0] else f"{text[0]}.detach()")
         if scalars[0]:
-            return f"float({CALLS[fn]}(torch.tensor({text[0]}, dtype=torch.float64)))", "x"
-        return f"{CALLS[fn]}({text[0]})", fn[:3]
+            return f"float({CALLS[fn]}(torch.tensor({text[0]}, dtype=torch.float64)))"
+        return f"{CALLS[fn]}({text[0]})"
 
     def _sum(self, v):
         x = v.args[0]
         places = [1 + self.names[id(x)].axes.index(a) for a in v["over"]]
-        return f"{self.ref(x)}.sum({tuple(places) if len(places) > 1 else places[0]})", "s"
+        return f"{self.ref(x)}.sum({tuple(places) if len(places) > 1 else places[0]})"
 
     def _max(self, v):
         x = v.args[0]
-        return f"ops.largest({self.ref(x)}, {1 + x.axes.index(v['over'][0])})", "m"
+        return f"ops.largest({self.ref(x)}, {1 + x.axes.index(v['over'][0])})"
 
     def _dot(self, v):
         x, y = v.args
         left, right, out = spelled(x.axes, y.axes, v.axes)
-        return f'torch.einsum("{left},{right}->{out}", {self.batch(x)}, {self.batch(y)})', "p"
+        return f'torch.einsum("{left},{right}->{out}", {self.batch(x)}, {self.batch(y)})'
 
     def batch(self, x: Value) -> str:
         name = self.names[id(x)]
@@ -258,20 +248,20 @@ class _Printer:
         if id(v) in self.precise and id(x) not in self.precise:
             text += ".double()"
         flags = "".join(f", {k}=True" for k in ("reverse", "exclusive") if v[k])
-        return f"ops.running({text}, {1 + v.axes.index(v['axis'])}{flags})", "G"
+        return f"ops.running({text}, {1 + v.axes.index(v['axis'])}{flags})"
 
     def _collect(self, v):
         x, old = v.args
-        return f"rows.collect({self.full(x, ('r',) + v.axes[1:])}, {self.full(old, v.axes)})", "M"
+        return f"rows.collect({self.full(x, ('r',) + v.axes[1:])}, {self.full(old, v.axes)})"
 
     def _expose(self, v):
-        return f"rows.expose({self.full(v.args[0], ('n',) + v.axes[1:])})", "e"
+        return f"rows.expose({self.full(v.args[0], ('n',) + v.axes[1:])})"
 
     def _keep(self, v):
-        return f"rows.keep({self.full(v.args[0], v.axes)})", "e"
+        return f"rows.keep({self.full(v.args[0], v.axes)})"
 
     def _topk(self, v):
-        return f"rows.topk({self.full(v.args[0], v.axes)}, {v['k']})", "chosen"
+        return f"rows.topk({self.full(v.args[0], v.axes)}, {v['k']})"
 
     # -- loops -------------------------------------------------------------------------------------------------
     def body(self, body: Program, bound: dict[str, Name]) -> None:
@@ -334,7 +324,8 @@ class _Printer:
         body: Program = v["body"]
         m = v["xs"]
         outer = dict(self.names)
-        outs = [self.fresh(f"{body.name}_{r.name}") for r in body.results]
+        called = {u["index"]: u.name for u in self.users_of(v)}
+        outs = [self.fresh(called.get(i) or ("over_n" if r.kind == "sum" else "per_n")) for i, r in enumerate(body.results)]
         for name, r in zip(outs, body.results):
             self.line(f"{name} = " + (f"like.new_zeros((z, {''.join(self.size(a) + ', ' for a in r.axes)}))" if r.kind == "sum" else "[None] * N"))
         self.line(f"for n in range(N):  # one cached memory after the other: {body.name}")

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from ..ir import kernel as kr
+from ..ir.naming import fresh
 from ..ir.nodes import dim_of
 from .torch_expr import number
 
@@ -30,6 +31,9 @@ class _Printer:
         self.in_loop = False
         self.in_rows = False
         self.variables: dict[str, str] = {}
+        self.places = {t.name: t.pos for t in kernel.tiles}
+        self.spec_line = 0
+        self.taken = {"k", "save", "acc", "float"}
 
     def line(self, text: str) -> None:
         self.lines.append("    " * self.depth + text)
@@ -63,7 +67,7 @@ class _Printer:
         return "\n".join([f"def {function}(k{', save' if saving else ''}):", *self.lines]) + "\n"
 
     def declare(self, name: str, kind: str, axes: tuple[str, ...], extra: str = "") -> None:
-        variable = self.variables[name] = name if name not in ("k", "save") else name + "_in"
+        variable = self.variables[name] = fresh(name, self.taken)
         dims = "".join(f', "{axis(a)}"' for a in axes)
         self.line(f'{variable} = k.{kind}("{name}"{dims}{extra})')
 
@@ -73,6 +77,7 @@ class _Printer:
             self.statement(s)
 
     def statement(self, s) -> None:
+        self.section(s)
         match s:
             case kr.Load():
                 shift = f", shift={s.shift - s.param.delay}" if s.shift - s.param.delay else ""
@@ -111,6 +116,13 @@ class _Printer:
                 self.in_loop = outer
             case kr.Saving():
                 self.block("if save:", s.body)
+
+    def section(self, s) -> None:
+        """A comment where statements begin that come from another line of the spec."""
+        pos = self.places.get(s.dst.storage) if hasattr(s, "dst") else None
+        if pos is not None and pos.line not in (0, self.spec_line):
+            self.spec_line = pos.line
+            self.line(f"# spec line {pos.line}: {pos.text.strip()}")
 
     def block(self, head: str, body) -> None:
         self.line(head)

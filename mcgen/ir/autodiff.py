@@ -29,6 +29,9 @@ def vjp(b: Builder, outputs: Sequence[tuple[Value, Value]], wrt: Sequence[Value]
             return
         cotangent = reduce_to(b, cotangent, value.axes)
         old = cotangents.get(id(value))
+        if old is not None and _cotangent(value):
+            for part in (old, cotangent):
+                b.called(part, _cotangent(value) + "_part")
         cotangents[id(value)] = cotangent if old is None else b.map("add", old, cotangent)
 
     for value, cotangent in outputs:
@@ -50,15 +53,23 @@ def vjp(b: Builder, outputs: Sequence[tuple[Value, Value]], wrt: Sequence[Value]
             pending.setdefault(id(value.args[0]), {})[(value["kind"], value["index"])] = cotangent
             continue
         if id(value) in wanted and not value.args:
+            b.called(cotangent, _cotangent(value))
             continue
         rule = RULES.get(value.op)
         if rule is None:
             raise NotImplementedError(f"no derivative for {value.op}")
         b.pos = value.pos
+        b.called(cotangent, _cotangent(value))
         for arg, got_arg in zip(value.args, rule(b, value, cotangent)):
             if got_arg is not None:
                 add(arg, got_arg)
     return [cotangents.get(id(w), b.zero()) for w in wrt]
+
+
+def _cotangent(value: Value) -> str:
+    """What a cotangent is called: d_ and the value's name."""
+    name = value.name or str(value.get("name", ""))
+    return "d_" + name if name else ""
 
 
 def reduce_to(b: Builder, x: Value, axes: Sequence[str]) -> Value:
@@ -144,36 +155,32 @@ def _scan(b: Builder, loop: Value, got: Mapping[tuple[str, int], Value]) -> list
     body: Program = loop["body"]
     n, m = loop["carries"], loop["xs"]
     params = [b.param(p) for p in body.params]
-    serial = b.serial(loop)
-
-    def fresh(name: str, axes: tuple[str, ...]) -> Param:
-        return b.declare(Param(f"{name}_{serial}", "value", axes))
-
-    d_next = [fresh(f"d_{p.name}", p.axes) for p in body.params[:n]]
+    first = body.params[0].name              # carries have different names in all scans
+    d_next = [b.declare(Param(f"d.{p.name}", "value", p.axes)) for p in body.params[:n]]
     outputs = [(r.parts[0][0], b.param(d)) for r, d in zip(body.results, d_next)]
     row_inputs: list[tuple[Param, Value]] = []
 
     def row_input(name: str, axes: tuple[str, ...], value: Value) -> Value:
-        param = fresh(name, axes)
+        param = b.declare(Param(f"{name}.{first}", "value", axes))
         row_inputs.append((param, value))
         return b.param(param)
 
     for i, result in enumerate(body.results[n:]):
         if ("y", i) in got:
             cotangent = got["y", i]
-            outputs.append((result.parts[0][0], row_input(f"dy{i}", _no_r(cotangent), cotangent)))
+            outputs.append((result.parts[0][0], row_input(f"dy.{i}", _no_r(cotangent), cotangent)))
     grads = vjp(b, outputs, params)
     carried = []
     for i in range(n):
         total = grads[i]
         if ("start", i) in got:
             cotangent = got["start", i]
-            total = b.map("add", total, row_input(f"ds{i}", _no_r(cotangent), cotangent))
+            total = b.map("add", total, row_input(f"ds.{i}", _no_r(cotangent), cotangent))
         carried.append(total)
     starts = [b.make("out", (loop,), ("r",) + p.axes, kind="start", index=i) for i, p in enumerate(body.params[:n])]
     # constants of the body get their share row by row; the sum over rows is one more reduction
     results = [Result(p.name, "value", p.axes, ((c, 0),)) for p, c in zip(d_next, carried)]
-    results += [Result(f"d_{p.name}", "value", g.axes, ((g, 0),)) for p, g in zip(body.params[n:], grads[n:])]
+    results += [Result(f"d.{p.name}", "value", g.axes, ((g, 0),)) for p, g in zip(body.params[n:], grads[n:])]
     reverse_body = Program(body.name + "_backward", (*d_next, *(p for p, _ in row_inputs), *body.params), tuple(results),
                            body.level, body.segment)
     inits = [got.get(("final", i), b.zero()) for i in range(n)]

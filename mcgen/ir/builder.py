@@ -35,6 +35,13 @@ class Builder:
             self._serial[id(found)] = len(self._serial)
         return found
 
+    @staticmethod
+    def called(value: Value, name: str) -> Value:
+        """The value, with a name for generated text if it has none yet: leaves have their own."""
+        if name and not value.name and value.args:
+            object.__setattr__(value, "name", name)         # for readers only: no part of its identity, see `Value`
+        return value
+
     def serial(self, value: Value) -> int:
         return self._serial[id(value)]
 

@@ -20,7 +20,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from .nodes import Param, Result
+from ..diagnostics import Pos
+from .nodes import NO_POS, Param, Result
 
 
 @dataclass(frozen=True)
@@ -46,11 +47,12 @@ class Ref:
 
 @dataclass(frozen=True)
 class Tile:
-    """Scratch of one sequence and head. precise: float64."""
+    """Scratch of one sequence and head. precise: float64; pos: the place in the spec of what it holds first."""
 
     name: str
     axes: tuple[str, ...]
     precise: bool = False
+    pos: Pos = field(default=NO_POS, compare=False)
 
 
 @dataclass(frozen=True)

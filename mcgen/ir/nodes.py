@@ -25,7 +25,8 @@ AXIS_ORDER = ("t", "r", "c", "d", "n")
 
 @dataclass(frozen=True, eq=False)
 class Value:
-    """One SSA value. dtype: 'f' (a number), 'i' (an integer) or 'b' (a truth value)."""
+    """One SSA value. dtype: 'f' (a number), 'i' (an integer) or 'b' (a truth value). name, pos: what a reader of generated text
+    would call it ('' where no pass knows), and where it comes from; neither takes part in identity."""
 
     op: str
     args: tuple["Value", ...] = ()

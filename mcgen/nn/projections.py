@@ -34,18 +34,18 @@ class Projections(nn.Module):
         self.sizes = [self.heads[n] * math.prod(signature.shape(i.shape)) for n, i in self.token.items()]
         self.weight = nn.Parameter(torch.cat([self._weight(i, s, d_model) for i, s in zip(self.token.values(), self.sizes)]))
         stepped = any(i.domain.lo == 0 and i.domain.hi == math.inf for n, i in self.token.items() if n in signature.retained)
-        self.raw = nn.ParameterDict()
+        self.raw = nn.ParameterDict()          # by `of_<name>`: a module has attributes such as `type` already
         for name, item in used.items():
             if item.domain.kind == "interval" or item.per == "head":
                 shape = (self.heads[name], *signature.shape(item.shape))
                 start = raw_start(item.domain, shape, name in signature.retained, stepped and item.per == "head")
                 if item.per == "head" and item.domain.kind != "interval":
                     start = torch.randn(shape) * (shape[-1] ** -0.5 if item.shape else 0.02)
-                self.raw[name] = nn.Parameter(start)
+                self.raw[f"of_{name}"] = nn.Parameter(start)
         for name, state in signature.learned.items():
             shape = (heads, *signature.shape(state.shape))
             start = torch.randn(shape) * shape[-1] ** -0.5 if state.domain.kind != "interval" else torch.zeros(shape)
-            self.raw[f"{name}_init"] = nn.Parameter(start)
+            self.raw[f"of_{name}_init"] = nn.Parameter(start)
 
     @staticmethod
     def _weight(item: Input, rows: int, d_model: int) -> torch.Tensor:
@@ -72,9 +72,9 @@ class Projections(nn.Module):
         out: dict[str, torch.Tensor] = {}
         for (name, item), part in zip(self.token.items(), channels.split(self.sizes, -1)):
             part = part.unflatten(-1, (self.heads[name], *self.signature.shape(item.shape)))
-            out[name] = into(item.domain, part + self.raw[name] if name in self.raw else part)
+            out[name] = into(item.domain, part + self.raw[f"of_{name}"] if f"of_{name}" in self.raw else part)
         for name, item in self.head.items():
-            out[name] = into(item.domain, self.raw[name])
+            out[name] = into(item.domain, self.raw[f"of_{name}"])
         for name, state in self.signature.learned.items():
-            out[f"{name}_init"] = into(state.domain, self.raw[f"{name}_init"])
+            out[f"{name}_init"] = into(state.domain, self.raw[f"of_{name}_init"])
         return out

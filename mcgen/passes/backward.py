@@ -1,6 +1,6 @@
 """The backward program: the forward program differentiated, with what to save decided.
 
-Saved are the carries before each row of every scan (`saved_*`) and what the memory hands on anyway (the cached states
+Saved are the carries before each row of every scan (`saved.*`) and what the memory hands on anyway (the cached states
 and summaries, results of the forward pass); all else is computed again from the inputs. So the backward program holds
 no forward scan: a scan's outputs per row are its body, for all rows at once, applied to the saved carries.
 """
@@ -22,20 +22,20 @@ def _starts(program: Program, b: Builder) -> list[tuple[Param, Value]]:
         if scan.op == "scan":
             for i, carry in enumerate(scan["body"].params[: scan["carries"]]):
                 value = b.make("out", (scan,), ("r",) + carry.axes, kind="start", index=i)
-                found.append((Param(carry.name.replace("old_", "saved_", 1), "starts", carry.axes), value))
+                found.append((Param("saved." + carry.name.removeprefix("old."), "starts", carry.axes), value))
     return found
 
 
 def build_backward(forward: Forward) -> Program:
-    """Results: d_<param> for every floating parameter of the forward program; params: the forward's, its `new_cache_*`
-    and `new_summary`, saved_*, and d_<result>."""
+    """Results: d.<param> for every floating parameter of the forward program; params: the forward's, its `new.cache.*`
+    and `new.summary`, saved.*, and d.<result>."""
     b, program = forward.builder, forward.program
     values = program.order()
     differentiable = {p.name for p in program.params if p.dtype == "f"}
     leaves = [v for v in values if v.op in ("load", "param") and v["name"] in differentiable]
     cotangents, outputs = [], []
     for result in program.results:
-        param = Param("d_" + result.name, result.kind, result.axes)
+        param = Param("d." + result.name, result.kind, result.axes)
         cotangents.append(param)
         given = b.load(param, fill=0.0) if result.kind == "token" else b.param(param)
         outputs.append((result.parts[0][0], given))
@@ -65,7 +65,7 @@ def build_backward(forward: Forward) -> Program:
             continue
         parts = tuple((g, leaf["shift"] if leaf.op == "load" else 0) for leaf, g in zip(leaves, rebuilt) if leaf["name"] == param.name)
         kind = "memory" if param.kind == "head" else param.kind
-        results.append(Result("d_" + param.name, kind, param.axes, parts or ((b.zero(), 0),), param.delay))
+        results.append(Result("d." + param.name, kind, param.axes, parts or ((b.zero(), 0),), param.delay))
     used = {v["name"] for v in order(rebuilt) if v.op in ("load", "param")}
     every = [*program.params, *reused, *saved, *cotangents]
     kept = tuple(p for p in every if p in program.params or p.name in used or p in cotangents)

@@ -24,7 +24,7 @@ TOLERANCE = 1e-8                 # of a value's own scale: float64 rounding thro
 class Trial:
     """One call of an op on z = sequence x head lanes, in float64.
 
-    inputs: token [z, T, *shape], head [z, *shape]; `init_<S>` [z, *shape] for states that start fresh. memory: `state_<S>` and
+    inputs: token [z, T, *shape], head [z, *shape]; `init.<S>` [z, *shape] for states that start fresh. memory: `state.<S>` and
     whatever an earlier call handed on; what it lacks is zero. past: token inputs before the first token, where there are
     any; what is missing is garbage, which no program may let through. cotangents: by result, zero where missing (None: noise for all).
     """
@@ -74,8 +74,8 @@ def trial_of(model: Model, inputs: Mapping[str, Tensor], sizes: Mapping[str, int
             lanes[name] = x.detach().double().expand(batch, *x.shape).flatten(0, 1)
     trial = Trial(lanes, sizes, tokens, chunk, model.cache.segments.length if model.cache else 0)
     starts = _starts(model, trial)
-    given = {n: x for n, x in lanes.items() if n in model.inputs} | {f"init_{n}": x for n, x in starts.items()}
-    return replace(trial, inputs=given, memory={f"state_{n}": x for n, x in starts.items()})
+    given = {n: x for n, x in lanes.items() if n in model.inputs} | {f"init.{n}": x for n, x in starts.items()}
+    return replace(trial, inputs=given, memory={f"state.{n}": x for n, x in starts.items()})
 
 
 def _starts(model: Model, trial: Trial) -> dict[str, Tensor]:
@@ -120,9 +120,9 @@ def values(state: Compiled, trial: Trial) -> dict[str, Tensor]:
         inputs = bound(state.backward, trial, found)
         grads = run(state.backward, inputs, table(trial), trial.chunk, trial.sizes)
         for r in state.backward.results:
-            found["grad " + r.name.removeprefix("d_")] = grads[r.name][:, r.delay:] if r.delay else grads[r.name]
+            found["grad " + r.name.removeprefix("d.")] = grads[r.name][:, r.delay:] if r.delay else grads[r.name]
             if r.delay:
-                found["grad past " + r.name.removeprefix("d_")] = grads[r.name][:, :r.delay]
+                found["grad past " + r.name.removeprefix("d.")] = grads[r.name][:, :r.delay]
     return found
 
 
@@ -140,11 +140,11 @@ def bound(program: Program, trial: Trial, results: Mapping[str, Tensor] | None =
         else:
             lead = {"slots": (trial.slots,), "token": (p.delay + trial.tokens,)}.get(p.kind, ())
             shape = (trial.lanes, *lead, *_shape(p.axes, trial))
-            cotangent = results is not None and p.name.startswith("d_")
+            cotangent = results is not None and p.name.startswith("d.")
             if cotangent and trial.cotangents is None:
                 made[p.name] = noise(p.name, shape)
             else:
-                given = (trial.cotangents or {}).get(p.name.removeprefix("d_")) if cotangent else None
+                given = (trial.cotangents or {}).get(p.name.removeprefix("d.")) if cotangent else None
                 made[p.name] = torch.zeros(shape, dtype=torch.float64) if given is None else given
     return made
 

@@ -35,7 +35,8 @@ class CachePass:
     def __init__(self, b: Builder, model, emitter: Emitter, states: States):
         self.b, self.model, self.emitter, self.states = b, model, emitter, states
         self.cache: CacheModel = model.cache
-        self.past = b.map("lt", b.iota("n"), b.row("segment"))
+        b.pos = self.cache.weight.pos
+        self.past = b.called(b.map("lt", b.iota("n"), b.row("segment")), "past")
         self.results: list[tuple[str, str, tuple[str, ...], Value]] = []
         self.afters: list[Term] = []
         self._after_start: dict[int, Value] = {}
@@ -49,24 +50,26 @@ class CachePass:
             return
         b, (kind, expr) = self.b, self.cache.summary
         axes = axes_of(expr.shape)
+        b.pos = self.model.spec.cache.summary.expr.pos
         valid = b.map("lt", b.iota("c"), b.row("count"))
-        item = b.where(valid, self.emitter.emit(expr))
-        total = b.sum(item, ["c"])
-        old, x, done = Param("old_partial", "value", axes), Param("sum_partial", "value", axes), Param("done_partial", "value", (), dtype="b")
-        after = b.map("add", b.param(old), b.param(x))
+        item = b.called(b.where(valid, self.emitter.emit(expr)), "summand")
+        total = b.called(b.sum(item, ["c"]), "sum_of_row")
+        old, x, done = (Param(f"{part}.summary.partial", "value", a, dtype=d) for part, a, d in (
+            ("old", axes, "f"), ("sum", axes, "f"), ("done", (), "b")))
+        after = b.called(b.map("add", b.param(old), b.param(x)), "partial")
         body = Program("carry_partial", (old, x, done), (
-            Result("old_partial", "value", axes, ((b.where(b.param(done), b.zero(), after), 0),)),
-            Result("end_partial", "value", axes, ((after, 0),))))
-        finals, starts, ys = b.scan(body, [b.param(Param("partial", "memory", axes))], [total, self.states.completes], [])
-        running = b.map("add", starts[0], b.cumsum(item, "c"))
+            Result("old.summary.partial", "value", axes, ((b.called(b.where(b.param(done), b.zero(), after), "next_partial"), 0),)),
+            Result("end.summary.partial", "value", axes, ((after, 0),))))
+        finals, starts, ys = b.scan(body, [b.param(Param("summary.partial", "memory", axes))], [total, self.states.completes], [])
+        running = b.called(b.map("add", starts[0], b.cumsum(item, "c")), "sum_so_far")
         finished = ys[0]
         if kind == "mean":
-            seen = b.map("add", b.map("float", b.map("add", b.iota("c"), b.row("offset"))), b.const(1.0))
+            seen = b.called(b.map("add", b.map("float", b.map("add", b.iota("c"), b.row("offset"))), b.const(1.0)), "seen")
             running = b.map("mul", running, b.map("div", b.const(1.0), seen))
-            finished = b.map("mul", finished, b.const(1.0 / self.cache.segments.length))
-        self.summary_online = running
-        self.summary_cached = b.collect(finished, b.param(Param("summary", "slots", axes)))
-        self.results += [("new_summary", "slots", axes, self.summary_cached), ("new_partial", "memory", axes, finals[0])]
+            finished = b.called(b.map("mul", finished, b.const(1.0 / self.cache.segments.length)), "finished")
+        self.summary_online = b.called(running, "summary_online")
+        self.summary_cached = b.called(b.collect(finished, b.param(Param("summary", "slots", axes))), "summaries")
+        self.results += [("new.summary", "slots", axes, self.summary_cached), ("new.summary.partial", "memory", axes, finals[0])]
 
     # -- what a weight may speak of ----------------------------------------------------------------------------
     def _names(self, online: bool, score: Value | None, count: Value | None, softmax=None) -> Emitter:
@@ -105,14 +108,14 @@ class CachePass:
             self.afters.append(expr)
             valid = b.map("lt", b.iota("c"), b.row("count"))
             item = b.where(valid, self.emitter.emit(expr))
-            old, x, past, real = (Param(f"{p}_after{index}", "value", a, dtype=d) for p, a, d in (
+            old, x, past, real = (Param(f"{p}.after.{index}", "value", a, dtype=d) for p, a, d in (
                 ("old", ("n",), "f"), ("sum", (), "f"), ("past", ("n",), "b"), ("real", (), "b")))
             total = b.where(b.param(past), b.map("add", b.param(old), b.param(x)))
             total = b.where(b.param(real), total, b.param(old))              # rows without tokens change nothing
-            body = Program(f"carry_after{index}", (old, x, past, real), (Result(f"old_after{index}", "value", ("n",), ((total, 0),)),))
-            carry = b.param(Param(f"after_{index}", "slots", ()))
+            body = Program(f"carry_after{index}", (old, x, past, real), (Result(f"old.after.{index}", "value", ("n",), ((total, 0),)),))
+            carry = b.param(Param(f"after.{index}", "slots", ()))
             finals, starts, _ = b.scan(body, [carry], [b.sum(item, ["c"]), self.past, b.map("gt", b.row("count"), b.zero())], [])
-            self.results.append((f"new_after_{index}", "slots", (), finals[0]))
+            self.results.append((f"new.after.{index}", "slots", (), finals[0]))
             self._after_start[id(expr)] = b.map("add", starts[0], b.cumsum(item, "c"))
         return b.where(self.past, self._after_start[id(expr)])
 
@@ -121,51 +124,55 @@ class CachePass:
         b, cache = self.b, self.cache
         scores = (None, None)
         if cache.score is not None:
-            scores = tuple(self._names(o, None, None).emit(cache.score) for o in (True, False))
+            scores = tuple(b.called(self._names(o, None, None).emit(cache.score), f"score_{_place(o)}") for o in (True, False))
+        b.pos = cache.weight.pos
         taking = self.past
         count = b.map("float", b.row("segment"))
         if cache.top is not None:
             taking = b.topk(b.where(self.past, b.spread(b.spread(scores[1], "n"), "c"), b.const(MASKED)), cache.top)
             count = b.map("minimum", count, b.const(cache.top))
-        count = b.map("add", count, b.const(1.0))
+        count = b.called(b.map("add", count, b.const(1.0)), "count")
         memo: dict[int, tuple[Value, Value]] = {}
 
         def softmax(t: Term) -> tuple[Value, Value]:
             if id(t) not in memo:
                 here = emitters[0].emit(t.args[0])
                 there = b.where(taking, emitters[1].emit(t.args[0]), b.const(MASKED))
-                top = b.map("stop", b.map("maximum", here, b.max(there, "n")))
-                here, there = (b.map("exp", b.map("sub", x, top)) for x in (here, there))
-                share = b.map("div", b.const(1.0), b.map("add", here, b.sum(there, ["n"])))
+                top = b.called(b.map("stop", b.map("maximum", here, b.max(there, "n"))), "top")
+                here, there = (b.called(b.map("exp", b.map("sub", x, top)), f"exp_{_place(o)}") for x, o in ((here, True), (there, False)))
+                share = b.called(b.map("div", b.const(1.0), b.called(b.map("add", here, b.sum(there, ["n"])), "total")), "share")
                 memo[id(t)] = b.map("mul", here, share), b.map("mul", there, share)
             return memo[id(t)]
 
         emitters = [self._names(o, scores[0 if o else 1], count, lambda t, o=o: softmax(t)[0 if o else 1]) for o in (True, False)]
         online, cached = (e.emit(cache.weight) for e in emitters)
-        return Weights(online, b.where(taking, cached), taking)
+        return Weights(b.called(online, "weight_online"), b.called(b.where(taking, cached), "weight_cached"), b.called(taking, "taking"))
 
     # -- the mix -----------------------------------------------------------------------------------------------
     def mix(self, read: Read) -> Value:
         """y before `output`, over r, c and the read's shape."""
         b, states, emitter = self.b, self.states, self.emitter
         memories = {a.state: None for a in read.atoms}
+        b.pos = self.model.read.pos
         for name in memories:
             axes = states.axes[name]
-            memories[name] = b.collect(states.end[name], b.param(Param(f"cache_{name}", "slots", axes)))
-            self.results.append((f"new_cache_{name}", "slots", axes, memories[name]))
+            memories[name] = b.called(b.collect(states.end[name], b.param(Param(f"cache.{name}", "slots", axes))), f"cached_{name}")
+            self.results.append((f"new.cache.{name}", "slots", axes, memories[name]))
         online = [states.online(a, emitter) for a in read.atoms]
         weights = self.weights()
         if self.carried_sum(read):
             summed = [b.map("add", x, states.contract(a, self._sum_of_cached(a.state, memories), emitter))
                       for a, x in zip(read.atoms, online)]
             return b.map("mul", weights.online, apply(read, summed, emitter))
+        b.pos = self.model.read.pos
         cached = [states.contract(a, memories[a.state], emitter) for a in read.atoms]
+        b.pos = self.cache.weight.pos
         if self.cache.mix == "states" or read.linear:
-            mixed = [b.map("add", b.map("mul", weights.online, x), b.sum(b.map("mul", weights.cached, y), ["n"]))
+            mixed = [b.called(b.map("add", b.map("mul", weights.online, x), b.called(b.sum(b.map("mul", weights.cached, y), ["n"]), "recalled")), "mixed")
                      for x, y in zip(online, cached)]
             return apply(read, mixed, emitter)
-        answers = b.map("mul", weights.cached, apply(read, cached, emitter))
-        return b.map("add", b.map("mul", weights.online, apply(read, online, emitter)), b.sum(answers, ["n"]))
+        answers = b.map("mul", weights.cached, b.called(apply(read, cached, emitter), "answer"))
+        return b.map("add", b.map("mul", weights.online, apply(read, online, emitter)), b.called(b.sum(answers, ["n"]), "recalled"))
 
     def carried_sum(self, read: Read) -> bool:
         """Whether the sum of cached states can be carried: a linear read, all memories taking part, and a weight that
@@ -176,12 +183,17 @@ class CachePass:
     def _sum_of_cached(self, name: str, memories) -> Value:
         """The sum of the cached memories that lie before a row, as a carry of the scan: over r and the state's axes."""
         b, axes = self.b, self.states.axes[name]
-        old, end, done = Param(f"old_sum_{name}", "value", axes), Param(f"end_sum_{name}", "value", axes), Param(f"done_sum_{name}", "value", (), dtype="b")
+        old, end, done = (Param(f"{part}.sum.{name}", "value", a, dtype=d) for part, a, d in (
+            ("old", axes, "f"), ("end", axes, "f"), ("done", (), "b")))
         total = b.map("add", b.param(old), b.where(b.param(done), b.param(end)))
-        body = Program(f"carry_sum_{name}", (old, end, done), (Result(f"old_sum_{name}", "value", axes, ((total, 0),)),))
-        earlier = b.sum(b.param(Param(f"cache_{name}", "slots", axes)), ["n"])     # slots not yet cached are zero
+        body = Program(f"carry_sum_{name}", (old, end, done), (Result(f"old.sum.{name}", "value", axes, ((total, 0),)),))
+        earlier = b.sum(b.param(Param(f"cache.{name}", "slots", axes)), ["n"])     # slots not yet cached are zero
         _, starts, _ = b.scan(body, [earlier], [self.states.end[name], self.states.completes], [])
         return starts[0]
+
+
+def _place(online: bool) -> str:
+    return "online" if online else "cached"
 
 
 def apply(read: Read, atoms: list[Value], emitter: Emitter) -> Value:

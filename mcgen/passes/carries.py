@@ -33,7 +33,7 @@ def open_scans(program: Program, b: Builder) -> tuple[Program, list[Carry], bool
         if value.op == "scan":
             body: Program = value["body"]
             n = value["carries"]
-            names = [f"{p.name.removeprefix('old_')}" for p in body.params[:n]]
+            names = [p.name.removeprefix("old.") for p in body.params[:n]]
             bound = {p.name: b.make("carry", (), ("r",) + p.axes, name=name) for p, name in zip(body.params, names)}
             bound |= {p.name: a for p, a in zip(body.params[n:], args[n:])}
             results = inline(b, body, bound)

@@ -37,6 +37,7 @@ class Emitter:
                  leaf: Callable[[Term], Value] | None = None, within_segment: bool = False):
         self.b, self.model, self.params, self.leaf, self.within_segment = b, model, params, leaf, within_segment
         self.memo: dict[tuple[int, int], Value] = {}
+        self.lets = {id(t): name for name, t in model.lets.items()}
 
     def child(self, leaf: Callable[[Term], Value], within_segment: bool | None = None) -> "Emitter":
         within = self.within_segment if within_segment is None else within_segment
@@ -45,7 +46,9 @@ class Emitter:
     def emit(self, t: Term, shift: int = 0) -> Value:
         key = (id(t), shift)
         if key not in self.memo:
-            value = self._emit(t, shift)
+            pos = self.b.pos
+            value = self.b.called(self._emit(t, shift), self.lets.get(id(t), "") if not shift else "")
+            self.b.pos = pos                    # what the caller makes of it comes from the caller's line
             if len(t.shape) == 2 and "c" in value.axes:
                 raise NotLowered(f"a matrix for every token outside a product ('{t.op}')", t.pos)
             self.memo[key] = value
@@ -53,7 +56,7 @@ class Emitter:
 
     def _emit(self, t: Term, shift: int) -> Value:
         b = self.b
-        if t.pos.line:
+        if t.pos.line and t.args:
             b.pos = t.pos
         match t.op:
             case "num":
@@ -61,7 +64,7 @@ class Emitter:
             case "size":
                 return b.size(dim_axis(t["dim"]))
             case "const":
-                return self.emit(self.model.constants[t["name"]])
+                return b.called(self.emit(self.model.constants[t["name"]]), t["name"])
             case "input":
                 return self._input(t, shift)
             case "delay":

@@ -17,4 +17,5 @@ def _expand(rebuilder: Rebuilder, value: Value, args: list[Value]) -> Value | No
     b = rebuilder.b
     running = b.cumsum(args[0], "c")
     reader = b.cumsum(args[0], "c", exclusive=True) if value["exclusive"] else running
+    b.called(running, "G")
     return b.map("sub", reader, b.rename(running, {"c": "d"}))

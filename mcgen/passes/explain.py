@@ -213,7 +213,7 @@ def _memory(compiled: Compiled) -> Iterator[str]:
     saved: Counter = Counter()
     for result in compiled.forward.results[count:]:
         saved += per_row(a for a in result.axes if a != "n")
-        yield f"saved for the backward pass: {result.name.removeprefix('saved_')} before every row, [{', '.join(result.axes)}]"
+        yield f"saved for the backward pass: {result.name.removeprefix('saved.')} before every row, [{', '.join(result.axes)}]"
     if not compiled.forward.results[count:]:
         yield "saved for the backward pass: nothing but the inputs"
     else:

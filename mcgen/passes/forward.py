@@ -10,7 +10,6 @@ from ..symbolic.model import Model
 from ..symbolic.read import Read, analyse_read
 from .cache import CachePass, Weights, apply
 from .emit import Emitter, axes_of
-from .names import check_names
 from .states import Affine, States, collect_affine
 
 
@@ -29,7 +28,6 @@ class Forward:
 def refuse(model: Model) -> None:
     """What this compiler does not lower yet, by name."""
     spec = model.spec
-    check_names(model)
     if model.end:
         raise NotLowered("'end' updates", next(iter(spec.rule.end.values())).pos)
     if model.gradient_chunk is not None and model.objective is not None:
@@ -64,7 +62,8 @@ def build_forward(model: Model) -> Forward:
         plain = y
         y = emitter.child(lambda t: plain if t.op == "online" else emitter.emit(t)).emit(model.output)
         out_axes = axes_of(model.output.shape)
-    finals = [(f"new_state_{n}", "memory", states.axes[n], v) for n, v in states.final.items()]
+    b.called(y, "y")
+    finals = [(f"new.state.{n}", "memory", states.axes[n], v) for n, v in states.final.items()]
     made = [Result(name, kind, axes, ((value, 0),)) for name, kind, axes, value in
             [("y", "token", out_axes, y), *finals, *dict.fromkeys(results)]]
     segment = model.cache.segments.length if model.cache else 0
@@ -88,7 +87,7 @@ def finish(name: str, results: list[Result], inputs: dict[str, Param], segment: 
             delays[value["name"]] = max(delays.get(value["name"], 0), value["shift"])
         elif value.op == "param":
             lead = {"n": "slots", "r": "starts"}.get(value.axes[0] if value.axes else "", "memory")
-            kind = "head" if value["name"].startswith("init_") else lead
+            kind = "head" if value["name"].startswith("init.") else lead
             used[value["name"]] = Param(value["name"], kind, value.axes[1:] if lead != "memory" else value.axes)
     ordered = [replace(p, delay=delays.get(p.name, 0)) for p in inputs.values()]
     rest = [p for n, p in used.items() if n not in inputs]

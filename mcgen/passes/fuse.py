@@ -86,7 +86,7 @@ class _Fuser(Sums):
             over_rows = v.op in ("sum", "dot") and "r" in v["over"]
             stacked = v.op == "out" and v["kind"] == "stack" and "r" not in v.axes
             if over_rows or stacked:
-                self.refs[id(v)] = self.tile("total", v.axes)
+                self.refs[id(v)] = self.tile(v.name or "over_rows", v.axes)
                 self.out.append(kr.Map(self.refs[id(v)], kr.Expr("num", attr=0.0)))
                 self.pending.append(v)
 
@@ -130,7 +130,7 @@ class _Fuser(Sums):
                 self.out.append(kr.Map(ref, self.expr(value)))
             return
         if self.reads_in_products(value, ref):
-            spare = self.tile("next", ref.axes)
+            spare = self.tile(value.name or "next", ref.axes)
             self.assign(spare, value)
             self.out.append(kr.Map(ref, kr.Expr("ref", attr=spare)))
             return

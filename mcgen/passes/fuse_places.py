@@ -6,7 +6,8 @@ from typing import Sequence
 from ..ir import kernel as kr
 from ..ir.builder import Builder
 from ..ir.functions import TABLE
-from ..ir.nodes import Program, Value, order, uses
+from ..ir.naming import fresh, stem
+from ..ir.nodes import NO_POS, Program, Value, order, uses
 from .carries import Carry
 from .precision import precise
 
@@ -34,7 +35,7 @@ class Places:
         self.refs: dict[int, kr.Ref] = {}
         self.alias: dict[str, Value] = {}           # parameters of slot bodies
         self.params = {p.name: p for p in program.params}
-        self.names: set[str] = {p.name for p in program.params} | {r.name for r in program.results} | {"k", "save"}
+        self.names: set[str] = {p.name for p in program.params} | {r.name for r in program.results}
         self.out: list = kernel.before               # where statements go now
         self.in_loop = False
         self.rows: kr.Expr | None = None             # in a loop: the tokens that count, where not all do
@@ -42,16 +43,13 @@ class Places:
         self.transposed: dict[str, kr.Ref] = {}       # memories, transposed before the rows
         self.dependent = _on_rows(values)
         self.done_loops: set[int] = set()
+        self.pos = NO_POS                            # where the value that is computed now comes from
 
     # -- tiles -------------------------------------------------------------------------------------------------
     def tile(self, stem: str, axes: Sequence[str], precise: bool = False) -> kr.Ref:
-        name, i = stem, 1
-        while name in self.names:
-            i += 1
-            name = f"{stem}{i}"
-        self.names.add(name)
+        name = fresh(stem, self.names)
         axes = tuple(a for a in axes if a != "r" and not (a == "n" and self.in_loop))
-        self.kernel.tiles.append(kr.Tile(name, axes, precise))
+        self.kernel.tiles.append(kr.Tile(name, axes, precise, self.pos))
         return kr.Ref(name, "tile", axes, None, precise)
 
     def place(self, v: Value) -> kr.Ref:
@@ -61,7 +59,7 @@ class Places:
         return self.refs[id(v)]
 
     def compute(self, v: Value) -> None:
-        outer = self.out
+        outer, pos, self.pos = self.out, self.pos, v.pos if v.args else NO_POS
         if not self.in_loop and id(v) not in self.dependent and v.op not in ("final", "out"):
             self.out = self.kernel.before if self.out is not self.kernel.after else self.out
         match v.op:
@@ -73,33 +71,33 @@ class Places:
                 leaf = self.b.make("carry", (), ("r",) + v.axes, name=v["name"])
                 self.refs[id(v)] = self.refs[id(leaf)]
             case "cumsum":
-                ref = self.tile("G", v.axes, id(v) in self.precise)
+                ref = self.tile(stem(v), v.axes, id(v) in self.precise)
                 self.out.append(kr.Cumsum(ref, self.expr(v.args[0]), v["axis"], v["reverse"], v["exclusive"]))
                 self.refs[id(v)] = ref
             case "topk":
                 score = self.place(v.args[0])
-                ref = self.tile("chosen", v.axes)
+                ref = self.tile(stem(v), v.axes)
                 self.out.append(kr.Topk(ref, score, v["k"]))
                 self.refs[id(v)] = ref
             case "out":
                 self.loop(v.args[0])
             case "expose":
-                ref = self.tile("at_end", v.axes)
+                ref = self.tile(stem(v), v.axes)
                 self.out.append(kr.Map(ref, kr.Expr("num", attr=0.0)))
                 self.refs[id(v)] = ref
                 self.exposed(ref, v, [])
             case "dot" | "sum" | "max":
-                ref = self.tile({"dot": "p", "sum": "s", "max": "m"}[v.op], v.axes)
+                ref = self.tile(stem(v), v.axes)
                 self.reduction(ref, v, [], False)
                 self.refs[id(v)] = ref
             case "map":
                 base = self.in_place(v)
-                ref = base or self.tile("x", v.axes, id(v) in self.precise)
+                ref = base or self.tile(stem(v), v.axes, id(v) in self.precise)
                 self.assign(ref, v, base)
                 self.refs[id(v)] = ref
             case _:
                 raise ValueError(f"{self.program.name}: no tile for {v.op} {dict(v.attrs)} over [{', '.join(v.axes)}]")
-        self.out = outer
+        self.out, self.pos = outer, pos
 
     def in_place(self, v: Value) -> kr.Ref | None:
         """The tile of a carry that only this sum reads: it is added to in place."""

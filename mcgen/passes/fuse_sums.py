@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from ..ir import kernel as kr
+from ..ir.naming import stem
 from ..ir.nodes import Program, Value
 from .fuse_places import LEAVES, Places
 from .sparse import chosen_by
@@ -141,7 +142,7 @@ class Sums(Places):
                     sides[0 if axes <= set(left.axes) else 1 if axes <= set(right.axes) else 2].append(f)
                 one, two = (self.turned(self.operand(x), over) for x in (left, right))
                 if sides[2]:
-                    spare = self.tile("p", dst.axes)
+                    spare = self.tile(stem(v), dst.axes)
                     self.reduction(spare, v, [], False)
                     self.out.append(kr.Map(dst, self.product(factors, kr.Expr("ref", attr=spare)), accumulate))
                     return
@@ -159,7 +160,7 @@ class Sums(Places):
             value = self.expr(v.args[0])
         if scale is not None:
             if not set(over) & _axes(scale) and set(over):
-                spare = self.tile("s", dst.axes)
+                spare = self.tile(stem(v), dst.axes)
                 self.out.append(kr.Reduce(v.op if v.op == "max" else "sum", spare, value, over))
                 self.out.append(kr.Map(dst, kr.Expr("mul", (scale, kr.Expr("ref", attr=spare))), accumulate))
                 return
@@ -252,7 +253,7 @@ class Sums(Places):
             elif id(out) in self.refs:                      # a sum over rows, per slot
                 refs[i] = (self.refs[id(out)], [], True)
             else:
-                ref = self.tile("over_n" if r.kind == "sum" else "per_n", out.axes)
+                ref = self.tile(out.name or ("over_n" if r.kind == "sum" else "per_n"), out.axes)
                 self.refs[id(out)] = ref
                 if r.kind == "sum":
                     self.out.append(kr.Map(ref, kr.Expr("num", attr=0.0)))

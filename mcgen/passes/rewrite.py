@@ -38,8 +38,8 @@ class Rebuilder:
         if self.hook is not None:
             answer = self.hook(self, value, args)
             if answer is not None:
-                return answer
-        return remake(self.b, value, args)
+                return self.b.called(answer, value.name)
+        return self.b.called(remake(self.b, value, args), value.name)
 
 
 def _order_until(roots: Sequence[Value], done: Mapping[int, Value]) -> list[Value]:

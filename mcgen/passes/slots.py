@@ -54,20 +54,20 @@ class _Loop:
         body = Program(self.name, params, tuple(results))
         outs = self.b.slots(body, [v for _, v in self.xs.values()], [v for _, v in self.consts.values()])
         for value, out in zip(exits, outs):
-            self.rebuilder.done[id(value)] = out
+            self.rebuilder.done[id(value)] = self.b.called(out, value.name)
 
     def exit(self, value: Value) -> Value:
         args = [self.inner(a) for a in value.args]
         if value.op in ("sum", "dot") and "n" in value["over"]:
             rest = [a for a in value["over"] if a != "n"]
             return self.b.sum(args[0], rest) if value.op == "sum" else self.b.dot(args[0], args[1], rest)
-        return remake(self.b, value, args)
+        return self.b.called(remake(self.b, value, args), value.name)
 
     def inner(self, value: Value) -> Value:
         """The value for one slot."""
         if id(value) not in self.body:
             if large(value):
-                self.body[id(value)] = remake(self.b, value, [self.inner(a) for a in value.args])
+                self.body[id(value)] = self.b.called(remake(self.b, value, [self.inner(a) for a in value.args]), value.name)
             else:
                 self.body[id(value)] = self.enter(value)
         return self.body[id(value)]
@@ -79,6 +79,6 @@ class _Loop:
         kind = self.xs if "n" in outer.axes else self.consts
         if id(outer) not in kind:
             axes = tuple(a for a in sort_axes(outer.axes) if a != "n")
-            name = f"{self.name}_{'x' if kind is self.xs else 'k'}{len(kind)}"
+            name = f"{self.name}.{'x' if kind is self.xs else 'k'}{len(kind)}"
             kind[id(outer)] = (Param(name, "value", axes, dtype=outer.dtype), outer)
         return self.b.param(kind[id(outer)][0])

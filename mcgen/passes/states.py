@@ -62,34 +62,38 @@ class Decay:
 
     def __init__(self, b: Builder, log: Value | None):
         self.b = b
-        self.valid = b.map("lt", b.iota("c"), b.row("count"))
-        self.log = None if log is None else b.where(self.valid, b.map("maximum", log, b.const(CLAMP)))
+        self.valid = b.called(b.map("lt", b.iota("c"), b.row("count")), "valid")
+        self.log = None if log is None else b.called(b.where(self.valid, b.map("maximum", log, b.const(CLAMP))), "log_decay")
 
     def start(self, when: str) -> Value:
         """The factor on the state before the row, as a token sees it: over r and c."""
         if self.log is None:
             return self.b.const(1.0)
-        return self.b.map("exp", self.b.cumsum(self.log, "c", exclusive=when == "old"))
+        so_far = self.b.called(self.b.cumsum(self.log, "c", exclusive=when == "old"), "G")
+        return self.b.called(self.b.map("exp", so_far), "decay")
 
     def end(self) -> Value:
         """The factor on a token's write at the end of the row: over r and c, 0 past the row's tokens."""
         b = self.b
-        factor = b.const(1.0) if self.log is None else b.map("exp", b.cumsum(self.log, "c", reverse=True, exclusive=True))
-        return b.where(self.valid, factor)
+        if self.log is None:
+            return b.called(b.where(self.valid, b.const(1.0)), "inside")
+        to_come = b.called(b.cumsum(self.log, "c", reverse=True, exclusive=True), "G_after")
+        return b.called(b.where(self.valid, b.map("exp", to_come)), "decay_after")
 
     def whole(self) -> Value:
         """The factor of the whole row on the state before it: over r."""
-        return self.b.const(1.0) if self.log is None else self.b.map("exp", self.b.sum(self.log, ["c"]))
+        return self.b.const(1.0) if self.log is None else self.b.called(self.b.map("exp", self.b.sum(self.log, ["c"])), "decay_of_row")
 
     def reach(self, product: Value, when: str) -> Value:
         """product[c, d] times the decay from d to c, 0 where d does not come before c."""
         b = self.b
         order = b.map("gt" if when == "old" else "ge", b.iota("c"), b.iota("d"))
-        order = b.map("and", order, b.map("lt", b.iota("d"), b.row("count")))
+        order = b.called(b.map("and", order, b.map("lt", b.iota("d"), b.row("count"))), "earlier")
         if self.log is None:
-            return b.where(order, product)
-        gap = b.segsum(self.log, exclusive=when == "old")
-        return b.map("mul", product, b.map("exp", b.where(order, gap, b.const(MASKED))))
+            return b.called(b.where(order, product), "P")
+        gap = b.called(b.segsum(self.log, exclusive=when == "old"), "gap")
+        reach = b.called(b.map("exp", b.where(order, gap, b.const(MASKED))), "reach")
+        return b.called(b.map("mul", product, reach), "P")
 
 
 class States:
@@ -104,9 +108,8 @@ class States:
         self.start: dict[str, Value] = {}
         self.end: dict[str, Value] = {}
         self.final: dict[str, Value] = {}
-        self.completes = b.map("and", b.map("gt", b.row("count"), b.const(0)), b.map(
-            "eq", b.map("add", b.row("offset"), b.row("count")),
-            b.const(model.cache.segments.length if model.cache else -1)))
+        ends = b.map("eq", b.map("add", b.row("offset"), b.row("count")), b.const(model.cache.segments.length if model.cache else -1))
+        self.completes = b.called(b.map("and", b.map("gt", b.row("count"), b.const(0)), ends), "completes")
         for name in model.states:
             self._state(name, emitter, fresh)
 
@@ -121,6 +124,7 @@ class States:
             self.decays[id(spec.log)] = Decay(b, None if spec.log is None else emitter.emit(spec.log))
         decay = self.decays[id(spec.log)]
         increment = b.zero()
+        b.pos = self.model.update[name].pos
         self.writes[name] = []
         for write in spec.form.writes:
             coef = emitter.emit(write.coef)
@@ -130,37 +134,38 @@ class States:
                 value = b.rename(emitter.emit(write.value), {dim_axis(self.model.states[name].shape[1]): axes[1]})
                 value, coef = b.map("mul", coef, value), b.const(1.0)
             self.writes[name].append((coef, key, value))
-            weight = b.map("mul", decay.end(), coef)
+            weight = b.called(b.map("mul", decay.end(), coef), "weight")
             if key is None:
                 increment = b.map("add", increment, b.sum(weight, ["c"]))
             else:
-                scaled = b.map("mul", key, weight)
+                scaled = b.called(b.map("mul", key, weight), "write")
                 increment = b.map("add", increment, b.dot(scaled, b.const(1.0) if value is None else value, ["c"]))
+        b.called(increment, f"increment_{name}")
         self._scan(name, decay.whole(), increment, axes, fresh)
 
     def _scan(self, name: str, factor: Value, increment: Value, axes: tuple[str, ...], fresh: bool) -> None:
         b = self.b
-        old = Param(f"old_{name}", "value", axes)
+        old = Param(f"old.{name}", "value", axes)
         params, inputs, consts = [old], [], []
 
         def passed(prefix: str, value: Value, axes: tuple[str, ...]) -> Value:
             if value.op == "const":
                 return value
-            params.append(Param(f"{prefix}_{name}", "value", axes))
+            params.append(Param(f"{prefix}.{name}", "value", axes))
             inputs.append(value)
             return b.param(params[-1])
 
-        after = b.map("add", b.map("mul", passed("factor", factor, ()), b.param(old)), passed("write", increment, axes))
+        after = b.called(b.map("add", b.map("mul", passed("factor", factor, ()), b.param(old)), passed("write", increment, axes)), f"next_{name}")
         carried = after
         if fresh:
-            done, init = Param(f"done_{name}", "value", (), dtype="b"), Param(f"init_{name}", "value", axes)
+            done, init = Param(f"done.{name}", "value", (), dtype="b"), Param(f"init.{name}", "value", axes)
             params += [done, init]
             inputs.append(self.completes)
-            consts.append(b.param(Param(f"init_{name}", "head", axes)))
-            carried = b.where(b.param(done), b.param(init), after)
-        body = Program(f"carry_{name}", tuple(params), (Result(f"old_{name}", "value", axes, ((carried, 0),)),
-                                                       Result(f"end_{name}", "value", axes, ((after, 0),))))
-        finals, starts, ys = b.scan(body, [b.param(Param(f"state_{name}", "memory", axes))], inputs, consts)
+            consts.append(b.param(Param(f"init.{name}", "head", axes)))
+            carried = b.called(b.where(b.param(done), b.param(init), after), f"start_{name}")
+        body = Program(f"carry_{name}", tuple(params), (Result(f"old.{name}", "value", axes, ((carried, 0),)),
+                                                       Result(f"end.{name}", "value", axes, ((after, 0),))))
+        finals, starts, ys = b.scan(body, [b.param(Param(f"state.{name}", "memory", axes))], inputs, consts)
         self.final[name], self.start[name], self.end[name] = finals[0], starts[0], ys[0]
 
     # -- reads -------------------------------------------------------------------------------------------------
@@ -168,7 +173,7 @@ class States:
         """What the token reads of the online memory: over r, c and the atom's shape."""
         b, name = self.b, atom.state
         decay, axes = self.decay(name), self.axes[name]
-        total = b.map("mul", decay.start(atom.when), self.contract(atom, self.start[name], emitter))
+        total = b.called(b.map("mul", decay.start(atom.when), self.contract(atom, self.start[name], emitter)), "carried")
         late = lambda x: b.rename(x, {"c": "d"})
         for coef, key, value in self.writes[name]:
             if atom.kind == "whole":
@@ -179,10 +184,11 @@ class States:
                 query = self.query(atom, emitter)
                 against = value if atom.kind == "cols" else key
                 other = {"rows": value, "cols": key, "vector": coef}[atom.kind]
-                matrix = decay.reach(b.dot(query, late(against), [axes[1] if atom.kind == "cols" else axes[0]]), atom.when)
+                overlap = b.called(b.dot(query, late(against), [axes[1] if atom.kind == "cols" else axes[0]]), "overlap")
+                matrix = decay.reach(overlap, atom.when)
                 part = b.dot(matrix, late(other), ["d"])
-            total = b.map("add", total, self.plain(atom, part))
-        return total
+            total = b.map("add", total, b.called(self.plain(atom, part), "recent"))
+        return b.called(total, "online")
 
     def query(self, atom: Atom, emitter: Emitter) -> Value:
         axes = self.axes[atom.state]
@@ -195,7 +201,7 @@ class States:
         if atom.kind == "whole":
             return memory
         axis = axes[1] if atom.kind == "cols" else axes[0]
-        return self.plain(atom, self.b.dot(self.query(atom, emitter), memory, [axis]))
+        return self.b.called(self.plain(atom, self.b.dot(self.query(atom, emitter), memory, [axis])), f"read_{atom.state}")
 
     def plain(self, atom: Atom, x: Value) -> Value:
         axes = self.axes[atom.state]

@@ -28,10 +28,10 @@ def differentiable(manifest: Manifest, forward: Callable, backward: Callable, pr
     """
     params, results = manifest.forward_params, manifest.forward_results
     saved = [name for name, _ in manifest.saved]
-    made_by_forward = [name for name in manifest.backward_params if name not in params and not name.startswith("d_")]
-    sources = [("args", [*params, *made_by_forward].index(name)) if not name.startswith("d_") else ("grads", results.index(name.removeprefix("d_")))
+    made_by_forward = [name for name in manifest.backward_params if name not in params and not name.startswith("d.")]
+    sources = [("args", [*params, *made_by_forward].index(name)) if not name.startswith("d.") else ("grads", results.index(name.removeprefix("d.")))
                for name in manifest.backward_params]
-    order = [manifest.backward_results.index(f"d_{p}") if f"d_{p}" in manifest.backward_results else None for p in params]
+    order = [manifest.backward_results.index(f"d.{p}") if f"d.{p}" in manifest.backward_results else None for p in params]
     inner = applied(_gradient_of_gradients(manifest, backward, program, made_by_forward))
 
     class Forward(torch.autograd.Function):
@@ -92,7 +92,7 @@ def _gradient_of_gradients(manifest: Manifest, backward: Callable, program: Modu
                 named = given | dict(zip(free, moved))
                 outputs = program.forward(*(named[p] for p in params), chunk=chunk, save=True)
                 made = dict(zip((*results, *(name for name, _ in manifest.saved)), outputs)) | named
-                zeros = {f"d_{r}": torch.zeros_like(made[r]) for r in results if made.get(f"d_{r}") is None}
+                zeros = {f"d.{r}": torch.zeros_like(made[r]) for r in results if made.get(f"d.{r}") is None}
                 return tuple(program.backward(*((made | zeros)[name] for name in names), chunk=chunk))
 
             with torch.enable_grad(), torch.autocast(seconds[0].device.type, enabled=False):

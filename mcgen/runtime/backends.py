@@ -43,8 +43,8 @@ class TorchBackend:
 
 def per_head(manifest: Manifest) -> frozenset[str]:
     """The gradients that programs give per sequence, [B, H, *shape]: those of per-head parameters, to be summed over B."""
-    fields = {f"d_{f.name}" for f in manifest.inputs if f.per == "head"}
-    return frozenset(fields | {name for name in manifest.backward_results if name.startswith("d_init_")})
+    fields = {f"d.{f.name}" for f in manifest.inputs if f.per == "head"}
+    return frozenset(fields | {name for name in manifest.backward_results if name.startswith("d.init.")})
 
 
 class TvmBackend:
@@ -64,8 +64,8 @@ class TvmBackend:
 
     def backward(self, params: Sequence[torch.Tensor], chunk: int) -> list[torch.Tensor]:
         m = self.manifest
-        summed = {f"d_{f.name}" for f in m.delays}           # a delayed input's gradient is added up over its delays
-        heads, batch = per_head(m), params[m.forward_params.index("table")].shape[0]
+        summed = {f"d.{f.name}" for f in m.delays}           # a delayed input's gradient is added up over its delays
+        heads, batch = per_head(m), params[m.forward_params.index("call.table")].shape[0]
         results = [(torch.zeros if name in summed else torch.empty)((batch, *shape) if name in heads else shape)
                    for name, shape in zip(m.backward_results, self.layout.backward(params))]
         self._call(self._kernel("backward", params, chunk), (*m.backward_params, *m.backward_results), (*params, *results))
@@ -73,8 +73,8 @@ class TvmBackend:
 
     def _call(self, kernel: Callable, names: Sequence[str], tensors: Sequence[torch.Tensor]) -> None:
         """Runs a kernel on those of the tensors that it declares."""
-        wanted = {"table", *kernel.names}
-        kernel(**{name: tensor for name, tensor in zip(names, tensors) if name in wanted})
+        named = dict(zip(names, tensors))
+        kernel(named["call.table"], **{name: named[name] for name in kernel.names})
 
     def _kernel(self, which: str, params: Sequence[torch.Tensor], chunk: int, *save: bool) -> Callable:
         sizes = {dim: size for dim, size in self.layout.sizes(params).items() if dim != SLOTS}
@@ -86,7 +86,7 @@ class TvmBackend:
 
                 build = partial(getattr(self._load(), which), **({"save": save[0]} if save else {}))
                 name = "_".join((self.manifest.name, which, *("save" for wanted in save if wanted)))
-                kernel = self._kernels.setdefault(key, compile(build, sizes={**sizes, "C": chunk}, name=name))
+                kernel = self._kernels.setdefault(key, compile(build, sizes={**sizes, "#chunk": chunk}, name=name))
         return kernel
 
 

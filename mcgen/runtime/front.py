@@ -40,7 +40,7 @@ class Op:
         self._forced_chunk: int | None = None
         self._boundary = manifest.run or (manifest.cache.length if manifest.cache else None)
         self._length = manifest.cache.length if manifest.cache else None
-        self._fresh = tuple((p, p.removeprefix("init_")) for p in manifest.forward_params if p in {f"init_{s.name}" for s in manifest.states})
+        self._fresh = tuple((p, p.removeprefix("init.")) for p in manifest.forward_params if p in {f"init.{s.name}" for s in manifest.states})
         self._y = manifest.forward_results.index("y")
         self._plans: dict[tuple, Plan] = {}
         self._chunks: dict[tuple, int] = {}
@@ -97,7 +97,7 @@ class Op:
 
     # -- calls
 
-    def __call__(self, *args: torch.Tensor, memory: dict | None = None, return_memory: bool | None = None, return_weights: bool = False,
+    def __call__(self, /, *args: torch.Tensor, memory: dict | None = None, return_memory: bool | None = None, return_weights: bool = False,
                  cu_seqlens: torch.Tensor | None = None, **named: torch.Tensor) -> Any:
         """y [B, T, H, *output], with what else was asked for: (y, memory), (y, details), (y, memory, details).
 
@@ -113,7 +113,7 @@ class Op:
         extras = (*((after,) if wanted else ()), *((details,) if return_weights else ()))
         return (y, *extras) if extras else y
 
-    def step(self, *args: torch.Tensor, memory: dict | None = None, **named: torch.Tensor) -> tuple[torch.Tensor, dict]:
+    def step(self, /, *args: torch.Tensor, memory: dict | None = None, **named: torch.Tensor) -> tuple[torch.Tensor, dict]:
         """One token: per-token tensors without T, [B, H, *shape]. Gives (y [B, H, *output], memory)."""
         values = bind(self.manifest, args, named)
         for i, (field, x) in enumerate(zip(self.manifest.fields, values)):
@@ -124,7 +124,7 @@ class Op:
         y, after, _ = self._run(values, memory, True, False)
         return y.squeeze(1), after
 
-    def empty_memory(self, batch: int, heads: int, *, capacity: int | None = None, dtype: torch.dtype = torch.float32,
+    def empty_memory(self, batch: int, heads: int, /, *, capacity: int | None = None, dtype: torch.dtype = torch.float32,
                      device: torch.device | str = "cpu", **given: Any) -> dict:
         """The memory of `batch` sequences of which no token was seen. `given`: the op's dims, K=64, V=64, as far as it has them.
 
@@ -151,7 +151,7 @@ class Op:
         else:
             chunk = self._chunk_for(plan)
             named = {**ready, **filled, **{param: begin.per_head(state) for param, state in self._fresh}}
-            named["position"], named["table"] = self._partition(plan, start, chunk, values)
+            named["call.position"], named["call.table"] = self._partition(plan, start, chunk, values)
             tensors = [named[param] for param in manifest.forward_params]
             results = self._compute(tensors, chunk)
             y, made = results[self._y], dict(zip(manifest.forward_results, results))
@@ -159,7 +159,7 @@ class Op:
             details = self._look(tensors, chunk) if look else None
         if not keep:
             return y, None, details
-        after = {leaf.param: made.get(f"new_{leaf.param}", filled[leaf.param]) for leaf in manifest.leaves}
+        after = {leaf.param: made.get(f"new.{leaf.param}", filled[leaf.param]) for leaf in manifest.leaves}
         return y, memories.write(manifest, start, plan, after, last_tokens(manifest, plan, ready)), details
 
     def _compute(self, tensors: list[torch.Tensor], chunk: int) -> Sequence[torch.Tensor]:

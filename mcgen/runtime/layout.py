@@ -45,23 +45,23 @@ class Layout:
             if name == "y":
                 shapes.append((batch, tokens - self._delay, heads, *sizes_of(manifest.output, sizes)))
             else:
-                shapes.append(tuple(params[self._index[name.removeprefix("new_")]].shape))
+                shapes.append(tuple(params[self._index[name.removeprefix("new.")]].shape))
         if save:
-            rows = params[self._index["table"]].shape[1]
+            rows = params[self._index["call.table"]].shape[1]
             shapes += [(batch, heads, rows, *sizes_of(shape, sizes)) for _, shape in manifest.saved]
         return shapes
 
     def backward(self, params: Sequence) -> list[Shape]:
         """Shapes of the gradients, from the backward parameters."""
         index = {name: i for i, name in enumerate(self.manifest.backward_params)}
-        return [tuple(params[index[name.removeprefix("d_")]].shape) for name in self.manifest.backward_results]
+        return [tuple(params[index[name.removeprefix("d.")]].shape) for name in self.manifest.backward_results]
 
 
 def _shapes(manifest: Manifest) -> list[tuple[str, int, tuple]]:
     """(parameter, axes before its own shape, shape) of all parameters that show dims."""
     found = [(field.name, _front(field), field.shape) for field in manifest.fields]
     for state in manifest.states:
-        found += [(f"state_{state.name}", 2, state.shape), (f"init_{state.name}", 1, state.shape)]
+        found += [(f"state.{state.name}", 2, state.shape), (f"init.{state.name}", 1, state.shape)]
     return found
 
 

@@ -1,19 +1,20 @@
 """What a generated package says about its op: `manifest.json`, read into frozen dataclasses.
 
-Names of the tensors that the programs take and give (all contiguous, all in one floating dtype unless said otherwise):
+Names of the tensors that the programs take and give (all contiguous, all in one floating dtype unless said otherwise). Beside the
+inputs, y and summary they have a dot, which no name of a spec has:
 
-    <input>      [B, d+T, H, *shape] per token, d past tokens in front when the input is delayed by up to d; [H, *shape] per head
-    init_<S>     [H, *shape]          the start of every segment but the first, where segments start fresh
-    state_<S>    [B, H, *shape]       the state at the start of the call; new_state_<S> what the next token starts from: where
-                                      segments start fresh, that is init_<S> after a segment's last token
-    run_<S>      [B, H, *shape]       the state at the start of the open run, where gradients are taken per run
-    cache_<S>    [B, H, N, *shape]    cached states; summary [B, H, N, *s]; after_<i> [B, H, N]
-    partial      [B, H, *s]           the open segment's sum
-    position     [B] int64            tokens seen before this call
-    table        [B, R, 4] int32      rows (start, count, segment, offset), see partition.py
-    new_<x>      like x               what the call leaves behind
-    saved_<x>    [B, H, R, *dims]     what the backward pass needs beside; the dim '#slots' is N
-    d_<x>        like x               gradients
+    <input>          [B, d+T, H, *shape] per token, d past tokens in front when the input is delayed by up to d; [H, *shape] per head
+    init.<S>         [H, *shape]          the start of every segment but the first, where segments start fresh
+    state.<S>        [B, H, *shape]       the state at the start of the call; new.state.<S> what the next token starts from: where
+                                          segments start fresh, that is init.<S> after a segment's last token
+    run.<S>          [B, H, *shape]       the state at the start of the open run, where gradients are taken per run
+    cache.<S>        [B, H, N, *shape]    cached states; summary [B, H, N, *s]; after.<i> [B, H, N]
+    summary.partial  [B, H, *s]           the open segment's sum
+    call.position    [B] int64            tokens seen before this call
+    call.table       [B, R, 4] int32      rows (start, count, segment, offset), see partition.py
+    new.<x>          like x               what the call leaves behind
+    saved.<x>        [B, H, R, *dims]     what the backward pass needs beside; the dim '#slots' is N
+    d.<x>            like x               gradients
 """
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ from typing import Callable
 
 from .dims import size_of
 
-FORMAT = 1
+FORMAT = 2
 SLOTS = "#slots"                             # stands for N in a saved tensor's shape
 Shape = tuple[str | int, ...]
 
@@ -145,14 +146,14 @@ def _domain(entry: dict) -> tuple:
 
 
 def _leaf(param: str, states: dict[str, State], cache: Cache | None) -> Leaf | None:
-    group, _, name = param.partition("_")
+    group, _, name = param.partition(".")
     if group in ("state", "run") and name in states:
         return Leaf(param, (group, name), states[name].shape, None, name)
     if group == "cache" and name in states:
         return Leaf(param, ("cache", name), (None, *states[name].shape), 2)
     if cache and param == "summary":
         return Leaf(param, ("summary",), (None, *cache.summary), 2)
-    if cache and param == "partial":
+    if cache and param == "summary.partial":
         return Leaf(param, ("partial",), cache.summary)
     if cache and group == "after" and name.isdigit():
         return Leaf(param, ("after", name), (None,), 2)

@@ -72,7 +72,7 @@ def fill(manifest: Manifest, start: Start, plan: Plan, start_state: Callable[[st
     for leaf in manifest.leaves:
         given = start.leaves.get(leaf.param)
         if given is None and leaf.state is not None:
-            given = start.leaves.get(f"state_{leaf.state}")
+            given = start.leaves.get(f"state.{leaf.state}")
             if given is None:
                 given = start_state(leaf.state)
         elif given is None:

@@ -65,10 +65,14 @@ def register(manifest: Manifest, backends: Backends, digest: str) -> Operators:
 def schema(name: str, params: Sequence[str], results: Sequence[str]) -> str:
     """An operator's schema; gradients that come in may be absent.
 
-    >>> schema("f", ["x", "d_y"], ["d_x"])
-    'f(Tensor x, Tensor? d_y, int chunk) -> Tensor'
+    >>> schema("f", ["x", "d.y", "d_y"], ["d.x"])
+    'f(Tensor x, Tensor? d_y, Tensor d_y_, int chunk) -> Tensor'
     """
-    took = ", ".join(f"{'Tensor?' if p.startswith('d_') else 'Tensor'} {p}" for p in params)
+    words = ["chunk"]
+    for p in params:
+        word = p.replace(".", "_")
+        words.append(word + "_" * next(i for i in range(len(words) + 1) if word + "_" * i not in words))
+    took = ", ".join(f"{'Tensor?' if p.startswith('d.') else 'Tensor'} {word}" for p, word in zip(params, words[1:]))
     gave = "Tensor" if len(results) == 1 else "(" + ", ".join("Tensor" for _ in results) + ")"
     return f"{name}({took}, int chunk) -> {gave}"
 
@@ -123,5 +127,5 @@ def _with_zeros(manifest: Manifest, layout, tensors: Sequence) -> list[torch.Ten
     if all(x is not None for x in tensors):
         return list(tensors)
     results = layout.forward(tensors[:len(manifest.forward_params)], False)
-    shapes = {f"d_{name}": shape for name, shape in zip(manifest.forward_results, results)}
+    shapes = {f"d.{name}": shape for name, shape in zip(manifest.forward_results, results)}
     return [tensors[0].new_zeros(shapes[name]) if x is None else x for name, x in zip(manifest.backward_params, tensors)]

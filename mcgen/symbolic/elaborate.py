@@ -95,7 +95,8 @@ class _Elaborator:
             name=spec.name, spec=spec, inputs={**rule.inputs, **(spec.cache.inputs if spec.cache else {})},
             states=rule.state, inits=inits, update=update, read=read, output=output,
             dims=tuple(d for d in self.scope.bound if d not in rule.dims), derived=self.sizes,
-            constants=self.constants, objective=objective, gradient_chunk=rule.gradient_chunk, end=end, cache=cache)
+            constants=self.constants, objective=objective, gradient_chunk=rule.gradient_chunk, end=end, cache=cache,
+            lets={n: t for n, t in self.lookups.items() if t is not None and self.scope.entries[n].kind == "let"})
         return Model(**{**vars(model), "notes": notes(model)})
 
     # -- dims, constants, let --------------------------------------------------------------------------------------

@@ -29,7 +29,7 @@ class Model:
     one (a state without an update line maps to its old value); `new(Z)` is already replaced by Z's term.
     dims: names that inputs and states bind, in order of first appearance. derived: further dims as terms of others.
     constants: name -> term of numbers, sizes and other constants.
-    `let` names and functions are inlined.
+    `let` names and functions are inlined; lets: let name -> its term.
     """
 
     name: str
@@ -47,4 +47,5 @@ class Model:
     gradient_chunk: int | None = None
     end: Mapping[str, Term] = field(default_factory=dict)   # states as state(name, 'new')
     cache: CacheModel | None = None
+    lets: Mapping[str, Term] = field(default_factory=dict)
     notes: tuple[Diagnostic, ...] = ()      # legal, but worth knowing: `check` prints them

@@ -37,7 +37,7 @@ class Reference:
         self.__name__ = self.__qualname__ = spec.name
         self.__doc__ = f"{spec.summary or spec.name}: the reference, token by token in float64.\n\nInputs: {', '.join(self.inputs)}"
 
-    def __call__(self, *args: torch.Tensor, memory: Memory | None = None, return_memory: bool | None = None,
+    def __call__(self, /, *args: torch.Tensor, memory: Memory | None = None, return_memory: bool | None = None,
                  return_weights: bool = False, cu_seqlens: torch.Tensor | None = None, **named: torch.Tensor) -> Any:
         """y [B, T, H, *shape]; then, as asked, the memory; then {'weights', 'selected'}, both [B, T, H, 1 + N]."""
         with one_thread():
@@ -47,7 +47,7 @@ class Reference:
         out = (y,) + ((after,) if return_memory else ()) + ((details,) if return_weights else ())
         return out if len(out) > 1 else y
 
-    def step(self, *args: torch.Tensor, memory: Memory | None = None, return_memory: bool | None = None,
+    def step(self, /, *args: torch.Tensor, memory: Memory | None = None, return_memory: bool | None = None,
              return_weights: bool = False, **named: torch.Tensor) -> Any:
         """One token: per-token tensors without T, y [B, H, *shape], always with the memory unless told not to."""
         given = _by_name(self.inputs, args, named)

@@ -45,7 +45,7 @@ def test_torch_equals_interpreter(tmp_path, rule, cache_name, start, chunk):
     arguments = as_arguments(state.backward, bound(state.backward, call, want))
     count = len(state.forward.params)
     grads = program.backward(*arguments[:count], rows, *arguments[count:], chunk=chunk)
-    got |= {"grad " + r.name.removeprefix("d_"): t[:, r.delay:] for r, t in zip(state.backward.results, grads)}
+    got |= {"grad " + r.name.removeprefix("d."): t[:, r.delay:] for r, t in zip(state.backward.results, grads)}
     flat = {n: t.reshape(want[n].shape) for n, t in got.items() if n in want}
     assert {"y", *(f"grad {n}" for n in state.model.inputs)} <= set(flat) and all(torch.is_tensor(t) for t in flat.values())
     found = errors(flat, {n: want[n] for n in flat})

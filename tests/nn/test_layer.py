@@ -120,3 +120,11 @@ def test_wrong_sizes_are_named():
         Layer(op(), 12, 4, input_heads={"k": 3})
     with pytest.raises(UsageError, match="attention_mask"):
         layer()(x(), attention_mask=torch.ones(2, 3))
+
+
+@pytest.mark.parametrize("name", ["keys", "type", "forward", "self"])
+def test_an_input_may_be_called_like_an_attribute_of_a_module(name):
+    tree = {"name": "named", "rule": {"inputs": {name: {"shape": ["K"], "domain": [0, 1]}, "v": ["V"]}, "state": {"S": ["K", "V"]},
+                                      "update": {"S": f"0.9 * S + outer({name}, v)"}, "read": f"S.T @ {name}"}}
+    layer = Layer(reference(load_spec(tree)), 8, 2)
+    assert layer(torch.randn(1, 3, 8)).shape == (1, 3, 8) and any(name in key for key in layer.state_dict())

@@ -84,7 +84,7 @@ def only_y(model, call: Trial) -> Trial:
     """The trial with a cotangent of y alone."""
     shape = (model.output if model.output is not None else model.read).shape
     extents = [call.sizes.get(d, d) for d in shape]
-    return replace(call, cotangents={"y": noise("d_y", (call.lanes, call.tokens, *extents))})
+    return replace(call, cotangents={"y": noise("d.y", (call.lanes, call.tokens, *extents))})
 
 
 def expected(model, x: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -92,7 +92,7 @@ def expected(model, x: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     given = {n: t.clone().requires_grad_() for n, t in x.items()}
     y = Reference(model.spec)(**given)
     lanes = y.transpose(1, 2).flatten(0, 1)
-    grads = torch.autograd.grad((lanes * noise("d_y", lanes.shape)).sum(), list(given.values()), allow_unused=True,
+    grads = torch.autograd.grad((lanes * noise("d.y", lanes.shape)).sum(), list(given.values()), allow_unused=True,
                                 materialize_grads=True)
     per_token = {n for n, i in model.inputs.items() if i.per == "token"}
     return {"y": lanes.detach()} | {f"grad {n}": g.transpose(1, 2).flatten(0, 1) if n in per_token else g
@@ -113,7 +113,7 @@ def results(state: Compiled, x: dict[str, torch.Tensor], chunk: int) -> dict[str
     for name in x:
         if name not in model.inputs:
             state_name = name.removesuffix("_init")
-            found[f"grad {name}"] = over_rows(sum(got.get(f"grad {p}_{state_name}", torch.zeros(())) for p in ("state", "init")))
+            found[f"grad {name}"] = over_rows(sum(got.get(f"grad {p}.{state_name}", torch.zeros(())) for p in ("state", "init")))
         elif model.inputs[name].per == "head":
             found[f"grad {name}"] = over_rows(got[f"grad {name}"])
         else:

@@ -46,7 +46,7 @@ def test_a_start_from_an_expression(cache_name, start):
     state = compiled("expression_init", cache_name, start=start)
     x = drawn(state.model, 23)
     got = values(state, only_y(state.model, trial(state.model, x, 4)))
-    arrives = got["grad state_S"] + got.get("grad init_S", 0.0)
+    arrives = got["grad state.S"] + got.get("grad init.S", 0.0)
     diagonal = arrives.reshape(-1, 2, *arrives.shape[1:]).sum(0).diagonal(dim1=1, dim2=2)
     assert not errors({"h": diagonal}, {"h": expected(state.model, x)["grad h"]})["h"] > TOLERANCE
 
@@ -79,14 +79,14 @@ def test_a_call_in_two_parts_is_one_call(rule, cache_name, start, cut):
     want = values(state, whole)
     first, second = halves(whole, cut)
     before = values(state, first)
-    second = replace(second, memory={n.removeprefix("new_"): t for n, t in before.items() if n.startswith("new_")},
-                     cotangents={n: noise("d_" + n, t.shape) for n, t in want.items() if n.startswith("new_")}
-                     | {"y": noise("d_y", want["y"].shape)[:, cut:]})
+    second = replace(second, memory={n.removeprefix("new."): t for n, t in before.items() if n.startswith("new.")},
+                     cotangents={n: noise("d." + n, t.shape) for n, t in want.items() if n.startswith("new.")}
+                     | {"y": noise("d.y", want["y"].shape)[:, cut:]})
     after = values(state, second)
-    first = replace(first, cotangents={n: after["grad " + n.removeprefix("new_")][:, :t.shape[1]] for n, t in before.items()
-                                       if n.startswith("new_")} | {"y": noise("d_y", want["y"].shape)[:, :cut]})
+    first = replace(first, cotangents={n: after["grad " + n.removeprefix("new.")][:, :t.shape[1]] for n, t in before.items()
+                                       if n.startswith("new.")} | {"y": noise("d.y", want["y"].shape)[:, :cut]})
     before = values(state, first)
-    got = {n: t for n, t in after.items() if n.startswith("new_")} | {"y": torch.cat([before["y"], after["y"]], 1)}
+    got = {n: t for n, t in after.items() if n.startswith("new.")} | {"y": torch.cat([before["y"], after["y"]], 1)}
     for name in [n for n in whole.inputs if f"grad {n}" in want]:
         early, late = before[f"grad {name}"], after[f"grad {name}"]
         if early.shape == late.shape == want[f"grad {name}"].shape:
@@ -95,7 +95,7 @@ def test_a_call_in_two_parts_is_one_call(rule, cache_name, start, cut):
         reach = after.get(f"grad past {name}", early[:, :0])[:, -cut:]
         early[:, cut - reach.shape[1]:] += reach
         got[f"grad {name}"] = torch.cat([early, late], 1)
-    assert set(got) >= {"y", "new_state_S", *(f"grad {n}" for n in state.model.inputs)}
+    assert set(got) >= {"y", "new.state.S", *(f"grad {n}" for n in state.model.inputs)}
     found = errors(got, {n: want[n] for n in got})
     assert not {n: e for n, e in found.items() if not e < TOLERANCE}
 

@@ -77,13 +77,13 @@ def test_chunk_look_up(tmp_path):
 
 def test_manifests_are_checked():
     raw = json.loads((HANDMADE / "fresh_sums" / "manifest.json").read_text())
-    with pytest.raises(ValueError, match="format 2"):
-        parse_manifest({**raw, "format": 2})
+    with pytest.raises(ValueError, match="format 1"):
+        parse_manifest({**raw, "format": 1})
     with pytest.raises(ValueError, match="do not begin"):
         parse_manifest({**raw, "backward": {"params": ["a"], "results": []}})
-    manifest = parse_manifest({**raw, "saved": [{"name": "saved_c", "shape": ["#slots", "D"]}]})
-    shapes = {"x": (1, 5, 2, 4), "a": (2, 4), "z": (1, 5, 2, 8), "table": (1, 3, 4), "position": (1,)}
-    shapes |= {"cache_S": (1, 2, 7, 4), "cache_P": (1, 2, 7, 4), "init_S": (2, 4), "init_P": (2, 4), "state_S": (1, 2, 4), "state_P": (1, 2, 4)}
+    manifest = parse_manifest({**raw, "saved": [{"name": "saved.c", "shape": ["#slots", "D"]}]})
+    shapes = {"x": (1, 5, 2, 4), "a": (2, 4), "z": (1, 5, 2, 8), "call.table": (1, 3, 4), "call.position": (1,)}
+    shapes |= {"cache.S": (1, 2, 7, 4), "cache.P": (1, 2, 7, 4), "init.S": (2, 4), "init.P": (2, 4), "state.S": (1, 2, 4), "state.P": (1, 2, 4)}
     params = [torch.empty(shapes[name]) for name in manifest.forward_params]
     assert Layout(manifest).forward(params, True)[-1] == (1, 2, 3, 7, 8)
     assert Layout(manifest).forward(params, False)[0] == (1, 5, 2, 4)

@@ -107,7 +107,7 @@ def test_operators_pass_opcheck(op):
     torch.library.opcheck(real.forward, args)
     torch.library.opcheck(real.forward_save, args)
     made = dict(zip((*manifest.forward_results, *(s for s, _ in manifest.saved)), real.forward_save(*args)))
-    made |= dict(zip(manifest.forward_params, args)) | {f"d_{r}": torch.ones_like(made[r]) for r in manifest.forward_results} | {"d_new_summary": None}
+    made |= dict(zip(manifest.forward_params, args)) | {f"d.{r}": torch.ones_like(made[r]) for r in manifest.forward_results} | {"d.new.summary": None}
     torch.library.opcheck(real.backward, (*(made[p] for p in manifest.backward_params), args[-1]))
     torch.library.opcheck(torch.ops.mcgen.within_capacity.default, (torch.tensor([3, 4]), 2, 4, 2))
 

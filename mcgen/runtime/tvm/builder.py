@@ -25,7 +25,7 @@ class TileBuilder:
 
     def __init__(self) -> None:
         self.params: list[Storage] = []
-        self.sizes: dict[str, int] = {}      # of "C" and the named dims, for numbers that depend on them
+        self.sizes: dict[str, int] = {}      # of "#chunk" and the named dims, for numbers that depend on them
         self.tiles: list[Storage] = []
         self.body: list = []
         self._open = [self.body]
@@ -54,8 +54,8 @@ class TileBuilder:
         return self._param(name, "starts", dims, out or inout, dtype)
 
     def position(self) -> Expr:
-        """The sequence's int64 position [B], a parameter named "position", as an integer."""
-        self._param("position", "position", (), False, "i64")
+        """The sequence's int64 position [B], a parameter named "call.position", as an integer."""
+        self._param("call.position", "position", (), False, "i64")
         return Expr("scalar", (), "position", "i32")
 
     def tile(self, name: str, *dims: str, dtype: str = "f32") -> Storage:

@@ -27,7 +27,7 @@ class Options:
 
 
 def compile(fn: Callable, sizes: Mapping[str, int], name: str | None = None, options: Options | Mapping | None = None) -> Kernel:
-    """The kernel that `fn` describes, for these sizes of "C" and the named dims; from the cache if it is there.
+    """The kernel that `fn` describes, for these sizes of "#chunk" and the named dims; from the cache if it is there.
 
     Raises mcgen.diagnostics.EnvironmentLacks where TVM is needed and missing.
     """

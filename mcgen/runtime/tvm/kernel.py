@@ -13,7 +13,7 @@ LEAD = {"token": ("B", "T", "H"), "head": ("H",), "memory": ("B", "H"), "slots":
 
 
 class Kernel:
-    """kernel(table=.., q=.., y=..): outputs are tensors too, written in place. `run` takes addresses in order, unchecked.
+    """kernel(table, q=.., y=..): outputs are tensors too, written in place. `run` takes addresses in order, unchecked.
 
     The tensors are float32 unless declared otherwise, contiguous, on the CPU; B, T, H, R, N are read from their shapes.
     """
@@ -30,7 +30,7 @@ class Kernel:
             self._sources.append(at)
         self._shapes: tuple = ((), ())      # the extents of the last call, and every tensor's shape under them
 
-    def __call__(self, *, table: torch.Tensor, **tensors: torch.Tensor) -> None:
+    def __call__(self, table: torch.Tensor, /, **tensors: torch.Tensor) -> None:
         if len(tensors) != len(self.names) or table.dtype is not torch.int32 or table.dim() != 3 or not table.is_contiguous():
             self._refuse_names(table, tensors)
         B, R, four = table.shape
@@ -90,4 +90,4 @@ def _extent(axis: str, sizes: dict[str, int]) -> int | str:
     """The length of a dim: `#5` is 5, `K~` a second axis of length K; n is known when the kernel is called ("N")."""
     if axis == "n":
         return "N"
-    return int(axis[1:]) if axis[0] == "#" else sizes["C" if axis in ("c", "d") else axis.rstrip("~'.")]
+    return int(axis[1:]) if axis[0] == "#" else sizes["#chunk" if axis in ("c", "d") else axis.rstrip("~'.")]

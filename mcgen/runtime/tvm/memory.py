@@ -53,7 +53,7 @@ class Scope:
         if axis == "n":
             return self.extents["N"]
         if axis in ("c", "d"):
-            return self.sizes["C"]
+            return self.sizes["#chunk"]
         if axis[0] == "#":
             return int(axis[1:])
         try:

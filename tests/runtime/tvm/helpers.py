@@ -30,14 +30,14 @@ def margins(tensor: torch.Tensor, width: int = 64):
 
 def run(fn, sizes: dict, inputs: dict, outputs: dict, table: torch.Tensor | None = None, **options):
     """The outputs of one call; every float tensor stands between NaNs, which must survive and never be read."""
-    kernel = compile(fn, {"C": 1, **sizes}, options=options)
+    kernel = compile(fn, {"#chunk": 1, **sizes}, options=options)
     tensors, intact = {}, []
     for name, tensor in {**inputs, **outputs}.items():
         if tensor.dtype in (torch.float32, torch.float64):
             tensor, check = margins(tensor)
             intact.append(check)
         tensors[name] = tensor
-    kernel(table=NO_ROWS if table is None else table, **tensors)
+    kernel(NO_ROWS if table is None else table, **tensors)
     assert all(check() for check in intact), "a kernel wrote outside its tensors"
     return {name: tensors[name] for name in outputs}
 

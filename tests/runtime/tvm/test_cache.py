@@ -23,7 +23,7 @@ def double(k):
 
 def works() -> bool:
     x, y = torch.randn(1, 1, 9), torch.zeros(1, 1, 9)
-    compile(double, {"K": 9, "C": 1})(table=NO_ROWS, x=x, y=y)
+    compile(double, {"K": 9, "#chunk": 1})(NO_ROWS, x=x, y=y)
     return torch.equal(y, 2 * x)
 
 
@@ -78,7 +78,7 @@ def test_two_processes_at_once(folder):
         "import torch\nfrom mcgen.runtime.tvm import compile\n"
         "def double(k):\n x, y = k.memory('x', 'K'), k.memory('y', 'K', out=True)\n with k.sequences():\n  k.map(y['K'], x['K'] * 2.0)\n"
         "x, y = torch.randn(1, 1, 9), torch.zeros(1, 1, 9)\n"
-        "compile(double, {'K': 9, 'C': 1})(table=torch.zeros(1, 0, 4, dtype=torch.int32), x=x, y=y)\nassert torch.equal(y, 2 * x)\n")
+        "compile(double, {'K': 9, '#chunk': 1})(torch.zeros(1, 0, 4, dtype=torch.int32), x=x, y=y)\nassert torch.equal(y, 2 * x)\n")
     running = [subprocess.Popen([sys.executable, "-W", "error", "-c", code], env=os.environ.copy()) for _ in range(2)]
     assert [p.wait(120) for p in running] == [0, 0]
     assert len(list(folder.iterdir())) == 1
@@ -88,15 +88,17 @@ def test_without_tvm(folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "tvm", None)
     monkeypatch.setitem(sys.modules, "tvm.tirx", None)
     with pytest.raises(EnvironmentLacks, match="apache-tvm"):
-        compile(double, {"K": 11, "C": 1})
+        compile(double, {"K": 11, "#chunk": 1})
 
 
 def test_wrong_tensors():
-    kernel = compile(double, {"K": 9, "C": 1})
+    kernel = compile(double, {"K": 9, "#chunk": 1})
     x, y = torch.randn(1, 1, 9), torch.zeros(1, 1, 9)
     for wrong, kind in (({"x": x.double()}, ValueError), ({"x": torch.randn(1, 1, 8)}, ValueError), ({"x": torch.randn(1, 1, 18)[..., ::2]}, ValueError),
-                        ({"x": torch.randn(2, 1, 9)}, ValueError), ({"z": x}, TypeError), ({"table": NO_ROWS.long()}, ValueError)):
+                        ({"x": torch.randn(2, 1, 9)}, ValueError), ({"z": x}, TypeError)):
         with pytest.raises(kind):
-            kernel(**{"table": NO_ROWS, "x": x, "y": y, **wrong})
+            kernel(NO_ROWS, **{"x": x, "y": y, **wrong})
+    with pytest.raises(ValueError, match="table is int32"):
+        kernel(NO_ROWS.long(), x=x, y=y)
     with pytest.raises(TypeError, match="missing"):
-        kernel(table=NO_ROWS, x=x)
+        kernel(NO_ROWS, x=x)

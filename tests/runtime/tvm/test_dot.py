@@ -59,7 +59,7 @@ def test_triangles(C, K):
             k.map(Pt["d", "c"], pt["d", "c"])
     torch.manual_seed(C)
     q, r = torch.randn(1, 1, C, K), torch.randn(1, 1, C, K)
-    out = run(fn, {"C": C, "K": K}, {"q": q, "r": r}, {"P": torch.ones(1, 1, C, C), "Pt": torch.ones(1, 1, C, C), "O": torch.ones(1, 1, C, K),
+    out = run(fn, {"#chunk": C, "K": K}, {"q": q, "r": r}, {"P": torch.ones(1, 1, C, C), "Pt": torch.ones(1, 1, C, C), "O": torch.ones(1, 1, C, K),
                                                       "Ot": torch.ones(1, 1, C, K), "Q": torch.ones(1, 1, K, C)})
     q, r, i = q[0, 0].double(), r[0, 0].double(), torch.arange(C).double()
     p = ((q @ r.T) * torch.exp((i[None] - i[:, None]) * 0.1)).tril()
@@ -79,7 +79,7 @@ def test_vectors_and_expressions():
             k.dot(e(), A["c", "K"], A["c", "K"], over=("c", "K"))
     C, K = 19, 21
     A, z, w = torch.randn(1, 1, C, K), torch.randn(1, 1, K), torch.randn(1, 1, C)
-    out = run(fn, {"C": C, "K": K}, {"A": A, "z": z, "w": w},
+    out = run(fn, {"#chunk": C, "K": K}, {"A": A, "z": z, "w": w},
               {"s": torch.ones(1, 1, C), "v": torch.ones(1, 1, K), "D": torch.ones(1, 1, C, C), "e": torch.ones(1, 1)})
     A, z, w = A[0, 0].double(), z[0, 0].double(), w[0, 0].double()
     close(out["s"][0, 0], A @ z)
@@ -112,7 +112,7 @@ def test_selected_rows(C, K, V, N):
     sel[..., 0] = 0
     q, M, w, dy = torch.randn(1, C, 1, K), torch.randn(1, 1, N, K, V), torch.randn(1, 1, C, N), torch.randn(1, 1, C, V)
     dM = torch.randn(1, 1, N, K, V)
-    out = run(fn, {"C": C, "K": K, "V": V, "n_": N}, {"q": q, "M": M, "w": w, "sel": sel, "dy": dy},
+    out = run(fn, {"#chunk": C, "K": K, "V": V, "n_": N}, {"q": q, "M": M, "w": w, "sel": sel, "dy": dy},
               {"y": torch.ones(1, 1, C, V), "dM": dM, "dq": torch.ones(1, 1, K, C)}, table_of(1, C, C, C))
     Q, G, a = q[0, :, 0].double(), dy[0, 0].double(), (sel * w)[0, 0].double()
     close(out["y"][0, 0], torch.einsum("ck,nkv,cn->cv", Q, M[0, 0].double(), a))
@@ -129,7 +129,7 @@ def test_solve(C, V):
             k.solve(z["c", "V"], L["c", "d"], transposed=True)
     torch.manual_seed(C)
     L, x = torch.randn(1, 1, C, C) / C ** 0.5, torch.randn(1, 1, C, V)
-    out = run(fn, {"C": C, "V": V}, {"L": L}, {"x": x, "z": x.clone()}, NO_ROWS)
+    out = run(fn, {"#chunk": C, "V": V}, {"L": L}, {"x": x, "z": x.clone()}, NO_ROWS)
     I = torch.eye(C, dtype=torch.float64) - L[0, 0].double().tril(-1)
     close(out["x"][0, 0], torch.linalg.solve(I, x[0, 0].double()), 1e-5)
     close(out["z"][0, 0], torch.linalg.solve(I.T, x[0, 0].double()), 1e-5)

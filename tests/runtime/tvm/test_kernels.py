@@ -42,7 +42,7 @@ def call(fn, sizes, table, **tensors):
     """One call, every tensor between margins that must survive."""
     kernel = compile(fn, sizes)
     placed = {name: margins(tensor) for name, tensor in tensors.items()}
-    kernel(table=table, **{name: tensor for name, (tensor, _) in placed.items()})
+    kernel(table, **{name: tensor for name, (tensor, _) in placed.items()})
     assert all(intact() for _, intact in placed.values())
     return {name: tensor for name, (tensor, _) in placed.items()}
 
@@ -51,7 +51,7 @@ def call(fn, sizes, table, **tensors):
 def test_decay(B, T, H, K, V, C):
     x = inputs(B, T, H, K, V)
     del x["u"]
-    out = call(kernels.decay_forward, {"K": K, "V": V, "C": C}, table_of(B, T, C, 10 * C), **x, y=torch.empty(B, T, H, V), SN=torch.empty(B, H, K, V))
+    out = call(kernels.decay_forward, {"K": K, "V": V, "#chunk": C}, table_of(B, T, C, 10 * C), **x, y=torch.empty(B, T, H, V), SN=torch.empty(B, H, K, V))
     if T:
         y, SN = decay_reference(*(x[n].double() for n in ("q", "k", "v", "g", "S0")))
         close(out["y"], y)
@@ -66,7 +66,7 @@ def test_gated(B, T, H, K, V, C, segment):
     N, R, dy = T // segment, table.shape[1], torch.randn(B, T, H, V)
     saved = {"M": torch.zeros(B, H, N, K, V), "summaries": torch.zeros(B, H, N, K), "S_starts": torch.empty(B, H, R, K, V),
              "sum_starts": torch.empty(B, H, R, K), "y": torch.empty(B, T, H, V)}
-    sizes = {"K": K, "V": V, "C": C}
+    sizes = {"K": K, "V": V, "#chunk": C}
     out = call(kernels.gated_forward(segment), sizes, table, **x, **saved)
     exact = {name: tensor.double().requires_grad_() for name, tensor in x.items()}
     y = gated_reference(*(exact[n] for n in ("q", "k", "v", "u", "g", "S0")), segment)

@@ -56,7 +56,7 @@ def test_tokens(C, T, segment, shift):
     table = torch.cat([table_of(B, T, C, segment), torch.zeros(B, 2, 4, dtype=torch.int32)], 1)
     R = table.shape[1]
     x, g = torch.randn(B, T, H, K), torch.randn(B, T, H)
-    out = run(fn, {"C": C, "K": K}, {"x": x, "g": g}, {"seen": torch.zeros(B, H, R, C, K), "filled": torch.zeros(B, H, R, C, K),
+    out = run(fn, {"#chunk": C, "K": K}, {"x": x, "g": g}, {"seen": torch.zeros(B, H, R, C, K), "filled": torch.zeros(B, H, R, C, K),
                                                       "gates": torch.zeros(B, H, R, C), "y": torch.zeros(B, T, H, K)}, table)
     y = torch.zeros_like(x)
     for r, (start, count, _, _) in enumerate(table[0].tolist()):
@@ -95,7 +95,7 @@ def test_slots(N, limit, top):
     torch.manual_seed(N)
     C, K = 6, 5
     s, M = torch.randint(0, 4, (1, 1, C, N)).float(), torch.randn(1, 1, N, K)
-    out = run(fn, {"C": C, "K": K, "n_": N}, {"s": s, "M": M, "position": torch.tensor([limit])},
+    out = run(fn, {"#chunk": C, "K": K, "n_": N}, {"s": s, "M": M, "call.position": torch.tensor([limit])},
               {"y": torch.ones(1, 1, C), "sel": torch.ones(1, 1, C, N), "w": torch.ones(1, 1, C, N), "total": torch.zeros(1, 1, K),
                "even": torch.zeros(1, 1, N, K)})
     weights = s.exp()
@@ -114,7 +114,7 @@ def test_threads_change_nothing():
     """Bit for bit the same on one thread and on many."""
     from . import kernels
     from mcgen.runtime.tvm import compile
-    kernel = compile(kernels.decay_forward, {"K": 16, "V": 16, "C": 16})
+    kernel = compile(kernels.decay_forward, {"K": 16, "V": 16, "#chunk": 16})
     torch.manual_seed(0)
     B, T, H = 3, 50, 2
     x = {n: torch.randn(B, T, H, 16) for n in "qkv"} | {"g": -torch.rand(B, T, H), "S0": torch.randn(B, H, 16, 16)}
@@ -123,7 +123,7 @@ def test_threads_change_nothing():
         for threads in (1, 2, 5, 1):
             torch.set_num_threads(threads)
             y, SN = torch.zeros(B, T, H, 16), torch.zeros(B, H, 16, 16)
-            kernel(table=table_of(B, T, 16, 16), **x, y=y, SN=SN)
+            kernel(table_of(B, T, 16, 16), **x, y=y, SN=SN)
             results.append((y, SN))
     finally:
         torch.set_num_threads(before)

@@ -2,8 +2,8 @@
 
 
 def forward(k, save):
-    x, start = k.token("x", "K"), k.memory("state_S", "K")
-    y, end = k.token("y", "K", out=True), k.memory("new_state_S", "K", out=True)
+    x, start = k.token("x", "K"), k.memory("state.S", "K")
+    y, end = k.token("y", "K", out=True), k.memory("new.state.S", "K", out=True)
     with k.sequences():
         S, rows, sums = k.tile("S", "K"), k.tile("rows", "c", "K"), k.tile("sums", "c", "K")
         k.map(S["K"], start["K"])
@@ -17,8 +17,8 @@ def forward(k, save):
 
 
 def backward(k):
-    d_y, d_end = k.token("d_y", "K"), k.memory("d_new_state_S", "K")
-    d_x, d_start = k.token("d_x", "K", out=True), k.memory("d_state_S", "K", out=True)
+    d_y, d_end = k.token("d.y", "K"), k.memory("d.new.state.S", "K")
+    d_x, d_start = k.token("d.x", "K", out=True), k.memory("d.state.S", "K", out=True)
     with k.sequences():
         S, rows, sums = k.tile("S", "K"), k.tile("rows", "c", "K"), k.tile("sums", "c", "K")
         k.map(S["K"], d_end["K"])
