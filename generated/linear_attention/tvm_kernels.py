@@ -91,5 +91,6 @@ def backward(k):
             k.dot(scaled["d", "V"], P["c", "d"], d_y_c["c", "V"], over="c", scale=scale(), over_lower=True)
             k.dot(product3["c", "V"], k_c["c", "K"], d_old_S["K", "V"], over="K")
             k.store(d_v, (scaled["c", "V"] + (k.where((k.iota("c") < k.count), 1.0, 0.0) * product3["c", "V"])))
-            k.dot(d_old_S["K", "V"], q_c["c", "K"], d_y_c["c", "V"], over="c", accumulate=True, scale=scale())
+            with k.product(("K", "V"), q_c["c", "K"], d_y_c["c", "V"], over="c") as acc:
+                k.map(d_old_S["K", "V"], (scale() * acc), accumulate=True)
         k.map(d_state_S["K", "V"], d_old_S["K", "V"])

@@ -89,7 +89,8 @@ def forward(k, save):
             k.map(weight_cached["c", "n"], k.where((k.iota("n") < k.segment), (exp_cached["c", "n"] * share["c"]), 0.0), upto={"n": k.segment})
             k.map(recalled["c", "V"], 0.0)
             with k.loop("n", 0, k.segment):
-                k.dot(recalled["c", "V"], new_cache_S.at("n")["K", "V"], q_c["c", "K"], over="K", accumulate=True, scale=weight_cached["c", "n"])
+                with k.product(("c", "V"), new_cache_S.at("n")["K", "V"], q_c["c", "K"], over="K") as acc:
+                    k.map(recalled["c", "V"], (weight_cached["c", "n"] * acc), accumulate=True)
             k.store(y, (scale() * (((recent["c", "V"] + read_S["c", "V"]) * weight_online["c"]) + recalled["c", "V"])))
             if save:
                 k.map(saved_S["K", "V"], S["K", "V"])
@@ -166,7 +167,6 @@ def backward(k):
         q_c = k.tile("q_c", "c", "K")
         over_n = k.tile("over_n", "c", "K")
         per_n = k.tile("per_n", "c", "n")
-        product4 = k.tile("product4", "c", "K")
         new_cache_S_T = k.tile("new_cache_S_T", "n", "V", "K")
         d_write = k.tile("d_write", "c", "K")
         product5 = k.tile("product5", "d", "K")
@@ -227,12 +227,10 @@ def backward(k):
             # spec line 15: read: scale * S.T @ q
             k.map(over_n["c", "K"], 0.0)
             with k.loop("n", 0, k.segment):
-                # spec line 14: S: S + outer(k, v)
-                k.dot(product4["c", "K"], d_y_c["c", "V"], new_cache_S_T["n", "V", "K"], over="V")
-                # spec line 15: read: scale * S.T @ q
-                k.map(over_n["c", "K"], (weight_cached["c", "n"] * product4["c", "K"]), accumulate=True)
+                with k.product(("c", "K"), d_y_c["c", "V"], new_cache_S_T["n", "V", "K"], over="V") as acc:
+                    k.map(over_n["c", "K"], (weight_cached["c", "n"] * acc), accumulate=True)
+                    k.sum(per_n["c", "n"], (acc * q_c["c", "K"]), over="K")
                 k.dot(over_rows["n", "K", "V"], q_c["c", "K"], d_y_c["c", "V"], over="c", accumulate=True, scale=weight_cached["c", "n"])
-                k.sum(per_n["c", "n"], (product4["c", "K"] * q_c["c", "K"]), over="K")
             k.store(d_q, ((scaled["c"] * product2["c", "K"]) + (d_q_part["c", "K"] + (scale() * over_n["c", "K"]))))
             with k.when((((k.offset + k.count) == 256) & (k.count > 0))):
                 with k.loop("n", k.segment, k.segment + 1):
@@ -271,7 +269,8 @@ def backward(k):
             k.store(d_u, (d_u_part["c", "K"] + ((ratio["c"] * sum_so_far["c", "K"]) * d_score_online["c"])))
             k.dot(d_summaries_part["n", "K"], u_c["c", "K"], d_score_cached["c", "n"], over="c", accumulate=True, upto={"n": k.segment})
             k.map(d_old_S["K", "V"], d_old_S["K", "V"])
-            k.dot(d_old_S["K", "V"], q_c["c", "K"], scaled3["c", "V"], over="c", accumulate=True, scale=scale())
+            with k.product(("K", "V"), q_c["c", "K"], scaled3["c", "V"], over="c") as acc:
+                k.map(d_old_S["K", "V"], (scale() * acc), accumulate=True)
             k.map(d_old_summary_partial["K"], d_partial["K"])
             k.sum(d_old_summary_partial["K"], (ratio["c"] * d_summary_online["c", "K"]), over="c", accumulate=True)
             with k.when((((k.offset + k.count) == 256) & (k.count > 0))):

@@ -98,7 +98,6 @@ def backward(k):
         scaled = k.tile("scaled", "d", "V")
         P = k.tile("P", "c", "d")
         product4 = k.tile("product4", "c", "V")
-        product5 = k.tile("product5", "K", "V")
         k.map(d_old_sum_S["K", "V"], 0.0)
         k.map(d_old_S["K", "V"], d_new_state_S["K", "V"])
         k.map(kept["n"], 1.0)
@@ -131,10 +130,9 @@ def backward(k):
             # spec line 14: S: S + outer(k, v)
             k.dot(product4["c", "V"], k_c["c", "K"], d_old_S["K", "V"], over="K")
             k.store(d_v, (scaled["c", "V"] + (k.where((k.iota("c") < k.count), 1.0, 0.0) * product4["c", "V"])))
-            # spec line 18: weight: 1
-            k.dot(product5["K", "V"], q_c["c", "K"], d_y_c["c", "V"], over="c")
-            k.map(d_old_sum_S["K", "V"], (scale() * product5["K", "V"]), accumulate=True)
-            k.map(d_old_S["K", "V"], ((scale() * product5["K", "V"]) + d_old_S["K", "V"]))
+            with k.product(("K", "V"), q_c["c", "K"], d_y_c["c", "V"], over="c") as acc:
+                k.map(d_old_sum_S["K", "V"], (scale() * acc), accumulate=True)
+                k.map(d_old_S["K", "V"], ((scale() * acc) + d_old_S["K", "V"]))
             with k.when((((k.offset + k.count) == 256) & (k.count > 0))):
                 with k.loop("n", k.segment, k.segment + 1):
                     k.map(kept["n"], 0.0)

@@ -280,7 +280,8 @@ def backward(k):
             k.store(d_u, (d_u_part["c", "K"] + ((ratio["c"] * sum_so_far["c", "K"]) * d_score_online["c"])))
             k.dot(d_summaries_part["n", "K"], u_c["c", "K"], d_score_cached["c", "n"], over="c", accumulate=True, upto={"n": k.segment})
             k.map(d_old_S["K", "V"], d_old_S["K", "V"])
-            k.dot(d_old_S["K", "V"], q_c["c", "K"], scaled3["c", "V"], over="c", accumulate=True, scale=scale())
+            with k.product(("K", "V"), q_c["c", "K"], scaled3["c", "V"], over="c") as acc:
+                k.map(d_old_S["K", "V"], (scale() * acc), accumulate=True)
             k.map(d_old_summary_partial["K"], d_partial["K"])
             k.sum(d_old_summary_partial["K"], (ratio["c"] * d_summary_online["c", "K"]), over="c", accumulate=True)
             with k.when((((k.offset + k.count) == 256) & (k.count > 0))):

@@ -103,7 +103,8 @@ def forward(k, save):
             k.map(weight_cached["c", "n"], k.where((k.iota("n") < k.segment), (exp_cached["c", "n"] * share["c"]), 0.0), upto={"n": k.segment})
             k.map(recalled["c", "V"], 0.0)
             with k.loop("n", 0, k.segment):
-                k.dot(recalled["c", "V"], new_cache_S.at("n")["K", "V"], q_c["c", "K"], over="K", accumulate=True, scale=weight_cached["c", "n"])
+                with k.product(("c", "V"), new_cache_S.at("n")["K", "V"], q_c["c", "K"], over="K") as acc:
+                    k.map(recalled["c", "V"], (weight_cached["c", "n"] * acc), accumulate=True)
             k.store(y, (((recent["c", "V"] + (decay["c"] * read_S["c", "V"])) * weight_online["c"]) + recalled["c", "V"]))
             if save:
                 k.map(saved_S["K", "V"], S["K", "V"])
@@ -197,7 +198,6 @@ def backward(k):
         q_c = k.tile("q_c", "c", "K")
         d_q_part = k.tile("d_q_part", "c", "K")
         d_weight_cached = k.tile("d_weight_cached", "c", "n")
-        product5 = k.tile("product5", "c", "K")
         new_cache_S_T = k.tile("new_cache_S_T", "n", "V", "K")
         decay_after = k.tile("decay_after", "c")
         exp = k.tile("exp", "c")
@@ -284,12 +284,10 @@ def backward(k):
             # spec line 15: read: S.T @ q
             k.map(d_q_part["c", "K"], 0.0)
             with k.loop("n", 0, k.segment):
-                # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
-                k.dot(product5["c", "K"], d_y_c["c", "V"], new_cache_S_T["n", "V", "K"], over="V")
-                # spec line 15: read: S.T @ q
-                k.map(d_q_part["c", "K"], (weight_cached["c", "n"] * product5["c", "K"]), accumulate=True)
+                with k.product(("c", "K"), d_y_c["c", "V"], new_cache_S_T["n", "V", "K"], over="V") as acc:
+                    k.map(d_q_part["c", "K"], (weight_cached["c", "n"] * acc), accumulate=True)
+                    k.sum(d_weight_cached["c", "n"], (acc * q_c["c", "K"]), over="K")
                 k.dot(d_cached_S_part["n", "K", "V"], q_c["c", "K"], d_y_c["c", "V"], over="c", accumulate=True, scale=weight_cached["c", "n"])
-                k.sum(d_weight_cached["c", "n"], (product5["c", "K"] * q_c["c", "K"]), over="K")
             k.store(d_q, ((scaled["c"] * product2["c", "K"]) + ((weight_online["c"] * product3["c", "K"]) + d_q_part["c", "K"])))
             # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
             k.cumsum(G_after["c"], log_decay["c"], axis="c", reverse=True, exclusive=True)

@@ -220,7 +220,8 @@ def backward(k):
             k.map(scaled4["c"], (exp["c"] * scale()))
             # spec line 18: n: exp(g) * n + exp(i) * scale * k
             k.map(d_P["c", "d"], (scaled4["d"] * d_online["c"]))
-            k.dot(d_P["c", "d"], d_y_c["c", "V"], (scaled4["d"] * v_c["d", "V"]), over="V", accumulate=True, scale=ratio["c"])
+            with k.product(("c", "d"), d_y_c["c", "V"], (scaled4["d"] * v_c["d", "V"]), over="V") as acc:
+                k.map(d_P["c", "d"], (ratio["c"] * acc), accumulate=True)
             k.map(d_overlap["c", "d"], (reach["c", "d"] * d_P["c", "d"]))
             k.dot(d_q_part["c", "K"], k_c["d", "K"], d_overlap["c", "d"], over="d", over_lower=True)
             k.store(d_q, ((scaled["c"] * product2["c", "K"]) + ((saved_n["K"] * d_read_n["c"]) + d_q_part["c", "K"])))

@@ -89,7 +89,8 @@ def forward(k, save):
             k.map(ratio2["c", "n"], (1.0 / k.maximum(1.0, k.abs(read_n2["c", "n"]))), upto={"n": k.segment})
             k.map(recalled["c", "V"], 0.0)
             with k.loop("n", 0, k.segment):
-                k.dot(recalled["c", "V"], q_c["c", "K"], new_cache_S.at("n")["K", "V"], over="K", accumulate=True, scale=(ratio2["c", "n"] * k.where((k.index("n") < k.segment), 1.0, 0.0)))
+                with k.product(("c", "V"), q_c["c", "K"], new_cache_S.at("n")["K", "V"], over="K") as acc:
+                    k.map(recalled["c", "V"], ((ratio2["c", "n"] * k.where((k.index("n") < k.segment), 1.0, 0.0)) * acc), accumulate=True)
             k.store(y, ((((scale() * product["c", "V"]) + (decay["c"] * read_S["c", "V"])) * ratio["c"]) + recalled["c", "V"]))
             if save:
                 k.map(saved_S["K", "V"], S["K", "V"])
@@ -186,7 +187,6 @@ def backward(k):
         read_n2 = k.tile("read_n2", "c", "n")
         d_q_part2 = k.tile("d_q_part2", "c", "K")
         per_n = k.tile("per_n", "c", "n")
-        product6 = k.tile("product6", "c", "K")
         new_cache_S_T = k.tile("new_cache_S_T", "n", "V", "K")
         d_q_part3 = k.tile("d_q_part3", "c", "K")
         d_read_n2 = k.tile("d_read_n2", "c", "n")
@@ -259,7 +259,8 @@ def backward(k):
             k.map(scaled3["c"], ((-(ratio["c"] * ratio["c"])) * ((decay["c"] * product3["c"]) + (scale() * product4["c"]))))
             k.map(d_online["c"], (k.sign(online["c"]) * k.where((1.0 == abs["c"]), (0.5 * scaled3["c"]), k.where((1.0 > abs["c"]), 0.0, scaled3["c"]))))
             k.map(d_P["c", "d"], (scaled2["d"] * d_online["c"]))
-            k.dot(d_P["c", "d"], d_y_c["c", "V"], (scaled2["d"] * v_c["d", "V"]), over="V", accumulate=True, scale=ratio["c"])
+            with k.product(("c", "d"), d_y_c["c", "V"], (scaled2["d"] * v_c["d", "V"]), over="V") as acc:
+                k.map(d_P["c", "d"], (ratio["c"] * acc), accumulate=True)
             k.map(d_overlap["c", "d"], (reach["c", "d"] * d_P["c", "d"]))
             k.dot(d_q_part["c", "K"], k_c["d", "K"], d_overlap["c", "d"], over="d", over_lower=True)
             k.map(d_read_n["c"], (decay["c"] * d_online["c"]))
@@ -269,9 +270,9 @@ def backward(k):
             k.map(scaled5["c", "n"], (k.where((k.iota("n") < k.segment), 1.0, 0.0) * ratio2["c", "n"]), upto={"n": k.segment})
             k.map(d_q_part2["c", "K"], 0.0)
             with k.loop("n", 0, k.segment):
-                k.dot(product6["c", "K"], new_cache_S_T["n", "V", "K"], d_y_c["c", "V"], over="V")
-                k.map(d_q_part2["c", "K"], (scaled5["c", "n"] * product6["c", "K"]), accumulate=True)
-                k.sum(per_n["c", "n"], (product6["c", "K"] * q_c["c", "K"]), over="K")
+                with k.product(("c", "K"), new_cache_S_T["n", "V", "K"], d_y_c["c", "V"], over="V") as acc:
+                    k.map(d_q_part2["c", "K"], (scaled5["c", "n"] * acc), accumulate=True)
+                    k.sum(per_n["c", "n"], (acc * q_c["c", "K"]), over="K")
                 k.dot(d_cached_S_part["n", "K", "V"], q_c["c", "K"], d_y_c["c", "V"], over="c", accumulate=True, scale=(k.where((k.index("n") < k.segment), 1.0, 0.0) * ratio2["c", "n"]))
             k.map(scaled6["c", "n"], ((-(k.where((k.iota("n") < k.segment), 1.0, 0.0) * (ratio2["c", "n"] * ratio2["c", "n"]))) * per_n["c", "n"]), upto={"n": k.segment})
             k.map(d_read_n2["c", "n"], (k.sign(read_n2["c", "n"]) * k.where((1.0 == abs2["c", "n"]), (0.5 * scaled6["c", "n"]), k.where((1.0 > abs2["c", "n"]), 0.0, scaled6["c", "n"]))), upto={"n": k.segment})

@@ -138,7 +138,8 @@ def forward(k, save):
             k.dot(read_S["c", "V"], q_c["c", "K"], S["K", "V"], over="K")
             k.map(recalled2["c", "V"], 0.0)
             with k.loop("n", 0, k.segment):
-                k.dot(recalled2["c", "V"], q_c["c", "K"], new_cache_S.at("n")["K", "V"], over="K", accumulate=True, scale=weight_cached["c", "n"])
+                with k.product(("c", "V"), q_c["c", "K"], new_cache_S.at("n")["K", "V"], over="K") as acc:
+                    k.map(recalled2["c", "V"], (weight_cached["c", "n"] * acc), accumulate=True)
             k.store(y, (ratio["c"] * ((weight_online["c"] * ((scale() * product3["c", "V"]) + (decay["c"] * read_S["c", "V"]))) + recalled2["c", "V"])))
             if save:
                 k.map(saved_S["K", "V"], S["K", "V"])
@@ -258,7 +259,6 @@ def backward(k):
         d_mixed = k.tile("d_mixed", "c", "V")
         over_n = k.tile("over_n", "c", "K")
         per_n = k.tile("per_n", "c", "n")
-        product4 = k.tile("product4", "c", "K")
         new_cache_S_T = k.tile("new_cache_S_T", "n", "V", "K")
         product5 = k.tile("product5", "c", "K")
         d_mixed2 = k.tile("d_mixed2", "c")
@@ -287,7 +287,6 @@ def backward(k):
         d_score_online = k.tile("d_score_online", "c")
         d_weight_online = k.tile("d_weight_online", "c")
         product12 = k.tile("product12", "c")
-        read_S = k.tile("read_S", "c", "V")
         d_total = k.tile("d_total", "c")
         d_share_part = k.tile("d_share_part", "c")
         masked2 = k.tile("masked2", "c", "n")
@@ -375,9 +374,9 @@ def backward(k):
             k.map(d_mixed["c", "V"], (d_y_c["c", "V"] * ratio2["c"]))
             k.map(over_n["c", "K"], 0.0)
             with k.loop("n", 0, k.segment):
-                k.dot(product4["c", "K"], new_cache_S_T["n", "V", "K"], d_y_c["c", "V"], over="V")
-                k.map(over_n["c", "K"], (weight_cached["c", "n"] * product4["c", "K"]), accumulate=True)
-                k.sum(per_n["c", "n"], (product4["c", "K"] * q_c["c", "K"]), over="K")
+                with k.product(("c", "K"), new_cache_S_T["n", "V", "K"], d_y_c["c", "V"], over="V") as acc:
+                    k.map(over_n["c", "K"], (weight_cached["c", "n"] * acc), accumulate=True)
+                    k.sum(per_n["c", "n"], (acc * q_c["c", "K"]), over="K")
                 k.dot(d_cached_S_part["n", "K", "V"], q_c["c", "K"], d_mixed["c", "V"], over="c", accumulate=True, scale=weight_cached["c", "n"])
             k.dot(product5["c", "K"], new_cache_n["n", "K"], weight_cached["c", "n"], over="n", upto={"n": k.segment})
             # spec line 26: weight: softmax(score)
@@ -402,7 +401,8 @@ def backward(k):
             k.map(scaled6["c"], (exp["c"] * scale()))
             # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
             k.map(d_P["c", "d"], (scaled6["d"] * d_online["c"]))
-            k.dot(d_P["c", "d"], d_y_c["c", "V"], (scaled6["d"] * v_c["d", "V"]), over="V", accumulate=True, scale=scaled2["c"])
+            with k.product(("c", "d"), d_y_c["c", "V"], (scaled6["d"] * v_c["d", "V"]), over="V") as acc:
+                k.map(d_P["c", "d"], (scaled2["c"] * acc), accumulate=True)
             k.map(d_overlap["c", "d"], (reach["c", "d"] * d_P["c", "d"]))
             k.dot(d_q_part["c", "K"], k_c["d", "K"], d_overlap["c", "d"], over="d", over_lower=True)
             k.store(d_q, ((scaled["c"] * product3["c", "K"]) + (((ratio2["c"] * over_n["c", "K"]) + ((product5["c", "K"] * d_mixed2["c"]) + (saved_n["K"] * d_read_n["c"]))) + d_q_part["c", "K"])))
@@ -421,9 +421,9 @@ def backward(k):
             with k.when((((k.offset + k.count) == 256) & (k.count > 0))):
                 with k.loop("n", k.segment, k.segment + 1):
                     k.map(d_old_n["K"], (d_new_cache_n.at("n")["K"] + d_cached_n_part["n", "K"]), accumulate=True)
-            # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-            k.dot(read_S["c", "V"], q_c["c", "K"], saved_S["K", "V"], over="K")
-            k.sum(product12["c"], (d_y_c["c", "V"] * read_S["c", "V"]), over="V")
+            with k.product(("c", "V"), q_c["c", "K"], saved_S["K", "V"], over="K") as acc:
+                # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+                k.sum(product12["c"], (d_y_c["c", "V"] * acc), over="V")
             # spec line 26: weight: softmax(score)
             k.map(d_weight_online["c"], ((ratio2["c"] * (scaled4["c"] + (decay["c"] * product12["c"]))) + (online["c"] * d_mixed2["c"])))
             k.map(masked2["c", "n"], k.where((k.iota("n") < k.segment), ((ratio2["c"] * per_n["c", "n"]) + (read_n2["c", "n"] * d_mixed2["c"])), 0.0), upto={"n": k.segment})
@@ -445,7 +445,8 @@ def backward(k):
             k.dot(product13["d", "V"], P["c", "d"], d_online2["c", "V"], over="c", over_lower=True)
             # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
             k.map(added["c", "V"], product13["c", "V"])
-            k.dot(added["c", "V"], k_c["c", "K"], d_old_S["K", "V"], over="K", accumulate=True, scale=decay_after["c"])
+            with k.product(("c", "V"), k_c["c", "K"], d_old_S["K", "V"], over="K") as acc:
+                k.map(added["c", "V"], (decay_after["c"] * acc), accumulate=True)
             k.store(d_v, (scaled6["c"] * added["c", "V"]))
             k.sum(product14["c"], (v_c["c", "V"] * added["c", "V"]), over="V")
             # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)

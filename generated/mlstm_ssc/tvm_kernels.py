@@ -275,7 +275,6 @@ def backward(k):
         weight_cached = k.tile("weight_cached", "c", "n")
         d_q_part2 = k.tile("d_q_part2", "c", "K")
         per_n = k.tile("per_n", "c", "n")
-        product7 = k.tile("product7", "c", "K")
         new_cache_S_T = k.tile("new_cache_S_T", "n", "V", "K")
         d_q_part3 = k.tile("d_q_part3", "c", "K")
         d_read_n2 = k.tile("d_read_n2", "c", "n")
@@ -385,7 +384,8 @@ def backward(k):
             k.map(scaled4["c"], ((-(ratio2["c"] * scaled2["c"])) * added["c"]))
             k.map(d_online["c"], (k.sign(online["c"]) * k.where((1.0 == abs["c"]), (0.5 * scaled4["c"]), k.where((1.0 > abs["c"]), 0.0, scaled4["c"]))))
             k.map(d_P["c", "d"], (scaled3["d"] * d_online["c"]))
-            k.dot(d_P["c", "d"], d_y_c["c", "V"], (scaled3["d"] * v_c["d", "V"]), over="V", accumulate=True, scale=scaled2["c"])
+            with k.product(("c", "d"), d_y_c["c", "V"], (scaled3["d"] * v_c["d", "V"]), over="V") as acc:
+                k.map(d_P["c", "d"], (scaled2["c"] * acc), accumulate=True)
             k.map(d_overlap["c", "d"], (reach["c", "d"] * d_P["c", "d"]))
             k.dot(d_q_part["c", "K"], k_c["d", "K"], d_overlap["c", "d"], over="d", over_lower=True)
             k.map(d_read_n["c"], (decay["c"] * d_online["c"]))
@@ -399,9 +399,9 @@ def backward(k):
             # spec line 24: summary: mean(k)
             k.map(d_q_part2["c", "K"], 0.0)
             with k.loop("n", 0, k.segment):
-                k.dot(product7["c", "K"], new_cache_S_T["n", "V", "K"], d_y_c["c", "V"], over="V")
-                k.map(d_q_part2["c", "K"], (scaled6["c", "n"] * product7["c", "K"]), accumulate=True)
-                k.sum(per_n["c", "n"], (product7["c", "K"] * q_c["c", "K"]), over="K")
+                with k.product(("c", "K"), new_cache_S_T["n", "V", "K"], d_y_c["c", "V"], over="V") as acc:
+                    k.map(d_q_part2["c", "K"], (scaled6["c", "n"] * acc), accumulate=True)
+                    k.sum(per_n["c", "n"], (acc * q_c["c", "K"]), over="K")
                 k.dot(d_cached_S_part["n", "K", "V"], q_c["c", "K"], d_y_c["c", "V"], over="c", accumulate=True, scale=(weight_cached["c", "n"] * ratio3["c", "n"]))
             # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
             k.map(scaled7["c", "n"], ((-(ratio3["c", "n"] * scaled6["c", "n"])) * per_n["c", "n"]), upto={"n": k.segment})

@@ -194,7 +194,8 @@ def backward(k):
             k.sum(d_decay_after["c"], (k_c["c", "K"] * d_write["c", "K"]), over="K")
             k.cumsum(d_log_decay_part3["c"], (exp["c"] * k.where((k.iota("c") < k.count), d_decay_after["c"], 0.0)), axis="c", exclusive=True)
             k.sum(over_rows(), k.where((k.iota("c") < k.count), (k.f32(d_log_decay_part["c"]) + ((decay_of_row() * d_factor_S()) + (d_log_decay_part2["c"] + k.f32(d_log_decay_part3["c"])))), 0.0), over="c", accumulate=True)
-            k.dot(d_old_sum_S["K", "V"], q_c["c", "K"], d_y_c["c", "V"], over="c", accumulate=True, scale=scale())
+            with k.product(("K", "V"), q_c["c", "K"], d_y_c["c", "V"], over="c") as acc:
+                k.map(d_old_sum_S["K", "V"], (scale() * acc), accumulate=True)
             k.map(d_old_S["K", "V"], (decay_of_row() * d_old_S["K", "V"]))
             k.dot(d_old_S["K", "V"], q_c["c", "K"], d_y_c["c", "V"], over="c", accumulate=True, scale=(decay["c"] * scale()))
             with k.when((((k.offset + k.count) == 256) & (k.count > 0))):

@@ -127,7 +127,8 @@ def forward(k, save):
             k.map(weight_cached["c", "n"], k.where((k.iota("n") < k.segment), (exp_cached["c", "n"] * share["c"]), 0.0), upto={"n": k.segment})
             k.map(recalled["c", "V"], 0.0)
             with k.loop("n", 0, k.segment):
-                k.dot(recalled["c", "V"], new_cache_S.at("n")["K", "V"], q_c["c", "K"], over="K", accumulate=True, scale=weight_cached["c", "n"])
+                with k.product(("c", "V"), new_cache_S.at("n")["K", "V"], q_c["c", "K"], over="K") as acc:
+                    k.map(recalled["c", "V"], (weight_cached["c", "n"] * acc), accumulate=True)
             k.store(y, (scale() * (((recent["c", "V"] + (recent2["c", "V"] + (decay["c"] * read_S["c", "V"]))) * weight_online["c"]) + recalled["c", "V"])))
             if save:
                 k.map(saved_S["K", "V"], S["K", "V"])
@@ -235,7 +236,6 @@ def backward(k):
         q_c = k.tile("q_c", "c", "K")
         over_n = k.tile("over_n", "c", "K")
         per_n = k.tile("per_n", "c", "n")
-        product7 = k.tile("product7", "c", "K")
         new_cache_S_T = k.tile("new_cache_S_T", "n", "V", "K")
         scaled7 = k.tile("scaled7", "d", "K")
         decay_after = k.tile("decay_after", "c")
@@ -352,12 +352,10 @@ def backward(k):
             # spec line 18: read: scale * S.T @ q
             k.map(over_n["c", "K"], 0.0)
             with k.loop("n", 0, k.segment):
-                # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-                k.dot(product7["c", "K"], d_y_c["c", "V"], new_cache_S_T["n", "V", "K"], over="V")
-                # spec line 18: read: scale * S.T @ q
-                k.map(over_n["c", "K"], (weight_cached["c", "n"] * product7["c", "K"]), accumulate=True)
+                with k.product(("c", "K"), d_y_c["c", "V"], new_cache_S_T["n", "V", "K"], over="V") as acc:
+                    k.map(over_n["c", "K"], (weight_cached["c", "n"] * acc), accumulate=True)
+                    k.sum(per_n["c", "n"], (acc * q_c["c", "K"]), over="K")
                 k.dot(over_rows["n", "K", "V"], q_c["c", "K"], d_y_c["c", "V"], over="c", accumulate=True, scale=weight_cached["c", "n"])
-                k.sum(per_n["c", "n"], (product7["c", "K"] * q_c["c", "K"]), over="K")
             k.store(d_q, ((product["c", "K"] * scaled["c"]) + ((scaled2["c"] * product3["c", "K"]) + ((scaled2["c"] * product5["c", "K"]) + (scale() * over_n["c", "K"])))))
             k.dot(scaled7["d", "K"], q_c["c", "K"], (b_c["d"] * scaled4["c", "d"]), over="c", scale=(weight_online["c"] * scale()), over_lower=True)
             # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)

@@ -294,7 +294,8 @@ def backward(k):
             k.sum(product18["c"], (v_c["c", "V"] * product11["c", "V"]), over="V")
             k.sum(product19["c"], (v_c["c", "V"] * product12["c", "V"]), over="V")
             k.store(d_l, ((scale() * product18["c"]) + (decay_after["c"] * product19["c"])))
-            k.dot(d_old_sum_S["K", "V"], q_c["c", "K"], d_y_c["c", "V"], over="c", accumulate=True, scale=scale())
+            with k.product(("K", "V"), q_c["c", "K"], d_y_c["c", "V"], over="c") as acc:
+                k.map(d_old_sum_S["K", "V"], (scale() * acc), accumulate=True)
             k.map(d_old_S["K", "V"], (decay_of_row() * d_old_S["K", "V"]))
             k.dot(d_old_S["K", "V"], q_c["c", "K"], d_y_c["c", "V"], over="c", accumulate=True, scale=(decay["c"] * scale()))
             with k.when((((k.offset + k.count) == 256) & (k.count > 0))):
