@@ -57,7 +57,7 @@ def _candidates(case: Case, op: Any, inputs: dict[str, torch.Tensor], result: Re
     given = list(inputs.values())
     names = list(inputs)
     ours: Call = lambda *xs: op(**dict(zip(names, xs)))
-    if case.peer == "package":
+    if case.peer.startswith("package"):
         return _package(case, op, inputs, result, wrap)
     calls = {OURS: wrap(ours, given)}
     if case.peer == "attention":
@@ -109,7 +109,8 @@ def _eager(case: Case, inputs: dict[str, torch.Tensor], wrap: Callable) -> Call:
 
 
 def _package(case: Case, op: Any, inputs: dict[str, torch.Tensor], result: Result, wrap: Callable) -> dict[str, Callable[[], Any]]:
-    """The layer of the package memory-caching against the op between the same projections."""
+    """The layer of the package memory-caching against the op between the same projections; for the peer `package` both are
+    without projections (q, k, v and u are then all the layer's input), for `package_layer` both have all five."""
     sizes = case.sizes
     width = sizes["H"] * sizes["K"]
     x = torch.randn(sizes["B"], sizes["T"], width, generator=torch.Generator().manual_seed(0))
@@ -121,6 +122,9 @@ def _package(case: Case, op: Any, inputs: dict[str, torch.Tensor], result: Resul
     made = next(v for n, v in vars(package).items() if n.endswith("Layer"))
     config = package.MCConfig(d_model=width, num_heads=sizes["H"], segment_size=case.segment or 256)
     layer = made(config=config, backend=package.LinearMemoryBackend())
+    if case.peer == "package":
+        for part in "qkvuo":
+            setattr(layer, f"{part}_proj", torch.nn.Identity())
 
     def ours(x: torch.Tensor) -> torch.Tensor:
         parts = {n: getattr(layer, f"{n}_proj")(x).unflatten(-1, (sizes["H"], sizes["K"])) for n in ("q", "k", "v", "u")}
