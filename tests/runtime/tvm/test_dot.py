@@ -151,7 +151,7 @@ def test_products_that_are_not_stored(C, K, V):
     given = {name: torch.randn(1, 1, *shape) for name, shape in shapes.items()}
     inputs = {name: given[name] for name in ("y", "m", "q", "w")}
     outputs = {name: given[name].clone() for name in ("total", "plain", "sums", "more")}
-    got = run(fn, {"C": C, "K": K, "V": V}, inputs, outputs)
+    got = run(fn, {"#chunk": C, "K": K, "V": V}, inputs, outputs)
     y, m, q, w, total, _, _, more = (x[0, 0].double() for x in given.values())
     close(got["plain"][0, 0], y @ m)
     close(got["total"][0, 0], total + w[:, None] * (y @ m))
