@@ -169,7 +169,7 @@ class _Verifier:
             self.need(isinstance(inner, kr.Map) or (isinstance(inner, kr.Reduce) and inner.kind == "sum"), "is no part of a product")
             loops = inner.dst.axes + (() if isinstance(inner, kr.Map) else inner.over)
             self.need(set(loops) - {"n"} == set(s.axes) and (isinstance(inner, kr.Map) or inner.over == s.axes[1:]), "goes over other axes than its product")
-            strange = {r.storage for r in _refs(inner.value) if r != inner.dst}
+            strange = {r.storage for r in _refs(inner.value) if r != inner.dst or isinstance(inner, kr.Reduce)}
             self.need(not made & strange, "reads what its product's statements write")
             self.statement(inner)
         self.acc, self.now = None, s
