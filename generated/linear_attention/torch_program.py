@@ -20,7 +20,7 @@ def forward(q, k, v, state_S, table, *, chunk: int, save: bool = False):
     z, R = rows.z, rows.rows
     at_c = ops.iota(table, chunk)  # [z, c]
     at_d = ops.iota(table, chunk)  # [z, d]
-    # spec line 14: S: S + outer(k, v)
+    # spec line 15: read: scale * S.T @ q
     mask = at_c[None, :, None] >= at_d[None, None]  # [z, c, d]
     mask2 = at_d[None, None] < rows.count[:, :, None]  # [z, r, d]
     earlier = mask[:, None] & mask2[:, :, None]  # [z, r, c, d]
@@ -32,6 +32,7 @@ def forward(q, k, v, state_S, table, *, chunk: int, save: bool = False):
     recent = torch.einsum("zrcd,zrdV->zrcV", P, v_c)  # [z, r, c, V]
     state_S_z = ops.flat(state_S)  # [z, K, V]
     valid = at_c[None, None] < rows.count[:, :, None]  # [z, r, c]
+    # spec line 14: S: S + outer(k, v)
     inside = ops.where(valid, 1.0, 0.0, like)  # [z, r, c]
     write = k_c * inside[:, :, :, None]  # [z, r, c, K]
     increment_S = torch.einsum("zrcV,zrcK->zrVK", v_c, write)  # [z, r, V, K]
@@ -42,9 +43,9 @@ def forward(q, k, v, state_S, table, *, chunk: int, save: bool = False):
         next_S = old_S + increment_S[:, r].permute(0, 2, 1)  # [z, K, V]
         old_S = next_S
     old_S_starts = ops.stacked(old_S_starts, (z, size_K, size_V, ), like)  # [z, r, K, V]
+    # spec line 15: read: scale * S.T @ q
     read_S = torch.einsum("zrcK,zrKV->zrcV", q_c, old_S_starts)  # [z, r, c, V]
     online = recent + read_S  # [z, r, c, V]
-    # spec line 10: scale: K**-0.5
     y = (size_K ** -0.5) * online  # [z, r, c, V]
     results = (ops.from_tokens(rows.store([(y, 0)], T, 0), H), ops.unflat(old_S, H),)
     return results + (ops.unflat(old_S_starts, H),) if save else results
@@ -59,7 +60,7 @@ def backward(q, k, v, state_S, table, saved_S, d_y, d_new_state_S, *, chunk: int
     k_c = rows.load(ops.tokens(k))  # [z, r, c, K]
     at_c = ops.iota(table, chunk)  # [z, c]
     at_d = ops.iota(table, chunk)  # [z, d]
-    # spec line 14: S: S + outer(k, v)
+    # spec line 15: read: scale * S.T @ q
     mask = at_c[None, :, None] >= at_d[None, None]  # [z, c, d]
     mask2 = at_d[None, None] < rows.count[:, :, None]  # [z, r, d]
     earlier = mask[:, None] & mask2[:, :, None]  # [z, r, c, d]
@@ -76,8 +77,10 @@ def backward(q, k, v, state_S, table, saved_S, d_y, d_new_state_S, *, chunk: int
     q_c = rows.load(ops.tokens(q))  # [z, r, c, K]
     product3 = torch.einsum("zrcK,zrcd->zrdK", q_c, d_overlap)  # [z, r, d, K]
     valid = at_c[None, None] < rows.count[:, :, None]  # [z, r, c]
+    # spec line 14: S: S + outer(k, v)
     inside = ops.where(valid, 1.0, 0.0, like)  # [z, r, c]
     d_new_state_S_z = ops.flat(d_new_state_S)  # [z, K, V]
+    # spec line 15: read: scale * S.T @ q
     product4 = torch.einsum("zrcK,zrcV->zrKV", q_c, d_y_c)  # [z, r, K, V]
     scaled = (size_K ** -0.5) * product4  # [z, r, K, V]
     d_old_S = d_new_state_S_z
@@ -85,6 +88,7 @@ def backward(q, k, v, state_S, table, saved_S, d_y, d_new_state_S, *, chunk: int
     d_write_S_rows = [None] * R
     for r in reversed(range(R)):  # carry_S_backward
         d_old_S_starts[r] = d_old_S
+        # spec line 14: S: S + outer(k, v)
         added = d_old_S + scaled[:, r]  # [z, K, V]
         d_write_S_rows[r] = d_old_S
         d_old_S = added
@@ -92,10 +96,12 @@ def backward(q, k, v, state_S, table, saved_S, d_y, d_new_state_S, *, chunk: int
     d_write = torch.einsum("zrcV,zrKV->zrcK", v_c, d_write_S_rows)  # [z, r, c, K]
     d_k_part = inside[:, :, :, None] * d_write  # [z, r, c, K]
     d_k = product3 + d_k_part  # [z, r, c, K]
+    # spec line 15: read: scale * S.T @ q
     overlap = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]
     P = torch.where(earlier, overlap, 0.0)  # [z, r, c, d]
     product5 = torch.einsum("zrcd,zrcV->zrdV", P, d_y_c)  # [z, r, d, V]
     scaled2 = (size_K ** -0.5) * product5  # [z, r, d, V]
+    # spec line 14: S: S + outer(k, v)
     product6 = torch.einsum("zrcK,zrKV->zrcV", k_c, d_write_S_rows)  # [z, r, c, V]
     d_v_part = inside[:, :, :, None] * product6  # [z, r, c, V]
     d_v = scaled2 + d_v_part  # [z, r, c, V]

@@ -32,7 +32,7 @@ def forward(k, save):
         with k.rows():
             k.load(q_c["c", "K"], q)
             k.load(k_c["c", "K"], k2)
-            # spec line 14: S: S + outer(k, v)
+            # spec line 15: read: scale * S.T @ q
             k.dot(P["c", "d"], q_c["c", "K"], k_c["d", "K"], over="K", then=lambda acc: k.where(((k.iota("c") >= k.iota("d")) & (k.iota("d") < k.count)), acc, 0.0), lower=True)
             k.load(v_c["c", "V"], v)
             k.dot(recent["c", "V"], P["c", "d"], v_c["d", "V"], over="d", over_lower=True)
@@ -78,17 +78,20 @@ def backward(k):
             k.load(k_c["c", "K"], k2)
             k.load(v_c["c", "V"], v)
             k.load(d_y_c["c", "V"], d_y, fill=0.0)
-            # spec line 14: S: S + outer(k, v)
+            # spec line 15: read: scale * S.T @ q
             k.dot(d_overlap["c", "d"], v_c["d", "V"], d_y_c["c", "V"], over="V", then=lambda acc: k.where(((k.iota("c") >= k.iota("d")) & (k.iota("d") < k.count)), (scale() * acc), 0.0), lower=True)
             k.dot(d_q_part["c", "K"], k_c["d", "K"], d_overlap["c", "d"], over="d", over_lower=True)
             k.dot(product["c", "K"], d_y_c["c", "V"], saved_S["K", "V"], over="V")
             k.store(d_q, (d_q_part["c", "K"] + (scale() * product["c", "K"])))
             k.load(q_c["c", "K"], q)
             k.dot(product2["d", "K"], q_c["c", "K"], d_overlap["c", "d"], over="c", over_lower=True)
+            # spec line 14: S: S + outer(k, v)
             k.dot(d_write["c", "K"], v_c["c", "V"], d_old_S["K", "V"], over="V")
             k.store(d_k, (product2["c", "K"] + (k.where((k.iota("c") < k.count), 1.0, 0.0) * d_write["c", "K"])))
+            # spec line 15: read: scale * S.T @ q
             k.dot(P["c", "d"], q_c["c", "K"], k_c["d", "K"], over="K", then=lambda acc: k.where(((k.iota("c") >= k.iota("d")) & (k.iota("d") < k.count)), acc, 0.0), lower=True)
             k.dot(scaled["d", "V"], P["c", "d"], d_y_c["c", "V"], over="c", scale=scale(), over_lower=True)
+            # spec line 14: S: S + outer(k, v)
             k.dot(product3["c", "V"], k_c["c", "K"], d_old_S["K", "V"], over="K")
             k.store(d_v, (scaled["c", "V"] + (k.where((k.iota("c") < k.count), 1.0, 0.0) * product3["c", "V"])))
             with k.product(("K", "V"), q_c["c", "K"], d_y_c["c", "V"], over="c") as acc:

@@ -69,9 +69,8 @@ def forward(q, k, v, state_S, cache_S, table, *, chunk: int, save: bool = False)
     old_sum_S_starts = ops.stacked(old_sum_S_starts, (z, size_K, size_V, ), like)  # [z, r, K, V]
     read_S2 = torch.einsum("zrcK,zrKV->zrcV", q_c, old_sum_S_starts)  # [z, r, c, V]
     added3 = online + read_S2  # [z, r, c, V]
-    # spec line 10: scale: K**-0.5
-    y = added3 * (size_K ** -0.5)  # [z, r, c, V]
     # spec line 15: read: scale * S.T @ q
+    y = added3 * (size_K ** -0.5)  # [z, r, c, V]
     cached_S = rows.collect(end_S_rows, cache_S_z)  # [z, n, K, V]
     results = (ops.from_tokens(rows.store([(y, 0)], T, 0), H), ops.unflat(old_S, H), ops.unflat(cached_S, H),)
     return results + (ops.unflat(old_S_starts, H), ops.unflat(old_sum_S_starts, H),) if save else results

@@ -21,7 +21,7 @@ def forward(q, k, v, i, g, state_S, state_n, table, *, chunk: int, save: bool = 
     z, R = rows.z, rows.rows
     q_c = rows.load(ops.tokens(q))  # [z, r, c, K]
     k_c = rows.load(ops.tokens(k))  # [z, r, c, K]
-    # spec line 18: n: exp(g) * n + exp(i) * scale * k
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     overlap = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]
     at_c = ops.iota(table, chunk)  # [z, c]
     at_d = ops.iota(table, chunk)  # [z, d]
@@ -42,7 +42,7 @@ def forward(q, k, v, i, g, state_S, state_n, table, *, chunk: int, save: bool = 
     exp = torch.exp(i_c)  # [z, r, c]
     v_c = rows.load(ops.tokens(v))  # [z, r, c, V]
     scaled = exp[:, :, :, None] * v_c  # [z, r, c, V]
-    # spec line 18: n: exp(g) * n + exp(i) * scale * k
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     product = torch.einsum("zrcd,zrdV->zrcV", P, scaled)  # [z, r, c, V]
     recent = (size_K ** -0.5) * product  # [z, r, c, V]
     decay = torch.exp(G.to(like.dtype))  # [z, r, c]
@@ -64,13 +64,14 @@ def forward(q, k, v, i, g, state_S, state_n, table, *, chunk: int, save: bool = 
         next_S = scaled2 + increment_S[:, r]  # [z, K, V]
         old_S = next_S
     old_S_starts = ops.stacked(old_S_starts, (z, size_K, size_V, ), like)  # [z, r, K, V]
-    # spec line 18: n: exp(g) * n + exp(i) * scale * k
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     read_S = torch.einsum("zrcK,zrKV->zrcV", q_c, old_S_starts)  # [z, r, c, V]
     carried = decay[:, :, :, None] * read_S  # [z, r, c, V]
     online = recent + carried  # [z, r, c, V]
     product3 = torch.einsum("zrcd,zrd->zrc", P, exp)  # [z, r, c]
     recent2 = (size_K ** -0.5) * product3  # [z, r, c]
     state_n_z = ops.flat(state_n)  # [z, K]
+    # spec line 18: n: exp(g) * n + exp(i) * scale * k
     scaled3 = exp * decay_after  # [z, r, c]
     product4 = torch.einsum("zrcK,zrc->zrK", k_c, scaled3)  # [z, r, K]
     increment_n = (size_K ** -0.5) * product4  # [z, r, K]
@@ -82,10 +83,10 @@ def forward(q, k, v, i, g, state_S, state_n, table, *, chunk: int, save: bool = 
         next_n = scaled4 + increment_n[:, r]  # [z, K]
         old_n = next_n
     old_n_starts = ops.stacked(old_n_starts, (z, size_K, ), like)  # [z, r, K]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     read_n = torch.einsum("zrcK,zrK->zrc", q_c, old_n_starts)  # [z, r, c]
     carried2 = decay * read_n  # [z, r, c]
     online2 = recent2 + carried2  # [z, r, c]
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     abs = torch.abs(online2)  # [z, r, c]
     at_least2 = ops.maximum(abs, 1.0)  # [z, r, c]
     ratio = 1.0 / at_least2  # [z, r, c]
@@ -105,7 +106,7 @@ def backward(q, k, v, i, g, state_S, state_n, table, saved_S, saved_n, d_y, d_ne
     g_c = rows.load(ops.tokens(g))  # [z, r, c]
     at_least = ops.maximum(g_c, -120.0)  # [z, r, c]
     log_decay = torch.where(valid, at_least, 0.0)  # [z, r, c]
-    # spec line 18: n: exp(g) * n + exp(i) * scale * k
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     G = ops.running(log_decay.double(), 2)  # [z, r, c]
     decay = torch.exp(G.to(like.dtype))  # [z, r, c]
     q_c = rows.load(ops.tokens(q))  # [z, r, c, K]
@@ -125,21 +126,18 @@ def backward(q, k, v, i, g, state_S, state_n, table, saved_S, saved_n, d_y, d_ne
     i_c = rows.load(ops.tokens(i))  # [z, r, c]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
     exp = torch.exp(i_c)  # [z, r, c]
-    # spec line 18: n: exp(g) * n + exp(i) * scale * k
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     product = torch.einsum("zrcd,zrd->zrc", P, exp)  # [z, r, c]
     recent = (size_K ** -0.5) * product  # [z, r, c]
     online = carried + recent  # [z, r, c]
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     abs = torch.abs(online)  # [z, r, c]
     at_least2 = ops.maximum(abs, 1.0)  # [z, r, c]
     ratio = 1.0 / at_least2  # [z, r, c]
-    # spec line 18: n: exp(g) * n + exp(i) * scale * k
     scaled = decay * ratio  # [z, r, c]
     d_y_c = rows.load(ops.tokens(d_y), zero=True)  # [z, r, c, V]
     saved_S_z = ops.flat(saved_S)  # [z, r, K, V]
     product2 = torch.einsum("zrcV,zrKV->zrcK", d_y_c, saved_S_z)  # [z, r, c, K]
     d_q_part = scaled[:, :, :, None] * product2  # [z, r, c, K]
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     sign = torch.sign(online)  # [z, r, c]
     mask3 = 1.0 == abs  # [z, r, c]
     scaled2 = ratio * ratio  # [z, r, c]
@@ -149,9 +147,8 @@ def backward(q, k, v, i, g, state_S, state_n, table, saved_S, saved_n, d_y, d_ne
     v_c = rows.load(ops.tokens(v))  # [z, r, c, V]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
     scaled4 = exp[:, :, :, None] * v_c  # [z, r, c, V]
-    # spec line 18: n: exp(g) * n + exp(i) * scale * k
-    product4 = torch.einsum("zrcd,zrdV->zrcV", P, scaled4)  # [z, r, c, V]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    product4 = torch.einsum("zrcd,zrdV->zrcV", P, scaled4)  # [z, r, c, V]
     product5 = torch.einsum("zrcV,zrcV->zrc", d_y_c, product4)  # [z, r, c]
     scaled5 = (size_K ** -0.5) * product5  # [z, r, c]
     added = scaled3 + scaled5  # [z, r, c]
@@ -161,12 +158,11 @@ def backward(q, k, v, i, g, state_S, state_n, table, saved_S, saved_n, d_y, d_ne
     masked2 = torch.where(mask4, 0.0, scaled6)  # [z, r, c]
     masked3 = torch.where(mask3, scaled7, masked2)  # [z, r, c]
     d_online = sign * masked3  # [z, r, c]
-    # spec line 18: n: exp(g) * n + exp(i) * scale * k
     d_read_n = decay * d_online  # [z, r, c]
     d_q_part2 = saved_n_z[:, :, None] * d_read_n[:, :, :, None]  # [z, r, c, K]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
     scaled8 = exp * (size_K ** -0.5)  # [z, r, c]
-    # spec line 18: n: exp(g) * n + exp(i) * scale * k
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     product6 = torch.einsum("zrcV,zrdV->zrcd", d_y_c, v_c)  # [z, r, c, d]
     scaled9 = scaled8[:, :, None] * product6  # [z, r, c, d]
     d_P_part = ratio[:, :, :, None] * scaled9  # [z, r, c, d]
@@ -183,7 +179,6 @@ def backward(q, k, v, i, g, state_S, state_n, table, saved_S, saved_n, d_y, d_ne
     d_new_state_S_z = ops.flat(d_new_state_S)  # [z, K, V]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     d_online2 = d_y_c * ratio[:, :, :, None]  # [z, r, c, V]
-    # spec line 18: n: exp(g) * n + exp(i) * scale * k
     d_read_S = decay[:, :, :, None] * d_online2  # [z, r, c, V]
     product7 = torch.einsum("zrcK,zrcV->zrKV", q_c, d_read_S)  # [z, r, K, V]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
@@ -206,11 +201,13 @@ def backward(q, k, v, i, g, state_S, state_n, table, saved_S, saved_n, d_y, d_ne
     product8 = torch.einsum("zrcV,zrKV->zrcK", v_c, d_write_S_rows)  # [z, r, c, K]
     d_write = scaled8[:, :, :, None] * product8  # [z, r, c, K]
     d_k_part = decay_after[:, :, :, None] * d_write  # [z, r, c, K]
-    # spec line 18: n: exp(g) * n + exp(i) * scale * k
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     product9 = torch.einsum("zrcK,zrcd->zrdK", q_c, d_overlap)  # [z, r, d, K]
+    # spec line 18: n: exp(g) * n + exp(i) * scale * k
     scaled10 = exp * decay_after  # [z, r, c]
     weight = (size_K ** -0.5) * scaled10  # [z, r, c]
     d_new_state_n_z = ops.flat(d_new_state_n)  # [z, K]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     product10 = torch.einsum("zrcK,zrc->zrK", q_c, d_read_n)  # [z, r, K]
     d_old_n = d_new_state_n_z
     d_old_n_starts = [None] * R
@@ -218,6 +215,7 @@ def backward(q, k, v, i, g, state_S, state_n, table, saved_S, saved_n, d_y, d_ne
     d_write_n_rows = [None] * R
     for r in reversed(range(R)):  # carry_n_backward
         d_old_n_starts[r] = d_old_n
+        # spec line 18: n: exp(g) * n + exp(i) * scale * k
         d_old_n2 = decay_of_row[:, r][:, None] * d_old_n  # [z, K]
         added3 = d_old_n2 + product10[:, r]  # [z, K]
         d_factor_n = torch.einsum("zK,zK->z", saved_n_z[:, r], d_old_n)  # [z]
@@ -227,18 +225,20 @@ def backward(q, k, v, i, g, state_S, state_n, table, saved_S, saved_n, d_y, d_ne
     d_write_n_rows = ops.stacked(d_write_n_rows, (z, size_K, ), like)  # [z, r, K]
     d_factor_n_rows = ops.stacked(d_factor_n_rows, (z, ), like)  # [z, r]
     d_k_part2 = weight[:, :, :, None] * d_write_n_rows[:, :, None]  # [z, r, c, K]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     d_k_part3 = product9 + d_k_part2  # [z, r, c, K]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
     d_k = d_k_part + d_k_part3  # [z, r, c, K]
-    # spec line 18: n: exp(g) * n + exp(i) * scale * k
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     product11 = torch.einsum("zrcd,zrcV->zrdV", P, d_online2)  # [z, r, d, V]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
     product12 = torch.einsum("zrcK,zrKV->zrcV", k_c, d_write_S_rows)  # [z, r, c, V]
     scaled11 = decay_after[:, :, :, None] * product12  # [z, r, c, V]
     added4 = product11 + scaled11  # [z, r, c, V]
     d_v = scaled8[:, :, :, None] * added4  # [z, r, c, V]
-    # spec line 18: n: exp(g) * n + exp(i) * scale * k
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     product13 = torch.einsum("zrcd,zrc->zrd", P, d_online)  # [z, r, d]
+    # spec line 18: n: exp(g) * n + exp(i) * scale * k
     d_weight = torch.einsum("zrcK,zrK->zrc", k_c, d_write_n_rows)  # [z, r, c]
     scaled12 = decay_after * d_weight  # [z, r, c]
     added5 = product13 + scaled12  # [z, r, c]
@@ -251,7 +251,7 @@ def backward(q, k, v, i, g, state_S, state_n, table, saved_S, saved_n, d_y, d_ne
     scaled14 = exp * added7  # [z, r, c]
     d_i = (size_K ** -0.5) * scaled14  # [z, r, c]
     mask5 = g_c == -120.0  # [z, r, c]
-    # spec line 18: n: exp(g) * n + exp(i) * scale * k
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     d_decay_part = ratio * product3  # [z, r, c]
     d_decay_part2 = read_n * d_online  # [z, r, c]
     d_decay = d_decay_part + d_decay_part2  # [z, r, c]
@@ -260,7 +260,7 @@ def backward(q, k, v, i, g, state_S, state_n, table, saved_S, saved_n, d_y, d_ne
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
     d_decay_of_row = d_factor_S_rows + d_factor_n_rows  # [z, r]
     d_log_decay_part2 = decay_of_row * d_decay_of_row  # [z, r]
-    # spec line 18: n: exp(g) * n + exp(i) * scale * k
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     mask6 = at_d[None, None] < at_c[None, :, None]  # [z, c, d]
     d_reach = overlap * d_P  # [z, r, c, d]
     scaled15 = reach * d_reach  # [z, r, c, d]
@@ -268,6 +268,7 @@ def backward(q, k, v, i, g, state_S, state_n, table, saved_S, saved_n, d_y, d_ne
     running = ops.running(d_gap, 2, reverse=True)  # [z, r, c, d]
     masked4 = torch.where(mask6[:, None], running, 0.0)  # [z, r, c, d]
     d_log_decay_part3 = masked4.sum(3)  # [z, r, c]
+    # spec line 18: n: exp(g) * n + exp(i) * scale * k
     scaled16 = exp * d_weight  # [z, r, c]
     d_decay_after_part = (size_K ** -0.5) * scaled16  # [z, r, c]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
@@ -280,7 +281,7 @@ def backward(q, k, v, i, g, state_S, state_n, table, saved_S, saved_n, d_y, d_ne
     d_log_decay_part4 = ops.running(d_G_after.double(), 2, exclusive=True)  # [z, r, c]
     d_log_decay_part5 = d_log_decay_part3 + d_log_decay_part4.to(like.dtype)  # [z, r, c]
     d_log_decay_part6 = d_log_decay_part2[:, :, None] + d_log_decay_part5  # [z, r, c]
-    # spec line 18: n: exp(g) * n + exp(i) * scale * k
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     d_log_decay = d_log_decay_part.to(like.dtype) + d_log_decay_part6  # [z, r, c]
     masked6 = torch.where(valid, d_log_decay, 0.0)  # [z, r, c]
     scaled18 = 0.5 * masked6  # [z, r, c]

@@ -58,7 +58,7 @@ def forward(k, save):
             k.load(k_c["c", "K"], k2)
             k.load(g_c["c"], g)
             k.map(log_decay["c"], k.where((k.iota("c") < k.count), k.maximum(g_c["c"], (-120.0)), 0.0))
-            # spec line 18: n: exp(g) * n + exp(i) * scale * k
+            # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
             k.cumsum(G["c"], log_decay["c"], axis="c")
             k.dot(P["c", "d"], q_c["c", "K"], k_c["d", "K"], over="K", then=lambda acc: (acc * k.exp(k.f32(k.where(((k.iota("c") >= k.iota("d")) & (k.iota("d") < k.count)), (G["c"] - G["d"]), (-10000.0))))), lower=True)
             k.load(i_c["c"], i)
@@ -66,13 +66,12 @@ def forward(k, save):
             k.map(exp["c"], k.exp(i_c["c"]))
             k.load(v_c["c", "V"], v)
             k.map(scaled["c", "V"], (exp["c"] * v_c["c", "V"]))
-            # spec line 18: n: exp(g) * n + exp(i) * scale * k
+            # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
             k.dot(product["c", "V"], P["c", "d"], scaled["d", "V"], over="d", over_lower=True)
             k.map(decay["c"], k.exp(k.f32(G["c"])))
             k.dot(read_S["c", "V"], q_c["c", "K"], S["K", "V"], over="K")
             k.sum(product2["c"], (P["c", "d"] * exp["d"]), over="d")
             k.sum(read_n["c"], (q_c["c", "K"] * n["K"]), over="K")
-            # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
             k.map(ratio["c"], (1.0 / k.maximum(1.0, k.abs(((scale() * product2["c"]) + (decay["c"] * read_n["c"]))))))
             k.store(y, (((scale() * product["c", "V"]) + (decay["c"] * read_S["c", "V"])) * ratio["c"]))
             if save:
@@ -180,7 +179,7 @@ def backward(k):
         with k.rows(reverse=True):
             k.load(g_c["c"], g)
             k.map(log_decay["c"], k.where((k.iota("c") < k.count), k.maximum(g_c["c"], (-120.0)), 0.0))
-            # spec line 18: n: exp(g) * n + exp(i) * scale * k
+            # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
             k.cumsum(G["c"], log_decay["c"], axis="c")
             k.map(decay["c"], k.exp(k.f32(G["c"])))
             k.load(q_c["c", "K"], q)
@@ -193,32 +192,27 @@ def backward(k):
             k.load(i_c["c"], i)
             # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
             k.map(exp["c"], k.exp(i_c["c"]))
-            # spec line 18: n: exp(g) * n + exp(i) * scale * k
+            # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
             k.sum(product["c"], (P["c", "d"] * exp["d"]), over="d")
             k.map(online["c"], (scale() * product["c"]), accumulate=True)
-            # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
             k.map(abs["c"], k.abs(online["c"]))
             k.map(ratio["c"], (1.0 / k.maximum(1.0, abs["c"])))
-            # spec line 18: n: exp(g) * n + exp(i) * scale * k
             k.map(scaled["c"], (decay["c"] * ratio["c"]))
             k.load(d_y_c["c", "V"], d_y, fill=0.0)
             k.dot(product2["c", "K"], d_y_c["c", "V"], saved_S["K", "V"], over="V")
-            # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
             k.sum(product3["c"], (q_c["c", "K"] * product2["c", "K"]), over="K")
             k.load(v_c["c", "V"], v)
             # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
             k.map(scaled3["c", "V"], (exp["c"] * v_c["c", "V"]))
-            # spec line 18: n: exp(g) * n + exp(i) * scale * k
-            k.dot(product5["c", "V"], P["c", "d"], scaled3["d", "V"], over="d", over_lower=True)
             # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+            k.dot(product5["c", "V"], P["c", "d"], scaled3["d", "V"], over="d", over_lower=True)
             k.sum(product4["c"], (d_y_c["c", "V"] * product5["c", "V"]), over="V")
             k.map(scaled2["c"], ((-(ratio["c"] * ratio["c"])) * ((decay["c"] * product3["c"]) + (scale() * product4["c"]))))
             k.map(d_online["c"], (k.sign(online["c"]) * k.where((1.0 == abs["c"]), (0.5 * scaled2["c"]), k.where((1.0 > abs["c"]), 0.0, scaled2["c"]))))
-            # spec line 18: n: exp(g) * n + exp(i) * scale * k
             k.map(d_read_n["c"], (decay["c"] * d_online["c"]))
             # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
             k.map(scaled4["c"], (exp["c"] * scale()))
-            # spec line 18: n: exp(g) * n + exp(i) * scale * k
+            # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
             k.map(d_P["c", "d"], (scaled4["d"] * d_online["c"]))
             with k.product(("c", "d"), d_y_c["c", "V"], (scaled4["d"] * v_c["d", "V"]), over="V") as acc:
                 k.map(d_P["c", "d"], (ratio["c"] * acc), accumulate=True)
@@ -230,25 +224,26 @@ def backward(k):
             k.map(exp2["c"], k.exp(k.f32(G_after["c"])))
             k.map(decay_after["c"], k.where((k.iota("c") < k.count), exp2["c"], 0.0))
             k.dot(product6["c", "K"], v_c["c", "V"], d_old_S["K", "V"], over="V")
-            # spec line 18: n: exp(g) * n + exp(i) * scale * k
+            # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
             k.dot(product7["d", "K"], q_c["c", "K"], d_overlap["c", "d"], over="c", over_lower=True)
+            # spec line 18: n: exp(g) * n + exp(i) * scale * k
             k.map(weight["c"], (scale() * (exp["c"] * decay_after["c"])))
             k.store(d_k, ((decay_after["c"] * (scaled4["c"] * product6["c", "K"])) + (product7["c", "K"] + (weight["c"] * d_old_n["K"]))))
             # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
             k.map(d_online2["c", "V"], (d_y_c["c", "V"] * ratio["c"]))
-            # spec line 18: n: exp(g) * n + exp(i) * scale * k
             k.dot(product8["d", "V"], P["c", "d"], d_online2["c", "V"], over="c", over_lower=True)
             # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
             k.dot(product9["c", "V"], k_c["c", "K"], d_old_S["K", "V"], over="K")
             k.store(d_v, (scaled4["c"] * (product8["c", "V"] + (decay_after["c"] * product9["c", "V"]))))
-            # spec line 18: n: exp(g) * n + exp(i) * scale * k
+            # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
             k.sum(product10["d"], (P["c", "d"] * d_online["c"]), over="c")
+            # spec line 18: n: exp(g) * n + exp(i) * scale * k
             k.sum(d_weight["c"], (k_c["c", "K"] * d_old_n["K"]), over="K")
             # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
             k.sum(product11["c"], (v_c["c", "V"] * product8["c", "V"]), over="V")
             k.sum(product12["c"], (v_c["c", "V"] * product9["c", "V"]), over="V")
             k.store(d_i, (scale() * (exp["c"] * ((product10["c"] + (decay_after["c"] * d_weight["c"])) + (product11["c"] + (decay_after["c"] * product12["c"]))))))
-            # spec line 18: n: exp(g) * n + exp(i) * scale * k
+            # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
             k.cumsum(d_log_decay_part["c"], (decay["c"] * ((ratio["c"] * product3["c"]) + (read_n["c"] * d_online["c"]))), axis="c", reverse=True)
             # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
             k.sum(total(), log_decay["c"], over="c")
@@ -256,6 +251,7 @@ def backward(k):
             k.sum(d_factor_S(), (saved_S["K", "V"] * d_old_S["K", "V"]), over=("K", "V"))
             # spec line 18: n: exp(g) * n + exp(i) * scale * k
             k.sum(d_factor_n(), (saved_n["K"] * d_old_n["K"]), over="K")
+            # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
             k.cumsum(running["c", "d"], k.where(((k.iota("c") >= k.iota("d")) & (k.iota("d") < k.count)), (reach["c", "d"] * (overlap["c", "d"] * d_P["c", "d"])), 0.0), axis="c", reverse=True)
             k.sum(d_log_decay_part2["c"], k.where((k.iota("d") < k.iota("c")), running["c", "d"], 0.0), over="d")
             # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)

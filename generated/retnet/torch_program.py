@@ -21,7 +21,7 @@ def forward(q, k, v, g, state_S, table, *, chunk: int, save: bool = False):
     v_c = rows.load(ops.tokens(v))  # [z, r, c, V]
     q_c = rows.load(ops.tokens(q))  # [z, r, c, K]
     k_c = rows.load(ops.tokens(k))  # [z, r, c, K]
-    # spec line 15: S: exp(g) * S + outer(k, v)
+    # spec line 16: read: scale * S.T @ q
     overlap = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]
     at_c = ops.iota(table, chunk)  # [z, c]
     at_d = ops.iota(table, chunk)  # [z, d]
@@ -40,6 +40,7 @@ def forward(q, k, v, g, state_S, table, *, chunk: int, save: bool = False):
     recent = torch.einsum("zrdV,zrcd->zrcV", v_c, P)  # [z, r, c, V]
     decay = torch.exp(G.to(like.dtype))  # [z, r, c]
     state_S_z = ops.flat(state_S)  # [z, K, V]
+    # spec line 15: S: exp(g) * S + outer(k, v)
     total = log_decay.sum(2)  # [z, r]
     decay_of_row = torch.exp(total)  # [z, r]
     G_after = ops.running(log_decay.double(), 2, reverse=True, exclusive=True)  # [z, r, c]
@@ -55,10 +56,10 @@ def forward(q, k, v, g, state_S, table, *, chunk: int, save: bool = False):
         next_S = scaled + increment_S[:, r].permute(0, 2, 1)  # [z, K, V]
         old_S = next_S
     old_S_starts = ops.stacked(old_S_starts, (z, size_K, size_V, ), like)  # [z, r, K, V]
+    # spec line 16: read: scale * S.T @ q
     read_S = torch.einsum("zrcK,zrKV->zrcV", q_c, old_S_starts)  # [z, r, c, V]
     carried = decay[:, :, :, None] * read_S  # [z, r, c, V]
     online = recent + carried  # [z, r, c, V]
-    # spec line 11: scale: K**-0.5
     y = (size_K ** -0.5) * online  # [z, r, c, V]
     results = (ops.from_tokens(rows.store([(y, 0)], T, 0), H), ops.unflat(old_S, H),)
     return results + (ops.unflat(old_S_starts, H),) if save else results
@@ -75,7 +76,7 @@ def backward(q, k, v, g, state_S, table, saved_S, d_y, d_new_state_S, *, chunk: 
     g_z = ops.per_head(g, B)  # [z]
     at_least = ops.maximum(g_z, -120.0)  # [z]
     log_decay = torch.where(valid, at_least[:, None, None], 0.0)  # [z, r, c]
-    # spec line 15: S: exp(g) * S + outer(k, v)
+    # spec line 16: read: scale * S.T @ q
     G = ops.running(log_decay.double(), 2)  # [z, r, c]
     decay = torch.exp(G.to(like.dtype))  # [z, r, c]
     scaled = decay * (size_K ** -0.5)  # [z, r, c]
@@ -100,13 +101,16 @@ def backward(q, k, v, g, state_S, table, saved_S, d_y, d_new_state_S, *, chunk: 
     q_c = rows.load(ops.tokens(q))  # [z, r, c, K]
     product4 = torch.einsum("zrcK,zrcd->zrdK", q_c, scaled2)  # [z, r, d, K]
     scaled3 = (size_K ** -0.5) * product4  # [z, r, d, K]
+    # spec line 15: S: exp(g) * S + outer(k, v)
     G_after = ops.running(log_decay.double(), 2, reverse=True, exclusive=True)  # [z, r, c]
     exp = torch.exp(G_after.to(like.dtype))  # [z, r, c]
     decay_after = torch.where(valid, exp, 0.0)  # [z, r, c]
     d_new_state_S_z = ops.flat(d_new_state_S)  # [z, K, V]
+    # spec line 16: read: scale * S.T @ q
     scaled4 = decay[:, :, :, None] * d_y_c  # [z, r, c, V]
     product5 = torch.einsum("zrcK,zrcV->zrKV", q_c, scaled4)  # [z, r, K, V]
     scaled5 = (size_K ** -0.5) * product5  # [z, r, K, V]
+    # spec line 15: S: exp(g) * S + outer(k, v)
     total = log_decay.sum(2)  # [z, r]
     decay_of_row = torch.exp(total)  # [z, r]
     d_old_S = d_new_state_S_z
@@ -126,19 +130,24 @@ def backward(q, k, v, g, state_S, table, saved_S, d_y, d_new_state_S, *, chunk: 
     d_write = torch.einsum("zrcV,zrKV->zrcK", v_c, d_write_S_rows)  # [z, r, c, K]
     d_k_part = decay_after[:, :, :, None] * d_write  # [z, r, c, K]
     d_k = scaled3 + d_k_part  # [z, r, c, K]
+    # spec line 16: read: scale * S.T @ q
     overlap = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]
     P = overlap * reach  # [z, r, c, d]
     product6 = torch.einsum("zrcV,zrcd->zrdV", d_y_c, P)  # [z, r, d, V]
     scaled6 = (size_K ** -0.5) * product6  # [z, r, d, V]
+    # spec line 15: S: exp(g) * S + outer(k, v)
     product7 = torch.einsum("zrcK,zrKV->zrcV", k_c, d_write_S_rows)  # [z, r, c, V]
     d_v_part = decay_after[:, :, :, None] * product7  # [z, r, c, V]
     d_v = scaled6 + d_v_part  # [z, r, c, V]
     mask3 = g_z == -120.0  # [z]
+    # spec line 16: read: scale * S.T @ q
     product8 = torch.einsum("zrcK,zrcK->zrc", q_c, product)  # [z, r, c]
     scaled7 = decay * product8  # [z, r, c]
     d_G = (size_K ** -0.5) * scaled7  # [z, r, c]
     d_log_decay_part = ops.running(d_G.double(), 2, reverse=True)  # [z, r, c]
+    # spec line 15: S: exp(g) * S + outer(k, v)
     d_log_decay_part2 = decay_of_row * d_factor_S_rows  # [z, r]
+    # spec line 16: read: scale * S.T @ q
     mask4 = at_d[None, None] < at_c[None, :, None]  # [z, c, d]
     scaled8 = overlap * product2  # [z, r, c, d]
     scaled9 = reach * scaled8  # [z, r, c, d]
@@ -147,12 +156,14 @@ def backward(q, k, v, g, state_S, table, saved_S, d_y, d_new_state_S, *, chunk: 
     running = ops.running(d_gap, 2, reverse=True)  # [z, r, c, d]
     masked2 = torch.where(mask4[:, None], running, 0.0)  # [z, r, c, d]
     d_log_decay_part3 = masked2.sum(3)  # [z, r, c]
+    # spec line 15: S: exp(g) * S + outer(k, v)
     d_decay_after = torch.einsum("zrcK,zrcK->zrc", k_c, d_write)  # [z, r, c]
     masked3 = torch.where(valid, d_decay_after, 0.0)  # [z, r, c]
     d_G_after = exp * masked3  # [z, r, c]
     d_log_decay_part4 = ops.running(d_G_after.double(), 2, exclusive=True)  # [z, r, c]
     d_log_decay_part5 = d_log_decay_part3 + d_log_decay_part4.to(like.dtype)  # [z, r, c]
     d_log_decay_part6 = d_log_decay_part2[:, :, None] + d_log_decay_part5  # [z, r, c]
+    # spec line 16: read: scale * S.T @ q
     d_log_decay = d_log_decay_part.to(like.dtype) + d_log_decay_part6  # [z, r, c]
     masked4 = torch.where(valid, d_log_decay, 0.0)  # [z, r, c]
     total2 = masked4.sum((1, 2))  # [z]

@@ -42,7 +42,7 @@ def forward(k, save):
             k.load(q_c["c", "K"], q)
             k.load(k_c["c", "K"], k2)
             k.map(log_decay["c"], k.where((k.iota("c") < k.count), k.maximum(g(), (-120.0)), 0.0))
-            # spec line 15: S: exp(g) * S + outer(k, v)
+            # spec line 16: read: scale * S.T @ q
             k.cumsum(G["c"], log_decay["c"], axis="c")
             k.dot(P["c", "d"], q_c["c", "K"], k_c["d", "K"], over="K", then=lambda acc: (acc * k.exp(k.f32(k.where(((k.iota("c") >= k.iota("d")) & (k.iota("d") < k.count)), (G["c"] - G["d"]), (-10000.0))))), lower=True)
             k.dot(recent["c", "V"], v_c["d", "V"], P["c", "d"], over="d", over_lower=True)
@@ -51,6 +51,7 @@ def forward(k, save):
             k.store(y, (scale() * (recent["c", "V"] + (decay["c"] * read_S["c", "V"]))))
             if save:
                 k.map(saved_S["K", "V"], S["K", "V"])
+            # spec line 15: S: exp(g) * S + outer(k, v)
             k.sum(total(), log_decay["c"], over="c")
             k.map(decay_of_row(), k.exp(total()))
             k.map(S["K", "V"], (decay_of_row() * S["K", "V"]))
@@ -115,7 +116,7 @@ def backward(k):
         k.map(scale(), float(k.sizes["K"]) ** (-0.5))
         with k.rows(reverse=True):
             k.map(log_decay["c"], k.where((k.iota("c") < k.count), k.maximum(g(), (-120.0)), 0.0))
-            # spec line 15: S: exp(g) * S + outer(k, v)
+            # spec line 16: read: scale * S.T @ q
             k.cumsum(G["c"], log_decay["c"], axis="c")
             k.map(decay["c"], k.exp(k.f32(G["c"])))
             k.map(scaled["c"], (decay["c"] * scale()))
@@ -130,23 +131,30 @@ def backward(k):
             k.store(d_q, ((scaled["c"] * product["c", "K"]) + (scale() * product2["c", "K"])))
             k.load(q_c["c", "K"], q)
             k.dot(scaled3["d", "K"], q_c["c", "K"], scaled2["c", "d"], over="c", scale=scale(), over_lower=True)
+            # spec line 15: S: exp(g) * S + outer(k, v)
             k.cumsum(G_after["c"], log_decay["c"], axis="c", reverse=True, exclusive=True)
             k.map(exp["c"], k.exp(k.f32(G_after["c"])))
             k.map(decay_after["c"], k.where((k.iota("c") < k.count), exp["c"], 0.0))
             k.dot(d_write["c", "K"], v_c["c", "V"], d_old_S["K", "V"], over="V")
             k.store(d_k, (scaled3["c", "K"] + (decay_after["c"] * d_write["c", "K"])))
+            # spec line 16: read: scale * S.T @ q
             k.dot(overlap["c", "d"], q_c["c", "K"], k_c["d", "K"], over="K", lower=True)
             k.map(P["c", "d"], (overlap["c", "d"] * reach["c", "d"]))
             k.dot(scaled4["d", "V"], d_y_c["c", "V"], P["c", "d"], over="c", scale=scale(), over_lower=True)
+            # spec line 15: S: exp(g) * S + outer(k, v)
             k.dot(product4["c", "V"], k_c["c", "K"], d_old_S["K", "V"], over="K")
             k.store(d_v, (scaled4["c", "V"] + (decay_after["c"] * product4["c", "V"])))
+            # spec line 16: read: scale * S.T @ q
             k.sum(product5["c"], (q_c["c", "K"] * product["c", "K"]), over="K")
             k.cumsum(d_log_decay_part["c"], (scale() * (decay["c"] * product5["c"])), axis="c", reverse=True)
+            # spec line 15: S: exp(g) * S + outer(k, v)
             k.sum(total(), log_decay["c"], over="c")
             k.map(decay_of_row(), k.exp(total()))
             k.sum(d_factor_S(), (saved_S["K", "V"] * d_old_S["K", "V"]), over=("K", "V"))
+            # spec line 16: read: scale * S.T @ q
             k.cumsum(running["c", "d"], k.where(((k.iota("c") >= k.iota("d")) & (k.iota("d") < k.count)), (scale() * (reach["c", "d"] * (overlap["c", "d"] * product3["c", "d"]))), 0.0), axis="c", reverse=True)
             k.sum(d_log_decay_part2["c"], k.where((k.iota("d") < k.iota("c")), running["c", "d"], 0.0), over="d")
+            # spec line 15: S: exp(g) * S + outer(k, v)
             k.sum(d_decay_after["c"], (k_c["c", "K"] * d_write["c", "K"]), over="K")
             k.cumsum(d_log_decay_part3["c"], (exp["c"] * k.where((k.iota("c") < k.count), d_decay_after["c"], 0.0)), axis="c", exclusive=True)
             k.sum(over_rows(), k.where((k.iota("c") < k.count), (k.f32(d_log_decay_part["c"]) + ((decay_of_row() * d_factor_S()) + (d_log_decay_part2["c"] + k.f32(d_log_decay_part3["c"])))), 0.0), over="c", accumulate=True)

@@ -85,9 +85,8 @@ def forward(q, k, v, g, state_S, cache_S, table, *, chunk: int, save: bool = Fal
     online = carried + recent  # [z, r, c, V]
     # spec line 19: weight: 1
     added3 = read_S + online  # [z, r, c, V]
-    # spec line 11: scale: K**-0.5
-    y = (size_K ** -0.5) * added3  # [z, r, c, V]
     # spec line 16: read: scale * S.T @ q
+    y = (size_K ** -0.5) * added3  # [z, r, c, V]
     cached_S = rows.collect(end_S_rows, cache_S_z)  # [z, n, K, V]
     results = (ops.from_tokens(rows.store([(y, 0)], T, 0), H), ops.unflat(old_S, H), ops.unflat(cached_S, H),)
     return results + (ops.unflat(old_S_starts, H), ops.unflat(old_sum_S_starts, H),) if save else results

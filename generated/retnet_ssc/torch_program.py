@@ -138,7 +138,7 @@ def forward(q, k, v, g, u, state_S, summary_partial, summary, cache_S, table, *,
         scaled4 = read_S2 * weight_cached[:, :, :, n][:, :, :, None]  # [z, r, c, V]
         recalled = recalled + scaled4
     mixed = scaled2 + recalled  # [z, r, c, V]
-    # spec line 11: scale: K**-0.5
+    # spec line 16: read: scale * S.T @ q
     y = (size_K ** -0.5) * mixed  # [z, r, c, V]
     results = (ops.from_tokens(rows.store([(y, 0)], T, 0), H), ops.unflat(old_S, H), ops.unflat(summaries, H), ops.unflat(old_summary_partial, H), ops.unflat(cached_S, H),)
     return results + (ops.unflat(old_S_starts, H), ops.unflat(old_summary_partial_starts, H),) if save else results

@@ -24,6 +24,7 @@ def forward(q, k, v, a, b, l, state_S, table, *, chunk: int, save: bool = False)
     scaled = l_c[:, :, :, None] * v_c  # [z, r, c, V]
     q_c = rows.load(ops.tokens(q))  # [z, r, c, K]
     k_c = rows.load(ops.tokens(k), shift=0, delay=1)  # [z, r, c, K]
+    # spec line 18: read: scale * S.T @ q
     overlap = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]
     at_c = ops.iota(table, chunk)  # [z, c]
     at_d = ops.iota(table, chunk)  # [z, d]
@@ -32,9 +33,11 @@ def forward(q, k, v, a, b, l, state_S, table, *, chunk: int, save: bool = False)
     earlier = mask[:, None] & mask2[:, :, None]  # [z, r, c, d]
     valid = at_c[None, None] < rows.count[:, :, None]  # [z, r, c]
     a_c = rows.load(ops.tokens(a))  # [z, r, c]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
     logfloor = ops.logfloor(a_c)  # [z, r, c]
     at_least = ops.maximum(logfloor, -120.0)  # [z, r, c]
     log_decay = torch.where(valid, at_least, 0.0)  # [z, r, c]
+    # spec line 18: read: scale * S.T @ q
     G = ops.running(log_decay.double(), 2)  # [z, r, c]
     gap = G[:, :, :, None] - G[:, :, None]  # [z, r, c, d]
     masked = torch.where(earlier, gap, -10000.0)  # [z, r, c, d]
@@ -42,6 +45,7 @@ def forward(q, k, v, a, b, l, state_S, table, *, chunk: int, save: bool = False)
     P = overlap * reach  # [z, r, c, d]
     recent = torch.einsum("zrdV,zrcd->zrcV", scaled, P)  # [z, r, c, V]
     b_c = rows.load(ops.tokens(b))  # [z, r, c]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
     added = rows.offset[:, :, None] + at_c[None, None]  # [z, r, c]
     mask3 = added >= 1.0  # [z, r, c]
     v_c_1 = rows.load(ops.tokens(v), shift=1, delay=1)  # [z, r, c, V]
@@ -49,11 +53,13 @@ def forward(q, k, v, a, b, l, state_S, table, *, chunk: int, save: bool = False)
     scaled2 = b_c[:, :, :, None] * masked2  # [z, r, c, V]
     k_c_1 = rows.load(ops.tokens(k), shift=1, delay=1)  # [z, r, c, K]
     masked3 = torch.where(mask3[:, :, :, None], k_c_1, 0.0)  # [z, r, c, K]
+    # spec line 18: read: scale * S.T @ q
     overlap2 = torch.einsum("zrcK,zrdK->zrcd", q_c, masked3)  # [z, r, c, d]
     P2 = overlap2 * reach  # [z, r, c, d]
     recent2 = torch.einsum("zrdV,zrcd->zrcV", scaled2, P2)  # [z, r, c, V]
     decay = torch.exp(G.to(like.dtype))  # [z, r, c]
     state_S_z = ops.flat(state_S)  # [z, K, V]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
     total = log_decay.sum(2)  # [z, r]
     decay_of_row = torch.exp(total)  # [z, r]
     G_after = ops.running(log_decay.double(), 2, reverse=True, exclusive=True)  # [z, r, c]
@@ -72,11 +78,11 @@ def forward(q, k, v, a, b, l, state_S, table, *, chunk: int, save: bool = False)
         next_S = scaled3 + increment_S[:, r].permute(0, 2, 1)  # [z, K, V]
         old_S = next_S
     old_S_starts = ops.stacked(old_S_starts, (z, size_K, size_V, ), like)  # [z, r, K, V]
+    # spec line 18: read: scale * S.T @ q
     read_S = torch.einsum("zrcK,zrKV->zrcV", q_c, old_S_starts)  # [z, r, c, V]
     carried = decay[:, :, :, None] * read_S  # [z, r, c, V]
     added2 = recent2 + carried  # [z, r, c, V]
     online = recent + added2  # [z, r, c, V]
-    # spec line 13: scale: K**-0.5
     y = (size_K ** -0.5) * online  # [z, r, c, V]
     results = (ops.from_tokens(rows.store([(y, 0)], T, 0), H), ops.unflat(old_S, H),)
     return results + (ops.unflat(old_S_starts, H),) if save else results
@@ -95,6 +101,7 @@ def backward(q, k, v, a, b, l, state_S, table, saved_S, d_y, d_new_state_S, *, c
     logfloor = ops.logfloor(a_c)  # [z, r, c]
     at_least = ops.maximum(logfloor, -120.0)  # [z, r, c]
     log_decay = torch.where(valid, at_least, 0.0)  # [z, r, c]
+    # spec line 18: read: scale * S.T @ q
     G = ops.running(log_decay.double(), 2)  # [z, r, c]
     decay = torch.exp(G.to(like.dtype))  # [z, r, c]
     scaled = decay * (size_K ** -0.5)  # [z, r, c]
@@ -117,6 +124,7 @@ def backward(q, k, v, a, b, l, state_S, table, saved_S, d_y, d_new_state_S, *, c
     scaled3 = l_c[:, :, None] * scaled2  # [z, r, c, d]
     product3 = torch.einsum("zrdK,zrcd->zrcK", k_c, scaled3)  # [z, r, c, K]
     d_q_part2 = (size_K ** -0.5) * product3  # [z, r, c, K]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
     added = rows.offset[:, :, None] + at_c[None, None]  # [z, r, c]
     mask3 = added >= 1.0  # [z, r, c]
     k_c_1 = rows.load(ops.tokens(k), shift=1, delay=1)  # [z, r, c, K]
@@ -124,6 +132,7 @@ def backward(q, k, v, a, b, l, state_S, table, saved_S, d_y, d_new_state_S, *, c
     b_c = rows.load(ops.tokens(b))  # [z, r, c]
     v_c_1 = rows.load(ops.tokens(v), shift=1, delay=1)  # [z, r, c, V]
     masked3 = torch.where(mask3[:, :, :, None], v_c_1, 0.0)  # [z, r, c, V]
+    # spec line 18: read: scale * S.T @ q
     product4 = torch.einsum("zrcV,zrdV->zrcd", d_y_c, masked3)  # [z, r, c, d]
     scaled4 = reach * product4  # [z, r, c, d]
     scaled5 = b_c[:, :, None] * scaled4  # [z, r, c, d]
@@ -135,13 +144,16 @@ def backward(q, k, v, a, b, l, state_S, table, saved_S, d_y, d_new_state_S, *, c
     q_c = rows.load(ops.tokens(q))  # [z, r, c, K]
     product6 = torch.einsum("zrcK,zrcd->zrdK", q_c, scaled4)  # [z, r, d, K]
     scaled7 = scaled6[:, :, :, None] * product6  # [z, r, d, K]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
     G_after = ops.running(log_decay.double(), 2, reverse=True, exclusive=True)  # [z, r, c]
     exp = torch.exp(G_after.to(like.dtype))  # [z, r, c]
     decay_after = torch.where(valid, exp, 0.0)  # [z, r, c]
     d_new_state_S_z = ops.flat(d_new_state_S)  # [z, K, V]
+    # spec line 18: read: scale * S.T @ q
     scaled8 = decay[:, :, :, None] * d_y_c  # [z, r, c, V]
     product7 = torch.einsum("zrcK,zrcV->zrKV", q_c, scaled8)  # [z, r, K, V]
     scaled9 = (size_K ** -0.5) * product7  # [z, r, K, V]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
     total = log_decay.sum(2)  # [z, r]
     decay_of_row = torch.exp(total)  # [z, r]
     d_old_S = d_new_state_S_z
@@ -163,36 +175,45 @@ def backward(q, k, v, a, b, l, state_S, table, saved_S, d_y, d_new_state_S, *, c
     scaled10 = decay_after[:, :, :, None] * d_write  # [z, r, c, K]
     added3 = scaled7 + scaled10  # [z, r, c, K]
     d_k = torch.where(mask3[:, :, :, None], added3, 0.0)  # [z, r, c, K]
+    # spec line 18: read: scale * S.T @ q
     scaled11 = (size_K ** -0.5) * l_c  # [z, r, d]
     product9 = torch.einsum("zrcK,zrcd->zrdK", q_c, scaled2)  # [z, r, d, K]
     scaled12 = scaled11[:, :, :, None] * product9  # [z, r, d, K]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
     product10 = torch.einsum("zrcV,zrKV->zrcK", v_c, d_write_S_rows)  # [z, r, c, K]
     d_write2 = l_c[:, :, :, None] * product10  # [z, r, c, K]
     d_k_part = decay_after[:, :, :, None] * d_write2  # [z, r, c, K]
     d_k2 = scaled12 + d_k_part  # [z, r, c, K]
+    # spec line 18: read: scale * S.T @ q
     overlap = torch.einsum("zrcK,zrdK->zrcd", q_c, masked2)  # [z, r, c, d]
     P = overlap * reach  # [z, r, c, d]
     product11 = torch.einsum("zrcV,zrcd->zrdV", d_y_c, P)  # [z, r, d, V]
     scaled13 = (size_K ** -0.5) * product11  # [z, r, d, V]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
     product12 = torch.einsum("zrcK,zrKV->zrcV", masked2, d_write_S_rows)  # [z, r, c, V]
     scaled14 = decay_after[:, :, :, None] * product12  # [z, r, c, V]
     added4 = scaled13 + scaled14  # [z, r, c, V]
     scaled15 = b_c[:, :, :, None] * added4  # [z, r, c, V]
     d_v = torch.where(mask3[:, :, :, None], scaled15, 0.0)  # [z, r, c, V]
+    # spec line 18: read: scale * S.T @ q
     overlap2 = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]
     P2 = overlap2 * reach  # [z, r, c, d]
     product13 = torch.einsum("zrcV,zrcd->zrdV", d_y_c, P2)  # [z, r, d, V]
     scaled16 = (size_K ** -0.5) * product13  # [z, r, d, V]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
     product14 = torch.einsum("zrcK,zrKV->zrcV", k_c, d_write_S_rows)  # [z, r, c, V]
     scaled17 = decay_after[:, :, :, None] * product14  # [z, r, c, V]
     added5 = scaled16 + scaled17  # [z, r, c, V]
     d_v2 = l_c[:, :, :, None] * added5  # [z, r, c, V]
     mask4 = logfloor == -120.0  # [z, r, c]
+    # spec line 18: read: scale * S.T @ q
     product15 = torch.einsum("zrcK,zrcK->zrc", q_c, product)  # [z, r, c]
     scaled18 = decay * product15  # [z, r, c]
     d_G = (size_K ** -0.5) * scaled18  # [z, r, c]
     d_log_decay_part = ops.running(d_G.double(), 2, reverse=True)  # [z, r, c]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
     d_log_decay_part2 = decay_of_row * d_factor_S_rows  # [z, r]
+    # spec line 18: read: scale * S.T @ q
     mask5 = at_d[None, None] < at_c[None, :, None]  # [z, c, d]
     scaled19 = overlap2 * product2  # [z, r, c, d]
     scaled20 = l_c[:, :, None] * scaled19  # [z, r, c, d]
@@ -206,6 +227,7 @@ def backward(q, k, v, a, b, l, state_S, table, saved_S, d_y, d_new_state_S, *, c
     running = ops.running(d_gap, 2, reverse=True)  # [z, r, c, d]
     masked4 = torch.where(mask5[:, None], running, 0.0)  # [z, r, c, d]
     d_log_decay_part3 = masked4.sum(3)  # [z, r, c]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
     product16 = torch.einsum("zrcK,zrcK->zrc", k_c, product10)  # [z, r, c]
     d_decay_after_part = l_c * product16  # [z, r, c]
     product17 = torch.einsum("zrcK,zrcK->zrc", masked2, product8)  # [z, r, c]
@@ -216,12 +238,14 @@ def backward(q, k, v, a, b, l, state_S, table, saved_S, d_y, d_new_state_S, *, c
     d_log_decay_part4 = ops.running(d_G_after.double(), 2, exclusive=True)  # [z, r, c]
     d_log_decay_part5 = d_log_decay_part3 + d_log_decay_part4.to(like.dtype)  # [z, r, c]
     d_log_decay_part6 = d_log_decay_part2[:, :, None] + d_log_decay_part5  # [z, r, c]
+    # spec line 18: read: scale * S.T @ q
     d_log_decay = d_log_decay_part.to(like.dtype) + d_log_decay_part6  # [z, r, c]
     masked6 = torch.where(valid, d_log_decay, 0.0)  # [z, r, c]
     scaled24 = 0.5 * masked6  # [z, r, c]
     mask6 = logfloor > -120.0  # [z, r, c]
     masked7 = torch.where(mask6, masked6, 0.0)  # [z, r, c]
     masked8 = torch.where(mask4, scaled24, masked7)  # [z, r, c]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
     at_least2 = ops.maximum(a_c, 1e-30)  # [z, r, c]
     d_a = masked8 / at_least2  # [z, r, c]
     product18 = torch.einsum("zrcV,zrcV->zrc", masked3, product11)  # [z, r, c]

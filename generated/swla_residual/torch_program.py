@@ -105,9 +105,8 @@ def forward(q, k, v, a, b, l, state_S, cache_S, table, *, chunk: int, save: bool
     online = added5 + recent2  # [z, r, c, V]
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
     added6 = read_S + online  # [z, r, c, V]
-    # spec line 13: scale: K**-0.5
-    y = (size_K ** -0.5) * added6  # [z, r, c, V]
     # spec line 18: read: scale * S.T @ q
+    y = (size_K ** -0.5) * added6  # [z, r, c, V]
     cached_S = rows.collect(end_S_rows, cache_S_z)  # [z, n, K, V]
     results = (ops.from_tokens(rows.store([(y, 0)], T, 0), H), ops.unflat(old_S, H), ops.unflat(cached_S, H),)
     return results + (ops.unflat(old_S_starts, H), ops.unflat(old_sum_S_starts, H),) if save else results

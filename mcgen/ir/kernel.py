@@ -1,8 +1,9 @@
 """The kernel level: statements on named tiles inside loops over rows and slots. What the CPU and GPU printers print.
+`kernel_printer` shows it as text (grammar.md), `kernel_verifier` checks it.
 
     kernel  := params, tiles, before (stmt*), rows (stmt*), after (stmt*)       per sequence and head
     expr    := num | size axis | ref | iota axis | row field | fn(expr, ..)
-    ref     := NAME [axis, ..] (at 'n' | at 'segment')?      axes are the loops' names: renaming is a way of indexing
+    ref     := NAME [axis, ..] (at 'segment')?      axes are the loops' names: renaming is a way of indexing
     stmt    := load ref, param, shift, fill      ref = the tokens of the row
              | store param, expr, shift, accumulate
              | map ref, expr, accumulate         elementwise over the ref's axes
@@ -36,7 +37,7 @@ class Expr:
 
 @dataclass(frozen=True)
 class Ref:
-    """Elements of a tile or parameter. storage: its name; kind: 'tile' or the parameter's kind; at: None, 'n' or 'segment'."""
+    """Elements of a tile or parameter. storage: its name; kind: 'tile' or the parameter's kind; at: None or 'segment'."""
 
     storage: str
     kind: str

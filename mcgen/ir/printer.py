@@ -11,7 +11,7 @@ def print_program(program: Program, indent: str = "") -> str:
     count = 0
     for value in program.order():
         if value.op in ("const",):
-            names[id(value)] = _number(value["value"])
+            names[id(value)] = number(value["value"])
             continue
         names[id(value)] = f"%{count}"
         count += 1
@@ -26,7 +26,8 @@ def _param(p) -> str:
     return f"{p.name}: {p.kind}[{', '.join(p.axes)}]"
 
 
-def _number(x: float) -> str:
+def number(x: float) -> str:
+    """A number, short and exact."""
     return f"{x:g}" if x == float(f"{x:g}") else repr(x)
 
 

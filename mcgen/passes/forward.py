@@ -51,6 +51,7 @@ def build_forward(model: Model) -> Forward:
     weights: Weights | None = None
     results: list[tuple[str, str, tuple[str, ...], Value]] = []
     carried = False
+    b.pos = model.read.pos
     if model.cache is None:
         y = apply(read, [states.online(a, emitter) for a in read.atoms], emitter)
     else:

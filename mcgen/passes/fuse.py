@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from ..ir import kernel as kr
 from ..ir.builder import Builder
+from ..ir.kernel_verifier import verify_kernel
 from ..ir.nodes import Program, Result, Value, order
 from .carries import open_scans
 from .fuse_sums import Sums
@@ -16,12 +17,15 @@ from .join import join_products
 
 def fuse(program: Program, b: Builder, saved: int | None = None) -> kr.Kernel:
     """Requires: a chunk-level program without large values outside slot loops. `saved`: the index of the first result
-    that only a saving pass has."""
+    that only a saving pass has. Ensures: a verified kernel."""
     opened, carries, reverse = open_scans(program, b)
     count = len(opened.results) if saved is None else saved
     kernel = kr.Kernel(program.name, program.params, opened.results, count, reverse)
     _Fuser(b, opened, carries, kernel).run()
-    return join_products(kernel)
+    verify_kernel(kernel)
+    joined = join_products(kernel)
+    verify_kernel(joined)
+    return joined
 
 
 class _Fuser(Sums):

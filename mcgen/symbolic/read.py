@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..diagnostics import NotLowered
+from ..diagnostics import NotLowered, Pos
 from .linear import form, has_state, times
 from .terms import Term, term
 
@@ -34,20 +34,20 @@ class Read:
 
 def analyse_read(t: Term) -> Read:
     atoms: list[Atom] = []
-    body = _Rewriter(atoms).rewrite(t)
+    body = _Rewriter(atoms, t.pos).rewrite(t)
     return Read(tuple(atoms), body, degree(body) == 1)
 
 
 class _Rewriter:
-    def __init__(self, atoms: list[Atom]):
-        self.atoms = atoms
+    def __init__(self, atoms: list[Atom], pos: Pos):
+        self.atoms, self.pos = atoms, pos
         self.done: dict[int, Term] = {}
 
     def atom(self, state: str, when: str, kind: str, query: Term | None, shape: tuple) -> Term:
         made = Atom(state, when, kind, query, shape)
         if made not in self.atoms:
             self.atoms.append(made)
-        return term("atom", shape=shape, index=self.atoms.index(made))
+        return term("atom", shape=shape, pos=self.pos, index=self.atoms.index(made))
 
     def rewrite(self, t: Term) -> Term:
         if not has_state(t):

@@ -28,4 +28,6 @@ def test_dump(capsys):
     stages = capsys.readouterr().out.split()
     assert main(["dump", "linear_attention", "--after", stages[0], "--program", "forward"]) == 0
     assert capsys.readouterr().out.startswith(f"# after {stages[0]}\nprog linear_attention(")
+    assert main(["dump", "linear_attention", "--after", "fuse", "--program", "backward"]) == 0
+    assert capsys.readouterr().out.startswith("# after fuse\nkernel linear_attention_backward(")
     assert main(["dump", "linear_attention", "--after", "nope"]) == 1
