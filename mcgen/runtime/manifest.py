@@ -11,7 +11,8 @@ inputs, y and summary they have a dot, which no name of a spec has:
     cache.<S>        [B, H, N, *shape]    cached states; summary [B, H, N, *s]; after.<i> [B, H, N]
     summary.partial  [B, H, *s]           the open segment's sum
     call.position    [B] int64            tokens seen before this call
-    call.table       [B, R, 4] int32      rows (start, count, segment, offset), see partition.py
+    call.table       [B, R, 4] int32      rows (start, count, segment, offset), see partition.py; sequences that are packed
+                                          have their tokens, y and gradients in one row, [1, T + B*d, H, *shape], see packed.py
     new.<x>          like x               what the call leaves behind
     saved.<x>        [B, H, R, *dims]     what the backward pass needs beside; the dim '#slots' is N
     d.<x>            like x               gradients

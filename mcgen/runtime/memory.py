@@ -18,7 +18,7 @@ import torch
 
 from mcgen.diagnostics import UsageError, did_you_mean
 
-from .capacity import within_capacity
+from .capacity import reached, within_capacity
 from .dims import sizes_of
 from .manifest import Leaf, Manifest
 from .partition import first_slots, slot_count
@@ -44,11 +44,11 @@ def read(manifest: Manifest, memory: dict | None, plan: Plan) -> Start:
     """
     length = manifest.cache.length if manifest.cache else None
     if memory is None:
-        return Start({}, None, None, None, first_slots(plan.tokens, length) if length else 0, None)
+        return Start({}, None, None, None, first_slots(plan.longest, length) if length else 0, None)
     _check_keys(manifest, memory)
     if "position" not in memory:
         leaves = {leaf.param: _leaf(memory, leaf, plan, 0) for leaf in manifest.leaves if leaf.path[0] == "state" and _has(memory, leaf)}
-        return Start(leaves, None, None, None, first_slots(plan.tokens, length) if length else 0, None)
+        return Start(leaves, None, None, None, first_slots(plan.longest, length) if length else 0, None)
     held = _held(manifest, memory)
     leaves = {leaf.param: _leaf(memory, leaf, plan, held) for leaf in manifest.leaves}
     past = {f.name: _tensor(memory, ("past", f.name), (plan.batch, plan.heads, f.delay, *sizes_of(f.shape, plan.sizes)), plan)
@@ -59,11 +59,14 @@ def read(manifest: Manifest, memory: dict | None, plan: Plan) -> Start:
     if length is None:
         return Start(leaves, past, position, seen, 0, fixed)
     if fixed is not None:
-        return Start(leaves, past, within_capacity(position, seen, plan.tokens, length, held), seen, held, fixed)
-    last = None if traced else max(seen, default=0) if seen is not None else int(position.max()) if plan.batch else 0
-    if last is not None and last // length > held:
+        return Start(leaves, past, within_capacity(position, seen, plan, length, held), seen, held, fixed)
+    if traced:
+        return Start(leaves, past, position, seen, slot_count(plan.longest, length, held, None), None)
+    before = position.tolist() if seen is None else seen
+    last = max(before, default=0)
+    if last // length > held:
         raise UsageError(f"memory['position'] has seen {last} tokens, which is {last // length} segments of {length}, but its cache holds {held}", "memory")
-    return Start(leaves, past, position, seen, slot_count(plan.tokens, length, held, last), None)
+    return Start(leaves, past, position, seen, slot_count(plan.longest, length, held, max(reached(before, plan), default=0)), None)
 
 
 def fill(manifest: Manifest, start: Start, plan: Plan, start_state: Callable[[str], torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -96,9 +99,9 @@ def write(manifest: Manifest, start: Start, plan: Plan, values: dict[str, torch.
     if past:
         memory["past"] = past
     if start.position is None:
-        memory["position"] = torch.full((plan.batch,), plan.tokens, dtype=torch.int64, device=plan.device)
+        memory["position"] = torch.zeros(plan.batch, dtype=torch.int64, device=plan.device) + plan.lengths
     else:
-        memory["position"] = start.position + plan.tokens
+        memory["position"] = start.position + plan.lengths
     if start.fixed is not None:
         memory["capacity"] = start.fixed
     return memory

@@ -5,11 +5,14 @@ the segment that they belong to, and how many tokens of that segment came before
 never crosses the end of a segment (or of a run). Rows with count 0 are padding and stand at the end. Without a cache there is one
 endless segment 0 (offset then counts all tokens, clipped into int32).
 
-The number of rows depends on sizes alone, so that a traced call knows it: exact at position 0, an upper bound elsewhere.
+The number of rows depends on sizes alone, so that a traced call knows it: exact at position 0, an upper bound elsewhere. Packed
+sequences have as many rows each as the longest of them, and start where their tokens lie in the one row of tokens.
 """
 from __future__ import annotations
 
 import torch
+
+from .packed import Packed
 
 LARGEST = 2**31 - 1
 SHORT = 1024            # about so many rows are counted, more are computed
@@ -46,13 +49,16 @@ def roomy(count: int) -> int:
     return count if has_static_value(count) else count + 2
 
 
-def chunk_table(position: torch.Tensor, tokens: int, chunk: int, boundary: int | None, length: int | None, moved: bool) -> torch.Tensor:
-    """The table [B, R, 4] int32 for rows that have seen `position` [B] int64 tokens.
+def chunk_table(position: torch.Tensor, tokens: int, chunk: int, boundary: int | None, length: int | None, moved: bool,
+                packed: Packed | None = None) -> torch.Tensor:
+    """The table [B, R, 4] int32 for sequences that have seen `position` [B] int64 tokens.
 
     `boundary` is what no chunk crosses: the segment `length`, or the run length where gradients are taken per run.
     Requires that `boundary` divides `length` where both are given.
     """
-    rows = row_count(tokens, chunk, boundary, moved)
+    rows = row_count(tokens if packed is None else packed.longest, chunk, boundary, moved)
+    if packed is not None:
+        tokens = packed.lengths.unsqueeze(1)
     row = torch.arange(rows, device=position.device).unsqueeze(0)
     position = position.unsqueeze(1)
     if boundary is None:
@@ -68,6 +74,8 @@ def chunk_table(position: torch.Tensor, tokens: int, chunk: int, boundary: int |
     count = torch.minimum(room, tokens - start)
     seen = position + start
     segment, offset = (torch.zeros_like(seen), seen.clamp(max=LARGEST)) if length is None else (seen // length, seen % length)
+    if packed is not None:
+        start = packed.offsets[:-1, None] + start
     return torch.stack((start, count, segment, offset), dim=2).to(torch.int32)
 
 
@@ -131,11 +139,11 @@ def first_slots(tokens: int, length: int) -> int:
     return roomy(tokens // length)
 
 
-def slot_count(tokens: int, length: int, held: int, last: int | None) -> int:
-    """Cache slots that a call needs. `held`: slots in its memory; `last`: the furthest position before it, None if that is not known.
+def slot_count(tokens: int, length: int, held: int, furthest: int | None) -> int:
+    """Cache slots that a call needs. `held`: slots in its memory; `furthest`: the furthest position after it, None if that is not known.
 
     An unknown position (a traced call) adds the most segments that `tokens` tokens can end.
     """
-    if last is None:
+    if furthest is None:
         return roomy(held + (tokens + length - 1) // length)
-    return max(held, (last + tokens) // length)
+    return max(held, furthest // length)

@@ -9,12 +9,13 @@ from mcgen.diagnostics import UsageError
 
 from .dims import sizes_of
 from .manifest import Field, Manifest
+from .packed import Packed
 
 
 class Plan(NamedTuple):
     """What a call's tensors say. `repeats[i]`: how many consecutive heads share one head of field i."""
 
-    batch: int
+    batch: int                       # sequences: rows of the tokens, unless they are packed
     tokens: int
     heads: int
     sizes: dict[str, int]            # dims and derived dims
@@ -22,7 +23,18 @@ class Plan(NamedTuple):
     device: torch.device
     y_dtype: torch.dtype
     repeats: tuple[int, ...]
-    y_shape: tuple[int, ...]         # [B, T, H, *output]
+    y_shape: tuple[int, ...]         # [B, T, H, *output], B = 1 when packed
+    packed: Packed | None = None
+
+    @property
+    def longest(self) -> int:
+        """No sequence has more tokens in this call."""
+        return self.tokens if self.packed is None else self.packed.longest
+
+    @property
+    def lengths(self) -> int | torch.Tensor:
+        """Tokens that this call adds to each sequence: a number, or [B] int64."""
+        return self.tokens if self.packed is None else self.packed.lengths
 
 
 AXES = {"token": ("B", "T", "H"), "head": ("H",)}

@@ -52,7 +52,7 @@ def test_far_positions():
 
 
 def test_slots():
-    assert slot_count(4, 4, 2, 8) == 3 and slot_count(3, 4, 5, 8) == 5 and slot_count(5, 4, 2, None) == 4
+    assert slot_count(4, 4, 2, 12) == 3 and slot_count(3, 4, 5, 11) == 5 and slot_count(5, 4, 2, None) == 4
 
 
 def test_sizes():

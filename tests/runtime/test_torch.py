@@ -109,7 +109,7 @@ def test_operators_pass_opcheck(op):
     made = dict(zip((*manifest.forward_results, *(s for s, _ in manifest.saved)), real.forward_save(*args)))
     made |= dict(zip(manifest.forward_params, args)) | {f"d.{r}": torch.ones_like(made[r]) for r in manifest.forward_results} | {"d.new.summary": None}
     torch.library.opcheck(real.backward, (*(made[p] for p in manifest.backward_params), args[-1]))
-    torch.library.opcheck(torch.ops.mcgen.within_capacity.default, (torch.tensor([3, 4]), 2, 4, 2))
+    torch.library.opcheck(torch.ops.mcgen.within_capacity.default, (torch.tensor([5, 6]), 4, 2))
 
 
 def test_loads_do_not_clash(op, tmp_path):
