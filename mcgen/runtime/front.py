@@ -19,11 +19,12 @@ from .describe import document, signature
 from .empty import empty_memory
 from .manifest import Field, Manifest
 from .packed import read_offsets
-from .partition import SHORT, Starts, chunk_table, keeps, listed_table, start_of
+from .partition import SHORT, chunk_table, keeps, listed_table, start_of
 from .plan import Plan, key_of, plan_call, words
 from .prepare import last_tokens, prepare
 from .register import Operators
 from .starts import StateStarts
+from .zeros import SMALL
 
 KEPT_PLANS = 256
 
@@ -42,10 +43,9 @@ class Op:
         self._boundary = manifest.run or (manifest.cache.length if manifest.cache else None)
         self._length = manifest.cache.length if manifest.cache else None
         self._fresh = tuple((p, p.removeprefix("init.")) for p in manifest.forward_params if p in {f"init.{s.name}" for s in manifest.states})
+        self._from_zeros = all(state.init == "zeros" for state in manifest.states)
         self._y = manifest.forward_results.index("y")
         self._plans: dict[tuple, Plan] = {}
-        self._chunks: dict[tuple, int] = {}
-        self._starts = Starts()
         self.__name__ = self.__qualname__ = manifest.name
         self.__signature__ = signature(manifest)
         self.__doc__ = document(manifest)
@@ -144,11 +144,15 @@ class Op:
             raise UsageError("backend='tvm' computes in float32, got float64", "dtype", "load the op with backend='torch'")
         if cu_seqlens is not None:
             packed = read_offsets(cu_seqlens, plan.batch, plan.tokens, plan.device)
-            plan = plan._replace(batch=cu_seqlens.shape[0] - 1, packed=packed)
+            plan = plan._replace(batch=cu_seqlens.shape[0] - 1, packed=packed, kept={})
         start = memories.read(manifest, memory, plan)
         ready = prepare(manifest, plan, values, start.past)
         begin = StateStarts(manifest, self._program, plan, ready)
-        filled = memories.fill(manifest, start, plan, begin.per_row)
+        filled = plan.kept.get("zeros") if memory is None else None
+        if filled is None:
+            filled = memories.fill(manifest, start, plan, begin.per_row)
+            if memory is None and self._from_zeros and keeps(values[0]) and sum(x.numel() for x in filled.values()) <= SMALL:
+                plan.kept["zeros"] = filled
         if plan.tokens == 0 or plan.batch == 0:
             y, made = torch.zeros(plan.y_shape, dtype=plan.y_dtype, device=plan.device), {}
             nothing = y.new_zeros((*y.shape[:3], 1 + start.slots), dtype=plan.dtype)
@@ -164,13 +168,13 @@ class Op:
             details = self._look(tensors, chunk) if look else None
         if not keep:
             return y, None, details
-        after = {leaf.param: made.get(f"new.{leaf.param}", filled[leaf.param]) for leaf in manifest.leaves}
+        after = {leaf.param: made[new] if (new := f"new.{leaf.param}") in made else filled[leaf.param].clone() for leaf in manifest.leaves}
         return y, memories.write(manifest, start, plan, after, last_tokens(manifest, plan, ready)), details
 
     def _compute(self, tensors: list[torch.Tensor], chunk: int) -> Sequence[torch.Tensor]:
         if in_forward_mode():
             refuse_forward_mode(self.name, tensors)
-        if torch.is_grad_enabled() and any(x.requires_grad for x in tensors):
+        if torch.is_grad_enabled() and any([x.requires_grad for x in tensors]):
             return self._operators.apply(chunk, *tensors)
         if torch.compiler.is_compiling() and torch.is_grad_enabled() and torch._C._are_functorch_transforms_active():
             return self._operators.own_gradient(*tensors, chunk)
@@ -205,15 +209,12 @@ class Op:
             return self._forced_chunk
         if torch.compiler.is_compiling():
             return 1 if plan.tokens == 1 else self.manifest.chunk
-        key = (plan.device, plan.dtype, plan.batch * plan.heads, plan.longest, *plan.sizes.values())
-        found = self._chunks.get(key)
+        found = plan.kept.get("chunk")
         if found is None:
             entry = look_up(tuned_entries(self.folder / "tuned", plan.device), str(plan.dtype).removeprefix("torch."), plan.sizes,
                             plan.batch * plan.heads, plan.longest)
             found = chunk_size(self.manifest.chunks, entry["chunk"] if entry else self.manifest.chunk, plan.longest)
-            if len(self._chunks) >= KEPT_PLANS:
-                self._chunks.clear()
-            self._chunks[key] = found
+            plan.kept["chunk"] = found
         return found
 
     def _partition(self, plan: Plan, start: memories.Start, chunk: int, values: list) -> tuple[torch.Tensor, torch.Tensor]:
@@ -222,9 +223,12 @@ class Op:
             moved = start.position is not None
             return position, chunk_table(position, plan.tokens, chunk, self._boundary, self._length, moved, plan.packed)
         if start.seen is not None and plan.batch * plan.tokens <= SHORT * chunk:
-            return start.position, listed_table(start.seen, plan.tokens, chunk, self._boundary, self._length)
+            return start.position, listed_table(tuple(start.seen), plan.tokens, chunk, self._boundary, self._length)
         if start.position is not None:
             return start.position, chunk_table(start.position, plan.tokens, chunk, self._boundary, self._length, True)
-        if keeps(values[0]):
-            return self._starts.get(values[0], plan.batch, plan.tokens, chunk, self._boundary, self._length)
-        return start_of(plan.batch, plan.tokens, chunk, self._boundary, self._length, plan.device)
+        if not keeps(values[0]):
+            return start_of(plan.batch, plan.tokens, chunk, self._boundary, self._length, plan.device)
+        if "start" not in plan.kept:
+            with torch.inference_mode(False), torch.no_grad():
+                plan.kept["start"] = start_of(plan.batch, plan.tokens, chunk, self._boundary, self._length, plan.device)
+        return plan.kept["start"]

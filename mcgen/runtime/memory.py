@@ -23,6 +23,7 @@ from .dims import sizes_of
 from .manifest import Leaf, Manifest
 from .partition import first_slots, slot_count
 from .plan import Plan
+from .zeros import read_only_zeros
 
 
 class Start(NamedTuple):
@@ -47,10 +48,14 @@ def read(manifest: Manifest, memory: dict | None, plan: Plan) -> Start:
         return Start({}, None, None, None, first_slots(plan.longest, length) if length else 0, None)
     _check_keys(manifest, memory)
     if "position" not in memory:
-        leaves = {leaf.param: _leaf(memory, leaf, plan, 0) for leaf in manifest.leaves if leaf.path[0] == "state" and _has(memory, leaf)}
+        leaves = {leaf.param: _tensor(memory, leaf.path, _shape(leaf, plan, 0), plan)
+                  for leaf in manifest.leaves if leaf.path[0] == "state" and _has(memory, leaf)}
         return Start(leaves, None, None, None, first_slots(plan.longest, length) if length else 0, None)
     held = _held(manifest, memory)
-    leaves = {leaf.param: _leaf(memory, leaf, plan, held) for leaf in manifest.leaves}
+    shapes = plan.kept.get(f"leaves {held}")
+    if shapes is None:
+        shapes = plan.kept[f"leaves {held}"] = [_shape(leaf, plan, held) for leaf in manifest.leaves]
+    leaves = {leaf.param: _tensor(memory, leaf.path, shape, plan) for leaf, shape in zip(manifest.leaves, shapes)}
     past = {f.name: _tensor(memory, ("past", f.name), (plan.batch, plan.heads, f.delay, *sizes_of(f.shape, plan.sizes)), plan)
             for f in manifest.delays}
     position, fixed = _position(memory, plan), memory.get("capacity")
@@ -70,7 +75,10 @@ def read(manifest: Manifest, memory: dict | None, plan: Plan) -> Start:
 
 
 def fill(manifest: Manifest, start: Start, plan: Plan, start_state: Callable[[str], torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The programs' parameters that come from the memory: given leaves with room for N slots, zeros and start states elsewhere."""
+    """The programs' parameters that come from the memory: given leaves with room for N slots, zeros and start states elsewhere.
+
+    They are to be read alone.
+    """
     filled = {}
     for leaf in manifest.leaves:
         given = start.leaves.get(leaf.param)
@@ -79,7 +87,7 @@ def fill(manifest: Manifest, start: Start, plan: Plan, start_state: Callable[[st
             if given is None:
                 given = start_state(leaf.state)
         elif given is None:
-            given = torch.zeros(_shape(leaf, plan, start.slots), dtype=plan.dtype, device=plan.device)
+            given = read_only_zeros(_shape(leaf, plan, start.slots), plan.dtype, plan.device)
         elif leaf.slots is not None and given.shape[leaf.slots] < start.slots:
             room = list(given.shape)
             room[leaf.slots] = start.slots - room[leaf.slots]
@@ -141,10 +149,6 @@ def _held(manifest: Manifest, memory: dict) -> int:
                 raise UsageError(f"{_named(leaf.path)} has shape {list(x.shape)}, expected [B, H, N, ...]", "memory")
             return x.shape[leaf.slots]
     return 0
-
-
-def _leaf(memory: dict, leaf: Leaf, plan: Plan, held: int) -> torch.Tensor:
-    return _tensor(memory, leaf.path, _shape(leaf, plan, held), plan)
 
 
 def _at(memory: dict, path: tuple[str, ...]) -> torch.Tensor:

@@ -10,6 +10,8 @@ sequences have as many rows each as the longest of them, and start where their t
 """
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 
 from .packed import Packed
@@ -33,8 +35,12 @@ def row_count(tokens: int, chunk: int, boundary: int | None, moved: bool) -> int
         return roomy((tokens // boundary) * ((boundary + chunk - 1) // chunk) + (tail + chunk - 1) // chunk)
     pieces = (tokens + boundary - 2) // boundary + 1          # runs of tokens between boundaries, at worst
     if boundary % chunk == 0:                                 # whole pieces then waste nothing: only the two ends do
-        pieces = torch.sym_min(pieces, 2)
-    return roomy(torch.sym_min(tokens, (tokens + pieces * (chunk - 1)) // chunk))
+        pieces = _least(pieces, 2)
+    return roomy(_least(tokens, (tokens + pieces * (chunk - 1)) // chunk))
+
+
+def _least(a: int, b: int) -> int:
+    return min(a, b) if isinstance(a, int) and isinstance(b, int) else torch.sym_min(a, b)
 
 
 def roomy(count: int) -> int:
@@ -79,14 +85,19 @@ def chunk_table(position: torch.Tensor, tokens: int, chunk: int, boundary: int |
     return torch.stack((start, count, segment, offset), dim=2).to(torch.int32)
 
 
-def listed_table(seen: list[int], tokens: int, chunk: int, boundary: int | None, length: int | None) -> torch.Tensor:
-    """The same table on the CPU for rows that have seen so many tokens, counted instead of computed: quicker while it is short."""
+@lru_cache(64)
+def listed_table(seen: tuple[int, ...], tokens: int, chunk: int, boundary: int | None, length: int | None) -> torch.Tensor:
+    """The same table on the CPU for rows that have seen so many tokens, counted instead of computed: quicker while it is short.
+
+    Kept, since the layers of a model decode at the same positions: not to be written.
+    """
     rows, listed = row_count(tokens, chunk, boundary, True), {}
     for position in seen:
         if position not in listed:
             made = _rows(position, tokens, chunk, boundary, length)
             listed[position] = made + [(tokens, 0, 0, 0)] * (rows - len(made))
-    return torch.tensor([listed[position] for position in seen], dtype=torch.int32)
+    with torch.inference_mode(False):
+        return torch.tensor([listed[position] for position in seen], dtype=torch.int32)
 
 
 def _rows(position: int, tokens: int, chunk: int, boundary: int | None, length: int | None) -> list[tuple[int, int, int, int]]:
@@ -98,27 +109,6 @@ def _rows(position: int, tokens: int, chunk: int, boundary: int | None, length: 
         made.append((start, count, 0, min(at, LARGEST)) if length is None else (start, count, at // length, at % length))
         start += count
     return made
-
-
-class Starts:
-    """`position` and `table` of calls without a memory: the same for all calls of a size, so kept."""
-
-    KEPT = 64
-
-    def __init__(self) -> None:
-        self._kept: dict[tuple, tuple[torch.Tensor, torch.Tensor]] = {}
-
-    def get(self, like: torch.Tensor, batch: int, tokens: int, chunk: int, boundary: int | None, length: int | None):
-        """(position [B] of zeros, table [B, R, 4]) on the device of `like`. Neither may be written."""
-        key = (like.device, batch, tokens, chunk)
-        found = self._kept.get(key)
-        if found is None:
-            with torch.inference_mode(False), torch.no_grad():
-                found = start_of(batch, tokens, chunk, boundary, length, like.device)
-            if len(self._kept) >= self.KEPT:
-                self._kept.clear()
-            self._kept[key] = found
-        return found
 
 
 def start_of(batch: int, tokens: int, chunk: int, boundary: int | None, length: int | None, device) -> tuple[torch.Tensor, torch.Tensor]:

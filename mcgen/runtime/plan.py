@@ -24,6 +24,7 @@ class Plan(NamedTuple):
     y_dtype: torch.dtype
     repeats: tuple[int, ...]
     y_shape: tuple[int, ...]         # [B, T, H, *output], B = 1 when packed
+    kept: dict[str, Any]             # what the calls of this plan work out once
     packed: Packed | None = None
 
     @property
@@ -69,7 +70,7 @@ def plan_call(manifest: Manifest, values: Sequence[Any]) -> Plan:
     sizes = {name: size for name, size in bound.items() if name not in ("B", "T")}
     repeats = tuple(1 if x is None else heads // x.shape[2 if field.per == "token" else 0] for field, x in zip(manifest.fields, values))
     y_shape = (bound["B"], bound["T"], heads, *sizes_of(manifest.output, sizes))
-    return Plan(bound["B"], bound["T"], heads, sizes, dtype, device, y_dtype, repeats, y_shape)
+    return Plan(bound["B"], bound["T"], heads, sizes, dtype, device, y_dtype, repeats, y_shape, {})
 
 
 def _check_kind(field: Field, x: Any) -> None:

@@ -12,6 +12,7 @@ import torch
 from .autograd import applied, differentiable, own_gradient
 from .backends import Backends
 from .manifest import Manifest
+from .zeros import read_only_zeros
 
 _library = torch.library.Library("mcgen", "FRAGMENT")
 _registered: dict[str, "Operators"] = {}
@@ -128,4 +129,5 @@ def _with_zeros(manifest: Manifest, layout, tensors: Sequence) -> list[torch.Ten
         return list(tensors)
     results = layout.forward(tensors[:len(manifest.forward_params)], False)
     shapes = {f"d.{name}": shape for name, shape in zip(manifest.forward_results, results)}
-    return [tensors[0].new_zeros(shapes[name]) if x is None else x for name, x in zip(manifest.backward_params, tensors)]
+    first = tensors[0]
+    return [read_only_zeros(shapes[name], first.dtype, first.device) if x is None else x for name, x in zip(manifest.backward_params, tensors)]
