@@ -79,6 +79,7 @@ def _gradient_of_gradients(manifest: Manifest, backward: Callable, program: Modu
     params, results = manifest.forward_params, manifest.forward_results
     names = manifest.backward_params
     kept = [i for i, name in enumerate(names) if name not in made_by_forward]
+    summed = manifest.summed
 
     class Backward(torch.autograd.Function):
         generate_vmap_rule = True
@@ -102,7 +103,8 @@ def _gradient_of_gradients(manifest: Manifest, backward: Callable, program: Modu
                 outputs = program.forward(*(named[p] for p in params), chunk=chunk, save=True)
                 made = dict(zip((*results, *(name for name, _ in manifest.saved)), outputs)) | named
                 zeros = {f"d.{r}": torch.zeros_like(made[r]) for r in results if made.get(f"d.{r}") is None}
-                return tuple(program.backward(*((made | zeros)[name] for name in names), chunk=chunk))
+                gradients = program.backward(*((made | zeros)[name] for name in names), chunk=chunk)
+                return tuple(x.sum(0) if name in summed else x for name, x in zip(manifest.backward_results, gradients))
 
             with torch.enable_grad(), torch.autocast(seconds[0].device.type, enabled=False):
                 _, pull = torch.func.vjp(gradients, *(given[name] for name in free))

@@ -32,7 +32,7 @@ class TorchBackend:
     """`torch_program.py`: any device, float32 and float64."""
 
     def __init__(self, manifest: Manifest, program: ModuleType):
-        self.program, self.results, self.per_head = program, manifest.backward_results, per_head(manifest)
+        self.program, self.results, self.summed = program, manifest.backward_results, manifest.summed
 
     def forward(self, params: Sequence[torch.Tensor], chunk: int, save: bool) -> list[torch.Tensor]:
         with torch.no_grad():
@@ -41,13 +41,7 @@ class TorchBackend:
     def backward(self, params: Sequence[torch.Tensor], chunk: int) -> list[torch.Tensor]:
         with torch.no_grad():
             made = self.program.backward(*params, chunk=chunk)
-            return _own([x.sum(0) if name in self.per_head else x for name, x in zip(self.results, made)], params)
-
-
-def per_head(manifest: Manifest) -> frozenset[str]:
-    """The gradients that programs give per sequence, [B, H, *shape]: those of per-head parameters, to be summed over B."""
-    fields = {f"d.{f.name}" for f in manifest.inputs if f.per == "head"}
-    return frozenset(fields | {name for name in manifest.backward_results if name.startswith("d.init.")})
+            return _own([x.sum(0) if name in self.summed else x for name, x in zip(self.results, made)], params)
 
 
 class TvmBackend:
@@ -55,7 +49,7 @@ class TvmBackend:
 
     def __init__(self, manifest: Manifest, layout: Layout, load: Callable[[], ModuleType]):
         self.manifest, self.layout, self._load = manifest, layout, load
-        self._per_head = tuple(i for i, name in enumerate(manifest.backward_results) if name in per_head(manifest))
+        self._summed = tuple(i for i, name in enumerate(manifest.backward_results) if name in manifest.summed)
         self._bound: dict[tuple, Bound] = {}
         self._kernels: dict[tuple, Kernel] = {}
         self._lock = threading.Lock()
@@ -75,12 +69,12 @@ class TvmBackend:
         bound = self._bound.get(key)
         if bound is None:
             m = self.manifest
-            summed, batch = per_head(m), params[m.forward_params.index("call.table")].shape[0]
+            summed, batch = m.summed, params[m.forward_params.index("call.table")].shape[0]
             shapes = {name: (batch, *shape) if name in summed else shape for name, shape in zip(m.backward_results, self.layout.backward(params))}
             added = {f"d.{f.name}" for f in m.delays}         # a delayed input's gradient is added up over its delays
             bound = self._keep(key, self._kernel("backward", params, chunk), dict(zip(m.backward_params, params)), shapes, added)
         results = bound(params)
-        for i in self._per_head:
+        for i in self._summed:
             results[i] = results[i].sum(0) if results[i].shape[0] != 1 else results[i].squeeze(0)
         return results
 
