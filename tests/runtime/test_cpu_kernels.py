@@ -90,7 +90,7 @@ def test_opcheck(op):
     torch.library.opcheck(real.forward_save, args)
     torch.library.opcheck(real.own_gradient, args, test_utils=("test_schema", "test_faketensor", "test_autograd_registration"))
     made = dict(zip((*manifest.forward_results, *(name for name, _ in manifest.saved)), real.forward_save(*args)))
-    made |= dict(zip(manifest.forward_params, args)) | {f"d_{r}": torch.ones_like(made[r]) for r in manifest.forward_results} | {"d_new_summary": None}
+    made |= dict(zip(manifest.forward_params, args)) | {f"d.{r}": torch.ones_like(made[r]) for r in manifest.forward_results} | {"d.new.summary": None}
     torch.library.opcheck(real.backward, (*(made[p] for p in manifest.backward_params), args[-1]))
 
 
