@@ -16,14 +16,14 @@ class Bound(NamedTuple):
     table: int
     extents: tuple[int, ...]
     dtypes: list[torch.dtype]                    # of the parameters
-    shapes: tuple[tuple[int, ...], ...]          # of the results
+    likes: tuple[torch.Tensor, ...]              # of the results' shapes, one element each: quicker to copy than a shape to read
     cleared: tuple[int, ...]                     # results that the kernel adds to
 
     def __call__(self, params: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         """New results. Requires contiguous parameters of the shapes that it is bound to."""
         if [x.dtype for x in params] != self.dtypes or not all([x.is_cpu for x in params]):
             raise ValueError(f"{self.kernel.name}: parameters of {[(x.dtype, x.device.type) for x in params]}, expected {self.dtypes} on the CPU")
-        results = [torch.empty(shape) for shape in self.shapes]
+        results = [torch.empty_like(like) for like in self.likes]
         for i in self.cleared:
             results[i].zero_()
         tensors = (*params, *results)
@@ -36,8 +36,10 @@ def bind(kernel: Kernel, params: Mapping[str, torch.Tensor], shapes: Mapping[str
 
     Raises ValueError or TypeError for parameters that the kernel does not take.
     """
-    results = {name: torch.empty(shape) for name, shape in shapes.items()}
+    with torch.inference_mode(False):
+        likes = [torch.empty((), dtype=torch.float32, device="cpu").expand(shape) for shape in shapes.values()]
+    results = {name: torch.empty_like(like) for name, like in zip(shapes, likes)}
     extents = kernel.extents(params["call.table"], {**params, **results})
     names = [*params, *results]
     return Bound(kernel, tuple(names.index(name) for name in kernel.names), names.index("call.table"), extents, [x.dtype for x in params.values()],
-                 tuple(shapes.values()), tuple(i for i, name in enumerate(shapes) if name in cleared))
+                 tuple(likes), tuple(i for i, name in enumerate(shapes) if name in cleared))

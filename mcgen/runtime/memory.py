@@ -55,7 +55,14 @@ def read(manifest: Manifest, memory: dict | None, plan: Plan) -> Start:
     shapes = plan.kept.get(f"leaves {held}")
     if shapes is None:
         shapes = plan.kept[f"leaves {held}"] = [_shape(leaf, plan, held) for leaf in manifest.leaves]
-    leaves = {leaf.param: _tensor(memory, leaf.path, shape, plan) for leaf, shape in zip(manifest.leaves, shapes)}
+    leaves = {}
+    for leaf, shape in zip(manifest.leaves, shapes):
+        x = memory.get(leaf.path[0])
+        if len(leaf.path) == 2 and type(x) is dict:
+            x = x.get(leaf.path[1])
+        if type(x) is not torch.Tensor or x.dtype is not plan.dtype or x.shape != shape or x.device != plan.device:
+            x = _tensor(memory, leaf.path, shape, plan)          # converts it, or says what is wrong
+        leaves[leaf.param] = x
     past = {f.name: _tensor(memory, ("past", f.name), (plan.batch, plan.heads, f.delay, *sizes_of(f.shape, plan.sizes)), plan)
             for f in manifest.delays}
     position, fixed = _position(memory, plan), memory.get("capacity")
@@ -132,9 +139,8 @@ def _check_keys(manifest: Manifest, memory: Any) -> None:
         if key not in manifest.memory_keys:
             raise UsageError(f"memory has a key {key!r} that {manifest.name} does not know{did_you_mean(str(key), manifest.memory_keys)}", "memory",
                              "a memory belongs to the op that returned it")
-    states = [state.name for state in manifest.states]
     for name in memory.get("state", {}):
-        if name not in states:
+        if name not in (states := [state.name for state in manifest.states]):
             raise UsageError(f"memory['state'] has {name!r}, but the states of {manifest.name} are {', '.join(states)}", "memory")
     if "position" not in memory and any(key != "state" for key in memory):
         raise UsageError("memory has no 'position'", "memory", "at the start of a sequence, memory may hold 'state' alone")

@@ -1,6 +1,7 @@
 """An op with compiled CPU kernels inside what torch offers: as in float64 by the torch program, in float32."""
 import pytest
 import torch
+import torch.utils._python_dispatch
 
 import mcgen
 
@@ -86,12 +87,12 @@ def test_opcheck(op):
     op(*draw())
     op._operators = real
     args, manifest = taken["args"], op.manifest
-    torch.library.opcheck(real.forward, args)
-    torch.library.opcheck(real.forward_save, args)
+    torch.library.opcheck(real.forward.operator, args)
+    torch.library.opcheck(real.forward_save.operator, args)
     torch.library.opcheck(real.own_gradient, args, test_utils=("test_schema", "test_faketensor", "test_autograd_registration"))
     made = dict(zip((*manifest.forward_results, *(name for name, _ in manifest.saved)), real.forward_save(*args)))
     made |= dict(zip(manifest.forward_params, args)) | {f"d.{r}": torch.ones_like(made[r]) for r in manifest.forward_results} | {"d.new.summary": None}
-    torch.library.opcheck(real.backward, (*(made[p] for p in manifest.backward_params), args[-1]))
+    torch.library.opcheck(real.backward.operator, (*(made[p] for p in manifest.backward_params), args[-1]))
 
 
 def test_a_call_keeps_nothing_that_is_given_away(op):
@@ -109,3 +110,36 @@ def test_a_call_keeps_nothing_that_is_given_away(op):
     for x in (memory["state"]["S"], memory["cache"]["S"], memory["past"]["v"], memory["partial"]):
         x.add_(1)
     close(op(*whole), want)
+
+
+def test_defaults_of_torch_change_nothing(op):
+    args = draw(9)
+    want, memory = op(*args, return_memory=True)
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.device("meta"):
+            y, after = op(*[x.clone() for x in args], return_memory=True)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    close(y, want)
+    assert after["state"]["S"].dtype is torch.float32 and after["position"].device.type == "cpu"
+
+
+def test_modes_and_profilers_see_the_operator(op):
+    class Seen(torch.utils._python_dispatch.TorchDispatchMode):
+        def __init__(self):
+            super().__init__()
+            self.names = []
+
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            self.names.append(str(function))
+            return function(*args, **(kwargs or {}))
+
+    args = draw(9)
+    want = op(*args)
+    with Seen() as seen:
+        close(op(*args), want)
+    with torch.profiler.profile() as profiled:
+        close(op(*args), want)
+    for names in (seen.names, [event.name for event in profiled.events()]):
+        assert any("mcgen" in name and "at_home" in name for name in names)

@@ -110,12 +110,12 @@ def test_operators_pass_opcheck(op):
     op(q, k, v, g, u, memory=memory)
     op._operators = real
     args = taken["args"]
-    torch.library.opcheck(real.forward, args)
-    torch.library.opcheck(real.forward_save, args)
+    torch.library.opcheck(real.forward.operator, args)
+    torch.library.opcheck(real.forward_save.operator, args)
     torch.library.opcheck(real.own_gradient, args, test_utils=("test_schema", "test_faketensor", "test_autograd_registration"))
     made = dict(zip((*manifest.forward_results, *(s for s, _ in manifest.saved)), real.forward_save(*args)))
     made |= dict(zip(manifest.forward_params, args)) | {f"d.{r}": torch.ones_like(made[r]) for r in manifest.forward_results} | {"d.new.summary": None}
-    torch.library.opcheck(real.backward, (*(made[p] for p in manifest.backward_params), args[-1]))
+    torch.library.opcheck(real.backward.operator, (*(made[p] for p in manifest.backward_params), args[-1]))
     torch.library.opcheck(torch.ops.mcgen.within_capacity.default, (torch.tensor([5, 6]), 4, 2))
 
 
