@@ -16,11 +16,11 @@ from mcgen.runtime import torch_ops as ops
 
 def forward(q, k, v, state_S, cache_S, table, *, chunk: int, save: bool = False):
     like = q
-    B, T, H = q.shape[0], q.shape[1], q.shape[2]
+    B, T, H = table.shape[0], q.shape[1], q.shape[2]
     size_K = q.shape[3]
     size_V = v.shape[3]
     N = cache_S.shape[2]
-    rows = ops.Rows(table, H, 256, chunk)
+    rows = ops.Rows(table, q, 256, chunk)
     z, R = rows.z, rows.rows
     state_S_z = ops.flat(state_S)  # [z, K, V]
     v_c = rows.load(ops.tokens(v))  # [z, r, c, V]
@@ -77,11 +77,11 @@ def forward(q, k, v, state_S, cache_S, table, *, chunk: int, save: bool = False)
 
 def backward(q, k, v, state_S, cache_S, table, saved_S, saved_sum_S, d_y, d_new_state_S, d_new_cache_S, *, chunk: int):
     like = q
-    B, T, H = q.shape[0], q.shape[1], q.shape[2]
+    B, T, H = table.shape[0], q.shape[1], q.shape[2]
     size_K = q.shape[3]
     size_V = v.shape[3]
     N = cache_S.shape[2]
-    rows = ops.Rows(table, H, 256, chunk)
+    rows = ops.Rows(table, q, 256, chunk)
     z, R = rows.z, rows.rows
     k_c = rows.load(ops.tokens(k))  # [z, r, c, K]
     at_c = ops.iota(table, chunk)  # [z, c]
@@ -165,11 +165,11 @@ def backward(q, k, v, state_S, cache_S, table, saved_S, saved_sum_S, d_y, d_new_
 
 def _weights(q, k, v, state_S, cache_S, table, *, chunk: int):
     like = q
-    B, T, H = q.shape[0], q.shape[1], q.shape[2]
+    B, T, H = table.shape[0], q.shape[1], q.shape[2]
     size_K = q.shape[3]
     size_V = v.shape[3]
     N = cache_S.shape[2]
-    rows = ops.Rows(table, H, 256, chunk)
+    rows = ops.Rows(table, q, 256, chunk)
     z, R = rows.z, rows.rows
     at_n = ops.iota(table, N)  # [z, n]
     # spec line 18: weight: 1

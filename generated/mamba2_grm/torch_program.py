@@ -18,11 +18,11 @@ from mcgen.runtime import torch_ops as ops
 
 def forward(q, k, v, dt, A, u, state_S, summary_partial, summary, cache_S, table, *, chunk: int, save: bool = False):
     like = q
-    B, T, H = q.shape[0], q.shape[1], q.shape[2]
+    B, T, H = table.shape[0], q.shape[1], q.shape[2]
     size_K = q.shape[3]
     size_V = v.shape[3]
     N = summary.shape[2]
-    rows = ops.Rows(table, H, 256, chunk)
+    rows = ops.Rows(table, q, 256, chunk)
     z, R = rows.z, rows.rows
     at_c = ops.iota(table, chunk)  # [z, c]
     valid = at_c[None, None] < rows.count[:, :, None]  # [z, r, c]
@@ -144,11 +144,11 @@ def forward(q, k, v, dt, A, u, state_S, summary_partial, summary, cache_S, table
 
 def backward(q, k, v, dt, A, u, state_S, summary_partial, summary, cache_S, table, new_summary, new_cache_S, saved_S, saved_summary_partial, d_y, d_new_state_S, d_new_summary, d_new_summary_partial, d_new_cache_S, *, chunk: int):
     like = q
-    B, T, H = q.shape[0], q.shape[1], q.shape[2]
+    B, T, H = table.shape[0], q.shape[1], q.shape[2]
     size_K = q.shape[3]
     size_V = v.shape[3]
     N = summary.shape[2]
-    rows = ops.Rows(table, H, 256, chunk)
+    rows = ops.Rows(table, q, 256, chunk)
     z, R = rows.z, rows.rows
     at_c = ops.iota(table, chunk)  # [z, c]
     valid = at_c[None, None] < rows.count[:, :, None]  # [z, r, c]
@@ -401,11 +401,11 @@ def backward(q, k, v, dt, A, u, state_S, summary_partial, summary, cache_S, tabl
 
 def _weights(q, k, v, dt, A, u, state_S, summary_partial, summary, cache_S, table, *, chunk: int):
     like = q
-    B, T, H = q.shape[0], q.shape[1], q.shape[2]
+    B, T, H = table.shape[0], q.shape[1], q.shape[2]
     size_K = q.shape[3]
     size_V = v.shape[3]
     N = summary.shape[2]
-    rows = ops.Rows(table, H, 256, chunk)
+    rows = ops.Rows(table, q, 256, chunk)
     z, R = rows.z, rows.rows
     at_c = ops.iota(table, chunk)  # [z, c]
     # spec line 20: summary: mean(k)

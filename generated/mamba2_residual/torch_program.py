@@ -16,11 +16,11 @@ from mcgen.runtime import torch_ops as ops
 
 def forward(q, k, v, dt, A, state_S, cache_S, table, *, chunk: int, save: bool = False):
     like = q
-    B, T, H = q.shape[0], q.shape[1], q.shape[2]
+    B, T, H = table.shape[0], q.shape[1], q.shape[2]
     size_K = q.shape[3]
     size_V = v.shape[3]
     N = cache_S.shape[2]
-    rows = ops.Rows(table, H, 256, chunk)
+    rows = ops.Rows(table, q, 256, chunk)
     z, R = rows.z, rows.rows
     q_c = rows.load(ops.tokens(q))  # [z, r, c, K]
     cache_S_z = ops.flat(cache_S)  # [z, n, K, V]
@@ -95,11 +95,11 @@ def forward(q, k, v, dt, A, state_S, cache_S, table, *, chunk: int, save: bool =
 
 def backward(q, k, v, dt, A, state_S, cache_S, table, saved_S, saved_sum_S, d_y, d_new_state_S, d_new_cache_S, *, chunk: int):
     like = q
-    B, T, H = q.shape[0], q.shape[1], q.shape[2]
+    B, T, H = table.shape[0], q.shape[1], q.shape[2]
     size_K = q.shape[3]
     size_V = v.shape[3]
     N = cache_S.shape[2]
-    rows = ops.Rows(table, H, 256, chunk)
+    rows = ops.Rows(table, q, 256, chunk)
     z, R = rows.z, rows.rows
     at_c = ops.iota(table, chunk)  # [z, c]
     valid = at_c[None, None] < rows.count[:, :, None]  # [z, r, c]
@@ -246,11 +246,11 @@ def backward(q, k, v, dt, A, state_S, cache_S, table, saved_S, saved_sum_S, d_y,
 
 def _weights(q, k, v, dt, A, state_S, cache_S, table, *, chunk: int):
     like = q
-    B, T, H = q.shape[0], q.shape[1], q.shape[2]
+    B, T, H = table.shape[0], q.shape[1], q.shape[2]
     size_K = q.shape[3]
     size_V = v.shape[3]
     N = cache_S.shape[2]
-    rows = ops.Rows(table, H, 256, chunk)
+    rows = ops.Rows(table, q, 256, chunk)
     z, R = rows.z, rows.rows
     at_n = ops.iota(table, N)  # [z, n]
     # spec line 18: weight: 1

@@ -14,10 +14,10 @@ from mcgen.runtime import torch_ops as ops
 
 def forward(q, k, v, i, g, state_S, state_n, table, *, chunk: int, save: bool = False):
     like = q
-    B, T, H = q.shape[0], q.shape[1], q.shape[2]
+    B, T, H = table.shape[0], q.shape[1], q.shape[2]
     size_K = q.shape[3]
     size_V = v.shape[3]
-    rows = ops.Rows(table, H, -1, chunk)
+    rows = ops.Rows(table, q, -1, chunk)
     z, R = rows.z, rows.rows
     q_c = rows.load(ops.tokens(q))  # [z, r, c, K]
     k_c = rows.load(ops.tokens(k))  # [z, r, c, K]
@@ -96,10 +96,10 @@ def forward(q, k, v, i, g, state_S, state_n, table, *, chunk: int, save: bool = 
 
 def backward(q, k, v, i, g, state_S, state_n, table, saved_S, saved_n, d_y, d_new_state_S, d_new_state_n, *, chunk: int):
     like = q
-    B, T, H = q.shape[0], q.shape[1], q.shape[2]
+    B, T, H = table.shape[0], q.shape[1], q.shape[2]
     size_K = q.shape[3]
     size_V = v.shape[3]
-    rows = ops.Rows(table, H, -1, chunk)
+    rows = ops.Rows(table, q, -1, chunk)
     z, R = rows.z, rows.rows
     at_c = ops.iota(table, chunk)  # [z, c]
     valid = at_c[None, None] < rows.count[:, :, None]  # [z, r, c]

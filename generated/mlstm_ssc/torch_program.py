@@ -20,11 +20,11 @@ from mcgen.runtime import torch_ops as ops
 
 def forward(q, k, v, i, g, u, summary_partial, summary, state_S, state_n, cache_S, cache_n, table, *, chunk: int, save: bool = False):
     like = q
-    B, T, H = q.shape[0], q.shape[1], q.shape[2]
+    B, T, H = table.shape[0], q.shape[1], q.shape[2]
     size_K = q.shape[3]
     size_V = v.shape[3]
     N = summary.shape[2]
-    rows = ops.Rows(table, H, 256, chunk)
+    rows = ops.Rows(table, q, 256, chunk)
     z, R = rows.z, rows.rows
     at_c = ops.iota(table, chunk)  # [z, c]
     # spec line 24: summary: mean(k)
@@ -181,11 +181,11 @@ def forward(q, k, v, i, g, u, summary_partial, summary, state_S, state_n, cache_
 
 def backward(q, k, v, i, g, u, summary_partial, summary, state_S, state_n, cache_S, cache_n, table, new_summary, new_cache_S, new_cache_n, saved_summary_partial, saved_S, saved_n, d_y, d_new_state_S, d_new_state_n, d_new_summary, d_new_summary_partial, d_new_cache_S, d_new_cache_n, *, chunk: int):
     like = q
-    B, T, H = q.shape[0], q.shape[1], q.shape[2]
+    B, T, H = table.shape[0], q.shape[1], q.shape[2]
     size_K = q.shape[3]
     size_V = v.shape[3]
     N = summary.shape[2]
-    rows = ops.Rows(table, H, 256, chunk)
+    rows = ops.Rows(table, q, 256, chunk)
     z, R = rows.z, rows.rows
     at_c = ops.iota(table, chunk)  # [z, c]
     valid = at_c[None, None] < rows.count[:, :, None]  # [z, r, c]
@@ -531,11 +531,11 @@ def backward(q, k, v, i, g, u, summary_partial, summary, state_S, state_n, cache
 
 def _weights(q, k, v, i, g, u, summary_partial, summary, state_S, state_n, cache_S, cache_n, table, *, chunk: int):
     like = q
-    B, T, H = q.shape[0], q.shape[1], q.shape[2]
+    B, T, H = table.shape[0], q.shape[1], q.shape[2]
     size_K = q.shape[3]
     size_V = v.shape[3]
     N = summary.shape[2]
-    rows = ops.Rows(table, H, 256, chunk)
+    rows = ops.Rows(table, q, 256, chunk)
     z, R = rows.z, rows.rows
     at_c = ops.iota(table, chunk)  # [z, c]
     # spec line 24: summary: mean(k)

@@ -16,11 +16,11 @@ from mcgen.runtime import torch_ops as ops
 
 def forward(q, k, v, g, state_S, cache_S, table, *, chunk: int, save: bool = False):
     like = q
-    B, T, H = q.shape[0], q.shape[1], q.shape[2]
+    B, T, H = table.shape[0], q.shape[1], q.shape[2]
     size_K = q.shape[3]
     size_V = v.shape[3]
     N = cache_S.shape[2]
-    rows = ops.Rows(table, H, 256, chunk)
+    rows = ops.Rows(table, q, 256, chunk)
     z, R = rows.z, rows.rows
     q_c = rows.load(ops.tokens(q))  # [z, r, c, K]
     cache_S_z = ops.flat(cache_S)  # [z, n, K, V]
@@ -93,11 +93,11 @@ def forward(q, k, v, g, state_S, cache_S, table, *, chunk: int, save: bool = Fal
 
 def backward(q, k, v, g, state_S, cache_S, table, saved_S, saved_sum_S, d_y, d_new_state_S, d_new_cache_S, *, chunk: int):
     like = q
-    B, T, H = q.shape[0], q.shape[1], q.shape[2]
+    B, T, H = table.shape[0], q.shape[1], q.shape[2]
     size_K = q.shape[3]
     size_V = v.shape[3]
     N = cache_S.shape[2]
-    rows = ops.Rows(table, H, 256, chunk)
+    rows = ops.Rows(table, q, 256, chunk)
     z, R = rows.z, rows.rows
     at_c = ops.iota(table, chunk)  # [z, c]
     valid = at_c[None, None] < rows.count[:, :, None]  # [z, r, c]
@@ -236,11 +236,11 @@ def backward(q, k, v, g, state_S, cache_S, table, saved_S, saved_sum_S, d_y, d_n
 
 def _weights(q, k, v, g, state_S, cache_S, table, *, chunk: int):
     like = q
-    B, T, H = q.shape[0], q.shape[1], q.shape[2]
+    B, T, H = table.shape[0], q.shape[1], q.shape[2]
     size_K = q.shape[3]
     size_V = v.shape[3]
     N = cache_S.shape[2]
-    rows = ops.Rows(table, H, 256, chunk)
+    rows = ops.Rows(table, q, 256, chunk)
     z, R = rows.z, rows.rows
     at_n = ops.iota(table, N)  # [z, n]
     # spec line 19: weight: 1

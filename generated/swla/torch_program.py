@@ -13,10 +13,10 @@ from mcgen.runtime import torch_ops as ops
 
 def forward(q, k, v, a, b, l, state_S, table, *, chunk: int, save: bool = False):
     like = q
-    B, T, H = q.shape[0], q.shape[1], q.shape[2]
+    B, T, H = table.shape[0], q.shape[1], q.shape[2]
     size_K = q.shape[3]
     size_V = v.shape[3]
-    rows = ops.Rows(table, H, -1, chunk)
+    rows = ops.Rows(table, q, -1, chunk)
     z, R = rows.z, rows.rows
     l_c = rows.load(ops.tokens(l))  # [z, r, c]
     v_c = rows.load(ops.tokens(v), shift=0, delay=1)  # [z, r, c, V]
@@ -89,10 +89,10 @@ def forward(q, k, v, a, b, l, state_S, table, *, chunk: int, save: bool = False)
 
 def backward(q, k, v, a, b, l, state_S, table, saved_S, d_y, d_new_state_S, *, chunk: int):
     like = q
-    B, T, H = q.shape[0], q.shape[1], q.shape[2]
+    B, T, H = table.shape[0], q.shape[1], q.shape[2]
     size_K = q.shape[3]
     size_V = v.shape[3]
-    rows = ops.Rows(table, H, -1, chunk)
+    rows = ops.Rows(table, q, -1, chunk)
     z, R = rows.z, rows.rows
     at_c = ops.iota(table, chunk)  # [z, c]
     valid = at_c[None, None] < rows.count[:, :, None]  # [z, r, c]

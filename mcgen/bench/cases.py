@@ -74,8 +74,7 @@ def load(case: Case, **options: Any) -> Any:
     """The op of a case, with its segment length where it has a cache."""
     import mcgen
 
-    spec = mcgen.load_spec(case.op)
-    if case.segment and spec.cache is not None:
+    if case.segment and mcgen.load_spec(case.op).cache is not None:
         options["segment_length"] = case.segment
     return mcgen.load(case.op, **options)
 

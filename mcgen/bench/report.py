@@ -48,17 +48,18 @@ class Findings:
     curves: list[Curve] = field(default_factory=list)
     memory: list[dict[str, Any]] = field(default_factory=list)
     startup: dict[str, float] = field(default_factory=dict)
+    overhead: dict[str, dict[str, tuple[float, float]]] = field(default_factory=dict)      # op -> call -> median, least
     remarks: list[str] = field(default_factory=list)
 
     def tables(self) -> list[Table]:
-        makers = (times_table, memory_table, scaling_table, startup_table)
+        makers = (times_table, memory_table, scaling_table, startup_table, overhead_table)
         return [t for t in (make(self) for make in makers) if t is not None]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data."""
         return {"device": self.device, "versions": self.versions, "remarks": self.remarks,
                 "times": [{**dataclasses.asdict(r), "best_peer": r.best, "ratio": r.ratio} for r in self.results],
-                "memory": self.memory, "startup_seconds": self.startup,
+                "memory": self.memory, "startup_seconds": self.startup, "overhead_microseconds": self.overhead,
                 "scaling": [{**dataclasses.asdict(c), "exponents": c.exponents()} for c in self.curves]}
 
     def save(self, folder: Path) -> None:
@@ -110,3 +111,8 @@ def scaling_table(found: Findings) -> Table | None:
 def startup_table(found: Findings) -> Table | None:
     rows = [(name, f"{seconds:.3f}") for name, seconds in found.startup.items()]
     return Table("First answer, each in a fresh process", ("what", "seconds"), rows) if rows else None
+
+
+def overhead_table(found: Findings) -> Table | None:
+    rows = [(op, name, f"{median:.1f}", f"{least:.1f}") for op, calls in found.overhead.items() for name, (median, least) in calls.items()]
+    return Table("A call on tiny inputs, kernels included", ("op", "call", "median, µs", "fastest, µs"), rows) if rows else None

@@ -9,10 +9,11 @@ import tempfile
 from .cases import Case
 
 FIRST_CALL = """
-import time, json
+import time
 from mcgen.bench.cases import Case, draw, load
 case = Case({op!r}, {sizes!r}, {segment!r})
 import mcgen, torch
+{imports}
 began = time.perf_counter()
 op = load(case)
 loaded = time.perf_counter()
@@ -25,14 +26,19 @@ IMPORT = "import time; began = time.perf_counter(); import {name}; print(time.pe
 
 
 def seconds(case: Case) -> dict[str, float]:
-    """What each start costs, each in a process of its own."""
+    """What each start costs, each in a process of its own: mcgen's modules are imported as they are needed, or all before.
+
+    The warm cache holds Python's bytecode too.
+    """
     small = case.at(T=512)
-    code = FIRST_CALL.format(op=small.op, sizes=dict(small.sizes), segment=small.segment)
+    code, imported = (FIRST_CALL.format(op=small.op, sizes=dict(small.sizes), segment=small.segment, imports=imports)
+                      for imports in ("", "import mcgen.runtime.tvm; mcgen.load"))
     out = {"import mcgen": _run(IMPORT.format(name="mcgen")), "import torch": _run(IMPORT.format(name="torch"))}
     with tempfile.TemporaryDirectory(prefix="mcgen-cold-") as empty:
-        cold = {"MCGEN_CACHE": empty}
+        cold = {"MCGEN_CACHE": empty, "PYTHONPYCACHEPREFIX": os.path.join(empty, "bytecode"), "PYTHONDONTWRITEBYTECODE": ""}
         out["load and first call, nothing cached"] = _run(code, cold)
         out["load and first call, warm cache"] = _run(code, cold)
+        out["load and first call, warm cache, beyond imports"] = _run(imported, cold)
     return out
 
 

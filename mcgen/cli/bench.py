@@ -1,4 +1,4 @@
-"""Measure ops against their peers: time, peak memory, scaling with tokens and segments, first call.
+"""Measure ops against their peers: time, peak memory, scaling with tokens and segments, first call, overhead of a call.
 
 Without a SPEC the cases of specs/bench.yaml are measured. All candidates of a case take turns in one run; medians and ratios
 count. Tables go to the terminal and, with JSON and a plot, to runs/bench/.
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..bench.cases import Case, Scaling
     from ..bench.report import Findings
 
-PARTS = ("times", "memory", "scaling", "startup")
+PARTS = ("times", "memory", "scaling", "startup", "overhead")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
 def _measure(found: Findings, parts: Any, listed: list[Case], scaling: Scaling | None, rounds: int,
              say: Callable[[str], None]) -> None:
     """Fill the findings part by part; what can't be measured becomes a remark."""
-    from ..bench import memory, startup, suite
+    from ..bench import memory, overhead, startup, suite
     from ..bench import scaling as curves
 
     if "times" in parts:
@@ -84,6 +84,10 @@ def _measure(found: Findings, parts: Any, listed: list[Case], scaling: Scaling |
     if "startup" in parts and listed:
         say("starts")
         _take(found, _try(startup.seconds, listed[0]), found.startup.update, "starts")
+    if "overhead" in parts:
+        for op, case in {case.op: case for case in listed}.items():
+            say(f"{op}: overhead")
+            _take(found, _try(overhead.microseconds, case), functools.partial(found.overhead.__setitem__, op), op)
 
 
 def _row(found: Findings, row: dict[str, Any], measured: dict[str, Any]) -> None:

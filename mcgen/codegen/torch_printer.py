@@ -69,7 +69,8 @@ class _Printer:
         lead = {"token": 3, "head": 1, "memory": 2, "slots": 3, "starts": 3}
         first = next(p for p in self.program.params if p.kind == "token")
         lead_in = self.locals[first.name]
-        self.line(f"B, T, H = {lead_in}.shape[0], {lead_in}.shape[1]{f' - {first.delay}' if first.delay else ''}, {lead_in}.shape[2]")
+        past = f" - {first.delay} * (table.shape[0] // {lead_in}.shape[0])" if first.delay else ""       # packed: in front of every sequence
+        self.line(f"B, T, H = table.shape[0], {lead_in}.shape[1]{past}, {lead_in}.shape[2]")
         for p in self.program.params:
             for i, axis in enumerate(p.axes):
                 dim = dim_of(axis)
@@ -79,7 +80,7 @@ class _Printer:
         slots = next((p for p in self.program.params if p.kind == "slots"), None)
         if slots is not None:
             self.line(f"N = {self.locals[slots.name]}.shape[2]")
-        self.line(f"rows = ops.Rows(table, H, {self.program.segment or -1}, chunk)")
+        self.line(f"rows = ops.Rows(table, {lead_in}, {self.program.segment or -1}, chunk)")
         self.line("z, R = rows.z, rows.rows")
 
     def line(self, text: str, comment: str = "") -> None:

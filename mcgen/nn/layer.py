@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..diagnostics import NotLowered, UsageError
+from ..diagnostics import UsageError
 from .conv import ShortConv
 from .norm import RMSNorm
-from .packing import Packing, packing
+from .packing import packing
 from .projections import Projections
 from .signature import read_signature, resolve
 
@@ -83,18 +83,8 @@ class Layer(nn.Module):
         if pack is None:
             y, after["op"] = self._call(self.project.split(channels), memory.get("op"), wanted)
             return self._output(y.to(x.dtype), inside), after
-        y, after["op"] = self._packed(channels, memory.get("op"), pack, wanted)
+        y, after["op"] = self._call(self.project.split(pack.pack(channels)), memory.get("op"), wanted, cu_seqlens=pack.cu_seqlens)
         return pack.unpack(self._output(y.to(x.dtype), pack.pack(inside))), after
-
-    def _packed(self, channels: torch.Tensor, memory: Memory | None, pack: Packing, wanted: bool) -> tuple[torch.Tensor, Memory | None]:
-        """The op over one row [1, total] of all valid tokens; over padded rows where an op has no packed form yet."""
-        try:
-            return self._call(self.project.split(pack.pack(channels)), memory, wanted, cu_seqlens=pack.cu_seqlens)
-        except NotLowered:
-            if wanted or memory is not None:       # padding would enter the memory
-                raise
-            y, _ = self._call(self.project.split(channels), None, False)
-            return pack.pack(y), None
 
     def _call(self, inputs: dict[str, torch.Tensor], memory: Memory | None, wanted: bool,
               **packed: torch.Tensor) -> tuple[torch.Tensor, Memory | None]:

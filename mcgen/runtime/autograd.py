@@ -19,6 +19,7 @@ from torch.autograd import forward_ad
 from mcgen.diagnostics import NotLowered
 
 from .manifest import Manifest
+from .zeros import read_only_zeros
 
 
 def differentiable(manifest: Manifest, forward: Callable, backward: Callable, program: ModuleType) -> type:
@@ -31,6 +32,7 @@ def differentiable(manifest: Manifest, forward: Callable, backward: Callable, pr
     made_by_forward = [name for name in manifest.backward_params if name not in params and not name.startswith("d.")]
     sources = [("args", [*params, *made_by_forward].index(name)) if not name.startswith("d.") else ("grads", results.index(name.removeprefix("d.")))
                for name in manifest.backward_params]
+    gradients = [(place, i) for place, (source, i) in enumerate(sources) if source == "grads"]
     order = [manifest.backward_results.index(f"d.{p}") if f"d.{p}" in manifest.backward_results else None for p in params]
     inner = applied(_gradient_of_gradients(manifest, backward, program, made_by_forward))
 
@@ -45,7 +47,8 @@ def differentiable(manifest: Manifest, forward: Callable, backward: Callable, pr
         def setup_context(ctx: Any, inputs: tuple, output: tuple) -> None:
             made = dict(zip((*results, *saved), output))
             ctx.chunk = inputs[0]
-            ctx.save_for_backward(*inputs[1:], *(made[name] for name in made_by_forward))
+            ctx.shapes = [x.shape for x in output[:len(results)]]
+            ctx.save_for_backward(*inputs[1:], *[made[name] for name in made_by_forward])
             ctx.mark_non_differentiable(*output[len(results):])
             ctx.set_materialize_grads(False)
 
@@ -53,11 +56,17 @@ def differentiable(manifest: Manifest, forward: Callable, backward: Callable, pr
         def backward(ctx: Any, *grads: torch.Tensor | None):
             args = ctx.saved_tensors
             taken = [args[i] if source == "args" else grads[i] for source, i in sources]
-            if torch.is_grad_enabled() and not torch.compiler.is_compiling():
+            if torch.compiler.is_compiling():
+                made = backward(*taken, ctx.chunk)
+            elif torch.is_grad_enabled():
                 made = inner(ctx.chunk, *taken)
             else:
+                first = args[0]
+                for place, i in gradients:
+                    if taken[place] is None:
+                        taken[place] = read_only_zeros(ctx.shapes[i], first.dtype, first.device)
                 made = backward(*taken, ctx.chunk)
-            return None, *(None if i is None else made[i] for i in order)
+            return None, *[None if i is None else made[i] for i in order]
 
     return Forward
 
@@ -70,6 +79,7 @@ def _gradient_of_gradients(manifest: Manifest, backward: Callable, program: Modu
     params, results = manifest.forward_params, manifest.forward_results
     names = manifest.backward_params
     kept = [i for i, name in enumerate(names) if name not in made_by_forward]
+    summed = manifest.summed
 
     class Backward(torch.autograd.Function):
         generate_vmap_rule = True
@@ -93,7 +103,8 @@ def _gradient_of_gradients(manifest: Manifest, backward: Callable, program: Modu
                 outputs = program.forward(*(named[p] for p in params), chunk=chunk, save=True)
                 made = dict(zip((*results, *(name for name, _ in manifest.saved)), outputs)) | named
                 zeros = {f"d.{r}": torch.zeros_like(made[r]) for r in results if made.get(f"d.{r}") is None}
-                return tuple(program.backward(*((made | zeros)[name] for name in names), chunk=chunk))
+                gradients = program.backward(*((made | zeros)[name] for name in names), chunk=chunk)
+                return tuple(x.sum(0) if name in summed else x for name, x in zip(manifest.backward_results, gradients))
 
             with torch.enable_grad(), torch.autocast(seconds[0].device.type, enabled=False):
                 _, pull = torch.func.vjp(gradients, *(given[name] for name in free))

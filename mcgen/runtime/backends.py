@@ -12,24 +12,27 @@ import threading
 import warnings
 from functools import cache, partial
 from types import ModuleType
-from typing import Callable, Sequence
+from typing import Callable, Iterable, Sequence
 
 import torch
 
 from mcgen.diagnostics import EnvironmentLacks, UsageError
 
+from .bound import Bound, bind
 from .layout import Layout
 from .manifest import SLOTS, Manifest
+from .tvm.kernel import Kernel
 
 NAMES = ("torch", "tvm")
 INSTALL_TVM = "pip install apache-tvm"
+KEPT = 512              # kernels bound to shapes
 
 
 class TorchBackend:
     """`torch_program.py`: any device, float32 and float64."""
 
     def __init__(self, manifest: Manifest, program: ModuleType):
-        self.program, self.results, self.per_head = program, manifest.backward_results, per_head(manifest)
+        self.program, self.results, self.summed = program, manifest.backward_results, manifest.summed
 
     def forward(self, params: Sequence[torch.Tensor], chunk: int, save: bool) -> list[torch.Tensor]:
         with torch.no_grad():
@@ -38,13 +41,7 @@ class TorchBackend:
     def backward(self, params: Sequence[torch.Tensor], chunk: int) -> list[torch.Tensor]:
         with torch.no_grad():
             made = self.program.backward(*params, chunk=chunk)
-            return _own([x.sum(0) if name in self.per_head else x for name, x in zip(self.results, made)], params)
-
-
-def per_head(manifest: Manifest) -> frozenset[str]:
-    """The gradients that programs give per sequence, [B, H, *shape]: those of per-head parameters, to be summed over B."""
-    fields = {f"d.{f.name}" for f in manifest.inputs if f.per == "head"}
-    return frozenset(fields | {name for name in manifest.backward_results if name.startswith("d.init.")})
+            return _own([x.sum(0) if name in self.summed else x for name, x in zip(self.results, made)], params)
 
 
 class TvmBackend:
@@ -52,31 +49,42 @@ class TvmBackend:
 
     def __init__(self, manifest: Manifest, layout: Layout, load: Callable[[], ModuleType]):
         self.manifest, self.layout, self._load = manifest, layout, load
-        self._kernels: dict[tuple, Callable] = {}
+        self._summed = tuple(i for i, name in enumerate(manifest.backward_results) if name in manifest.summed)
+        self._bound: dict[tuple, Bound] = {}
+        self._kernels: dict[tuple, Kernel] = {}
         self._lock = threading.Lock()
 
     def forward(self, params: Sequence[torch.Tensor], chunk: int, save: bool) -> list[torch.Tensor]:
-        m = self.manifest
-        names = [*m.forward_results, *(name for name, _ in m.saved)] if save else m.forward_results
-        results = [torch.empty(shape) for shape in self.layout.forward(params, save)]
-        self._call(self._kernel("forward", params, chunk, save), (*m.forward_params, *names), (*params, *results))
-        return results
+        key = (chunk, save, *[x.shape for x in params])
+        bound = self._bound.get(key)
+        if bound is None:
+            m = self.manifest
+            names = [*m.forward_results, *(name for name, _ in m.saved)] if save else m.forward_results
+            shapes = dict(zip(names, self.layout.forward(params, save)))
+            bound = self._keep(key, self._kernel("forward", params, chunk, save), dict(zip(m.forward_params, params)), shapes, ())
+        return bound(params)
 
     def backward(self, params: Sequence[torch.Tensor], chunk: int) -> list[torch.Tensor]:
-        m = self.manifest
-        summed = {f"d.{f.name}" for f in m.delays}           # a delayed input's gradient is added up over its delays
-        heads, batch = per_head(m), params[m.forward_params.index("call.table")].shape[0]
-        results = [(torch.zeros if name in summed else torch.empty)((batch, *shape) if name in heads else shape)
-                   for name, shape in zip(m.backward_results, self.layout.backward(params))]
-        self._call(self._kernel("backward", params, chunk), (*m.backward_params, *m.backward_results), (*params, *results))
-        return [x.sum(0) if name in heads else x for name, x in zip(m.backward_results, results)]
+        key = (chunk, *[x.shape for x in params])
+        bound = self._bound.get(key)
+        if bound is None:
+            m = self.manifest
+            summed, batch = m.summed, params[m.forward_params.index("call.table")].shape[0]
+            shapes = {name: (batch, *shape) if name in summed else shape for name, shape in zip(m.backward_results, self.layout.backward(params))}
+            added = {f"d.{f.name}" for f in m.delays}         # a delayed input's gradient is added up over its delays
+            bound = self._keep(key, self._kernel("backward", params, chunk), dict(zip(m.backward_params, params)), shapes, added)
+        results = bound(params)
+        for i in self._summed:
+            results[i] = results[i].sum(0) if results[i].shape[0] != 1 else results[i].squeeze(0)
+        return results
 
-    def _call(self, kernel: Callable, names: Sequence[str], tensors: Sequence[torch.Tensor]) -> None:
-        """Runs a kernel on those of the tensors that it declares."""
-        named = dict(zip(names, tensors))
-        kernel(named["call.table"], **{name: named[name] for name in kernel.names})
+    def _keep(self, key: tuple, kernel: Kernel, params: dict, shapes: dict, cleared: Iterable[str]) -> Bound:
+        if len(self._bound) >= KEPT:
+            self._bound.clear()
+        self._bound[key] = found = bind(kernel, params, shapes, cleared)
+        return found
 
-    def _kernel(self, which: str, params: Sequence[torch.Tensor], chunk: int, *save: bool) -> Callable:
+    def _kernel(self, which: str, params: Sequence[torch.Tensor], chunk: int, *save: bool) -> Kernel:
         sizes = {dim: size for dim, size in self.layout.sizes(params).items() if dim != SLOTS}
         key = (which, chunk, *save, *sizes.values())
         kernel = self._kernels.get(key)

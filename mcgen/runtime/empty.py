@@ -20,7 +20,7 @@ def empty_memory(manifest: Manifest, program: ModuleType, batch: int, heads: int
     """See `Op.empty_memory`. Raises UsageError for a missing or unknown dim, and for a missing start."""
     dtype = torch.float64 if dtype is torch.float64 else torch.float32
     sizes = _sizes(manifest, {name: size for name, size in given.items() if not isinstance(size, torch.Tensor)})
-    plan = Plan(batch, 0, heads, {**sizes, "H": heads}, dtype, device, dtype, (), ())
+    plan = Plan(batch, 0, heads, {**sizes, "H": heads}, dtype, device, dtype, (), (), {})
     ready = _starts(manifest, plan, {name: x for name, x in given.items() if isinstance(x, torch.Tensor)})
     slots = capacity or 0
     fixed = None if capacity is None else torch.full((batch,), capacity, dtype=torch.int64, device=device)
@@ -30,7 +30,7 @@ def empty_memory(manifest: Manifest, program: ModuleType, batch: int, heads: int
     except KeyError as missing:
         raise UsageError(f"empty_memory of {manifest.name} needs {missing.args[0]}", "missing-input", "give it by name") from None
     past = {f.name: torch.zeros((batch, heads, f.delay, *sizes_of(f.shape, sizes)), dtype=dtype, device=device) for f in manifest.delays}
-    return memories.write(manifest, start, plan, filled, past)
+    return memories.write(manifest, start, plan, {param: x.clone() for param, x in filled.items()}, past)
 
 
 def _sizes(manifest: Manifest, given: dict[str, int]) -> dict[str, int]:

@@ -8,7 +8,7 @@ from typing import Any, Sequence
 
 import torch
 
-from mcgen.diagnostics import NotLowered, UsageError
+from mcgen.diagnostics import UsageError
 
 from . import memory as memories
 from .autograd import in_forward_mode, refuse_forward_mode
@@ -18,11 +18,13 @@ from .chunks import chunk_size, look_up, tuned_entries
 from .describe import document, signature
 from .empty import empty_memory
 from .manifest import Field, Manifest
-from .partition import SHORT, Starts, chunk_table, keeps, listed_table, start_of
+from .packed import read_offsets
+from .partition import SHORT, chunk_table, keeps, listed_table, start_of
 from .plan import Plan, key_of, plan_call, words
 from .prepare import last_tokens, prepare
 from .register import Operators
 from .starts import StateStarts
+from .zeros import SMALL
 
 KEPT_PLANS = 256
 
@@ -41,10 +43,9 @@ class Op:
         self._boundary = manifest.run or (manifest.cache.length if manifest.cache else None)
         self._length = manifest.cache.length if manifest.cache else None
         self._fresh = tuple((p, p.removeprefix("init.")) for p in manifest.forward_params if p in {f"init.{s.name}" for s in manifest.states})
+        self._from_zeros = all(state.init == "zeros" for state in manifest.states)
         self._y = manifest.forward_results.index("y")
         self._plans: dict[tuple, Plan] = {}
-        self._chunks: dict[tuple, int] = {}
-        self._starts = Starts()
         self.__name__ = self.__qualname__ = manifest.name
         self.__signature__ = signature(manifest)
         self.__doc__ = document(manifest)
@@ -101,15 +102,15 @@ class Op:
                  cu_seqlens: torch.Tensor | None = None, **named: torch.Tensor) -> Any:
         """y [B, T, H, *output], with what else was asked for: (y, memory), (y, details), (y, memory, details).
 
+        cu_seqlens [S + 1]: the one row of tokens, B = 1, holds S sequences; memory has a row for each. It should be on the CPU where
+        a GPU is not to be waited for. What is kept for the backward pass has S times the rows of the longest sequence.
         Raises UsageError for arguments that do not fit the op or each other, NotLowered for what is not supported.
         """
-        if cu_seqlens is not None:
-            raise NotLowered("packed sequences (cu_seqlens)", hint="call the op once per sequence, or pad")
         if return_weights and self.manifest.cache is None:
             raise UsageError(f"{self.name} has no cache, so there are no weights to return", "no-cache")
         values = bind(self.manifest, args, named)
         wanted = memory is not None if return_memory is None else return_memory
-        y, after, details = self._run(values, memory, wanted, return_weights)
+        y, after, details = self._run(values, memory, wanted, return_weights, cu_seqlens)
         extras = (*((after,) if wanted else ()), *((details,) if return_weights else ()))
         return (y, *extras) if extras else y
 
@@ -121,7 +122,7 @@ class Op:
                 if x.ndim != 2 + len(field.shape):
                     raise UsageError(f"{field.name} has shape {list(x.shape)}, expected {words(field).replace('T, ', '')} for one token", "shape")
                 values[i] = x.unsqueeze(1)
-        y, after, _ = self._run(values, memory, True, False)
+        y, after, _ = self._run(values, memory, True, False, None)
         return y.squeeze(1), after
 
     def empty_memory(self, batch: int, heads: int, /, *, capacity: int | None = None, dtype: torch.dtype = torch.float32,
@@ -134,16 +135,24 @@ class Op:
         """
         return empty_memory(self.manifest, self._program, batch, heads, capacity, dtype, torch.device(device), given)
 
-    def _run(self, values: list, memory: dict | None, keep: bool, look: bool) -> tuple[torch.Tensor, dict | None, dict | None]:
+    def _run(self, values: list, memory: dict | None, keep: bool, look: bool,
+             cu_seqlens: torch.Tensor | None) -> tuple[torch.Tensor, dict | None, dict | None]:
         """One call: (y, memory after it if `keep`, weights if `look`)."""
         manifest = self.manifest
         plan = self._plan(values)
         if plan.dtype is torch.float64 and self.backend == "tvm":
             raise UsageError("backend='tvm' computes in float32, got float64", "dtype", "load the op with backend='torch'")
+        if cu_seqlens is not None:
+            packed = read_offsets(cu_seqlens, plan.batch, plan.tokens, plan.device)
+            plan = plan._replace(batch=cu_seqlens.shape[0] - 1, packed=packed, kept={})
         start = memories.read(manifest, memory, plan)
         ready = prepare(manifest, plan, values, start.past)
         begin = StateStarts(manifest, self._program, plan, ready)
-        filled = memories.fill(manifest, start, plan, begin.per_row)
+        filled = plan.kept.get("zeros") if memory is None else None
+        if filled is None:
+            filled = memories.fill(manifest, start, plan, begin.per_row)
+            if memory is None and self._from_zeros and keeps(values[0]) and sum(x.numel() for x in filled.values()) <= SMALL:
+                plan.kept["zeros"] = filled
         if plan.tokens == 0 or plan.batch == 0:
             y, made = torch.zeros(plan.y_shape, dtype=plan.y_dtype, device=plan.device), {}
             nothing = y.new_zeros((*y.shape[:3], 1 + start.slots), dtype=plan.dtype)
@@ -159,13 +168,13 @@ class Op:
             details = self._look(tensors, chunk) if look else None
         if not keep:
             return y, None, details
-        after = {leaf.param: made.get(f"new.{leaf.param}", filled[leaf.param]) for leaf in manifest.leaves}
+        after = {leaf.param: made[new] if (new := f"new.{leaf.param}") in made else filled[leaf.param].clone() for leaf in manifest.leaves}
         return y, memories.write(manifest, start, plan, after, last_tokens(manifest, plan, ready)), details
 
     def _compute(self, tensors: list[torch.Tensor], chunk: int) -> Sequence[torch.Tensor]:
         if in_forward_mode():
             refuse_forward_mode(self.name, tensors)
-        if torch.is_grad_enabled() and any(x.requires_grad for x in tensors):
+        if torch.is_grad_enabled() and any([x.requires_grad for x in tensors]):
             return self._operators.apply(chunk, *tensors)
         if torch.compiler.is_compiling() and torch.is_grad_enabled() and torch._C._are_functorch_transforms_active():
             return self._operators.own_gradient(*tensors, chunk)
@@ -200,22 +209,26 @@ class Op:
             return self._forced_chunk
         if torch.compiler.is_compiling():
             return 1 if plan.tokens == 1 else self.manifest.chunk
-        key = (plan.device, plan.dtype, plan.batch * plan.heads, plan.tokens, *plan.sizes.values())
-        found = self._chunks.get(key)
+        found = plan.kept.get("chunk")
         if found is None:
             entry = look_up(tuned_entries(self.folder / "tuned", plan.device), str(plan.dtype).removeprefix("torch."), plan.sizes,
-                            plan.batch * plan.heads, plan.tokens)
-            found = chunk_size(self.manifest.chunks, entry["chunk"] if entry else self.manifest.chunk, plan.tokens)
-            if len(self._chunks) >= KEPT_PLANS:
-                self._chunks.clear()
-            self._chunks[key] = found
+                            plan.batch * plan.heads, plan.longest)
+            found = chunk_size(self.manifest.chunks, entry["chunk"] if entry else self.manifest.chunk, plan.longest)
+            plan.kept["chunk"] = found
         return found
 
     def _partition(self, plan: Plan, start: memories.Start, chunk: int, values: list) -> tuple[torch.Tensor, torch.Tensor]:
+        if plan.packed is not None:
+            position = torch.zeros(plan.batch, dtype=torch.int64, device=plan.device) if start.position is None else start.position
+            moved = start.position is not None
+            return position, chunk_table(position, plan.tokens, chunk, self._boundary, self._length, moved, plan.packed)
         if start.seen is not None and plan.batch * plan.tokens <= SHORT * chunk:
-            return start.position, listed_table(start.seen, plan.tokens, chunk, self._boundary, self._length)
+            return start.position, listed_table(tuple(start.seen), plan.tokens, chunk, self._boundary, self._length)
         if start.position is not None:
             return start.position, chunk_table(start.position, plan.tokens, chunk, self._boundary, self._length, True)
-        if keeps(values[0]):
-            return self._starts.get(values[0], plan.batch, plan.tokens, chunk, self._boundary, self._length)
-        return start_of(plan.batch, plan.tokens, chunk, self._boundary, self._length, plan.device)
+        if not keeps(values[0]):
+            return start_of(plan.batch, plan.tokens, chunk, self._boundary, self._length, plan.device)
+        if "start" not in plan.kept:
+            with torch.inference_mode(False), torch.no_grad():
+                plan.kept["start"] = start_of(plan.batch, plan.tokens, chunk, self._boundary, self._length, plan.device)
+        return plan.kept["start"]

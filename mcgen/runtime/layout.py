@@ -39,15 +39,14 @@ class Layout:
     def forward(self, params: Sequence, save: bool) -> list[Shape]:
         """Shapes of the forward results, the saved tensors after them if `save`."""
         sizes, manifest = self.sizes(params), self.manifest
-        batch, tokens, heads = params[self._tokens].shape[:3]
+        (packs, tokens, heads), (batch, rows) = params[self._tokens].shape[:3], params[self._index["call.table"]].shape[:2]
         shapes = []
         for name in manifest.forward_results:
             if name == "y":
-                shapes.append((batch, tokens - self._delay, heads, *sizes_of(manifest.output, sizes)))
+                shapes.append((packs, tokens - self._delay * (batch // packs), heads, *sizes_of(manifest.output, sizes)))
             else:
                 shapes.append(tuple(params[self._index[name.removeprefix("new.")]].shape))
         if save:
-            rows = params[self._index["call.table"]].shape[1]
             shapes += [(batch, heads, rows, *sizes_of(shape, sizes)) for _, shape in manifest.saved]
         return shapes
 

@@ -11,9 +11,10 @@ inputs, y and summary they have a dot, which no name of a spec has:
     cache.<S>        [B, H, N, *shape]    cached states; summary [B, H, N, *s]; after.<i> [B, H, N]
     summary.partial  [B, H, *s]           the open segment's sum
     call.position    [B] int64            tokens seen before this call
-    call.table       [B, R, 4] int32      rows (start, count, segment, offset), see partition.py
+    call.table       [B, R, 4] int32      rows (start, count, segment, offset), see partition.py; sequences that are packed
+                                          have their tokens, y and gradients in one row, [1, T + B*d, H, *shape], see packed.py
     new.<x>          like x               what the call leaves behind
-    saved.<x>        [B, H, R, *dims]     what the backward pass needs beside; the dim '#slots' is N
+    saved.<x>        [B, H, R, *dims]     what the backward pass needs beside, anything in rows without tokens; the dim '#slots' is N
     d.<x>            like x               gradients
 """
 from __future__ import annotations
@@ -101,6 +102,12 @@ class Manifest:
     backward_results: tuple[str, ...]
     saved: tuple[tuple[str, Shape], ...]
     raw: dict
+
+    @property
+    def summed(self) -> frozenset[str]:
+        """The gradients that programs give per sequence, [B, H, *shape]: those of per-head parameters, to be summed over B."""
+        fields = {f"d.{f.name}" for f in self.fields if f.per == "head" and not f.keyword}
+        return frozenset(fields | {name for name in self.backward_results if name.startswith("d.init.")})
 
 
 def read_manifest(path: Path) -> Manifest:

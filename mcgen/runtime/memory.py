@@ -18,11 +18,12 @@ import torch
 
 from mcgen.diagnostics import UsageError, did_you_mean
 
-from .capacity import within_capacity
+from .capacity import reached, within_capacity
 from .dims import sizes_of
 from .manifest import Leaf, Manifest
 from .partition import first_slots, slot_count
 from .plan import Plan
+from .zeros import read_only_zeros
 
 
 class Start(NamedTuple):
@@ -44,13 +45,24 @@ def read(manifest: Manifest, memory: dict | None, plan: Plan) -> Start:
     """
     length = manifest.cache.length if manifest.cache else None
     if memory is None:
-        return Start({}, None, None, None, first_slots(plan.tokens, length) if length else 0, None)
+        return Start({}, None, None, None, first_slots(plan.longest, length) if length else 0, None)
     _check_keys(manifest, memory)
     if "position" not in memory:
-        leaves = {leaf.param: _leaf(memory, leaf, plan, 0) for leaf in manifest.leaves if leaf.path[0] == "state" and _has(memory, leaf)}
-        return Start(leaves, None, None, None, first_slots(plan.tokens, length) if length else 0, None)
+        leaves = {leaf.param: _tensor(memory, leaf.path, _shape(leaf, plan, 0), plan)
+                  for leaf in manifest.leaves if leaf.path[0] == "state" and _has(memory, leaf)}
+        return Start(leaves, None, None, None, first_slots(plan.longest, length) if length else 0, None)
     held = _held(manifest, memory)
-    leaves = {leaf.param: _leaf(memory, leaf, plan, held) for leaf in manifest.leaves}
+    shapes = plan.kept.get(f"leaves {held}")
+    if shapes is None:
+        shapes = plan.kept[f"leaves {held}"] = [_shape(leaf, plan, held) for leaf in manifest.leaves]
+    leaves = {}
+    for leaf, shape in zip(manifest.leaves, shapes):
+        x = memory.get(leaf.path[0])
+        if len(leaf.path) == 2 and type(x) is dict:
+            x = x.get(leaf.path[1])
+        if type(x) is not torch.Tensor or x.dtype is not plan.dtype or x.shape != shape or x.device != plan.device:
+            x = _tensor(memory, leaf.path, shape, plan)          # converts it, or says what is wrong
+        leaves[leaf.param] = x
     past = {f.name: _tensor(memory, ("past", f.name), (plan.batch, plan.heads, f.delay, *sizes_of(f.shape, plan.sizes)), plan)
             for f in manifest.delays}
     position, fixed = _position(memory, plan), memory.get("capacity")
@@ -59,15 +71,21 @@ def read(manifest: Manifest, memory: dict | None, plan: Plan) -> Start:
     if length is None:
         return Start(leaves, past, position, seen, 0, fixed)
     if fixed is not None:
-        return Start(leaves, past, within_capacity(position, seen, plan.tokens, length, held), seen, held, fixed)
-    last = None if traced else max(seen, default=0) if seen is not None else int(position.max()) if plan.batch else 0
-    if last is not None and last // length > held:
+        return Start(leaves, past, within_capacity(position, seen, plan, length, held), seen, held, fixed)
+    if traced:
+        return Start(leaves, past, position, seen, slot_count(plan.longest, length, held, None), None)
+    before = position.tolist() if seen is None else seen
+    last = max(before, default=0)
+    if last // length > held:
         raise UsageError(f"memory['position'] has seen {last} tokens, which is {last // length} segments of {length}, but its cache holds {held}", "memory")
-    return Start(leaves, past, position, seen, slot_count(plan.tokens, length, held, last), None)
+    return Start(leaves, past, position, seen, slot_count(plan.longest, length, held, max(reached(before, plan), default=0)), None)
 
 
 def fill(manifest: Manifest, start: Start, plan: Plan, start_state: Callable[[str], torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The programs' parameters that come from the memory: given leaves with room for N slots, zeros and start states elsewhere."""
+    """The programs' parameters that come from the memory: given leaves with room for N slots, zeros and start states elsewhere.
+
+    They are to be read alone.
+    """
     filled = {}
     for leaf in manifest.leaves:
         given = start.leaves.get(leaf.param)
@@ -76,7 +94,7 @@ def fill(manifest: Manifest, start: Start, plan: Plan, start_state: Callable[[st
             if given is None:
                 given = start_state(leaf.state)
         elif given is None:
-            given = torch.zeros(_shape(leaf, plan, start.slots), dtype=plan.dtype, device=plan.device)
+            given = read_only_zeros(_shape(leaf, plan, start.slots), plan.dtype, plan.device)
         elif leaf.slots is not None and given.shape[leaf.slots] < start.slots:
             room = list(given.shape)
             room[leaf.slots] = start.slots - room[leaf.slots]
@@ -96,9 +114,9 @@ def write(manifest: Manifest, start: Start, plan: Plan, values: dict[str, torch.
     if past:
         memory["past"] = past
     if start.position is None:
-        memory["position"] = torch.full((plan.batch,), plan.tokens, dtype=torch.int64, device=plan.device)
+        memory["position"] = torch.zeros(plan.batch, dtype=torch.int64, device=plan.device) + plan.lengths
     else:
-        memory["position"] = start.position + plan.tokens
+        memory["position"] = start.position + plan.lengths
     if start.fixed is not None:
         memory["capacity"] = start.fixed
     return memory
@@ -121,9 +139,8 @@ def _check_keys(manifest: Manifest, memory: Any) -> None:
         if key not in manifest.memory_keys:
             raise UsageError(f"memory has a key {key!r} that {manifest.name} does not know{did_you_mean(str(key), manifest.memory_keys)}", "memory",
                              "a memory belongs to the op that returned it")
-    states = [state.name for state in manifest.states]
     for name in memory.get("state", {}):
-        if name not in states:
+        if name not in (states := [state.name for state in manifest.states]):
             raise UsageError(f"memory['state'] has {name!r}, but the states of {manifest.name} are {', '.join(states)}", "memory")
     if "position" not in memory and any(key != "state" for key in memory):
         raise UsageError("memory has no 'position'", "memory", "at the start of a sequence, memory may hold 'state' alone")
@@ -138,10 +155,6 @@ def _held(manifest: Manifest, memory: dict) -> int:
                 raise UsageError(f"{_named(leaf.path)} has shape {list(x.shape)}, expected [B, H, N, ...]", "memory")
             return x.shape[leaf.slots]
     return 0
-
-
-def _leaf(memory: dict, leaf: Leaf, plan: Plan, held: int) -> torch.Tensor:
-    return _tensor(memory, leaf.path, _shape(leaf, plan, held), plan)
 
 
 def _at(memory: dict, path: tuple[str, ...]) -> torch.Tensor:

@@ -5,11 +5,16 @@ the segment that they belong to, and how many tokens of that segment came before
 never crosses the end of a segment (or of a run). Rows with count 0 are padding and stand at the end. Without a cache there is one
 endless segment 0 (offset then counts all tokens, clipped into int32).
 
-The number of rows depends on sizes alone, so that a traced call knows it: exact at position 0, an upper bound elsewhere.
+The number of rows depends on sizes alone, so that a traced call knows it: exact at position 0, an upper bound elsewhere. Packed
+sequences have as many rows each as the longest of them, and start where their tokens lie in the one row of tokens.
 """
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
+
+from .packed import Packed
 
 LARGEST = 2**31 - 1
 SHORT = 1024            # about so many rows are counted, more are computed
@@ -30,8 +35,12 @@ def row_count(tokens: int, chunk: int, boundary: int | None, moved: bool) -> int
         return roomy((tokens // boundary) * ((boundary + chunk - 1) // chunk) + (tail + chunk - 1) // chunk)
     pieces = (tokens + boundary - 2) // boundary + 1          # runs of tokens between boundaries, at worst
     if boundary % chunk == 0:                                 # whole pieces then waste nothing: only the two ends do
-        pieces = torch.sym_min(pieces, 2)
-    return roomy(torch.sym_min(tokens, (tokens + pieces * (chunk - 1)) // chunk))
+        pieces = _least(pieces, 2)
+    return roomy(_least(tokens, (tokens + pieces * (chunk - 1)) // chunk))
+
+
+def _least(a: int, b: int) -> int:
+    return min(a, b) if isinstance(a, int) and isinstance(b, int) else torch.sym_min(a, b)
 
 
 def roomy(count: int) -> int:
@@ -46,13 +55,16 @@ def roomy(count: int) -> int:
     return count if has_static_value(count) else count + 2
 
 
-def chunk_table(position: torch.Tensor, tokens: int, chunk: int, boundary: int | None, length: int | None, moved: bool) -> torch.Tensor:
-    """The table [B, R, 4] int32 for rows that have seen `position` [B] int64 tokens.
+def chunk_table(position: torch.Tensor, tokens: int, chunk: int, boundary: int | None, length: int | None, moved: bool,
+                packed: Packed | None = None) -> torch.Tensor:
+    """The table [B, R, 4] int32 for sequences that have seen `position` [B] int64 tokens.
 
     `boundary` is what no chunk crosses: the segment `length`, or the run length where gradients are taken per run.
     Requires that `boundary` divides `length` where both are given.
     """
-    rows = row_count(tokens, chunk, boundary, moved)
+    rows = row_count(tokens if packed is None else packed.longest, chunk, boundary, moved)
+    if packed is not None:
+        tokens = packed.lengths.unsqueeze(1)
     row = torch.arange(rows, device=position.device).unsqueeze(0)
     position = position.unsqueeze(1)
     if boundary is None:
@@ -68,17 +80,24 @@ def chunk_table(position: torch.Tensor, tokens: int, chunk: int, boundary: int |
     count = torch.minimum(room, tokens - start)
     seen = position + start
     segment, offset = (torch.zeros_like(seen), seen.clamp(max=LARGEST)) if length is None else (seen // length, seen % length)
+    if packed is not None:
+        start = packed.offsets[:-1, None] + start
     return torch.stack((start, count, segment, offset), dim=2).to(torch.int32)
 
 
-def listed_table(seen: list[int], tokens: int, chunk: int, boundary: int | None, length: int | None) -> torch.Tensor:
-    """The same table on the CPU for rows that have seen so many tokens, counted instead of computed: quicker while it is short."""
+@lru_cache(64)
+def listed_table(seen: tuple[int, ...], tokens: int, chunk: int, boundary: int | None, length: int | None) -> torch.Tensor:
+    """The same table on the CPU for rows that have seen so many tokens, counted instead of computed: quicker while it is short.
+
+    Kept, since the layers of a model decode at the same positions: not to be written.
+    """
     rows, listed = row_count(tokens, chunk, boundary, True), {}
     for position in seen:
         if position not in listed:
             made = _rows(position, tokens, chunk, boundary, length)
             listed[position] = made + [(tokens, 0, 0, 0)] * (rows - len(made))
-    return torch.tensor([listed[position] for position in seen], dtype=torch.int32)
+    with torch.inference_mode(False):
+        return torch.tensor([listed[position] for position in seen], dtype=torch.int32)
 
 
 def _rows(position: int, tokens: int, chunk: int, boundary: int | None, length: int | None) -> list[tuple[int, int, int, int]]:
@@ -90,27 +109,6 @@ def _rows(position: int, tokens: int, chunk: int, boundary: int | None, length: 
         made.append((start, count, 0, min(at, LARGEST)) if length is None else (start, count, at // length, at % length))
         start += count
     return made
-
-
-class Starts:
-    """`position` and `table` of calls without a memory: the same for all calls of a size, so kept."""
-
-    KEPT = 64
-
-    def __init__(self) -> None:
-        self._kept: dict[tuple, tuple[torch.Tensor, torch.Tensor]] = {}
-
-    def get(self, like: torch.Tensor, batch: int, tokens: int, chunk: int, boundary: int | None, length: int | None):
-        """(position [B] of zeros, table [B, R, 4]) on the device of `like`. Neither may be written."""
-        key = (like.device, batch, tokens, chunk)
-        found = self._kept.get(key)
-        if found is None:
-            with torch.inference_mode(False), torch.no_grad():
-                found = start_of(batch, tokens, chunk, boundary, length, like.device)
-            if len(self._kept) >= self.KEPT:
-                self._kept.clear()
-            self._kept[key] = found
-        return found
 
 
 def start_of(batch: int, tokens: int, chunk: int, boundary: int | None, length: int | None, device) -> tuple[torch.Tensor, torch.Tensor]:
@@ -131,11 +129,11 @@ def first_slots(tokens: int, length: int) -> int:
     return roomy(tokens // length)
 
 
-def slot_count(tokens: int, length: int, held: int, last: int | None) -> int:
-    """Cache slots that a call needs. `held`: slots in its memory; `last`: the furthest position before it, None if that is not known.
+def slot_count(tokens: int, length: int, held: int, furthest: int | None) -> int:
+    """Cache slots that a call needs. `held`: slots in its memory; `furthest`: the furthest position after it, None if that is not known.
 
     An unknown position (a traced call) adds the most segments that `tokens` tokens can end.
     """
-    if last is None:
+    if furthest is None:
         return roomy(held + (tokens + length - 1) // length)
-    return max(held, (last + tokens) // length)
+    return max(held, furthest // length)

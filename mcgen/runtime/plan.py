@@ -9,12 +9,13 @@ from mcgen.diagnostics import UsageError
 
 from .dims import sizes_of
 from .manifest import Field, Manifest
+from .packed import Packed
 
 
 class Plan(NamedTuple):
     """What a call's tensors say. `repeats[i]`: how many consecutive heads share one head of field i."""
 
-    batch: int
+    batch: int                       # sequences: rows of the tokens, unless they are packed
     tokens: int
     heads: int
     sizes: dict[str, int]            # dims and derived dims
@@ -22,7 +23,19 @@ class Plan(NamedTuple):
     device: torch.device
     y_dtype: torch.dtype
     repeats: tuple[int, ...]
-    y_shape: tuple[int, ...]         # [B, T, H, *output]
+    y_shape: tuple[int, ...]         # [B, T, H, *output], B = 1 when packed
+    kept: dict[str, Any]             # what the calls of this plan work out once
+    packed: Packed | None = None
+
+    @property
+    def longest(self) -> int:
+        """No sequence has more tokens in this call."""
+        return self.tokens if self.packed is None else self.packed.longest
+
+    @property
+    def lengths(self) -> int | torch.Tensor:
+        """Tokens that this call adds to each sequence: a number, or [B] int64."""
+        return self.tokens if self.packed is None else self.packed.lengths
 
 
 AXES = {"token": ("B", "T", "H"), "head": ("H",)}
@@ -57,7 +70,7 @@ def plan_call(manifest: Manifest, values: Sequence[Any]) -> Plan:
     sizes = {name: size for name, size in bound.items() if name not in ("B", "T")}
     repeats = tuple(1 if x is None else heads // x.shape[2 if field.per == "token" else 0] for field, x in zip(manifest.fields, values))
     y_shape = (bound["B"], bound["T"], heads, *sizes_of(manifest.output, sizes))
-    return Plan(bound["B"], bound["T"], heads, sizes, dtype, device, y_dtype, repeats, y_shape)
+    return Plan(bound["B"], bound["T"], heads, sizes, dtype, device, y_dtype, repeats, y_shape, {})
 
 
 def _check_kind(field: Field, x: Any) -> None:

@@ -1,4 +1,4 @@
-"""Tensors of a call, made ready for the programs: one dtype, all heads, past tokens in front, contiguous."""
+"""Tensors of a call, made ready for the programs: one dtype, all heads, past tokens in front (of each sequence), contiguous."""
 from __future__ import annotations
 
 from typing import Any, Sequence
@@ -22,7 +22,9 @@ def prepare(manifest: Manifest, plan: Plan, values: Sequence[Any], past: dict[st
             x = x.to(plan.dtype)
         if repeat != 1:
             x = x.repeat_interleave(repeat, dim=2 if field.per == "token" else 0)
-        if field.delay:
+        if field.delay and plan.packed is not None:
+            x = plan.packed.gapped(x, None if past is None else past[field.name], field.delay)
+        elif field.delay:
             front = x.new_zeros((plan.batch, field.delay, plan.heads, *x.shape[3:])) if past is None else past[field.name].transpose(1, 2)
             x = torch.cat((front, x), dim=1)
         ready[field.name] = x if x.is_contiguous() else x.contiguous()
@@ -31,10 +33,12 @@ def prepare(manifest: Manifest, plan: Plan, values: Sequence[Any], past: dict[st
 
 def _default(field: Field, plan: Plan) -> torch.Tensor:
     """The optional input's default, at full size."""
-    front = (plan.batch, plan.tokens, plan.heads) if field.per == "token" else (plan.heads,)
+    front = plan.y_shape[:3] if field.per == "token" else (plan.heads,)
     return torch.full((*front, *sizes_of(field.shape, plan.sizes)), float(field.default), dtype=plan.dtype, device=plan.device)
 
 
 def last_tokens(manifest: Manifest, plan: Plan, ready: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """What the next call needs of this one's delayed inputs: [B, H, d, *shape], tensors of their own."""
+    if plan.packed is not None:
+        return {field.name: plan.packed.last(ready[field.name], field.delay).contiguous() for field in manifest.delays}
     return {field.name: ready[field.name][:, plan.tokens:].transpose(1, 2).clone(memory_format=torch.contiguous_format) for field in manifest.delays}

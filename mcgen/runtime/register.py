@@ -8,10 +8,12 @@ from __future__ import annotations
 from typing import Any, Callable, NamedTuple, Sequence
 
 import torch
+from torch.autograd import profiler
 
 from .autograd import applied, differentiable, own_gradient
 from .backends import Backends
 from .manifest import Manifest
+from .zeros import read_only_zeros
 
 _library = torch.library.Library("mcgen", "FRAGMENT")
 _registered: dict[str, "Operators"] = {}
@@ -56,9 +58,9 @@ def register(manifest: Manifest, backends: Backends, digest: str) -> Operators:
         run_save = _define(f"{name}_fwd_save", params, (*manifest.forward_results, *saved), *forward(True))
         run_back = _define(f"{name}_bwd", manifest.backward_params, manifest.backward_results, backward, fake_backward)
         run_own = _define(f"{name}_fwd_own", params, manifest.forward_results, *forward(False))
-        function = differentiable(manifest, _listed(run_save), _listed(run_back), backends.torch.program)
-        _library.impl(f"{name}_fwd_own", own_gradient(run_own, function, len(manifest.forward_results)), "Autograd")
-        _registered[name] = Operators(_listed(run), _listed(run_save), _listed(run_back), _listed(run_own), applied(function))
+        function = differentiable(manifest, _short(*run_save), _short(*run_back), backends.torch.program)
+        _library.impl(f"{name}_fwd_own", own_gradient(run_own[0], function, len(manifest.forward_results)), "Autograd")
+        _registered[name] = Operators(_short(*run), _short(*run_save), _short(*run_back), _listed(run_own[0]), applied(function))
     return _registered[name]
 
 
@@ -77,8 +79,8 @@ def schema(name: str, params: Sequence[str], results: Sequence[str]) -> str:
     return f"{name}({took}, int chunk) -> {gave}"
 
 
-def _define(name: str, params: Sequence[str], results: Sequence[str], real: Callable, fake: Callable) -> Callable:
-    """Defines an operator. `real`, `fake`: (tensors, chunk) -> list of tensors."""
+def _define(name: str, params: Sequence[str], results: Sequence[str], real: Callable, fake: Callable) -> tuple[Callable, Callable]:
+    """Defines an operator; gives it and its kernel. `real`, `fake`: (tensors, chunk) -> list of tensors."""
     single = len(results) == 1
 
     def body(*args):
@@ -100,12 +102,38 @@ def _define(name: str, params: Sequence[str], results: Sequence[str], real: Call
     torch.library.register_fake(f"mcgen::{name}", traced, lib=_library)
     operator = getattr(torch.ops.mcgen, name).default
     torch.library.register_vmap(f"mcgen::{name}", _vmap(operator), lib=_library)
-    return operator
+    return operator, body
 
 
 def _listed(operator: Callable) -> Callable:
     """The operator with its results in a tuple, also when there is but one."""
     return operator if len(operator._schema.returns) > 1 else lambda *args: (operator(*args),)
+
+
+def _short(operator: Callable, body: Callable) -> Callable:
+    """The operator with its results in a tuple, also when there is but one.
+
+    Where nothing but its kernel would see the call, that is called without torch's dispatcher, which costs as much as the rest. `.operator` is
+    the operator alone.
+    """
+    single = len(operator._schema.returns) == 1
+
+    def call(*args):
+        made = body(*args) if _unseen(args) else operator(*args)
+        return (made,) if single else made
+
+    call.operator = operator
+    return call
+
+
+PLAIN = {torch.Tensor, torch.nn.Parameter, type(None), int}
+
+
+def _unseen(args: Sequence) -> bool:
+    """Whether no trace, transform, mode, profiler or tensor subclass takes part in a call."""
+    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active() or torch._C._len_torch_dispatch_stack():
+        return False
+    return not profiler._is_profiler_enabled and torch._C._get_tracing_state() is None and PLAIN.issuperset(map(type, args))
 
 
 def _vmap(operator: Callable) -> Callable:
@@ -128,4 +156,5 @@ def _with_zeros(manifest: Manifest, layout, tensors: Sequence) -> list[torch.Ten
         return list(tensors)
     results = layout.forward(tensors[:len(manifest.forward_params)], False)
     shapes = {f"d.{name}": shape for name, shape in zip(manifest.forward_results, results)}
-    return [tensors[0].new_zeros(shapes[name]) if x is None else x for name, x in zip(manifest.backward_params, tensors)]
+    first = tensors[0]
+    return [read_only_zeros(shapes[name], first.dtype, first.device) if x is None else x for name, x in zip(manifest.backward_params, tensors)]

@@ -10,10 +10,11 @@ from mcgen.diagnostics import UsageError
 from .dims import sizes_of
 from .manifest import Manifest
 from .plan import Plan
+from .zeros import read_only_zeros
 
 
 class StateStarts:
-    """The start of each state of one call. `ready`: the prepared fields."""
+    """The start of each state of one call, to be read. `ready`: the prepared fields."""
 
     def __init__(self, manifest: Manifest, program: ModuleType, plan: Plan, ready: dict[str, torch.Tensor]):
         self._states = {state.name: state for state in manifest.states}
@@ -24,7 +25,7 @@ class StateStarts:
         """[H, *shape], contiguous. Raises UsageError when a learned start is not given."""
         state, plan = self._states[name], self._plan
         if state.init == "zeros":
-            return torch.zeros((plan.heads, *sizes_of(state.shape, plan.sizes)), dtype=plan.dtype, device=plan.device)
+            return read_only_zeros((plan.heads, *sizes_of(state.shape, plan.sizes)), plan.dtype, plan.device)
         if state.init == "learned":
             return self._learned(name)
         if self._expressions is None:
@@ -37,7 +38,7 @@ class StateStarts:
         """[B, H, *shape]: the same start for every sequence."""
         state, plan = self._states[name], self._plan
         if state.init == "zeros":
-            return torch.zeros((plan.batch, plan.heads, *sizes_of(state.shape, plan.sizes)), dtype=plan.dtype, device=plan.device)
+            return read_only_zeros((plan.batch, plan.heads, *sizes_of(state.shape, plan.sizes)), plan.dtype, plan.device)
         start = self.per_head(name)
         return start.unsqueeze(0).expand(plan.batch, *start.shape)
 

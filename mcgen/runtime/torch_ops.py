@@ -15,11 +15,16 @@ FLOOR = 1e-30                    # a raw decay below this counts as this in loga
 class Rows:
     """The chunk table per sequence and head.
 
-    table [B, R, 4] int32: start, count, segment, offset of every row; see `mcgen.runtime.partition`.
+    table [B, R, 4] int32: start, count, segment, offset of every row; see `mcgen.runtime.partition`. `like`: a tensor of tokens,
+    [B, delay + T, H, *], or [1, T + B*delay, H, *] when the sequences are packed: then tokens have a leading axis of H, not z.
     """
 
-    def __init__(self, table: Tensor, heads: int, length: int, chunk: int):
-        table = table.long().repeat_interleave(heads, 0)
+    def __init__(self, table: Tensor, like: Tensor, length: int, chunk: int):
+        self.packed, self.sequences, self.heads = like.shape[0] != table.shape[0], table.shape[0], like.shape[2]
+        z = torch.arange(self.sequences * self.heads, device=table.device)[:, None, None]
+        self.place = z % self.heads if self.packed else z           # where its tokens lie along their first axis
+        self.gaps = z // self.heads + 1 if self.packed else 1       # the stretches of past tokens up to its own
+        table = table.long().repeat_interleave(self.heads, 0)
         self.start, self.count, self.segment, self.offset = table.unbind(-1)       # [z, R]
         self.length, self.chunk = length, chunk
         self.z, self.rows = self.start.shape
@@ -27,10 +32,13 @@ class Rows:
         self.completes = (self.count > 0) & (self.offset + self.count == length)
         self.index = torch.arange(self.rows, device=table.device).expand(self.z, -1)
         full = self.index * chunk
-        self.regular = bool((self.start == full).all()) and bool((self.count[:, :-1] == chunk).all())
+        self.regular = not self.packed and bool((self.start == full).all()) and bool((self.count[:, :-1] == chunk).all())
 
     def load(self, x: Tensor, shift: int = 0, delay: int = 0, zero: bool = False) -> Tensor:
-        """x [z, delay + T, *] -> [z, r, c, *]: the token `shift` before each; past a row's end its last token, or 0."""
+        """x [z, delay + T, *] -> [z, r, c, *]: the token `shift` before each; past a row's end its last token, or 0.
+
+        Past the end of a sequence without tokens stands a finite number.
+        """
         if self.regular and shift == delay == 0 and x.shape[1] > 0:
             missing = self.rows * self.chunk - x.shape[1]
             if missing:
@@ -38,10 +46,12 @@ class Rows:
                     x[:, -1:].expand(-1, missing, *x.shape[2:])
                 x = torch.cat([x, tail], 1)
             return x.reshape(x.shape[0], self.rows, self.chunk, *x.shape[2:])
-        last = (self.count - 1).clamp(min=0)[..., None]
-        index = self.start[..., None] + torch.minimum(self.c, last) - shift + delay
-        z = torch.arange(x.shape[0], device=x.device)[:, None, None]
-        got = x[z, index.clamp(0, max(x.shape[1] - 1, 0))]
+        last = (self.count - 1)[..., None]
+        index = self.start[..., None] + torch.minimum(self.c, last) - shift + self.gaps * delay
+        got = x[self.place, index.clamp(0, max(x.shape[1] - 1, 0))]
+        if self.packed:
+            alone = (self.count == 0).all(1).reshape((self.z,) + (1,) * (got.dim() - 1))
+            got = torch.where(alone, got.nan_to_num(0.0, 0.0, 0.0), got)                  # another sequence's token, or padding
         if zero:
             inside = (self.c < self.count[..., None]) & (index >= 0) & (index < x.shape[1])
             got = torch.where(inside.reshape(inside.shape + (1,) * (got.dim() - 3)), got, torch.zeros((), dtype=got.dtype))
@@ -54,10 +64,11 @@ class Rows:
             if self.regular and shift == delay == 0:
                 placed = x.reshape(x.shape[0], self.rows * self.chunk, *x.shape[3:])[:, :tokens]
             else:
-                index = self.start[..., None] + self.c - shift + delay
+                index = self.start[..., None] + self.c - shift + self.gaps * delay
                 z, r, c = ((self.c < self.count[..., None]) & (index >= 0)).nonzero(as_tuple=True)
-                empty = x.new_zeros(x.shape[0], delay + tokens, *x.shape[3:])
-                placed = empty.index_put((z, index[z, r, c]), x[z, r, c], accumulate=True)
+                rows, gap = (self.heads, self.sequences * delay) if self.packed else (self.z, delay)
+                empty = x.new_zeros(rows, gap + tokens, *x.shape[3:])
+                placed = empty.index_put((self.place[z, 0, 0], index[z, r, c]), x[z, r, c], accumulate=True)
             total = placed if total is None else total + placed
         return total
 

@@ -7,7 +7,7 @@ import pydoc
 import pytest
 import torch
 
-from mcgen.diagnostics import NotLowered, UsageError
+from mcgen.diagnostics import UsageError
 from mcgen.runtime import load_package
 
 from .helpers import HANDMADE, close, decay_softmax, fresh_sums, tensors
@@ -143,8 +143,3 @@ def test_copies_and_pickles(op):
 def test_import_of_the_package():
     from .handmade.decay_softmax import decay_softmax as written
     assert written is load_package(HANDMADE / "decay_softmax")
-
-
-def test_packed_is_refused(op):
-    with pytest.raises(NotLowered, match="cu_seqlens"):
-        op(*tensors(), cu_seqlens=torch.tensor([0, 4, 11]))

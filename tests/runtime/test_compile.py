@@ -1,6 +1,9 @@
 """torch.compile and torch.export: one graph, one trace for every length, the same values."""
+import io
+
 import pytest
 import torch
+from torch.utils._pytree import tree_map
 
 from mcgen.diagnostics import UsageError
 
@@ -69,6 +72,47 @@ def test_traced_steps(op):
         step(*(x[:, 0].contiguous() for x in args), memory=memory)
 
 
+def test_prompts_share_a_trace(op):
+    counter = Counter()
+    traced = torch.compile(op, backend=counter, fullgraph=True, dynamic=True)
+    for tokens in (11, 6, 17, 4):
+        args, memory = tensors(tokens=tokens), op.empty_memory(2, 2, K=3, V=5, capacity=4, dtype=torch.float64)
+        y, after = traced(*args, memory=memory)
+        close(y, op(*args))
+        assert after["position"].tolist() == [tokens, tokens]
+    assert counter.graphs == 1
+    with pytest.raises(UsageError, match="capacity of 4"):
+        traced(*args, memory={**after, "position": after["position"] + 16})
+
+
+@pytest.mark.gpu
+def test_steps_in_a_cuda_graph(op):
+    args = [x.cuda() for x in tensors()]
+    memory, whole = op.empty_memory(2, 2, K=3, V=5, capacity=3, dtype=torch.float64, device="cuda"), op(*args)
+    token = [x[:, 0].clone() for x in args]
+    start = tree_map(torch.clone, memory)
+
+    def step():
+        y, after = op.step(*token, memory=memory)
+        tree_map(lambda x, new: x.copy_(new), memory, after)
+        return y
+
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        step()
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        y = step()
+    tree_map(lambda x, new: x.copy_(new), memory, start)
+    for t in range(11):
+        for x, given in zip(token, args):
+            x.copy_(given[:, t])
+        graph.replay()
+        close(y, whole[:, t])
+
+
 def test_traced_memory_without_capacity(op):
     args = tensors()
     whole = op(*args)
@@ -98,8 +142,13 @@ def test_export(op):
     tokens = torch.export.Dim("tokens", min=2, max=64)
     shapes = tuple({1: tokens} for _ in range(5))
     program = torch.export.export(Module(), tuple(tensors()), dynamic_shapes=(shapes,))
-    args = tensors(tokens=7)
-    close(program.module()(*args), op(*args))
+    file = io.BytesIO()
+    torch.export.save(program, file)
+    file.seek(0)
+    for made in (program, torch.export.load(file)):
+        for length in (7, 2, 30):
+            args = tensors(tokens=length)
+            close(made.module()(*args), op(*args))
 
 
 def test_transforms_inside_compile(op):

@@ -39,7 +39,7 @@ def test_table(positions, tokens, chunk, boundary, runs):
         assert [tuple(row) for row in made[:len(want)]] == want
         assert all(row[1] == 0 for row in made[len(want):])
         assert moved or len(made) == len(want)
-    listed = listed_table(positions, tokens, chunk, boundary, length)
+    listed = listed_table(tuple(positions), tokens, chunk, boundary, length)
     assert listed.shape[1] == row_count(tokens, chunk, boundary, True) and listed.dtype is torch.int32
     for position, made in zip(positions, listed.tolist()):
         want = rows(position, tokens, chunk, boundary, length)
@@ -47,12 +47,12 @@ def test_table(positions, tokens, chunk, boundary, runs):
 
 
 def test_far_positions():
-    assert listed_table([2**40], 1, 1, None, None)[0, 0, 3] == LARGEST
+    assert listed_table((2**40,), 1, 1, None, None)[0, 0, 3] == LARGEST
     assert chunk_table(torch.tensor([2**40]), 4, 2, None, None, True)[0, :, 3].tolist() == [LARGEST] * 2
 
 
 def test_slots():
-    assert slot_count(4, 4, 2, 8) == 3 and slot_count(3, 4, 5, 8) == 5 and slot_count(5, 4, 2, None) == 4
+    assert slot_count(4, 4, 2, 12) == 3 and slot_count(3, 4, 5, 11) == 5 and slot_count(5, 4, 2, None) == 4
 
 
 def test_sizes():

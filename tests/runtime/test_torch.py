@@ -40,6 +40,12 @@ def test_function_transforms(op):
     close(torch.func.vmap(op, in_dims=(0, None, None, None, None))(stacked[0], *args[1:]), torch.stack([op(*args), op(2 * args[0], *args[1:])]))
     per_sample = torch.func.vmap(torch.func.grad(loss(op)))(*stacked)
     close(per_sample[0], want[0])
+    y, pull = torch.func.vjp(op, *args)
+    close(y, op(*args))
+    for a, b in zip(pull(2 * y), want):
+        close(a, b)
+    jacobian = torch.func.jacrev(op, argnums=1)(*args)
+    close(jacobian, torch.autograd.functional.jacobian(lambda k: op(args[0], k, *args[2:]), args[1]))
     hessian = torch.func.jacrev(torch.func.grad(loss(op)))(*args)
     expected = torch.autograd.functional.hessian(lambda q: loss(op)(q, *args[1:]), args[0])
     close(hessian, expected)
@@ -104,12 +110,13 @@ def test_operators_pass_opcheck(op):
     op(q, k, v, g, u, memory=memory)
     op._operators = real
     args = taken["args"]
-    torch.library.opcheck(real.forward, args)
-    torch.library.opcheck(real.forward_save, args)
+    torch.library.opcheck(real.forward.operator, args)
+    torch.library.opcheck(real.forward_save.operator, args)
+    torch.library.opcheck(real.own_gradient, args, test_utils=("test_schema", "test_faketensor", "test_autograd_registration"))
     made = dict(zip((*manifest.forward_results, *(s for s, _ in manifest.saved)), real.forward_save(*args)))
     made |= dict(zip(manifest.forward_params, args)) | {f"d.{r}": torch.ones_like(made[r]) for r in manifest.forward_results} | {"d.new.summary": None}
-    torch.library.opcheck(real.backward, (*(made[p] for p in manifest.backward_params), args[-1]))
-    torch.library.opcheck(torch.ops.mcgen.within_capacity.default, (torch.tensor([3, 4]), 2, 4, 2))
+    torch.library.opcheck(real.backward.operator, (*(made[p] for p in manifest.backward_params), args[-1]))
+    torch.library.opcheck(torch.ops.mcgen.within_capacity.default, (torch.tensor([5, 6]), 4, 2))
 
 
 def test_loads_do_not_clash(op, tmp_path):

@@ -1,7 +1,7 @@
 """A compiled kernel as a function of torch tensors."""
 from __future__ import annotations
 
-from typing import Callable, NoReturn, Sequence
+from typing import Callable, Mapping, NoReturn, Sequence
 
 import torch
 
@@ -15,7 +15,8 @@ LEAD = {"token": ("B", "T", "H"), "head": ("H",), "memory": ("B", "H"), "slots":
 class Kernel:
     """kernel(table, q=.., y=..): outputs are tensors too, written in place. `run` takes addresses in order, unchecked.
 
-    The tensors are float32 unless declared otherwise, contiguous, on the CPU; B, T, H, R, N are read from their shapes.
+    The tensors are float32 unless declared otherwise, contiguous, on the CPU; B, T, H, R, N are read from their shapes. Token tensors
+    with one row under a table of B are packed: [1, T + B*delay, H, ...], and the table's starts count from the row's begin.
     """
 
     def __init__(self, name: str, params: Sequence[Storage], sizes: dict[str, int], entry: Callable) -> None:
@@ -23,46 +24,53 @@ class Kernel:
         self.names = tuple(p.name for p in params)
         self._dtypes = tuple(DTYPES[p.dtype] for p in params)
         self._axes = tuple((*LEAD[p.kind], *(_extent(d, sizes) for d in p.dims)) for p in params)
-        # where T, H and N are read: (tensor, its axis, what to take away)
-        self._sources = []
-        for wanted in "THN":
-            at = next(((p.name, axes.index(wanted), p.delay if wanted == "T" else 0) for p, axes in zip(params, self._axes) if wanted in axes), None)
-            self._sources.append(at)
-        self._shapes: tuple = ((), ())      # the extents of the last call, and every tensor's shape under them
+        # where T, H and N are read: (tensor, its axis)
+        self._sources = [next(((p.name, axes.index(wanted)) for p, axes in zip(params, self._axes) if wanted in axes), None) for wanted in "THN"]
+        self._delay = next((p.delay for p in params if p.kind == "token"), 0)
 
     def __call__(self, table: torch.Tensor, /, **tensors: torch.Tensor) -> None:
-        if len(tensors) != len(self.names) or table.dtype is not torch.int32 or table.dim() != 3 or not table.is_contiguous():
+        if len(tensors) != len(self.names):
             self._refuse_names(table, tensors)
-        B, R, four = table.shape
+        extents = self.extents(table, tensors)
+        self.run([tensors[name].data_ptr() for name in self.names], table.data_ptr(), *extents)
+
+    def extents(self, table: torch.Tensor, tensors: Mapping[str, torch.Tensor]) -> tuple[int, ...]:
+        """What `run` takes after the addresses, for these tensors and all others of their shapes.
+
+        Raises TypeError for a tensor that is missing, ValueError for one of another shape, dtype or device, or not contiguous.
+        """
+        if table.dtype is not torch.int32 or table.dim() != 3 or table.shape[2] != 4 or not table.is_contiguous():
+            self._refuse_names(table, tensors)
+        B, R, _ = table.shape
         try:
-            T, H, N = [0 if s is None else tensors[s[0]].shape[s[1]] - s[2] for s in self._sources]
+            T, H, N = [0 if s is None else tensors[s[0]].shape[s[1]] for s in self._sources]
+            packed = self._sources[0] is not None and tensors[self._sources[0][0]].shape[0] != B
         except (KeyError, IndexError):
             self._refuse_names(table, tensors)
-        extents, shapes = self._shapes
-        if extents != (B, T, H, R, N, four):
-            extents, shapes = self._shapes = (B, T, H, R, N, four), self._expected(B, T, H, R, N)
-        addresses = []
-        for name, dtype, shape in zip(self.names, self._dtypes, shapes):
+        T -= self._delay * (B if packed else 1)
+        if T < 0 and self._sources[0] is not None:
+            self._refuse_names(table, tensors)
+        for name, dtype, shape in zip(self.names, self._dtypes, self._expected(B, T, H, R, N, packed)):
             tensor = tensors.get(name)
             if tensor is None or tensor.dtype is not dtype or tensor.shape != shape or not tensor.is_contiguous() or not tensor.is_cpu:
                 self._refuse(name, tensor, dtype, shape)
-            addresses.append(tensor.data_ptr())
-        if four != 4 or T < 0:
-            self._refuse_names(table, tensors)
-        self.run(addresses, table.data_ptr(), B, T, H, R, N)
+        return B, T, H, R, N, 0 if packed else T
 
-    def run(self, addresses: Sequence[int], table: int, B: int, T: int, H: int, R: int, N: int) -> None:
-        """The unchecked call: addresses (`tensor.data_ptr()`) in the order of `names`, the table's, and the extents."""
+    def run(self, addresses: Sequence[int], table: int, B: int, T: int, H: int, R: int, N: int, apart: int) -> None:
+        """The unchecked call: addresses (`tensor.data_ptr()`) in the order of `names`, the table's, and the extents.
+
+        apart: tokens between the begins of two sequences: T, or 0 when they are packed.
+        """
         if B * H:
-            self.entry(min(torch.get_num_threads(), B * H), *addresses, table, B, T, H, R, N)
+            self.entry(min(torch.get_num_threads(), B * H), *addresses, table, B, T, H, R, N, apart)
 
-    def _expected(self, B: int, T: int, H: int, R: int, N: int) -> tuple[tuple[int, ...], ...]:
+    def _expected(self, B: int, T: int, H: int, R: int, N: int, packed: bool) -> tuple[tuple[int, ...], ...]:
         extents = {"B": B, "T": T, "H": H, "R": R, "N": N}
         shapes = []
         for param, axes in zip(self.params, self._axes):
             shape = [axis if isinstance(axis, int) else extents[axis] for axis in axes]
             if param.kind == "token":
-                shape[1] += param.delay
+                shape[:2] = (1, T + B * param.delay) if packed else (B, T + param.delay)
             shapes.append(tuple(shape))
         return tuple(shapes)
 
@@ -73,7 +81,7 @@ class Kernel:
         raise ValueError(f"{self.name}: {name} is {dtype} [{axes}] = {list(shape)}, contiguous, on the CPU; got {tensor.dtype} "
                          f"{list(tensor.shape)} on {tensor.device}" + ("" if tensor.is_contiguous() else ", not contiguous"))
 
-    def _refuse_names(self, table: torch.Tensor, tensors: dict[str, torch.Tensor]) -> NoReturn:
+    def _refuse_names(self, table: torch.Tensor, tensors: Mapping[str, torch.Tensor]) -> NoReturn:
         if table.dtype is not torch.int32 or table.dim() != 3 or table.shape[2] != 4 or not table.is_contiguous():
             raise ValueError(f"{self.name}: table is int32 [B, R, 4], contiguous; got {table.dtype} {list(table.shape)}")
         for missing in set(self.names) - set(tensors):

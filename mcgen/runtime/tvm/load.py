@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import ctypes
+from array import array
 from functools import lru_cache
 from pathlib import Path
 from typing import Callable
@@ -23,14 +24,14 @@ def load(kernel: bytes, launch: bytes) -> Callable[..., None]:
     threads = ctypes.c_int.from_address(image.address("mcgen_threads"))
     main = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)(image.address("__tvm_ffi_main"))
 
+    result = (ctypes.c_int64 * 2)()                     # written by every call, read by none
+
     def entry(number_of_threads: int, *integers: int) -> None:
         count = len(integers)
-        arguments = (ctypes.c_int64 * (2 * count))()
-        arguments[::2] = [INT] * count
-        arguments[1::2] = integers
+        arguments = array("q", (INT, 0)) * count        # a tag and a value each
+        arguments[1::2] = array("q", integers)
         threads.value = number_of_threads
-        result = (ctypes.c_int64 * 2)()
-        if main(None, ctypes.addressof(arguments), count, ctypes.addressof(result)):
+        if main(None, arguments.buffer_info()[0], count, ctypes.addressof(result)):
             raise MemoryError("a kernel could not get its scratch memory")
 
     entry.image = image

@@ -1,7 +1,8 @@
 """Statements to one function: parallel over (batch, head), rows of the chunk table in order, each statement a loop nest.
 
 Requires a builder whose kernel function has run; ensures a PrimFunc whose arguments are int64: the address of every parameter in
-order of declaration, the table's address, then B, T, H, R, N.
+order of declaration, the table's address, then B, T, H, R, N and how many tokens sequences lie apart: T, or 0 when they are packed
+into one row of tokens and the table's starts tell them apart.
 """
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ from .reduce import lower_cumsum, lower_map, lower_reduce, lower_topk
 from .solve import lower_solve
 from .tokens import lower_load, lower_store
 
-EXTENTS = ("B", "T", "H", "R", "N")
+EXTENTS = ("B", "T", "H", "R", "N", "apart")
 ROW = ("start", "count", "segment", "offset")
 
 

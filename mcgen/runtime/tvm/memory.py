@@ -37,7 +37,7 @@ class Scope:
     sizes: dict[str, int]
     scalars: dict[str, Value] = field(default_factory=dict)
     loops: dict[str, object] = field(default_factory=dict)
-    extents: dict[str, object] = field(default_factory=dict)      # B, T, H, N, R and b, h as indices
+    extents: dict[str, object] = field(default_factory=dict)      # those of `lower.EXTENTS` and b, h as indices
     places: dict[str, Place] = field(default_factory=dict)
     triangles: dict[str, str] = field(default_factory=dict)       # tiles written by a dot with lower: "lower" or "upper" as stored
     options: object = None
@@ -94,7 +94,7 @@ class Scope:
         elif param.kind == "memory":
             base = (b * extents["H"] + h) * size
         elif param.kind == "token":
-            base = (b * (extents["T"] + param.delay) * extents["H"] + h) * size
+            base = (b * (extents["apart"] + param.delay) * extents["H"] + h) * size
             lead, strides = ("c",), [extents["H"] * size, *strides]
         else:
             count = extents["N" if param.kind == "slots" else "R"]

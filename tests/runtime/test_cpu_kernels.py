@@ -1,0 +1,145 @@
+"""An op with compiled CPU kernels inside what torch offers: as in float64 by the torch program, in float32."""
+import pytest
+import torch
+import torch.utils._python_dispatch
+
+import mcgen
+
+from .helpers import close
+
+SPEC = {
+    "name": "at_home",
+    "rule": {"inputs": {"q": ["K"], "k": ["K"], "v": ["V"], "g": {"shape": [], "domain": ["-inf", 0]}, "a": {"shape": [], "per": "head"}},
+             "state": {"S": ["K", "V"]}, "update": {"S": "exp(g) * S + a * outer(k, v + 0.5 * delay(v, 1))"}, "read": "S.T @ q"},
+    "cache": {"inputs": {"u": ["K"]}, "segments": {"length": 6}, "summary": "mean(k)", "score": "dot(u, summary)", "weight": "softmax(score)"},
+}
+NEAR = 2e-4
+
+
+@pytest.fixture(scope="module")
+def op():
+    return mcgen.load(SPEC, backend="tvm")
+
+
+@pytest.fixture(scope="module")
+def exact():
+    return mcgen.load(SPEC, backend="torch")
+
+
+def draw(tokens=14, dtype=torch.float32):
+    q, k, v, u = (torch.randn(2, tokens, 2, 4) for _ in range(4))
+    return [x.to(dtype) for x in (q, k, v, -torch.rand(2, tokens, 2), torch.rand(2), u)]
+
+
+def loss(op):
+    return lambda *args: op(*args).square().mean()
+
+
+def test_transforms(op, exact):
+    args = draw()
+    wide = [x.double() for x in args]
+    every = tuple(range(len(args)))
+    want = torch.func.grad(loss(exact), argnums=every)(*wide)
+    for a, b in zip(torch.func.grad(loss(op), argnums=every)(*args), want):
+        close(a.double(), b, NEAR)
+    stacked = torch.stack([args[0], -args[0]])
+    close(torch.func.vmap(op, in_dims=(0, *[None] * 5))(stacked, *args[1:]), torch.stack([op(q, *args[1:]) for q in stacked]))
+
+
+def test_second_gradients(op, exact):
+    args = [x.requires_grad_() for x in draw(7)]
+    wide = [x.detach().double().requires_grad_() for x in args]
+    made = []
+    for f, given in ((op, args), (exact, wide)):
+        first = torch.autograd.grad(loss(f)(*given), given, create_graph=True)
+        made.append(torch.autograd.grad(sum(x.square().sum() for x in first), given))
+    for a, b in zip(*made):
+        close(a.double(), b, NEAR)
+
+
+def test_whole_graph(op):
+    args = [x.requires_grad_() for x in draw()]
+    y = torch.compile(op, backend="aot_eager", fullgraph=True)(*args)
+    want = op(*args)
+    close(y, want)
+    for a, b in zip(torch.autograd.grad(y.sum(), args), torch.autograd.grad(want.sum(), args)):
+        close(a, b)
+    torch._dynamo.reset()
+
+
+def test_autocast(op):
+    q, k, v, g, a, u = draw()
+    low = [x.bfloat16() for x in (q, k, v)]
+    with torch.autocast("cpu", torch.bfloat16):
+        y, memory = op(*low, g, a, u, return_memory=True)
+        traced, after = torch.compile(op, backend="aot_eager", fullgraph=True)(*low, g, a, u, return_memory=True)
+    assert y.dtype is traced.dtype is torch.bfloat16
+    assert memory["state"]["S"].dtype is after["state"]["S"].dtype is torch.float32
+    close(y, traced)
+    close(memory["state"]["S"], after["state"]["S"])
+    close(memory["state"]["S"], op(*(x.float() for x in low), g, a, u, return_memory=True)[1]["state"]["S"])
+    torch._dynamo.reset()
+
+
+def test_opcheck(op):
+    taken, real = {}, op._operators
+    op._operators = real._replace(forward=lambda *args: taken.setdefault("args", args) and real.forward(*args))
+    op(*draw())
+    op._operators = real
+    args, manifest = taken["args"], op.manifest
+    torch.library.opcheck(real.forward.operator, args)
+    torch.library.opcheck(real.forward_save.operator, args)
+    torch.library.opcheck(real.own_gradient, args, test_utils=("test_schema", "test_faketensor", "test_autograd_registration"))
+    made = dict(zip((*manifest.forward_results, *(name for name, _ in manifest.saved)), real.forward_save(*args)))
+    made |= dict(zip(manifest.forward_params, args)) | {f"d.{r}": torch.ones_like(made[r]) for r in manifest.forward_results} | {"d.new.summary": None}
+    torch.library.opcheck(real.backward.operator, (*(made[p] for p in manifest.backward_params), args[-1]))
+
+
+def test_a_call_keeps_nothing_that_is_given_away(op):
+    args = draw(0)
+    _, memory = op(*args, return_memory=True)
+    memory["state"]["S"].add_(1)
+    memory["position"].add_(1)
+    _, other = op(*args, return_memory=True)
+    assert not other["state"]["S"].any() and not other["position"].any()
+    room = op.empty_memory(2, 2, K=4, V=4, capacity=2)
+    room["cache"]["S"].add_(1)
+    assert not op.empty_memory(2, 2, K=4, V=4, capacity=2)["cache"]["S"].any()
+    whole = draw(9)
+    want, memory = op(*whole, return_memory=True)
+    for x in (memory["state"]["S"], memory["cache"]["S"], memory["past"]["v"], memory["partial"]):
+        x.add_(1)
+    close(op(*whole), want)
+
+
+def test_defaults_of_torch_change_nothing(op):
+    args = draw(9)
+    want, memory = op(*args, return_memory=True)
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.device("meta"):
+            y, after = op(*[x.clone() for x in args], return_memory=True)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    close(y, want)
+    assert after["state"]["S"].dtype is torch.float32 and after["position"].device.type == "cpu"
+
+
+def test_modes_and_profilers_see_the_operator(op):
+    class Seen(torch.utils._python_dispatch.TorchDispatchMode):
+        def __init__(self):
+            super().__init__()
+            self.names = []
+
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            self.names.append(str(function))
+            return function(*args, **(kwargs or {}))
+
+    args = draw(9)
+    want = op(*args)
+    with Seen() as seen:
+        close(op(*args), want)
+    with torch.profiler.profile() as profiled:
+        close(op(*args), want)
+    for names in (seen.names, [event.name for event in profiled.events()]):
+        assert any("mcgen" in name and "at_home" in name for name in names)
