@@ -36,14 +36,19 @@ class Layout:
             sizes[name] = size(sizes)
         return sizes
 
+    def extents(self, params: Sequence) -> tuple[int, int, int]:
+        """B, T, H."""
+        batch, tokens, heads = params[self._tokens].shape[:3]
+        return batch, tokens - self._delay, heads
+
     def forward(self, params: Sequence, save: bool) -> list[Shape]:
         """Shapes of the forward results, the saved tensors after them if `save`."""
         sizes, manifest = self.sizes(params), self.manifest
-        batch, tokens, heads = params[self._tokens].shape[:3]
+        batch, tokens, heads = self.extents(params)
         shapes = []
         for name in manifest.forward_results:
             if name == "y":
-                shapes.append((batch, tokens - self._delay, heads, *sizes_of(manifest.output, sizes)))
+                shapes.append((batch, tokens, heads, *sizes_of(manifest.output, sizes)))
             else:
                 shapes.append(tuple(params[self._index[name.removeprefix("new.")]].shape))
         if save:

@@ -1,0 +1,75 @@
+"""How a call is computed and not what: tokens of a chunk, and the options of a back end.
+
+A schedule never changes a function beyond rounding. It comes from a tuned record by a pure look-up on device, dtype and sizes, so that
+every process that sees the same files takes the same one, or it is forced for an op: `load_package(folder, schedule=Schedule(32))`.
+"""
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Mapping, Sequence
+
+import torch
+
+from .records import Entry, entries_for
+
+KEPT = 256
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Chunk, and a back end's options by name, sorted. `backward_rows` is `rows` for the backward kernel alone; see `options_of`."""
+
+    chunk: int
+    options: tuple[tuple[str, int], ...] = ()
+
+    @classmethod
+    def of(cls, chunk: int, options: Mapping[str, int] | None = None) -> Schedule:
+        return cls(chunk, tuple(sorted((options or {}).items())))
+
+    def as_dict(self) -> dict:
+        return {"chunk": self.chunk, "options": dict(self.options)}
+
+
+def options_of(options: Sequence[tuple[str, int]], kernel: str, names: Sequence[str]) -> dict[str, int]:
+    """The options among `names` that hold for a kernel: its own (`<kernel>_<name>`), else those for all kernels.
+
+    >>> options_of((("backward_rows", 4), ("rows", 6), ("unroll", 2)), "backward", ("rows", "unroll"))
+    {'rows': 4, 'unroll': 2}
+    """
+    given = dict(options)
+    return {name: given.get(f"{kernel}_{name}", given.get(name)) for name in names if f"{kernel}_{name}" in given or name in given}
+
+
+class Schedules:
+    """The schedule of each call of one op. `forced` holds for every call; else the record's, else the package's own choice."""
+
+    def __init__(self, chunk: int, folders: Sequence[Path] = (), forced: Schedule | None = None):
+        self.default, self.folders, self.forced = Schedule(chunk), tuple(folders), forced
+        self._found: dict[tuple, Schedule] = {}
+
+    def find(self, device: torch.device, dtype: torch.dtype, sizes: Mapping[str, int], heads: int, tokens: int) -> Schedule:
+        """heads: B*H. The row of this dtype and these sizes whose B*H and T are nearest, as powers of two."""
+        if self.forced is not None:
+            return self.forced
+        key = (device, dtype, octave(heads), octave(tokens), *sizes.values())
+        found = self._found.get(key)
+        if found is None:
+            entries = entries_for(self.folders, device)
+            entry = look_up(entries, str(dtype).removeprefix("torch."), sizes, heads, tokens)
+            found = self.default if entry is None else Schedule.of(entry.chunk, entry.options)
+            if len(self._found) >= KEPT:
+                self._found.clear()
+            self._found[key] = found
+        return found
+
+
+def look_up(entries: Sequence[Entry], dtype: str, sizes: Mapping[str, int], heads: int, tokens: int) -> Entry | None:
+    """The entry of this dtype and these sizes whose T, then B*H, are nearest, as powers of two; the earlier one of equals."""
+    fitting = [e for e in entries if e.dtype == dtype and dict(e.sizes) == dict(sizes)]
+    return min(fitting, key=lambda e: (abs(octave(e.tokens) - octave(tokens)), abs(octave(e.heads) - octave(heads))), default=None)
+
+
+def octave(count: int) -> int:
+    return round(math.log2(max(count, 1)))

@@ -1,0 +1,36 @@
+"""Which space a device has, and what its record says already."""
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mcgen.diagnostics import EnvironmentLacks
+from mcgen.runtime.package import record_folders
+from mcgen.runtime.records import entries_for
+from mcgen.runtime.schedule import Schedule, look_up
+
+from .space import Space, cpu_space
+from .subject import Subject
+
+
+def space_for(op: Any, subject: Subject) -> Space:
+    """Raises EnvironmentLacks where the device's compiler is missing."""
+    if subject.torch_device.type == "cpu":
+        from mcgen.runtime.tvm import llvm
+
+        llvm.require()
+        return cpu_space(op.manifest.chunks, op.manifest.chunk, subject.architecture)
+    raise EnvironmentLacks(f"this version of mcgen has no kernels for {subject.device}", "device")
+
+
+def recorded(subject: Subject) -> Schedule | None:
+    """The schedule that calls of this size take from a record, this device's or the nearest one's."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        entries = entries_for(record_folders(Path(subject.folder)), torch.device(subject.device))
+    dims = {name: size for name, size in subject.sizes.items() if name not in ("B", "T", "H")}
+    found = look_up(entries, subject.dtype, dims, subject.sizes["B"] * subject.sizes["H"], subject.sizes["T"])
+    return None if found is None else Schedule.of(found.chunk, found.options)
