@@ -101,7 +101,7 @@ def _child(connection: Connection, work: Work, text: str, log: str) -> None:
 def _die_with_the_tuner(connection: Connection) -> None:
     """The tuner never writes: the pipe becomes readable when its process is gone."""
     connection.poll(None)
-    os._exit(1)
+    os.killpg(0, signal.SIGKILL)
 
 
 def _prefer_to_die() -> None:

@@ -209,7 +209,7 @@ class Op:
         if self._forced_chunk is not None:
             return self._forced_chunk
         if torch.compiler.is_compiling():
-            return 1 if plan.tokens == 1 else self.chunk
+            return 1 if plan.tokens == 1 else self._backends.schedules.traced_chunk(str(plan.device), str(plan.dtype).removeprefix("torch."))
         key = (plan.device, plan.dtype, plan.batch * plan.heads, plan.tokens, *plan.sizes.values())
         found = self._chunks.get(key)
         if found is None:

@@ -49,6 +49,15 @@ class Schedules:
         self.default, self.folders, self.forced = Schedule(chunk), tuple(folders), forced
         self._found: dict[tuple, Schedule] = {}
 
+        def traced_chunk(device: str, dtype: str) -> int:
+            if self.forced is not None:
+                return self.forced.chunk
+            chunks = {e.chunk for e in entries_for(self.folders, torch.device(device)) if e.dtype == dtype}
+            return chunks.pop() if len(chunks) == 1 else self.default.chunk
+
+        # In a traced call, where sizes may be symbols: the chunk that all rows of a dtype agree on, else the package's own.
+        self.traced_chunk = torch.compiler.assume_constant_result(traced_chunk)
+
     def find(self, device: torch.device, dtype: torch.dtype, sizes: Mapping[str, int], heads: int, tokens: int) -> Schedule:
         """heads: B*H. The row of this dtype and these sizes whose B*H and T are nearest, as powers of two."""
         if self.forced is not None:
