@@ -21,7 +21,7 @@ from .finish import judge
 from .isolate import run
 from .space import Config, Space, config_of, schedule_of
 from .states import Outcome
-from .study import search, trials_of
+from .study import SMALL, search, trials_of
 from .subject import DEFAULT_SIZES, Subject
 
 TRIAL = {"rounds": 9, "seconds": 1.0}             # of each direction
@@ -84,7 +84,8 @@ def tune(args: argparse.Namespace) -> int:
     study = journal.open_study(it.journal)
     if (busy_now := busy()) and it.subject.device == "cpu":
         console.print(f"note: {busy_now}; ratios of times taken in turns still are", markup=False)
-    console.print(f"{it.subject.words}: {sum(1 for _ in it.space.configs())} feasible configurations", markup=False)
+    count = f"{sum(1 for _ in it.space.configs())} feasible" if it.space.size <= SMALL else f"{it.space.size}"
+    console.print(f"{it.subject.words}: {count} configurations", markup=False)
     with display.Display(console, it.space, args.trials) as shown:
         first = [it.space.default, *nearest(it)]
         trials = search(study, it.space, lambda config: measured(it, config, args.timeout), trials=args.trials, seconds=args.budget,

@@ -2,25 +2,28 @@
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass
 from typing import Callable, Iterator, Mapping, Sequence
 
 from mcgen.runtime.schedule import Schedule
 
-Config = Mapping[str, int]
+Choice = int | str
+Config = Mapping[str, Choice]
 LANES = 8                                  # of a register tile's vectors
 REGISTERS = {"avx512": 32, "sve": 32, "neon": 32}       # vector registers; 16 elsewhere
 
 
 @dataclass(frozen=True)
 class Knob:
-    """A name and its choices in ascending order. A search sees positions among them, which for powers of two are logarithms."""
+    """A name and its choices in order. A search sees positions among them, which for powers of two are logarithms."""
 
     name: str
-    choices: tuple[int, ...]
+    choices: tuple[Choice, ...]
 
     def __post_init__(self) -> None:
-        if not self.choices or list(self.choices) != sorted(set(self.choices)):
+        numbers = [x for x in self.choices if isinstance(x, int)]
+        if not self.choices or len(set(self.choices)) < len(self.choices) or numbers != sorted(numbers):
             raise ValueError(f"choices of {self.name} do not ascend: {self.choices}")
 
 
@@ -37,8 +40,13 @@ class Space:
             if self.default.get(knob.name) not in knob.choices:
                 raise ValueError(f"the default {self.default.get(knob.name)} is no choice of {knob.name}")
 
+    @property
+    def size(self) -> int:
+        """Combinations, feasible or not."""
+        return math.prod(len(knob.choices) for knob in self.knobs)
+
     def configs(self) -> Iterator[Config]:
-        """All feasible ones, in a fixed order."""
+        """All feasible ones, in a fixed order; for small spaces."""
         for values in itertools.product(*(knob.choices for knob in self.knobs)):
             config = dict(zip((knob.name for knob in self.knobs), values))
             if not self.feasible(config):
@@ -93,7 +101,7 @@ def cpu_space(chunks: Sequence[int], chunk: int, architecture: str) -> Space:
             reasons.append(f"{sums} sums at once, fewer than 6")
         return reasons
 
-    levels = tuple(Knob(f"{kernel}_opt_level", (1, 2, 3)) for kernel in ("forward", "backward"))
+    levels = tuple(Knob(f"{kernel}.opt_level", (1, 2, 3)) for kernel in ("forward", "backward"))
     knobs = (Knob("chunk", tuple(sorted(chunks))), Knob("rows", (1, 2, 3, 4, 5, 6, 8, 12)), Knob("columns", (8, 16, 24, 32, 64)),
              Knob("unroll", (1, 2, 4, 8)), *levels)
     default = {"chunk": chunk, "rows": usual.rows, "columns": usual.columns, "unroll": usual.unroll,

@@ -16,6 +16,7 @@ from .states import Outcome
 
 STARTUP = 8                 # random proposals before the model is believed
 DRAWS = 64
+SMALL = 1 << 14             # spaces up to this size are gone through to the end
 PENALTY = 1.0               # added to the worst score: what a configuration that failed counts as
 
 
@@ -108,8 +109,12 @@ def propose(space: Space, trials: Sequence[Trial], seed: int) -> Config | None:
         config = space.at(scratch.ask(distributions).params)
         if not space.feasible(config) and not tried(config, trials):
             return config
+    chance = random.Random(seed + len(trials))
+    if space.size > SMALL:
+        drawn = ({k.name: chance.choice(k.choices) for k in space.knobs} for _ in range(DRAWS))
+        return next((c for c in drawn if not space.feasible(c) and not tried(c, trials)), None)
     left = [c for c in space.configs() if not tried(c, trials)]
-    return random.Random(seed + len(trials)).choice(left) if left else None
+    return chance.choice(left) if left else None
 
 
 def ranked(trials: Sequence[Trial]) -> list[Trial]:

@@ -89,7 +89,7 @@ class TvmBackend:
 
                 build = partial(getattr(self._load(), which), **({"save": save[0]} if save else {}))
                 name = "_".join((self.manifest.name, which, *("save" for wanted in save if wanted)))
-                chosen = Options.of(options_of(options, which, Options.names()))
+                chosen = Options.of(options_of(options, which))
                 kernel = self._kernels.setdefault(key, compile(build, sizes={**sizes, "#chunk": chunk}, name=name, options=chosen))
         return kernel
 

@@ -38,7 +38,7 @@ class Entry:
     heads: int
     tokens: int
     chunk: int
-    options: Mapping[str, int]
+    options: Mapping[str, int | str]
     versions: Mapping[str, str]
 
     @property
@@ -88,7 +88,7 @@ def _entry(raw: Any, number: int) -> Entry:
         sizes, options, versions = raw["sizes"], raw.get("options", {}), raw.get("versions", {})
         integers = [raw["heads"], raw["tokens"], raw["chunk"], *sizes.values()]
         fine = (isinstance(raw["dtype"], str) and all(_natural(x) for x in integers)
-                and all(_name(n) and type(x) is int and abs(x) <= LARGEST for n, x in options.items())
+                and all(_name(n) and _value(x) for n, x in options.items())
                 and all(isinstance(n, str) and isinstance(v, str) for n, v in versions.items()))
     except (KeyError, TypeError, AttributeError):
         fine = False
@@ -102,7 +102,12 @@ def _natural(x: Any) -> bool:
 
 
 def _name(text: Any) -> bool:
-    return isinstance(text, str) and re.fullmatch(r"[a-z][a-z0-9_]{0,63}", text) is not None
+    """`option`, or `kernel.option`."""
+    return isinstance(text, str) and re.fullmatch(r"([A-Za-z]\w{0,99}\.)?[a-z]\w{0,63}", text, re.ASCII) is not None
+
+
+def _value(x: Any) -> bool:
+    return type(x) is int and abs(x) <= LARGEST or isinstance(x, str) and re.fullmatch(r"[a-z0-9]{1,16}", x) is not None
 
 
 @cache

@@ -19,27 +19,27 @@ KEPT = 256
 
 @dataclass(frozen=True)
 class Schedule:
-    """Chunk, and a back end's options by name, sorted. `backward_rows` is `rows` for the backward kernel alone; see `options_of`."""
+    """Chunk, and a back end's options by name, sorted. `backward.rows` is `rows` for the kernel `backward` alone; see `options_of`."""
 
     chunk: int
-    options: tuple[tuple[str, int], ...] = ()
+    options: tuple[tuple[str, int | str], ...] = ()
 
     @classmethod
-    def of(cls, chunk: int, options: Mapping[str, int] | None = None) -> Schedule:
+    def of(cls, chunk: int, options: Mapping[str, int | str] | None = None) -> Schedule:
         return cls(chunk, tuple(sorted((options or {}).items())))
 
     def as_dict(self) -> dict:
         return {"chunk": self.chunk, "options": dict(self.options)}
 
 
-def options_of(options: Sequence[tuple[str, int]], kernel: str, names: Sequence[str]) -> dict[str, int]:
-    """The options among `names` that hold for a kernel: its own (`<kernel>_<name>`), else those for all kernels.
+def options_of(options: Sequence[tuple[str, int | str]], kernel: str) -> dict[str, int | str]:
+    """The options that hold for a kernel: those for all kernels, and its own over them.
 
-    >>> options_of((("backward_rows", 4), ("rows", 6), ("unroll", 2)), "backward", ("rows", "unroll"))
+    >>> options_of((("backward.rows", 4), ("forward.unroll", 8), ("rows", 6), ("unroll", 2)), "backward")
     {'rows': 4, 'unroll': 2}
     """
-    given = dict(options)
-    return {name: given.get(f"{kernel}_{name}", given.get(name)) for name in names if f"{kernel}_{name}" in given or name in given}
+    own = {name.removeprefix(f"{kernel}."): value for name, value in options if name.startswith(f"{kernel}.")}
+    return {**{name: value for name, value in options if "." not in name}, **own}
 
 
 class Schedules:

@@ -53,7 +53,7 @@ def results(op):
     return [y, *torch.autograd.grad(y.square().sum(), list(given.values()))]
 
 
-@pytest.mark.parametrize("options", [{}, {"rows": 4, "columns": 8}, {"opt_level": 3, "backward_opt_level": 1}, {"unroll": 1, "forward_rows": 1}])
+@pytest.mark.parametrize("options", [{}, {"rows": 4, "columns": 8}, {"opt_level": 3, "backward.opt_level": 1}, {"unroll": 1, "forward.rows": 1}])
 def test_a_schedule_changes_nothing_beyond_rounding(options):
     op = mcgen.load(SPEC)
     other = op.with_schedule(Schedule.of(32, options))
@@ -71,7 +71,7 @@ def test_kernels_are_made_with_the_options(monkeypatch):
         return real(build, sizes, name, options)
 
     monkeypatch.setattr(tvm, "compile", compile)
-    results(mcgen.load(SPEC).with_schedule(Schedule.of(16, {"rows": 5, "backward_rows": 2, "opt_level": 1})))
+    results(mcgen.load(SPEC).with_schedule(Schedule.of(16, {"rows": 5, "backward.rows": 2, "opt_level": 1})))
     assert made == [("forward_save", 16, Options(rows=5, opt_level=1)), ("backward", 16, Options(rows=2, opt_level=1))]
 
 
@@ -81,6 +81,8 @@ def test_forced_schedules_are_their_own_ops():
     assert one is not two and one is op.with_schedule(Schedule.of(32, {"rows": 4})) and pickle.loads(pickle.dumps(one)) is one
     with pytest.raises(UsageError, match="no chunks of 48"):
         op.with_schedule(Schedule(48))
+    with pytest.raises(UsageError, match="no option 'warps'"):
+        results(op.with_schedule(Schedule.of(32, {"warps": 9})))
     with pytest.raises(UsageError, match="no kernel has"):
         results(op.with_schedule(Schedule.of(32, {"columns": 9})))
 
@@ -133,15 +135,14 @@ def test_look_up_takes_the_nearest():
 
 
 def test_options_of_a_kernel():
-    options = (("backward_rows", 4), ("rows", 6), ("unroll", 2))
-    assert options_of(options, "forward", ("rows", "unroll", "columns")) == {"rows": 6, "unroll": 2}
-    assert options_of(options, "backward", ("rows",)) == {"rows": 4}
+    options = (("backward.rows", 4), ("rows", 6), ("unroll", 2))
+    assert options_of(options, "forward") == {"rows": 6, "unroll": 2} and options_of(options, "backward") == {"rows": 4, "unroll": 2}
 
 
 @pytest.mark.parametrize("change, words", [
     ({"format": 2}, "format 2"), ({"entries": 3}, "no list"), ({"entries": [{}]}, "entry 0 is damaged"),
-    ({"entries": [entry(chunk=0)]}, "entry 0"), ({"entries": [entry(), entry(options={"rows": "4"})]}, "entry 1"),
-    ({"entries": [entry(options={"__import__": 1})]}, "entry 0"), ({"entries": [entry(sizes=[8])]}, "entry 0"), ({"entries": [entry(heads=True)]}, "entry 0"),
+    ({"entries": [entry(chunk=0)]}, "entry 0"), ({"entries": [entry(), entry(options={"rows": None})]}, "entry 1"),
+    ({"entries": [entry(options={"__import__": 1})]}, "entry 0"), ({"entries": [entry(options={"rows": "a b"})]}, "entry 0"), ({"entries": [entry(sizes=[8])]}, "entry 0"), ({"entries": [entry(heads=True)]}, "entry 0"),
 ])
 def test_bad_records_are_named(tmp_path, change, words):
     path = write(tmp_path, **({"entries": [entry()]} | change))

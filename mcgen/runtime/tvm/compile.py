@@ -28,15 +28,13 @@ class Options:
     opt_level: int = 2       # LLVM's
 
     @classmethod
-    def names(cls) -> tuple[str, ...]:
-        return tuple(f.name for f in fields(cls))
-
-    @classmethod
-    def of(cls, given: Mapping[str, int]) -> Options:
-        """Raises UsageError for a value that no kernel can be made with."""
+    def of(cls, given: Mapping[str, int | str]) -> Options:
+        """Raises UsageError for an option that does not exist, or a value that no kernel can be made with."""
+        strange = set(given) - {f.name for f in fields(cls)}
+        if strange or any(type(x) is not int for x in given.values()):
+            raise UsageError(f"kernels on the CPU have no option {min(strange or given)!r}", "schedule", f"options: {', '.join(f.name for f in fields(cls))}")
         made = cls(**given)
-        fine = 1 <= made.rows <= 32 and made.columns in range(8, 129, 8) and 1 <= made.unroll <= 32 and 0 <= made.opt_level <= 3
-        if not fine:
+        if not (1 <= made.rows <= 32 and made.columns in range(8, 129, 8) and 1 <= made.unroll <= 32 and 0 <= made.opt_level <= 3):
             raise UsageError(f"no kernel has {made}", "schedule", "rows 1 to 32, columns 8 to 128 by 8, unroll 1 to 32, opt_level 0 to 3")
         return made
 
