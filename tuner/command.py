@@ -54,8 +54,7 @@ def job(args: argparse.Namespace) -> Job:
     if strange is not None:
         raise UsageError(f"{op.name} has no size {strange!r}{did_you_mean(strange, (*DEFAULT_SIZES, *dims))}: expected B, T, H, {', '.join(dims)}")
     whole = {**DEFAULT_SIZES, **{d: 64 for d in dims}, **given}
-    dtype = args.dtype or ("float32" if device == "cpu" else "bfloat16")
-    subject = Subject(str(op.folder), op.name, whole, device, dtype, args.threads or torch.get_num_threads())
+    subject = Subject(str(op.folder), op.name, whole, device, args.threads or torch.get_num_threads())
     space = spaces.space_for(op, subject)
     key = subject.key([(k.name, k.choices) for k in space.knobs], dict(space.default))
     return Job(subject, space, op.folder / "spec.yaml", cache_dir() / "tune" / f"{op.name}-{subject.device_name}-{key}.journal")

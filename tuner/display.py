@@ -1,7 +1,6 @@
 """What tuning shows on the terminal: a line for each trial, the best so far, and at the end the winner beside the default."""
 from __future__ import annotations
 
-import time
 from typing import Any, Mapping, Sequence
 
 from rich.console import Console
@@ -21,7 +20,7 @@ class Display:
     """A bar with the best so far. `update` is called with all trials after each."""
 
     def __init__(self, console: Console, space: Space, trials: int):
-        self.console, self.space, self.shown, self.began = console, space, 0, time.monotonic()
+        self.console, self.space, self.shown = console, space, -1
         self.bar = Progress(TextColumn("tuning"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[best]}"), TimeElapsedColumn(),
                             console=console, transient=True)
         self.task = self.bar.add_task("tuning", total=trials, best="")
@@ -36,11 +35,10 @@ class Display:
     def update(self, trials: Sequence[Trial]) -> None:
         finished = [t for t in trials if t.state not in ("running", states.INTERRUPTED)]
         best = next(iter(ranked(finished)), None)
-        if self.shown == 0 and finished[1:]:
+        if self.shown < 0 and finished:
             self.console.print(f"  going on after {len(finished)} trials")
-        else:
-            for t in finished[self.shown:]:
-                self.console.print("  " + line(t, self.space) + ("  [bold]best[/]" if t is best else ""))
+        for t in finished[self.shown:] if self.shown >= 0 else ():
+            self.console.print("  " + line(t, self.space) + ("  [bold]best[/]" if t is best else ""))
         self.shown = len(finished)
         said = "" if best is None or best.score is None else f"best {best.score:.3f} of the default's time (trial {best.number})"
         self.bar.update(self.task, completed=len(finished), best=said)

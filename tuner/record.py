@@ -17,8 +17,6 @@ from .measure import DEFAULT
 from .space import schedule_of
 from .subject import Subject
 
-IDENTITY = ("dtype", "sizes", "heads", "tokens")
-
 
 def home(subject: Subject, out: Path | None = None) -> Path:
     """The folder of an op's records: `out` where given; the package's own, unless it came installed: then this user's."""
@@ -32,15 +30,13 @@ def row(subject: Subject, verdict: Verdict, trials: int) -> dict[str, Any]:
     """Requires a verdict with a configuration."""
     assert verdict.config is not None and verdict.name is not None
     schedule = schedule_of(verdict.config)
-    dims = {name: size for name, size in subject.sizes.items() if name not in ("B", "T", "H")}
     measured = {}
     for direction, by in verdict.times.items():
         mine, default = by[verdict.name], by[DEFAULT]
         measured[direction] = {"ms": mine["ms"], "spread_ms": mine["spread"], "default_ms": default["ms"], "default_spread_ms": default["spread"],
                                "ratio": mine["ratio"], "rounds": mine["rounds"]}
     gates = {name: "skipped" if name in verdict.gates["skipped"] else "passed" for name in verdict.gates["gates"]}
-    return {"dtype": subject.dtype, "sizes": dims, "heads": subject.sizes["B"] * subject.sizes["H"], "tokens": subject.sizes["T"],
-            **schedule.as_dict(), "versions": subject.versions, "ratio": round(verdict.score or 0.0, 4), "noise": round(verdict.noise or 0.0, 4),
+    return {**subject.row, **schedule.as_dict(), "versions": subject.versions, "ratio": round(verdict.score or 0.0, 4), "noise": round(verdict.noise or 0.0, 4),
             "measured": measured, "gates": gates, "trials": trials, "threads": subject.threads}
 
 
@@ -56,7 +52,7 @@ def save(subject: Subject, entry: Mapping[str, Any], folder: Path) -> Path:
             fcntl.flock(lock, fcntl.LOCK_EX)
             raw = _existing(path) or {"format": FORMAT, "device": subject.device_name, "architecture": subject.architecture,
                                       "words": device_in_words(subject.torch_device.type), "entries": []}
-            raw["entries"] = [e for e in raw["entries"] if any(e[k] != entry[k] for k in IDENTITY)] + [dict(entry)]
+            raw["entries"] = [e for e in raw["entries"] if any(e[k] != entry[k] for k in subject.row)] + [dict(entry)]
             parse_record(raw)
             return write_text(path, json.dumps(raw, indent=1) + "\n")
     except OSError as reason:

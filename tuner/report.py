@@ -12,7 +12,7 @@ from mcgen.files import write_text, write_with
 from mcgen.runtime.records import BadRecord, read_record
 
 from . import display, states
-from .record import IDENTITY, home
+from .record import home
 from .space import Space
 from .study import Trial, ranked
 from .subject import Subject
@@ -68,10 +68,8 @@ def recorded(subject: Subject) -> dict[str, Any] | None:
         read_record(path)
     except BadRecord:
         return None
-    wanted = {"dtype": subject.dtype, "heads": subject.sizes["B"] * subject.sizes["H"], "tokens": subject.sizes["T"],
-              "sizes": {name: size for name, size in subject.sizes.items() if name not in ("B", "T", "H")}}
     rows = json.loads(path.read_text(encoding="utf-8"))["entries"]
-    return next((r for r in rows if all(r[k] == wanted[k] for k in IDENTITY)), None)
+    return next((r for r in rows if all(r[k] == x for k, x in subject.row.items())), None)
 
 
 def page(subject: Subject, space: Space, trials: Sequence[Trial], picture: bytes, row: dict[str, Any] | None) -> str:

@@ -27,10 +27,9 @@ def space_for(op: Any, subject: Subject) -> Space:
 
 
 def recorded(subject: Subject) -> Schedule | None:
-    """The schedule that calls of this size take from a record, this device's or the nearest one's."""
+    """The schedule that calls of this size take from a record, this device's or the nearest one's; read anew each time."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        entries = entries_for(record_folders(Path(subject.folder)), torch.device(subject.device))
-    dims = {name: size for name, size in subject.sizes.items() if name not in ("B", "T", "H")}
-    found = look_up(entries, subject.dtype, dims, subject.sizes["B"] * subject.sizes["H"], subject.sizes["T"])
+        entries = entries_for.__wrapped__(record_folders(Path(subject.folder)), torch.device(subject.device))
+    found = look_up(entries, **subject.row)
     return None if found is None else Schedule.of(found.chunk, found.options)

@@ -16,18 +16,17 @@ from mcgen.runtime.records import version
 from mcgen.runtime.schedule import Schedule
 
 DEFAULT_SIZES = {"B": 1, "T": 4096, "H": 8}
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+DTYPE = "float32"                    # of all arithmetic in kernels, whatever the inputs' is
 
 
 @dataclass(frozen=True)
 class Subject:
-    """Plain data, so that it travels to a trial's process. folder: the op's package. dtype: of the inputs."""
+    """Plain data, so that it travels to a trial's process. folder: the op's package."""
 
     folder: str
     name: str
     sizes: Mapping[str, int]
     device: str = "cpu"
-    dtype: str = "float32"
     threads: int = field(default_factory=torch.get_num_threads)
 
     def as_dict(self) -> dict[str, Any]:
@@ -46,6 +45,16 @@ class Subject:
         return architecture(self.torch_device)
 
     @property
+    def dims(self) -> dict[str, int]:
+        """The sizes but B, T and H."""
+        return {name: size for name, size in self.sizes.items() if name not in ("B", "T", "H")}
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """What of a record's row says for which calls it is."""
+        return {"dtype": DTYPE, "sizes": self.dims, "heads": self.sizes["B"] * self.sizes["H"], "tokens": self.sizes["T"]}
+
+    @property
     def compiler(self) -> str:
         return "apache-tvm" if self.torch_device.type == "cpu" else "triton"
 
@@ -58,7 +67,7 @@ class Subject:
     @property
     def words(self) -> str:
         sizes = " ".join(f"{k}{v}" for k, v in self.sizes.items())
-        return f"{self.name}, {sizes}, {self.dtype}, on {self.device_name}"
+        return f"{self.name}, {sizes}, on {self.device_name}"
 
     def key(self, *more: Any) -> str:
         """12 hexadecimal digits of all that times depend on: the package, the sizes, the device, versions."""
@@ -71,5 +80,5 @@ class Subject:
 
     def inputs(self, op: Any) -> dict[str, torch.Tensor]:
         drawn = draw(op, Case(self.name, dict(self.sizes)))
-        return {name: x.to(self.torch_device, DTYPES[self.dtype]) for name, x in drawn.items()}
+        return {name: x.to(self.torch_device) for name, x in drawn.items()}
 

@@ -20,7 +20,7 @@ def trial(told: dict[str, Any]) -> dict[str, Any]:
     subject = _subject(told)
     ops = {measure.DEFAULT: subject.op(_schedule(told["default"])), "candidate": subject.op(_schedule(told["schedule"]))}
     inputs = subject.inputs(ops["candidate"])
-    measure.compare(ops[measure.DEFAULT], ops["candidate"], inputs, subject.dtype)
+    measure.compare(ops[measure.DEFAULT], ops["candidate"], inputs)
     times = measure.race(ops, inputs, told["rounds"], told["seconds"], give_up=True)
     return {"times": times, "score": measure.score(times, "candidate")}
 
@@ -38,8 +38,7 @@ def gates(told: dict[str, Any]) -> dict[str, Any]:
     """The gates on one candidate; the sizes are those that it was tuned at where `sizes` says so."""
     subject = _subject(told)
     op = subject.op(_schedule(told["schedule"]))
-    dims = {name: size for name, size in subject.sizes.items() if name not in "BTH"}
-    report = verify(op, mcgen.load_spec(told["spec"]), level=told["level"], device=subject.torch_device, sizes=dims if told["sizes"] else None,
+    report = verify(op, mcgen.load_spec(told["spec"]), level=told["level"], device=subject.torch_device, sizes=subject.dims if told["sizes"] else None,
                     only=told.get("only"))
     found = report.as_dict()
     return {"ok": report.ok, "failed": report.failed, "gates": found["gates"],

@@ -125,14 +125,14 @@ def worker(path):
 
 def test_workers_share_a_study(tmp_path):
     context = multiprocessing.get_context("spawn")
-    workers = [context.Process(target=worker, args=(tmp_path / "j",)) for _ in range(3)]
+    workers = [context.Process(target=worker, args=(tmp_path / "j",)) for _ in range(2)]
     for w in workers:
         w.start()
     for w in workers:
         w.join()
         assert w.exitcode == 0
     trials = trials_of(open_study(tmp_path / "j"), recorded_space())
-    assert 16 <= len(trials) <= 18 and all(t.state in (states.DONE, states.TIMEOUT) for t in trials)
+    assert 16 <= len(trials) <= 17 and all(t.state in (states.DONE, states.TIMEOUT) for t in trials)
     assert [t.number for t in trials] == list(range(len(trials)))
 
 
