@@ -67,7 +67,7 @@ def test_kernels_are_made_with_the_options(monkeypatch):
     made, real = [], tvm.compile
 
     def compile(build, sizes, name, options):
-        made.append((name.split("_", 1)[1], sizes["C"], options))
+        made.append((name.split("_", 1)[1], sizes["#chunk"], options))
         return real(build, sizes, name, options)
 
     monkeypatch.setattr(tvm, "compile", compile)
