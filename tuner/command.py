@@ -42,22 +42,27 @@ class Job:
 
 def job(args: argparse.Namespace) -> Job:
     """Raises McgenError for an op, a size or a device that isn't."""
-    op = mcgen.load(named(args.op))
     device = args.device
-    if device not in ("cpu", "cuda") and not device.startswith("cuda:"):
+    if device != "cpu" and device != "cuda" and not device.startswith("cuda:"):
         raise UsageError(f"no device {device!r}: expected cpu or cuda", "device")
     if device != "cpu" and not torch.cuda.is_available():
         raise EnvironmentLacks(f"torch sees no GPU for --device {device}", "device", "mcgen tune OP --target cuda:sm_90 --dry-run needs none")
+    op, subject = subject_of(args, device)
+    space = spaces.space_for(op, subject)
+    key = subject.key([(k.name, k.choices) for k in space.knobs], dict(space.default))
+    return Job(subject, space, op.folder / "spec.yaml", cache_dir() / "tune" / f"{op.name}-{subject.device_name}-{key}.journal")
+
+
+def subject_of(args: argparse.Namespace, device: str) -> tuple[Any, Subject]:
+    """The op, and it at the sizes of the call. Raises UsageError for a size that it doesn't have."""
+    op = mcgen.load(named(args.op))
     given = sizes(args.size)
     dims = [d for d in op.manifest.dims if d not in dict(op.manifest.derived)]
     strange = next((n for n in given if n not in (*DEFAULT_SIZES, *dims)), None)
     if strange is not None:
         raise UsageError(f"{op.name} has no size {strange!r}{did_you_mean(strange, (*DEFAULT_SIZES, *dims))}: expected B, T, H, {', '.join(dims)}")
     whole = {**DEFAULT_SIZES, **{d: 64 for d in dims}, **given}
-    subject = Subject(str(op.folder), op.name, whole, device, args.threads or torch.get_num_threads())
-    space = spaces.space_for(op, subject)
-    key = subject.key([(k.name, k.choices) for k in space.knobs], dict(space.default))
-    return Job(subject, space, op.folder / "spec.yaml", cache_dir() / "tune" / f"{op.name}-{subject.device_name}-{key}.journal")
+    return op, Subject(str(op.folder), op.name, whole, device, args.threads or torch.get_num_threads())
 
 
 def named(op: str) -> str | Path:

@@ -2,43 +2,41 @@
 from __future__ import annotations
 
 import argparse
-from collections import Counter
+import time
 from dataclasses import dataclass
 from typing import Any, Callable, Mapping, Sequence
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from mcgen.diagnostics import EnvironmentLacks, UsageError
 
-from .space import Config, Space
+from .space import Space
 
-# of a block, in bytes: what a compiler lets through and a launch refuses
-SHARED = {"cuda:sm_80": 166_912, "cuda:sm_86": 101_376, "cuda:sm_89": 101_376, "cuda:sm_90": 232_448, "cuda:sm_100": 232_448,
-          "hip:gfx942": 65_536, "hip:gfx90a": 65_536}
 STACK = 128                      # bytes of stack that are no spill worth the name
 
 
 @dataclass(frozen=True)
 class Needs:
-    """What one compiled kernel needs: registers a thread, bytes of stack a thread, bytes of shared memory a block."""
+    """What one compiled kernel needs, and what there is: registers a thread, bytes of stack a thread, bytes of shared memory a block."""
 
     registers: int
     stack: int
     shared: int
+    limit: int
 
 
-def reasons(needs: Mapping[str, Needs], target: str) -> list[str]:
-    """Why kernels do not fit a target, naming the kernel; nothing where they do.
+def reasons(needs: Mapping[str, Needs]) -> list[str]:
+    """Why kernels do not fit their device, naming the kernel; nothing where they do.
 
-    >>> reasons({"forward": Needs(255, 0, 70000)}, "hip:gfx942")
+    >>> reasons({"forward": Needs(255, 0, 70000, 65536)})
     ['forward: 70000 bytes of shared memory of 65536']
     """
-    limit = SHARED[target]
     found = []
     for kernel, n in needs.items():
-        if n.shared > limit:
-            found.append(f"{kernel}: {n.shared} bytes of shared memory of {limit}")
+        if n.shared > n.limit:
+            found.append(f"{kernel}: {n.shared} bytes of shared memory of {n.limit}")
         if n.stack > STACK:
             found.append(f"{kernel}: {n.stack} bytes of registers spilled")
     return found
@@ -48,19 +46,20 @@ def dry_run(args: argparse.Namespace, console: Console) -> int:
     """The feasible set of a target that is not here, or of this CPU."""
     if not args.dry_run:
         raise UsageError("--target is for --dry-run: a device that is not here can't be measured", "target", "--device cuda measures one that is")
-    target = args.target or "cpu"
-    if target == "cpu":
-        from .command import job
+    from .command import job, subject_of
 
+    if args.target in (None, "cpu"):
         it = job(args)
         return show_cpu(it.space, it.subject.words, console)
-    if target not in SHARED:
-        raise UsageError(f"no target {target!r}: expected cpu or one of {', '.join(SHARED)}", "target")
-    raise EnvironmentLacks("this version of mcgen has no kernels for GPUs", "target")
+    from .kernels import kernels_of, resources_for
+
+    op, subject = subject_of(args, "cpu")
+    resources = resources_for(op, subject, args.target)
+    return show(kernels_of(op, subject), op.manifest.chunks, op.manifest.chunk, resources, args.target, args.budget, console)
 
 
 def show_cpu(space: Space, words: str, console: Console) -> int:
-    """Counts: what a CPU can't hold is said by arithmetic, without a compiler."""
+    """What a CPU can't hold is said by arithmetic, without a compiler."""
     table = Table(title=f"{words}: feasible register tiles", title_justify="left")
     for head in ("rows x columns", "", "why not"):
         table.add_column(head)
@@ -75,27 +74,47 @@ def show_cpu(space: Space, words: str, console: Console) -> int:
     return 0
 
 
-def show(configs: Sequence[Config], default: Config, resources: Callable[[Config], Mapping[str, Needs]], target: str, console: Console) -> int:
-    """Compiles each configuration for the target and shows what every kernel needs; 0 where at least one fits."""
-    table = Table(title=f"{target}: {SHARED[target]} bytes of shared memory a block", title_justify="left")
-    for i, head in enumerate(("configuration", "kernel", "registers", "stack", "shared", "")):
-        table.add_column(head, justify="left" if i in (0, 1, 5) else "right")
-    counts: Counter[str] = Counter()
-    for config in configs:
-        what = ", ".join(f"{n} {v}" for n, v in config.items() if v != default[n]) or "the default"
-        try:
-            needs: Mapping[str, Any] = resources(config)
-        except Exception as reason:                             # a compiler's own failure: this configuration's, not the tuner's
-            counts["no"] += 1
-            table.add_row(what, "-", "-", "-", "-", f"[red]does not compile[/]: {str(reason).strip().splitlines()[0][:80]}")
-            continue
-        why = reasons(needs, target)
-        counts["no" if why else "yes"] += 1
-        for i, (kernel, n) in enumerate(needs.items()):
-            last = "" if i + 1 < len(needs) else ("[green]fits[/]" if not why else "[red]" + "; ".join(why) + "[/]")
-            table.add_row(what if i == 0 else "", kernel, str(n.registers), str(n.stack), str(n.shared), last)
+def show(kernels: Mapping[str, tuple[Mapping[str, Sequence], Mapping[str, Any]]], chunks: Sequence[int], chunk: int,
+         resources: Callable[[str, int, Mapping[str, Any]], Needs], target: str, seconds: float, console: Console) -> int:
+    """Compiles every kernel for the target: its default, then one option changed at a time, at every chunk; and shows what each needs.
+
+    Stops after `seconds`, and says so. Gives 0 where every kernel has a choice that fits.
+    """
+    table = Table(title=f"{target}", title_justify="left")
+    for i, head in enumerate(("kernel", "chunk", "options", "registers", "stack", "shared", "")):
+        table.add_column(head, justify="right" if i in (1, 3, 4, 5) else "left")
+    began, fits, left = time.monotonic(), dict.fromkeys(kernels, 0), 0
+    for size in sorted(chunks, key=lambda c: (c != chunk, c)):
+        for kernel, (choices, default) in kernels.items():
+            for options in variants(choices, default):
+                if time.monotonic() - began > seconds:
+                    left += 1
+                    continue
+                what = ", ".join(f"{n} {v}" for n, v in options.items() if v != default[n]) or "the default"
+                try:
+                    n = resources(kernel, size, options)
+                except EnvironmentLacks:
+                    raise
+                except Exception as problem:                         # the compiler's own, of this choice
+                    table.add_row(kernel, str(size), what, "-", "-", "-", "[red]does not compile[/]: "
+                                  + escape((str(problem).strip().splitlines() or [""])[0][:80]))
+                    continue
+                why = reasons({kernel: n})
+                fits[kernel] += not why
+                table.add_row(kernel, str(size), what, str(n.registers), str(n.stack), str(n.shared),
+                              "[green]fits[/]" if not why else "[red]" + "; ".join(w.removeprefix(f"{kernel}: ") for w in why) + "[/]")
     console.print(table)
-    console.print(f"{counts['yes']} of {sum(counts.values())} configurations fit", markup=False)
-    return 0 if counts["yes"] else 1
+    for kernel, count in fits.items():
+        console.print(f"{kernel}: {count} choices fit", markup=False)
+    if left:
+        console.print(f"{left} choices were left out after {seconds:.0f} s; --budget SECONDS allows more", markup=False)
+    return 0 if all(fits.values()) else 1
 
 
+def variants(choices: Mapping[str, Sequence], default: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The default, then each option at each other choice.
+
+    >>> variants({"num_warps": (2, 4)}, {"num_warps": 4})
+    [{'num_warps': 4}, {'num_warps': 2}]
+    """
+    return [dict(default), *({**default, name: x} for name, values in choices.items() for x in values if x != default[name])]

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 
-from mcgen.diagnostics import EnvironmentLacks
 from mcgen.runtime.package import record_folders
 from mcgen.runtime.records import entries_for
 from mcgen.runtime.schedule import Schedule, look_up
@@ -23,7 +22,10 @@ def space_for(op: Any, subject: Subject) -> Space:
 
         llvm.require()
         return cpu_space(op.manifest.chunks, op.manifest.chunk, subject.architecture)
-    raise EnvironmentLacks(f"this version of mcgen has no kernels for {subject.device}", "device")
+    from .gpu import gpu_space
+    from .kernels import kernels_of, resources_for, target_of
+
+    return gpu_space(kernels_of(op, subject), op.manifest.chunks, op.manifest.chunk, resources_for(op, subject, target_of(subject)))
 
 
 def recorded(subject: Subject) -> Schedule | None:
