@@ -79,7 +79,7 @@ class TvmBackend:
 
     def _kernel(self, which: str, params: Sequence[torch.Tensor], chunk: int, *save: bool) -> Callable:
         sizes = {dim: size for dim, size in self.layout.sizes(params).items() if dim != SLOTS}
-        batch, tokens, heads = self.layout.extents(params)
+        batch, tokens, heads = self.layout.tokens(params)
         options = self.schedules.find(params[0].device, params[0].dtype, sizes, batch * heads, tokens).options
         key = (which, chunk, options, *save, *sizes.values())
         kernel = self._kernels.get(key)

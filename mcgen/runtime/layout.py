@@ -36,15 +36,15 @@ class Layout:
             sizes[name] = size(sizes)
         return sizes
 
-    def extents(self, params: Sequence) -> tuple[int, int, int]:
-        """B, T, H."""
+    def tokens(self, params: Sequence) -> tuple[int, int, int]:
+        """B, T and H of a call."""
         batch, tokens, heads = params[self._tokens].shape[:3]
         return batch, tokens - self._delay, heads
 
     def forward(self, params: Sequence, save: bool) -> list[Shape]:
         """Shapes of the forward results, the saved tensors after them if `save`."""
         sizes, manifest = self.sizes(params), self.manifest
-        batch, tokens, heads = self.extents(params)
+        batch, tokens, heads = self.tokens(params)
         shapes = []
         for name in manifest.forward_results:
             if name == "y":

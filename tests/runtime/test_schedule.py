@@ -11,7 +11,7 @@ from mcgen.diagnostics import UsageError
 from mcgen.runtime import records
 from mcgen.runtime.devices import architecture, device_name, likeness, processor, slug
 from mcgen.runtime.records import BadRecord, entries_for, parse_record, read_record
-from mcgen.runtime.schedule import Schedule, Schedules, look_up, options_of
+from mcgen.runtime.schedule import Schedule, Schedules, by_kernel, look_up, options_of
 from mcgen.runtime.tvm import Options
 
 CPU = torch.device("cpu")
@@ -137,6 +137,7 @@ def test_look_up_takes_the_nearest():
 def test_options_of_a_kernel():
     options = (("backward.rows", 4), ("rows", 6), ("unroll", 2))
     assert options_of(options, "forward") == {"rows": 6, "unroll": 2} and options_of(options, "backward") == {"rows": 4, "unroll": 2}
+    assert by_kernel(options) == {"backward": {"rows": 4}}
 
 
 @pytest.mark.parametrize("change, words", [
