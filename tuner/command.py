@@ -4,7 +4,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Mapping
 
 import torch
 from rich.console import Console
@@ -24,7 +24,7 @@ from .states import Outcome
 from .study import SMALL, search, trials_of
 from .subject import DEFAULT_SIZES, Subject
 
-TRIAL = {"rounds": 9, "seconds": 1.0}             # of each direction
+TRIAL = {"rounds": 9, "seconds": 0.8}             # of each direction
 FINAL = {"rounds": 31, "seconds": 6.0}
 GATES_TIMEOUT = 600.0
 FINAL_TIMEOUT = 300.0
@@ -124,7 +124,7 @@ def measured(it: Job, config: Config, timeout: float) -> Outcome:
     return run(work.trial, {**told(it), **TRIAL, "schedule": schedule_of(config).as_dict()}, timeout)
 
 
-def last_race(it: Job, configs: dict[str, Config]) -> Outcome:
+def last_race(it: Job, configs: Mapping[str, Config]) -> Outcome:
     return run(work.final, {**told(it), **FINAL, "schedules": {n: schedule_of(c).as_dict() for n, c in configs.items()}}, FINAL_TIMEOUT)
 
 

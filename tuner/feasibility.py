@@ -27,8 +27,8 @@ class Needs:
     limit: int
 
 
-def reasons(needs: Mapping[str, Needs]) -> list[str]:
-    """Why kernels do not fit their device, naming the kernel; nothing where they do.
+def reasons(needs: Mapping[str, Needs], spill: int = STACK) -> list[str]:
+    """Why kernels do not fit their device, naming the kernel; nothing where they do. spill: bytes of stack that are let through.
 
     >>> reasons({"forward": Needs(255, 0, 70000, 65536)})
     ['forward: 70000 bytes of shared memory of 65536']
@@ -37,7 +37,7 @@ def reasons(needs: Mapping[str, Needs]) -> list[str]:
     for kernel, n in needs.items():
         if n.shared > n.limit:
             found.append(f"{kernel}: {n.shared} bytes of shared memory of {n.limit}")
-        if n.stack > STACK:
+        if n.stack > spill:
             found.append(f"{kernel}: {n.stack} bytes of registers spilled")
     return found
 
@@ -84,25 +84,25 @@ def show(kernels: Mapping[str, tuple[Mapping[str, Sequence], Mapping[str, Any]]]
     for i, head in enumerate(("kernel", "chunk", "options", "registers", "stack", "shared", "")):
         table.add_column(head, justify="right" if i in (1, 3, 4, 5) else "left")
     began, fits, left = time.monotonic(), dict.fromkeys(kernels, 0), 0
-    for size in sorted(chunks, key=lambda c: (c != chunk, c)):
-        for kernel, (choices, default) in kernels.items():
-            for options in variants(choices, default):
-                if time.monotonic() - began > seconds:
-                    left += 1
-                    continue
-                what = ", ".join(f"{n} {v}" for n, v in options.items() if v != default[n]) or "the default"
-                try:
-                    n = resources(kernel, size, options)
-                except EnvironmentLacks:
-                    raise
-                except Exception as problem:                         # the compiler's own, of this choice
-                    table.add_row(kernel, str(size), what, "-", "-", "-", "[red]does not compile[/]: "
-                                  + escape((str(problem).strip().splitlines() or [""])[0][:80]))
-                    continue
-                why = reasons({kernel: n})
-                fits[kernel] += not why
-                table.add_row(kernel, str(size), what, str(n.registers), str(n.stack), str(n.shared),
-                              "[green]fits[/]" if not why else "[red]" + "; ".join(w.removeprefix(f"{kernel}: ") for w in why) + "[/]")
+    tasks = [(size, kernel, i, options) for size in chunks for kernel, knobs in kernels.items() for i, options in enumerate(variants(*knobs))]
+    for size, kernel, _, options in sorted(tasks, key=lambda t: (t[0] != chunk, t[0], t[2] > 0)):             # defaults first
+        if time.monotonic() - began > seconds:
+            left += 1
+            continue
+        usual = kernels[kernel][1]
+        what = ", ".join(f"{n} {v}" for n, v in options.items() if v != usual[n]) or "the default"
+        try:
+            n = resources(kernel, size, options)
+        except EnvironmentLacks:
+            raise
+        except Exception as problem:                         # the compiler's own, of this choice
+            text = (str(problem).strip().splitlines() or [""])[0][:80]
+            table.add_row(kernel, str(size), what, "-", "-", "-", "[red]does not compile[/]: " + escape(text))
+            continue
+        why = reasons({kernel: n})
+        fits[kernel] += not why
+        table.add_row(kernel, str(size), what, str(n.registers), str(n.stack), str(n.shared),
+                      "[green]fits[/]" if not why else "[red]" + "; ".join(w.removeprefix(f"{kernel}: ") for w in why) + "[/]")
     console.print(table)
     for kernel, count in fits.items():
         console.print(f"{kernel}: {count} choices fit", markup=False)

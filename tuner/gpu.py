@@ -9,7 +9,7 @@ from typing import Any, Callable, Mapping, Sequence
 
 from mcgen.diagnostics import EnvironmentLacks
 
-from .feasibility import Needs, reasons
+from .feasibility import STACK, Needs, reasons
 from .space import Config, Knob, Space
 
 FIXED = ("precision",)              # changes results by more than rounding in float32: not the tuner's to choose
@@ -21,6 +21,7 @@ Resources = Callable[[str, int, Mapping[str, Any]], Needs]
 def gpu_space(kernels: Mapping[str, tuple[Mapping[str, Sequence], Mapping[str, Any]]], chunks: Sequence[int], chunk: int, resources: Resources) -> Space:
     """kernels: name -> (knobs with their choices, the analytic default). Raises EnvironmentLacks where no default fits the device."""
     known: dict[tuple, list[str]] = {}
+    spills = dict.fromkeys(kernels, STACK)                  # what the default spills itself is no reason against another
 
     def check(config: Config) -> list[str]:
         found = []
@@ -29,7 +30,7 @@ def gpu_space(kernels: Mapping[str, tuple[Mapping[str, Sequence], Mapping[str, A
             key = (kernel, config["chunk"], *sorted(options.items()))
             if key not in known:
                 try:
-                    known[key] = reasons({kernel: resources(kernel, int(config["chunk"]), options)})
+                    known[key] = reasons({kernel: resources(kernel, int(config["chunk"]), options)}, spills[kernel])
                 except EnvironmentLacks:
                     raise
                 except Exception as problem:                         # the compiler's: of this choice, not of the tuner
@@ -43,7 +44,11 @@ def gpu_space(kernels: Mapping[str, tuple[Mapping[str, Sequence], Mapping[str, A
         knobs += [Knob(f"{kernel}.{name}", tuple(values)) for name, values in choices.items() if name not in FIXED]
     usual = {f"{kernel}.{name}": value for kernel, (choices, default) in kernels.items() for name, value in default.items()
              if name in choices and name not in FIXED}
-    return Space(tuple(knobs), first_that_fits(usual, chunks, chunk, check), check)
+    default = first_that_fits(usual, chunks, chunk, check)
+    for kernel in kernels:
+        spills[kernel] = max(STACK, resources(kernel, int(default["chunk"]), own(default, kernel)).stack)
+    known.clear()
+    return Space(tuple(knobs), default, check)
 
 
 def first_that_fits(usual: Mapping[str, Any], chunks: Sequence[int], chunk: int, check: Callable[[Config], Sequence[str]]) -> Config:

@@ -10,7 +10,7 @@ import json
 import os
 import socket
 from pathlib import Path
-from typing import IO, Any, Mapping
+from typing import IO, Any, Mapping, cast
 
 from mcgen.diagnostics import EnvironmentLacks, UsageError
 
@@ -65,7 +65,7 @@ def open_study(path: Path, sampler: Any = None) -> Any:
     path.parent.mkdir(parents=True, exist_ok=True)
     mend(path)
     try:
-        storage = JournalStorage(JournalFileBackend(str(path), lock_obj=FileLock(path)))
+        storage = JournalStorage(JournalFileBackend(str(path), lock_obj=cast(Any, FileLock(path))))
         study = package.create_study(study_name="tune", storage=storage, sampler=sampler, direction="minimize", load_if_exists=True)
         study.get_trials(deepcopy=False)
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, AssertionError) as reason:

@@ -43,7 +43,7 @@ def draw(subject: Subject, trials: Sequence[Trial]) -> bytes:
     timed = [t for t in trials if t.score is not None]
     failed = [t for t in trials if t.score is None]
     axes.axhline(1.0, color="#888", linewidth=1, linestyle="--", label="default")
-    axes.plot([t.number for t in timed], [t.score for t in timed], "o", color=COLOURS[states.DONE], label="trials")
+    axes.plot([t.number for t in timed], [t.score or 0.0 for t in timed], "o", color=COLOURS[states.DONE], label="trials")
     best, steps = float("inf"), []
     for t in timed:
         best = min(best, t.score or best)

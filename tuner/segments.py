@@ -38,12 +38,12 @@ def compare(args: argparse.Namespace, console: Console) -> int:
 
     source = named(args.op)
     spec = mcgen.load_spec(source)
-    lengths = spec.cache.segments.search if spec.cache is not None else ()
-    if not lengths:
+    segments = spec.cache.segments if spec.cache is not None else None
+    if segments is None or not segments.search:
         raise UsageError(f"{spec.name} lists no segment lengths to compare", "segments", "cache: segments: search: [128, 256, 512]")
     base = job(args).subject
     rows, failed = [], {}
-    for length in sorted({*lengths, spec.cache.segments.length}):
+    for length in sorted({*segments.search, segments.length}):
         op = mcgen.load(source, segment_length=length)
         subject = replace(base, folder=str(op.folder))
         with console.status(f"segments of {length}"):
@@ -52,11 +52,11 @@ def compare(args: argparse.Namespace, console: Console) -> int:
             rows.append(Row(length, outcome.found["cache"], outcome.found["times"]))
         else:
             failed[length] = f"{outcome.state} {outcome.detail}"
-    console.print(table(rows, spec.cache.segments.length, base))
+    console.print(table(rows, segments.length, base))
     for length, why in failed.items():
         console.print(f"segments of {length}: {why}", markup=False)
     folder = args.out or Path("runs") / "tune" / base.name
-    picture = draw(rows, spec.cache.segments.length, base)
+    picture = draw(rows, segments.length, base)
     write_with(folder / "segments.png", lambda stream: stream.write(picture))
     write_text(folder / "segments.json", json.dumps([vars(r) for r in rows], indent=1) + "\n")
     console.print(f"in {folder}/: segments.png, segments.json. Nothing was changed: the length belongs to the model and is yours to choose, "

@@ -71,7 +71,7 @@ class Space:
 
 def schedule_of(config: Config) -> Schedule:
     """`chunk` is the schedule's own; all other knobs are options of the back end."""
-    return Schedule.of(config["chunk"], {name: value for name, value in config.items() if name != "chunk"})
+    return Schedule.of(int(config["chunk"]), {name: value for name, value in config.items() if name != "chunk"})
 
 
 def config_of(schedule: Schedule, space: Space) -> Config:
@@ -91,9 +91,9 @@ def cpu_space(chunks: Sequence[int], chunk: int, architecture: str) -> Space:
     usual = Options()
 
     def feasible(config: Config) -> list[str]:
-        vectors = config["columns"] // LANES
-        sums = config["rows"] * vectors
-        wanted = sums + (vectors if config["rows"] > 1 else 0) + 1
+        rows, vectors = int(config["rows"]), int(config["columns"]) // LANES
+        sums = rows * vectors
+        wanted = sums + (vectors if rows > 1 else 0) + 1
         reasons = []
         if wanted > registers:
             reasons.append(f"{wanted} vector registers of {registers}")
