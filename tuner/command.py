@@ -27,6 +27,7 @@ from .subject import DEFAULT_SIZES, Subject
 TRIAL = {"rounds": 9, "seconds": 0.8}             # of each direction
 FINAL = {"rounds": 31, "seconds": 6.0}
 GATES_TIMEOUT = 600.0
+VERDICT = "verdict"                               # an attribute of the study
 FINAL_TIMEOUT = 300.0
 
 
@@ -96,6 +97,7 @@ def tune(args: argparse.Namespace) -> int:
                         seed=args.seed, first=first, say=shown.update)
         shown.stage("the best once more, beside the default")
         verdict = judge(it.space, trials, lambda configs: last_race(it, configs), lambda config: gated(it, config, shown))
+    study.set_user_attr(VERDICT, {"why": verdict.why, "times": dict(verdict.times), "failed": dict(verdict.failed)})
     return conclude(it, verdict, trials, args, console)
 
 
@@ -147,7 +149,7 @@ def report(args: argparse.Namespace) -> int:
 
     study = journal.open_study(it.journal)
     folder = args.out or Path("runs") / "tune" / it.subject.name
-    paths = write(it.subject, it.space, trials_of(study, it.space), folder)
+    paths = write(it.subject, it.space, trials_of(study, it.space), folder, study.user_attrs.get(VERDICT))
     console.print("in " + ", ".join(str(p) for p in paths), markup=False)
     return 0
 

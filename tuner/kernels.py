@@ -25,9 +25,9 @@ def kernels_of(op: Any, subject: Subject) -> dict[str, tuple[dict[str, Sequence]
     compiler, options = _back_end()
     found = {}
     for kernel in compiler.kernels(compiler.load(Path(subject.folder))):
-        usual = asdict(options.default(kernel, sizes_of(op, subject)))
+        usual = asdict(options.default(kernel, subject.all_dims(op)))
         blocks = usual.pop("blocks")
-        found[compiler.name_of(kernel)] = (options.knobs(kernel, sizes_of(op, subject)), {**{f"block_{d}": side for d, side in blocks.items()}, **usual})
+        found[compiler.name_of(kernel)] = (options.knobs(kernel, subject.all_dims(op)), {**{f"block_{d}": side for d, side in blocks.items()}, **usual})
     return found
 
 
@@ -40,18 +40,10 @@ def resources_for(op: Any, subject: Subject, target: str) -> Resources:
     slots = -(-subject.sizes["T"] // length) if length else SLOTS
 
     def resources(kernel: str, chunk: int, options: Mapping[str, Any]) -> Needs:
-        made = compiler.compile_one(kernels[kernel], target, sizes_of(op, subject), chunk, slots, options)
+        made = compiler.compile_one(kernels[kernel], target, subject.all_dims(op), chunk, slots, options)
         return Needs(made.registers, made.stack, made.shared, made.limit)
 
     return resources
-
-
-def sizes_of(op: Any, subject: Subject) -> dict[str, int]:
-    """All dims, the derived ones too."""
-    sizes = dict(subject.dims)
-    for name, size in op.manifest.derived:
-        sizes[name] = size(sizes)
-    return sizes
 
 
 def _back_end() -> tuple[Any, Any]:

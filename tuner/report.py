@@ -6,7 +6,7 @@ import html
 import io
 import json
 from pathlib import Path
-from typing import Any, Sequence
+from typing import Any, Mapping, Sequence
 
 from mcgen.files import write_text, write_with
 from mcgen.runtime.records import BadRecord, read_record
@@ -25,11 +25,11 @@ table{border-collapse:collapse;margin:1rem 0;font-size:13px}td,th{border-bottom:
 td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}tr.best{background:#eef5ea;font-weight:600}.bad{color:#b03a3f}img{max-width:100%}"""
 
 
-def write(subject: Subject, space: Space, trials: Sequence[Trial], folder: Path) -> list[Path]:
-    """report.png and report.html in the folder; both whole or as before."""
+def write(subject: Subject, space: Space, trials: Sequence[Trial], folder: Path, verdict: Mapping[str, Any] | None = None) -> list[Path]:
+    """report.png and report.html in the folder; each whole or as before. verdict: of the study's end, {"why", "times", "failed"}."""
     picture = draw(subject, trials)
     return [write_with(folder / "report.png", lambda stream: stream.write(picture)),
-            write_text(folder / "report.html", page(subject, space, trials, picture, recorded(subject)))]
+            write_text(folder / "report.html", page(subject, space, trials, picture, recorded(subject), verdict))]
 
 
 def draw(subject: Subject, trials: Sequence[Trial]) -> bytes:
@@ -72,15 +72,27 @@ def recorded(subject: Subject) -> dict[str, Any] | None:
     return next((r for r in rows if all(r[k] == x for k, x in subject.row.items())), None)
 
 
-def page(subject: Subject, space: Space, trials: Sequence[Trial], picture: bytes, row: dict[str, Any] | None) -> str:
+def page(subject: Subject, space: Space, trials: Sequence[Trial], picture: bytes, row: dict[str, Any] | None,
+         verdict: Mapping[str, Any] | None = None) -> str:
     """The page. Nothing on it is fetched from elsewhere."""
     best = next(iter(ranked(trials)), None)
     versions = ", ".join(f"{n} {v}" for n, v in subject.versions.items())
     parts = [f"<h1>{html.escape(subject.words)}</h1>", f"<p>{html.escape(versions)}; {subject.threads} threads; {len(trials)} trials: "
-             f"{html.escape(display.summary(trials))}.</p>", _winner(row),
+             f"{html.escape(display.summary(trials))}.</p>", _verdict(verdict), _winner(row),
              f'<img alt="scores over trials" src="data:image/png;base64,{base64.b64encode(picture).decode()}">', _trials(space, trials, best)]
     return ("<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>" + html.escape(f"mcgen tune {subject.name}")
             + f"</title><style>{STYLE}</style>\n" + "\n".join(parts) + "\n</html>\n")
+
+
+def _verdict(verdict: Mapping[str, Any] | None) -> str:
+    """How the study ended: the finalists beside the default, in turns."""
+    if verdict is None:
+        return "<p>The study is not finished.</p>"
+    head = _row("th", ("", ""), ("", ""), ("median, ms", "n"), ("quartiles apart", "n"), ("of the default", "n"), ("noise", "n"))
+    lines = [_row("td", (direction, ""), (name, ""), *((f"{found[k]:.4g}", "n") for k in ("ms", "spread", "ratio", "noise")))
+             for direction, by in verdict["times"].items() for name, found in by.items()]
+    refused = "".join(f"<p class=\"bad\">{html.escape(name)} was refused by the gates: {html.escape(what)}.</p>" for name, what in verdict["failed"].items())
+    return f"<h2>The end</h2><p>{html.escape(verdict['why'])}.</p>{refused}" + (f"<table>{head}{''.join(lines)}</table>" if lines else "")
 
 
 def _winner(row: dict[str, Any] | None) -> str:

@@ -49,6 +49,13 @@ class Subject:
         """The sizes but B, T and H."""
         return {name: size for name, size in self.sizes.items() if name not in ("B", "T", "H")}
 
+    def all_dims(self, op: Any) -> dict[str, int]:
+        """With those that the spec derives from them."""
+        found = self.dims
+        for name, size in op.manifest.derived:
+            found[name] = size(found)
+        return found
+
     @property
     def row(self) -> dict[str, Any]:
         """What of a record's row says for which calls it is."""
@@ -79,6 +86,6 @@ class Subject:
         return load_package(self.folder, schedule=schedule)
 
     def inputs(self, op: Any) -> dict[str, torch.Tensor]:
-        drawn = draw(op, Case(self.name, dict(self.sizes)))
+        drawn = draw(op, Case(self.name, {**self.sizes, **self.all_dims(op)}))
         return {name: x.to(self.torch_device) for name, x in drawn.items()}
 

@@ -48,6 +48,8 @@ def gates(told: dict[str, Any]) -> dict[str, Any]:
 def _subject(told: dict[str, Any]) -> Subject:
     subject = Subject(**told["subject"])
     torch.set_num_threads(subject.threads)
+    if subject.torch_device.index is not None:
+        torch.cuda.set_device(subject.torch_device)
     return subject
 
 

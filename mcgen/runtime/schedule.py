@@ -89,8 +89,11 @@ class Schedules:
 
 
 def look_up(entries: Sequence[Entry], dtype: str, sizes: Mapping[str, int], heads: int, tokens: int) -> Entry | None:
-    """The entry of this dtype and these sizes whose T, then B*H, are nearest, as powers of two; the earlier one of equals."""
-    fitting = [e for e in entries if e.dtype == dtype and dict(e.sizes) == dict(sizes)]
+    """The entry of this dtype and these sizes whose T, then B*H, are nearest, as powers of two; the earlier one of equals.
+
+    Entries say the sizes that a caller gives; derived ones follow from them.
+    """
+    fitting = [e for e in entries if e.dtype == dtype and all(sizes.get(name) == size for name, size in e.sizes)]
     return min(fitting, key=lambda e: (abs(octave(e.tokens) - octave(tokens)), abs(octave(e.heads) - octave(heads))), default=None)
 
 

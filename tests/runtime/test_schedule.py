@@ -131,6 +131,7 @@ def test_look_up_takes_the_nearest():
     rows = parse_record({"format": 1, "entries": [entry(heads=h, tokens=t, chunk=c) for h, t, c in ((4, 512, 16), (64, 512, 32), (4, 8192, 64))]}).entries
     sizes = {"K": 8, "V": 8}
     assert [look_up(rows, "float32", sizes, h, t).chunk for h, t in ((8, 600), (100, 600), (100, 100000))] == [16, 32, 64]
+    assert look_up(rows, "float32", {**sizes, "derived": 16}, 8, 600).chunk == 16
     assert look_up(rows, "float64", sizes, 8, 600) is None and look_up(rows, "float32", {"K": 8}, 8, 600) is None
 
 

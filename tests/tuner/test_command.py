@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import SIZES
+from conftest import SIZES, SPEC
 
 import mcgen
 from mcgen.cli import main
@@ -159,6 +159,19 @@ def test_what_is_not_installed_is_named(spec, missing, hint, monkeypatch, capsys
         monkeypatch.setitem(sys.modules, "tvm.tirx", None)
     assert tune(spec, "--trials", "1") == 3
     assert hint in capsys.readouterr().err
+
+
+def test_an_op_with_derived_dims(spec):
+    """The user gives K; D follows, in what is drawn and in the look-up."""
+    from mcgen.runtime.records import Entry
+    from mcgen.runtime.schedule import look_up
+    from tuner.cli import parser
+
+    spec.write_text(SPEC.replace("rule:", "rule:\n  dims: {D: 2*K}").replace("v: [V]", "v: [D]").replace("S: [K, V]", "S: [K, D]"))
+    op, it = command.subject_of(parser().parse_args([str(spec), "--size", "T=20", "H=1", "K=4"]), "cpu")
+    assert it.dims == {"K": 4} and it.inputs(op)["v"].shape == (1, 20, 1, 8)
+    entry = Entry("float32", tuple(it.dims.items()), 1, 20, 32, {}, {})
+    assert look_up([entry], "float32", op._plan([it.inputs(op)[f.name] for f in op.inputs]).sizes, 1, 20) is entry
 
 
 def test_a_dry_run_on_the_cpu(spec, capsys):

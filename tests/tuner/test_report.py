@@ -39,6 +39,13 @@ def test_the_winner_beside_the_default(subject):
     assert report.recorded(other) is None
 
 
+def test_how_a_study_ended(subject):
+    verdict = {"why": "no gain & no loss", "times": VERDICT.times, "failed": {"trial 1": "gradients"}}
+    text = report.page(subject, SPACE, TRIALS, b"", None, verdict)
+    assert "no gain &amp; no loss." in text and "trial 1 was refused by the gates: gradients" in text and text.count(">trial 3<") == 2
+    assert "not finished" in report.page(subject, SPACE, TRIALS, b"", None)
+
+
 def test_a_study_without_a_time(subject):
     assert report.draw(subject, TRIALS[1:3])[:4] == b"\x89PNG" and report.draw(subject, [])[:4] == b"\x89PNG"
 
