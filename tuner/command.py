@@ -110,7 +110,9 @@ def conclude(it: Job, verdict: Any, trials: Any, args: argparse.Namespace, conso
     for name, what in verdict.failed.items():
         console.print(f"{name} was refused by the gates: {what}", markup=False)
     if verdict.config is None:
-        console.print(f"The default stays: {verdict.why}.", markup=False)
+        kept = spaces.recorded(it.subject)
+        console.print(f"The default stays: {verdict.why}." if kept is None else f"The record from before stays: {verdict.why}. Deleting it from "
+                      f"{record.home(it.subject)} brings the default back.", markup=False)
         return 0
     console.print(f"{verdict.why}; {display.gates_in_words(verdict.gates)}.", markup=False)
     path = record.save(it.subject, record.row(it.subject, verdict, len(trials)), record.home(it.subject, args.out))

@@ -1,18 +1,9 @@
-"""A small op, and a GPU that is not there."""
+"""A small op in a cache of its own."""
 import pytest
+from small import SPEC
 
 import mcgen
 from mcgen.runtime import records
-
-SPEC = """\
-name: small
-rule:
-  inputs: {q: [K], k: [K], v: [V], g: {shape: [], domain: [-inf, 0]}}
-  state: {S: [K, V]}
-  update: {S: "exp(g) * S + outer(k, v)"}
-  read: S.T @ q
-"""
-SIZES = ["B=1", "T=96", "H=2", "K=8", "V=8"]
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import SIZES, SPEC
+from small import SIZES, SPEC
 
 import mcgen
 from mcgen.cli import main
@@ -57,6 +57,9 @@ def test_from_nothing_to_a_record_that_the_op_uses(spec, monkeypatch, capsys):
     assert {key[1] for key in op._backends.tvm._kernels} == {32}
     assert tune(spec, "--trials", "12") == 0                                # nothing is measured twice
     assert "going on after 12 trials" in capsys.readouterr().out
+    fake_times(monkeypatch, lambda config: 1.0)
+    assert tune(spec, "--trials", "3", "--fresh") == 0
+    assert "The record from before stays: none of 3" in capsys.readouterr().out and read_record(path).entries[0].chunk == 32
     assert main(["tune", "report", str(spec), "--size", *SIZES, "--threads", "1", "--out", "drawn"]) == 0
     assert Path("drawn/report.png").stat().st_size > 1000 and "chunk 32" in Path("drawn/report.html").read_text()
 
