@@ -5,7 +5,8 @@ import statistics
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-SOURCES = sorted(p for p in (ROOT / "mcgen").rglob("*.py") if p.parts[len(ROOT.parts) + 1][0] != "_" or p.name == "__init__.py")
+SOURCES = [*sorted(p for p in (ROOT / "mcgen").rglob("*.py") if p.parts[len(ROOT.parts) + 1][0] != "_" or p.name == "__init__.py"),
+           *sorted((ROOT / "tuner").rglob("*.py"))]
 
 
 def test_files_stay_small():

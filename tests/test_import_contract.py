@@ -26,6 +26,9 @@ MAY = {
     "bench": {"spec", "symbolic", "nn", "files"},
     "cli": {"spec", "symbolic", "ir", "passes", "codegen", "verify", "runtime", "ops", "nn", "train", "bench", "files"},
 }
+# tuner/ as a whole; and of its modules, what the search and the judgement may see: they run on recorded trials, without kernels.
+TUNER = {"diagnostics", "files", "spec", "codegen", "verify", "runtime", "bench", "cli", "load", "load_spec"}
+PURE = {"states": set(), "journal": {"diagnostics"}, "study": set(), "finish": set(), "space": {"runtime"}}
 ORACLE = {"spec", "diagnostics", "verify"}            # what verify/oracle.py and its helpers may see
 NAMES = "deltanet gla titans retnet mamba rwkv kda".split()
 
@@ -80,6 +83,27 @@ def test_mcgen_never_imports_the_tuner():
     assert not wrong
 
 
+def test_what_the_tuner_imports():
+    """Relative within itself, since an installed mcgen carries it under another name; of mcgen only what is on its left."""
+    wrong = []
+    for path in sorted((ROOT / "tuner").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module or ""] if (
+                isinstance(node, ast.ImportFrom) and node.level == 0) else []
+            for name in names:
+                parts = name.split(".")
+                allowed = PURE.get(path.stem, TUNER)
+                if parts[0] in ("tuner", "mcgen_tuner", "generated") or parts[0] == "mcgen" and len(parts) > 1 and parts[1] not in allowed:
+                    wrong.append(f"{path.relative_to(ROOT)}: {name}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_asking_the_tuner_for_help_costs_nothing():
+    code = "import sys, tuner.cli; sys.exit(','.join(sorted({'torch', 'sympy', 'optuna', 'tvm', 'rich'} & set(sys.modules))) or None)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+
+
 def test_generated_packages_import_runtime_and_torch_only():
     allowed = {"torch", "triton", "tvm", "math", "pathlib", "__future__", "typing"}
     wrong = []
@@ -129,7 +153,8 @@ def text_files():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_no_rule_has_a_name_in_mcgen(name):
-    found = [f"{p.relative_to(ROOT)}:{i}" for p in text_files() for i, line in enumerate(p.read_text(encoding="utf-8").splitlines(), 1)
+    texts = [*text_files(), *(ROOT / "tuner").rglob("*.py")]
+    found = [f"{p.relative_to(ROOT)}:{i}" for p in texts for i, line in enumerate(p.read_text(encoding="utf-8").splitlines(), 1)
              if name in line.lower()]
     assert not found, f"{name}: {found}"
 

@@ -14,12 +14,12 @@ def forward(rest: list[str]) -> int:
     if tuner is not None:
         return int(tuner(rest) or 0)
     if {"-h", "--help"} & set(rest):
-        print(f"usage: mcgen tune SPEC ...\n\n{__doc__}\nThe tuner is not there yet.")
+        print(f"usage: mcgen tune OP ...\n\n{__doc__}\nThis installation carries no tuner.")
         return 0
     from ..diagnostics import EnvironmentLacks
 
-    raise EnvironmentLacks("the tuner is not there yet: this version runs ops with their default launch parameters",
-                           hint="nothing else needs it; `mcgen bench SPEC` measures the defaults")
+    raise EnvironmentLacks("this installation carries no tuner: ops run with their records, or their default launch parameters",
+                           hint="reinstall mcgen; nothing else needs the tuner")
 
 
 def find() -> Callable[[list[str]], Any] | None:

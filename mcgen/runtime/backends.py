@@ -21,6 +21,7 @@ from mcgen.diagnostics import EnvironmentLacks, UsageError
 from .bound import Bound, bind
 from .layout import Layout
 from .manifest import SLOTS, Manifest
+from .schedule import Schedules, options_of
 from .tvm.kernel import Kernel
 
 NAMES = ("torch", "tvm")
@@ -45,10 +46,10 @@ class TorchBackend:
 
 
 class TvmBackend:
-    """`tvm_kernels.py`: float32 on the CPU. Kernels are compiled at first use, one per sizes and chunk."""
+    """`tvm_kernels.py`: float32 on the CPU. Kernels are compiled at first use, one per sizes and schedule."""
 
-    def __init__(self, manifest: Manifest, layout: Layout, load: Callable[[], ModuleType]):
-        self.manifest, self.layout, self._load = manifest, layout, load
+    def __init__(self, manifest: Manifest, layout: Layout, load: Callable[[], ModuleType], schedules: Schedules):
+        self.manifest, self.layout, self._load, self.schedules = manifest, layout, load, schedules
         self._summed = tuple(i for i, name in enumerate(manifest.backward_results) if name in manifest.summed)
         self._bound: dict[tuple, Bound] = {}
         self._kernels: dict[tuple, Kernel] = {}
@@ -86,26 +87,31 @@ class TvmBackend:
 
     def _kernel(self, which: str, params: Sequence[torch.Tensor], chunk: int, *save: bool) -> Kernel:
         sizes = {dim: size for dim, size in self.layout.sizes(params).items() if dim != SLOTS}
-        key = (which, chunk, *save, *sizes.values())
+        batch, tokens, heads = self.layout.tokens(params)
+        options = self.schedules.find(params[0].device, params[0].dtype, sizes, batch * heads, tokens).options
+        key = (which, chunk, options, *save, *sizes.values())
         kernel = self._kernels.get(key)
         if kernel is None:
             with self._lock:
-                from .tvm import compile
+                from .tvm import Options, compile
 
                 build = partial(getattr(self._load(), which), **({"save": save[0]} if save else {}))
                 name = "_".join((self.manifest.name, which, *("save" for wanted in save if wanted)))
-                kernel = self._kernels.setdefault(key, compile(build, sizes={**sizes, "#chunk": chunk}, name=name))
+                chosen = Options.of(options_of(options, which))
+                kernel = self._kernels.setdefault(key, compile(build, sizes={**sizes, "#chunk": chunk}, name=name, options=chosen))
         return kernel
 
 
 class Backends:
     """Chooses: float32 on the CPU goes to TVM where it is installed, all else to torch; `forced` names one for everything."""
 
-    def __init__(self, manifest: Manifest, program: ModuleType, kernels: Callable[[], ModuleType] | None, forced: str | None):
+    def __init__(self, manifest: Manifest, program: ModuleType, kernels: Callable[[], ModuleType] | None, forced: str | None,
+                 schedules: Schedules | None = None):
         self.name, self.forced = manifest.name, forced
+        self.schedules = schedules or Schedules(manifest.chunk)
         self.layout = Layout(manifest)
         self.torch = TorchBackend(manifest, program)
-        self.tvm = TvmBackend(manifest, self.layout, kernels) if kernels else None
+        self.tvm = TvmBackend(manifest, self.layout, kernels, self.schedules) if kernels else None
         if forced is not None and forced not in NAMES:
             raise UsageError(f"no back end {forced!r}: expected one of {', '.join(NAMES)}", "backend")
         if forced == "tvm" and self.tvm is None:

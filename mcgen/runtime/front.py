@@ -14,7 +14,7 @@ from . import memory as memories
 from .autograd import in_forward_mode, refuse_forward_mode
 from .backends import Backends
 from .binding import bind
-from .chunks import chunk_size, look_up, tuned_entries
+from .chunks import chunk_size
 from .describe import document, signature
 from .empty import empty_memory
 from .manifest import Field, Manifest
@@ -23,6 +23,7 @@ from .partition import SHORT, chunk_table, keeps, listed_table, start_of
 from .plan import Plan, key_of, plan_call, words
 from .prepare import last_tokens, prepare
 from .register import Operators
+from .schedule import Schedule
 from .starts import StateStarts
 from .zeros import SMALL
 
@@ -75,7 +76,8 @@ class Op:
     @property
     def chunk(self) -> int:
         """Tokens of a chunk in a long call."""
-        return self._forced_chunk or self.manifest.chunk
+        forced = self._backends.schedules.forced
+        return self._forced_chunk or (forced.chunk if forced else self.manifest.chunk)
 
     def with_chunk(self, chunk: int) -> "Op":
         """This op with chunks of `chunk` tokens whatever the call. Raises UsageError for a size that it was not made for."""
@@ -91,7 +93,15 @@ class Op:
     def __reduce__(self) -> tuple:
         from .package import restore
 
-        return restore, (str(self.folder), self.backend, self._forced_chunk)
+        return restore, (str(self.folder), self.backend, self._forced_chunk, self._backends.schedules.forced)
+
+    def with_schedule(self, schedule: Schedule) -> "Op":
+        """This op with one schedule for every call, whatever the record says. Raises UsageError for a chunk that it was not made for."""
+        from .package import load_package
+
+        if schedule.chunk not in self.manifest.chunks:
+            raise UsageError(f"{self.name} has no chunks of {schedule.chunk} tokens: expected one of {', '.join(map(str, self.manifest.chunks))}", "chunk")
+        return load_package(self.folder, backend=self.backend, schedule=schedule)
 
     def __deepcopy__(self, _: dict) -> "Op":
         return self
@@ -208,13 +218,11 @@ class Op:
         if self._forced_chunk is not None:
             return self._forced_chunk
         if torch.compiler.is_compiling():
-            return 1 if plan.tokens == 1 else self.manifest.chunk
+            return 1 if plan.tokens == 1 else self._backends.schedules.traced_chunk(str(plan.device), str(plan.dtype).removeprefix("torch."))
         found = plan.kept.get("chunk")
         if found is None:
-            entry = look_up(tuned_entries(self.folder / "tuned", plan.device), str(plan.dtype).removeprefix("torch."), plan.sizes,
-                            plan.batch * plan.heads, plan.longest)
-            found = chunk_size(self.manifest.chunks, entry["chunk"] if entry else self.manifest.chunk, plan.longest)
-            plan.kept["chunk"] = found
+            schedule = self._backends.schedules.find(plan.device, plan.dtype, plan.sizes, plan.batch * plan.heads, plan.longest)
+            found = plan.kept["chunk"] = chunk_size(self.manifest.chunks, schedule.chunk, plan.longest)
         return found
 
     def _partition(self, plan: Plan, start: memories.Start, chunk: int, values: list) -> tuple[torch.Tensor, torch.Tensor]:

@@ -36,14 +36,19 @@ class Layout:
             sizes[name] = size(sizes)
         return sizes
 
+    def tokens(self, params: Sequence) -> tuple[int, int, int]:
+        """B, T and H of a call's token tensors: of packed sequences 1, all tokens, H."""
+        packs, tokens, heads = params[self._tokens].shape[:3]
+        return packs, tokens - self._delay * (params[self._index["call.table"]].shape[0] // packs), heads
+
     def forward(self, params: Sequence, save: bool) -> list[Shape]:
         """Shapes of the forward results, the saved tensors after them if `save`."""
         sizes, manifest = self.sizes(params), self.manifest
-        (packs, tokens, heads), (batch, rows) = params[self._tokens].shape[:3], params[self._index["call.table"]].shape[:2]
+        (packs, tokens, heads), (batch, rows) = self.tokens(params), params[self._index["call.table"]].shape[:2]
         shapes = []
         for name in manifest.forward_results:
             if name == "y":
-                shapes.append((packs, tokens - self._delay * (batch // packs), heads, *sizes_of(manifest.output, sizes)))
+                shapes.append((packs, tokens, heads, *sizes_of(manifest.output, sizes)))
             else:
                 shapes.append(tuple(params[self._index[name.removeprefix("new.")]].shape))
         if save:

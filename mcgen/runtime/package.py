@@ -13,23 +13,25 @@ from .backends import Backends
 from .front import Op
 from .manifest import read_manifest
 from .register import register
+from .schedule import Schedule, Schedules
 
 PARTS = ("manifest.json", "torch_program.py", "tvm_kernels.py")
-_loaded: dict[tuple[Path, str, str | None], Op] = {}
+_loaded: dict[tuple, Op] = {}
 
 
-def load_package(path: str | Path, *, backend: str | None = None) -> Op:
+def load_package(path: str | Path, *, backend: str | None = None, schedule: Schedule | None = None) -> Op:
     """The op of the package in a folder, or in the folder of a file (`load_package(__file__)`).
 
-    backend: 'torch' or 'tvm' for every call; by default chosen by dtype and device. Loading again, unchanged, gives the same op.
+    backend: 'torch' or 'tvm' for every call; by default chosen by dtype and device. schedule: for every call; by default the tuned
+    record's, else the package's own choice. Loading again, unchanged, gives the same op.
     Raises UsageError for a folder without a package, EnvironmentLacks when the back end that is asked for is not installed.
     """
     folder = Path(path).resolve()
     folder = folder if folder.is_dir() else folder.parent
     if not (folder / "manifest.json").is_file() or not (folder / "torch_program.py").is_file():
         raise UsageError(f"{folder} holds no generated op", "package", "mcgen build writes one")
-    digest = digest_of(folder, backend)
-    key = (folder, digest, backend)
+    digest = digest_of(folder, backend, schedule)
+    key = (folder, digest, backend, schedule)
     if key not in _loaded:
         try:
             manifest = read_manifest(folder / "manifest.json")
@@ -37,23 +39,32 @@ def load_package(path: str | Path, *, backend: str | None = None) -> Op:
             raise UsageError(f"{folder / 'manifest.json'}: {wrong}", "package") from None
         program = _module(folder / "torch_program.py", digest)
         kernels = folder / "tvm_kernels.py"
-        backends = Backends(manifest, program, (lambda: _module(kernels, digest)) if kernels.is_file() else None, backend)
+        backends = Backends(manifest, program, (lambda: _module(kernels, digest)) if kernels.is_file() else None, backend,
+                            Schedules(manifest.chunk, record_folders(folder), schedule))
         _loaded[key] = Op(manifest, program, backends, register(manifest, backends, digest), folder)
     return _loaded[key]
 
 
-def digest_of(folder: Path, backend: str | None) -> str:
-    """12 hexadecimal digits of all that a package computes, and where."""
-    total = hashlib.sha256(str(backend).encode())
+def record_folders(folder: Path) -> tuple[Path, ...]:
+    """Where an op's tuned records are: this user's own for a package that came installed, then the package's."""
+    from .tvm.cache import directory
+
+    own = directory() / "tuned" / f"{folder.name}-{digest_of(folder)}"
+    return own, folder / "tuned"
+
+
+def digest_of(folder: Path, backend: str | None = None, schedule: Schedule | None = None) -> str:
+    """12 hexadecimal digits of all that a package computes, and how."""
+    total = hashlib.sha256(repr((backend, schedule)).encode())
     for part in PARTS:
         content = (folder / part).read_bytes() if (folder / part).is_file() else b""
         total.update(len(content).to_bytes(8, "little") + content)
     return total.hexdigest()[:12]
 
 
-def restore(folder: str, backend: str | None, chunk: int | None) -> Op:
+def restore(folder: str, backend: str | None, chunk: int | None, schedule: Schedule | None = None) -> Op:
     """The op of a folder again: what a copied op is made of. Nothing is read but the package."""
-    op = load_package(folder, backend=backend)
+    op = load_package(folder, backend=backend, schedule=schedule)
     return op if chunk is None else op.with_chunk(chunk)
 
 

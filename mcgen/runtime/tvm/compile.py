@@ -2,8 +2,10 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Callable, Mapping
+
+from mcgen.diagnostics import UsageError
 
 from . import cache, llvm
 from .builder import TileBuilder
@@ -24,6 +26,17 @@ class Options:
     columns: int = 16        # its columns, a multiple of 8
     unroll: int = 4          # steps of a product's inner loop taken at once
     opt_level: int = 2       # LLVM's
+
+    @classmethod
+    def of(cls, given: Mapping[str, int | str]) -> Options:
+        """Raises UsageError for an option that does not exist, or a value that no kernel can be made with."""
+        strange = set(given) - {f.name for f in fields(cls)}
+        if strange or any(type(x) is not int for x in given.values()):
+            raise UsageError(f"kernels on the CPU have no option {min(strange or given)!r}", "schedule", f"options: {', '.join(f.name for f in fields(cls))}")
+        made = cls(**given)
+        if not (1 <= made.rows <= 32 and made.columns in range(8, 129, 8) and 1 <= made.unroll <= 32 and 0 <= made.opt_level <= 3):
+            raise UsageError(f"no kernel has {made}", "schedule", "rows 1 to 32, columns 8 to 128 by 8, unroll 1 to 32, opt_level 0 to 3")
+        return made
 
 
 def compile(fn: Callable, sizes: Mapping[str, int], name: str | None = None, options: Options | Mapping | None = None) -> Kernel:

@@ -1,0 +1,101 @@
+"""How a call is computed and not what: tokens of a chunk, and the options of a back end.
+
+A schedule never changes a function beyond rounding. It comes from a tuned record by a pure look-up on device, dtype and sizes, so that
+every process that sees the same files takes the same one, or it is forced for an op: `load_package(folder, schedule=Schedule(32))`.
+"""
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Mapping, Sequence
+
+import torch
+
+from .records import Entry, entries_for
+
+KEPT = 256
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Chunk, and a back end's options by name, sorted. `backward.rows` is `rows` for the kernel `backward` alone; see `options_of`."""
+
+    chunk: int
+    options: tuple[tuple[str, int | str], ...] = ()
+
+    @classmethod
+    def of(cls, chunk: int, options: Mapping[str, int | str] | None = None) -> Schedule:
+        return cls(chunk, tuple(sorted((options or {}).items())))
+
+    def as_dict(self) -> dict:
+        return {"chunk": self.chunk, "options": dict(self.options)}
+
+
+def options_of(options: Sequence[tuple[str, int | str]], kernel: str) -> dict[str, int | str]:
+    """The options that hold for a kernel: those for all kernels, and its own over them.
+
+    >>> options_of((("backward.rows", 4), ("forward.unroll", 8), ("rows", 6), ("unroll", 2)), "backward")
+    {'rows': 4, 'unroll': 2}
+    """
+    own = {name.removeprefix(f"{kernel}."): value for name, value in options if name.startswith(f"{kernel}.")}
+    return {**{name: value for name, value in options if "." not in name}, **own}
+
+
+def by_kernel(options: Sequence[tuple[str, int | str]]) -> dict[str, dict[str, int | str]]:
+    """Kernel -> its own options.
+
+    >>> by_kernel((("forward.num_warps", 4), ("forward.num_stages", 2), ("backward.num_warps", 8)))
+    {'forward': {'num_warps': 4, 'num_stages': 2}, 'backward': {'num_warps': 8}}
+    """
+    found: dict[str, dict[str, int | str]] = {}
+    for name, value in options:
+        kernel, dot, option = name.partition(".")
+        if dot:
+            found.setdefault(kernel, {})[option] = value
+    return found
+
+
+class Schedules:
+    """The schedule of each call of one op. `forced` holds for every call; else the record's, else the package's own choice."""
+
+    def __init__(self, chunk: int, folders: Sequence[Path] = (), forced: Schedule | None = None):
+        self.default, self.folders, self.forced = Schedule(chunk), tuple(folders), forced
+        self._found: dict[tuple, Schedule] = {}
+
+        def traced_chunk(device: str, dtype: str) -> int:
+            if self.forced is not None:
+                return self.forced.chunk
+            chunks = {e.chunk for e in entries_for(self.folders, torch.device(device)) if e.dtype == dtype}
+            return chunks.pop() if len(chunks) == 1 else self.default.chunk
+
+        # In a traced call, where sizes may be symbols: the chunk that all rows of a dtype agree on, else the package's own.
+        self.traced_chunk = torch.compiler.assume_constant_result(traced_chunk)
+
+    def find(self, device: torch.device, dtype: torch.dtype, sizes: Mapping[str, int], heads: int, tokens: int) -> Schedule:
+        """heads: B*H. The row of this dtype and these sizes whose B*H and T are nearest, as powers of two."""
+        if self.forced is not None:
+            return self.forced
+        key = (device, dtype, octave(heads), octave(tokens), *sizes.values())
+        found = self._found.get(key)
+        if found is None:
+            entries = entries_for(self.folders, device)
+            entry = look_up(entries, str(dtype).removeprefix("torch."), sizes, heads, tokens)
+            found = self.default if entry is None else Schedule.of(entry.chunk, entry.options)
+            if len(self._found) >= KEPT:
+                self._found.clear()
+            self._found[key] = found
+        return found
+
+
+def look_up(entries: Sequence[Entry], dtype: str, sizes: Mapping[str, int], heads: int, tokens: int) -> Entry | None:
+    """The entry of this dtype and these sizes whose T, then B*H, are nearest, as powers of two; the earlier one of equals.
+
+    Entries say the sizes that a caller gives; derived ones follow from them.
+    """
+    fitting = [e for e in entries if e.dtype == dtype and all(sizes.get(name) == size for name, size in e.sizes)]
+    return min(fitting, key=lambda e: (abs(octave(e.tokens) - octave(tokens)), abs(octave(e.heads) - octave(heads))), default=None)
+
+
+def octave(count: int) -> int:
+    return round(math.log2(max(count, 1)))

@@ -1,0 +1,112 @@
+"""Work in a process of its own, with a time limit: whatever happens to it comes back as a named state.
+
+Processes are forked from a server that has torch and the compiler imported already and has never run a kernel, so that one costs
+milliseconds and none inherits threads or a GPU.
+"""
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import sys
+import tempfile
+import threading
+import time
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, Callable, Mapping
+
+from . import states
+from .states import DONE, TIMEOUT, Outcome
+
+Work = Callable[[dict[str, Any]], dict[str, Any]]          # plain data in, plain data out
+TAIL = 4000
+
+
+def run(work: Work, told: Mapping[str, Any], timeout: float) -> Outcome:
+    """work(told) in a new process. Requires a function of a module's top level, and plain data both ways.
+
+    Ensures: when this returns, or raises KeyboardInterrupt, the process and those that it started are gone.
+    """
+    context = _context()
+    ours, theirs = context.Pipe()
+    with tempfile.TemporaryDirectory(prefix="mcgen-tune-") as folder:
+        log = Path(folder) / "log"
+        process = context.Process(target=_child, args=(theirs, work, json.dumps(told), str(log)), daemon=True)
+        process.start()
+        theirs.close()
+        try:
+            return _answer(process, ours, time.monotonic() + timeout, timeout, log)
+        finally:
+            _end(process)
+            ours.close()
+
+
+def _answer(process: Any, ours: Connection, deadline: float, timeout: float, log: Path) -> Outcome:
+    while True:
+        if ours.poll(min(0.2, max(deadline - time.monotonic(), 0.0))):
+            try:
+                state, found, detail = json.loads(ours.recv_bytes())
+                return Outcome(state, found, detail)
+            except EOFError:
+                process.join(5)
+                return states.of_exit(process.exitcode, _tail(log))
+        if time.monotonic() > deadline:
+            return Outcome(TIMEOUT, detail=f"no answer within {timeout:.0f} s")
+
+
+def _tail(log: Path) -> str:
+    try:
+        return log.read_bytes()[-TAIL:].decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def _end(process: Any) -> None:
+    """The whole group: a compiler that a trial started goes with it."""
+    if process.exitcode is None:
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            process.kill()
+    process.join(5)
+
+
+def _context() -> Any:
+    """A fork server, with what trials import."""
+    if sys.platform == "win32":
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([f"{__package__}.work", "tvm.tirx"])
+    return context
+
+
+def _child(connection: Connection, work: Work, text: str, log: str) -> None:
+    """Ensures: exactly one answer, unless the process dies."""
+    os.setpgid(0, 0)
+    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    _prefer_to_die()
+    threading.Thread(target=_die_with_the_tuner, args=(connection,), daemon=True).start()
+    try:
+        outcome = Outcome(DONE, work(json.loads(text)))
+    except BaseException as reason:
+        outcome = states.of_exception(reason)
+    connection.send_bytes(json.dumps((outcome.state, dict(outcome.found), outcome.detail)).encode())
+    os._exit(0)                                # no clean-up that a broken kernel could hang in
+
+
+def _die_with_the_tuner(connection: Connection) -> None:
+    """The tuner never writes: the pipe becomes readable when its process is gone."""
+    connection.poll(None)
+    os.killpg(0, signal.SIGKILL)
+
+
+def _prefer_to_die() -> None:
+    """When memory runs out, the system ends the trial and not the tuner."""
+    try:
+        Path("/proc/self/oom_score_adj").write_text("1000")
+    except OSError:
+        pass
