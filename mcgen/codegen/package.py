@@ -23,18 +23,21 @@ def files(spec: Spec) -> dict[str, str]:
     from ..symbolic.elaborate import elaborate
     from .manifest import manifest_of
     from .torch_module import torch_module
+    from .triton_module import triton_module
     from .tvm_module import tvm_module
 
     # places in the generated code are lines of the package's own spec.yaml
     compiled = compile_model(elaborate(load_text(dump_spec(spec), "spec.yaml")))
     manifest = manifest_of(compiled, spec.name)
-    return {
+    found = {
         "spec.yaml": dump_spec(spec),
         "manifest.json": json.dumps(manifest, indent=1, ensure_ascii=False) + "\n",
         "torch_program.py": torch_module(compiled),
         "tvm_kernels.py": tvm_module(compiled),
+        "triton_kernels.py": triton_module(compiled),
         "__init__.py": init_text(manifest),
     }
+    return {name: text for name, text in found.items() if text is not None}
 
 
 def build(spec: Spec, out_dir: str | os.PathLike[str]) -> Path:
@@ -71,7 +74,10 @@ def _swap(staged: Path, target: Path) -> None:
         except OSError:
             if not target.is_dir():
                 raise
-    for name in sorted(os.listdir(staged)):
+    made = sorted(os.listdir(staged))
+    for stale in {path.name for path in target.glob("*_kernels.py")} - set(made):       # of a back end that this spec no longer has
+        (target / stale).unlink()
+    for name in made:
         os.replace(staged / name, target / name)
 
 
@@ -79,8 +85,8 @@ def load(spec: str | os.PathLike[str] | Mapping[str, Any] | Spec, *, constants: 
          segment_length: int | None = None, backend: str | None = None):
     """The op of a spec: a name of the library, a path, a dict, or a Spec. Built once, then reused.
 
-    constants, segment_length: override what the spec says. backend: 'tvm' or 'torch'; by default TVM for float32 on the
-    CPU and torch for everything else.
+    constants, segment_length: override what the spec says. backend: 'tvm', 'triton' or 'torch'; by default TVM for
+    float32 on the CPU, Triton for float32 on a GPU, and torch for everything else.
     Raises SpecError for a wrong spec, UsageError for a wrong call, EnvironmentLacks for a missing back end.
     """
     if not isinstance(spec, Spec):

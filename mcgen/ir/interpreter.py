@@ -39,6 +39,7 @@ class Rows:
 
 def run(program: Program, inputs: Mapping[str, Tensor], table: Tensor, chunk: int, sizes: Mapping[str, int]) -> dict[str, Tensor]:
     """inputs: token [Z, delay+T, *dims], head and memory [Z, *dims], slots [Z, N, *dims], starts [Z, R, *dims].
+    sizes: dim -> size; '#slots' and '#tokens' for a program without parameters of that kind.
 
     Returns every result by name in the same layouts, float64.
     """
@@ -61,9 +62,9 @@ class _Machine:
         self.inputs, self.rows, self.sizes, self.program = inputs, rows, sizes, program
         self.z, self.r = rows.start.shape
         slots = [inputs[p.name].shape[1] for p in program.params if p.kind == "slots" and p.name in inputs]
-        self.n = slots[0] if slots else 0
+        self.n = slots[0] if slots else self.sizes.get("#slots", 0)
         tokens = [(inputs[p.name].shape[1] - p.delay) for p in program.params if p.kind == "token" and p.name in inputs]
-        self.t = tokens[0] if tokens else 0
+        self.t = tokens[0] if tokens else self.sizes.get("#tokens", 0)
 
     def extent(self, axis: str) -> int:
         if axis in ("c", "d"):

@@ -1,0 +1,80 @@
+"""The text of `triton_kernels.py`: kernels, and in which order they run on which tensors."""
+from __future__ import annotations
+
+from ..ir.builder import Builder
+from ..ir.nodes import Program
+from ..passes.pipeline import Compiled
+from ..passes.slice import Sliced, cut
+from .formulas import formulas
+from .triton_expr import CALLS, INFIX
+from .triton_printer import Printed, print_kernel
+
+_HEAD = '''"""{title}
+
+Written by mcgen: build it again instead of changing it. Kernels run one after the other: grids over the chunk table's rows,
+loops over the rows of a sequence and head, loops over the rows for every cached memory. Axes: c and d tokens of a row, n
+cached memories, then the dims. `mcgen.runtime.triton` launches them.
+
+{formulas}
+"""
+import triton
+import triton.language as tl
+
+from mcgen.runtime.triton import lib
+
+'''
+_KIND = {"rows": "A program for every row of the chunk table", "loop": "The rows one after the other",
+         "slots": "A program for every cached memory, its rows one after the other"}
+
+
+OPS = {"const", "size", "iota", "row", "param", "load", "map", "sum", "max", "dot", "cumsum", "rename", "collect", "expose", "keep", "topk", "scan",
+       "slots", "out"}
+FUNCTIONS = {*INFIX, *CALLS, "neg", "float", "stop", "logfloor", "pow"}
+
+
+def triton_module(compiled: Compiled) -> str | None:
+    """The whole module; None for a program with an operation that no GPU kernel has yet: torch computes it there."""
+    b = compiled.source.builder
+    if not all(map(printable, (compiled.forward, compiled.backward))):
+        return None
+    head = _HEAD.format(title=f"{compiled.model.name} on GPUs.", formulas=formulas(compiled.model))
+    texts, plans = [], []
+    for which, program in (("forward", compiled.forward), ("backward", compiled.backward)):
+        kernels, plan = _program(which, program, b)
+        texts += kernels
+        plans.append(plan)
+    return "\n\n".join(t.rstrip("\n") for t in [head, *texts, "\n\n".join(plans)]) + "\n"
+
+
+def printable(program: Program) -> bool:
+    """Whether every operation is one that kernels have: in loops too, which go over rows or slots only."""
+    for v in program.order():
+        known = v.op in OPS and (v.op != "map" or v["fn"] in FUNCTIONS) and (v.op != "scan" or v.get("axis", "r") == "r")
+        if not known or ("body" in dict(v.attrs) and not printable(v["body"])):
+            return False
+    return True
+
+
+def _program(which: str, program: Program, b: Builder) -> tuple[list[str], str]:
+    sliced = cut(program, b)
+    printed: list[Printed] = []
+    for i, s in enumerate(sliced.slices):
+        made = ", ".join(r.name for r in s.program.results)
+        back = ", from the last to the first" if s.reverse else ""
+        printed.append(print_kernel(f"{which}_{i}", s, f"{_KIND[s.kind]}{back}: {made}."))
+    return [p.text for p in printed], _plan(which, sliced, printed)
+
+
+def _plan(which: str, sliced: Sliced, printed: list[Printed]) -> str:
+    """The launches as data: scratch tensors, copies, kernels in order, sums of shifted parts."""
+    lines = [f"{which} = {{"]
+    lines.append(f'    "scratch": {[(p.name, p.kind, p.axes) for p in sliced.scratch]!r},')
+    lines.append(f'    "copies": {list(sliced.copies)!r},')
+    lines.append('    "kernels": [')
+    for s, p in zip(sliced.slices, printed):
+        lines.append(f'        {{"run": {p.name}, "grid": {s.kind!r}, "blocked": {s.blocked!r}, "dims": {p.dims!r},')
+        lines.append(f'         "tensors": {p.tensors!r}}},')
+    lines.append("    ],")
+    lines.append(f'    "shifted": {list(sliced.shifted)!r},')
+    lines.append("}")
+    return "\n".join(lines)

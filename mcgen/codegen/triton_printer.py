@@ -1,0 +1,228 @@
+"""Prints a slice as a Triton kernel: one program of its grid, statement by statement."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..ir.nodes import Program, Result, Value, dim_of, is_dim
+from ..passes.arrange import arrange
+from ..passes.slice import Slice
+from .triton_tiles import Name
+from .triton_values import Values
+
+SIZES = ("T", "H", "R", "N")
+
+
+@dataclass(frozen=True)
+class Printed:
+    """A kernel's text, and what a launch must know: tensors and dims in the order of its arguments."""
+
+    name: str
+    text: str
+    tensors: tuple[str, ...]
+    dims: tuple[str, ...]
+
+
+def print_kernel(name: str, s: Slice, heading: str) -> Printed:
+    """A `@triton.jit` function. Arguments: tensors, table, T, H, R, N, then by name C, SLOTS, PRECISION, the dims' sizes
+    and blocks."""
+    return _Kernel(s).function(name, heading)
+
+
+class _Kernel(Values):
+    """The frame: where the program stands, before the rows, each row, after the rows."""
+
+    def __init__(self, s: Slice):
+        super().__init__(s.program, s.kind, s.blocked)
+        self.slice = s
+
+    def function(self, name: str, heading: str) -> Printed:
+        program = self.program
+        read = {v["name"] for v in self.every() if v.op in ("load", "param")}
+        tensors = tuple(dict.fromkeys([p.name for p in program.params if p.name in read] + [r.name for r in program.results]))
+        dims = tuple(dict.fromkeys(dim_of(a) for a in self.dims_used()))
+        self.places()
+        {"rows": self.rows, "loop": self.loop, "slots": self.slots_grid}[self.kind]()
+        arguments = [*(self.pointers[t] for t in tensors), "table_ptr", *SIZES]
+        constants = ["C", "SLOTS", "PRECISION", *(f"size_{d}" for d in dims), *(f"block_{d}" for d in dims)]
+        head = ["@triton.jit(do_not_specialize=[" + ", ".join(f'"{x}"' for x in SIZES) + "])",
+                f"def {name}({', '.join(arguments)},", "    " + " " * len(name) + f" {', '.join(c + ': tl.constexpr' for c in constants)}):"]
+        return Printed(name, "\n".join([*head, f'    """{heading}"""', *self.lines]) + "\n", tensors, dims)
+
+    def dims_used(self) -> list[str]:
+        values = [v for v in self.every() if v.op in ("load", "param", "size", "iota") or v.axes]
+        found = [a for p in (*self.program.params, *self.program.results) for a in p.axes]
+        found += [a for v in values for a in (*v.axes, *([v["axis"]] if v.op == "size" else []))]
+        return [a for a in dict.fromkeys(found) if is_dim(a) and not dim_of(a).isdigit()]
+
+    # -- where the program stands ------------------------------------------------------------------------------
+    def places(self) -> None:
+        grid = {"rows": "r", "slots": "n"}.get(self.kind)
+        z = 1 if grid else 0
+        if grid:
+            self.line(f"{grid} = tl.program_id(0)")
+        self.line(f"z = tl.program_id({z}).to(tl.int64)")
+        self.line("b, h = z // H, z % H")
+        self.line("rows_ptr = table_ptr + b * R * 4")
+        used = [a for v in self.every() for a in v.axes] + [a for p in (*self.program.params, *self.program.results) for a in p.axes]
+        if {"c", "d"} & set(used):
+            self.line("c = tl.arange(0, C)")
+        if self.tile_slots():
+            self.line("slots = tl.arange(0, SLOTS)")
+        block = f"tl.program_id({z + 1})"
+        for i, axis in enumerate(self.blocked):
+            dim = dim_of(axis)
+            rest = "" if i == len(self.blocked) - 1 else f" % tl.cdiv(size_{dim}, block_{dim})"
+            self.line(f"block_of_{dim} = {block}{rest}")
+            block = f"({block} // tl.cdiv(size_{dim}, block_{dim}))"
+        for dim in dict.fromkeys(dim_of(a) for a in used if is_dim(a)):
+            start = f"block_of_{dim} * block_{dim} + " if any(dim_of(a) == dim for a in self.blocked) else ""
+            self.line(f"at_{dim} = {start}tl.arange(0, {self.block(dim)})")
+
+    def tile_slots(self) -> bool:
+        if self.kind == "slots":
+            return False
+        return any("n" in v.axes for v in self.every())
+
+    def row(self) -> None:
+        """The chunk table's row: its first token, how many, its segment and the place in it."""
+        self.line("row_ptr = rows_ptr + r * 4")
+        self.line("start, count = tl.load(row_ptr), tl.load(row_ptr + 1)")
+        self.line("segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)")
+        if self.segment:
+            self.line(f"completes = (count > 0) & (count + offset == {self.segment})")
+        if any(v.op == "load" for v in self.every()):
+            self.line("first = tl.minimum(start, T - 1)")
+            self.line("token = tl.minimum(c, tl.maximum(count - 1, 0))", "past the row's end its last token again")
+
+    # -- a grid over rows --------------------------------------------------------------------------------------
+    def rows(self) -> None:
+        self.row()
+        for r in self.program.results:
+            value = r.parts[0][0]
+            if value.op == "out" and value["kind"] == "stack":
+                self.statements([value.args[0]])
+                continue
+            if value.op == "collect":
+                value = value.args[0]
+            self.statements(arrange([value]))
+            self.store(r, value)
+
+    # -- a loop over rows --------------------------------------------------------------------------------------
+    def loop(self) -> None:
+        values = self.values()
+        scopes = self.scopes(values)
+        scans = [v for v in values if v.op == "scan"]
+        totals = [v for v in values if v.op in ("sum", "dot") and "r" in v["over"]]
+        self.statements([v for v in values if scopes[id(v)] == "before"])
+        for scan in scans:
+            self.start(scan)
+        for total in totals:
+            self.total(total)
+        inside = [v for v in values if scopes[id(v)] == "row"]
+        stored = [r for r in self.program.results if r.kind == "starts" or r.parts[0][0].op == "collect"]
+        if scans or totals or stored:
+            self.line("for i in range(0, R):")
+            self.indent += "    "
+            self.line("r = R - 1 - i" if self.slice.reverse else "r = i")
+            self.row()
+            self.statements(inside)
+            for total in totals:
+                self.add(total)
+            for r in stored:
+                value = r.parts[0][0]
+                self.store(r, value.args[0] if value.op == "collect" else value)
+            self.advance(scans)
+            self.indent = self.indent[4:]
+        self.after([v for v in values if scopes[id(v)] == "after"], [r for r in self.program.results if r not in stored])
+
+    def after(self, values: list[Value], results: list[Result]) -> None:
+        self.statements(values)
+        for r in results:
+            self.store(r, r.parts[0][0])
+
+    def scopes(self, values: list[Value]) -> dict[int, str]:
+        """Whether a value is known before the rows, in each row, or after them."""
+        found: dict[int, str] = {}
+        for v in values:
+            below = {found[id(a)] for a in v.args}
+            if v.op in ("sum", "dot") and "r" in v["over"] or (v.op == "out" and v["kind"] == "final"):
+                found[id(v)] = "after"
+            elif "r" in v.axes or v.op in ("load", "row", "scan", "expose", "collect") or "row" in below:
+                found[id(v)] = "row"
+            else:
+                found[id(v)] = "after" if "after" in below or v.op == "keep" else "before"
+        return found
+
+    # -- a grid over slots -------------------------------------------------------------------------------------
+    def slots_grid(self) -> None:
+        values = self.values()
+        scopes = self.scopes(values)
+        totals = [v for v in values if v.op in ("sum", "dot") and "r" in v["over"]]
+        if any(v.op == "keep" for v in values):
+            self.line(f"kept = lib.keeps(rows_ptr, R, n, {self.segment})")
+        self.statements([v for v in values if scopes[id(v)] == "before"])
+        for total in totals:
+            self.total(total)
+        if totals:
+            self.line("for r in range(lib.first_row(rows_ptr, R, n), R):")
+            self.indent += "    "
+            self.row()
+            self.statements([v for v in values if scopes[id(v)] == "row"])
+            for total in totals:
+                self.add(total)
+            self.indent = self.indent[4:]
+        self.after([v for v in values if scopes[id(v)] == "after"], list(self.program.results))
+
+    # -- carries and sums --------------------------------------------------------------------------------------
+    def start(self, scan: Value) -> None:
+        body: Program = scan["body"]
+        n = scan["carries"]
+        names = []
+        for p, arg in zip(body.params[:n], scan.args):
+            axes = self.tile_axes(p.axes)
+            name = self.fresh(p.name.removeprefix("old."))
+            self.line(f"{name} = {self.clean_full(arg, axes)}", self.shape(axes))
+            names.append(Name(name, axes))
+        self.carries[id(scan)] = names
+
+    def total(self, v: Value) -> None:
+        axes = self.tile_axes(v.axes)
+        name = self.fresh(v.name or "total")
+        self.line(f"{name} = tl.zeros({self.extents(axes)}, tl.float32)", self.shape(axes))
+        self.names[id(v)] = Name(name, axes)
+
+    def add(self, v: Value) -> None:
+        name = self.names[id(v)]
+        text, axes = self.reduction(v, tuple(a for a in v["over"] if a != "r"))
+        self.line(f"{name.text} += {text if axes == name.axes else self.aligned(Name(text, axes), name.axes)}")
+
+    def advance(self, scans: list[Value]) -> None:
+        """The carries take their next values, all at once: one may be another's."""
+        pairs = [(c.text, x) for scan in scans for c, x in zip(self.carries[id(scan)], self.next[id(scan)]) if c.text != x]
+        if pairs:
+            self.line(f"{', '.join(c for c, _ in pairs)} = {', '.join(x for _, x in pairs)}")
+
+    # -- stores ------------------------------------------------------------------------------------------------
+    def store(self, r: Result, value: Value) -> None:
+        lead = {"slots": ("n",), "starts": ("r",)}.get(r.kind, ())
+        axes = (("c",) if r.kind == "token" else ()) + tuple(lead) + r.axes
+        collect = r.parts[0][0].op == "collect"
+        tile = tuple(a for a in self.tile_axes(axes) if not (collect and a == "n"))
+        name = self.get(value)
+        tile = name.axes if set(name.axes) == set(tile) else tile
+        text = self.aligned(name, tile)
+        masks = [self.mask(a, tile) for a in tile if a not in ("c", "d")]
+        if r.kind == "token":
+            masks.append(self.aligned(Name("(c < count)", ("c",)), tile))
+        shown = f", mask={' & '.join(masks)}" if masks else ""
+        conditions = ["completes"] if collect else []
+        conditions += [f"(block_of_{dim_of(a)} == 0)" for a in self.blocked if a not in r.axes]
+        if conditions:
+            self.line(f"if {' & '.join(conditions)}:")
+        self.line(("    " if conditions else "") + f"tl.store({self.address(r, axes, tile, collect)}, {text}{shown})")
+
+    def address(self, r: Result, axes: tuple[str, ...], tile: tuple[str, ...], collect: bool) -> str:
+        if r.kind == "token":
+            return self.token_address(r, 0, "start", "c", tile)
+        return self.plain_address(r, tile, "segment" if collect else None)
+

@@ -1,0 +1,165 @@
+"""Prints the values of a slice, first part: names, tiles, addresses, loads."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Iterable, Iterator
+
+from ..ir.naming import fresh, stem
+from ..ir.nodes import Param, Program, Result, Value, dim_of, order, sort_axes
+from ..passes.padding import Padding, padded
+from ..passes.precision import precise
+from .triton_expr import aligned, number
+
+OWN = {"r", "n", "z", "b", "h", "c", "i", "slots", "start", "count", "segment", "offset", "completes", "first", "token", "kept", "slot", "rows_ptr",
+       "row_ptr", "table_ptr", "T", "H", "R", "N", "C", "SLOTS", "PRECISION", "tl", "lib", "triton", "float", "range", "block_of"}
+
+
+@dataclass(frozen=True)
+class Name:
+    """How a value is spelled: text, the axes of its tile, whether it is a Python number, whether it is in float64."""
+
+    text: str
+    axes: tuple[str, ...] = ()
+    scalar: bool = False
+    precise: bool = False
+
+
+def size(axis: str) -> str:
+    dim = dim_of(axis)
+    return dim if dim.isdigit() else f"size_{dim}"
+
+
+class Tiles:
+    """Names of values and what their tiles are; where they lie in memory."""
+
+    def __init__(self, program: Program, kind: str, blocked: tuple[str, ...]):
+        self.program, self.kind, self.blocked = program, kind, blocked
+        self.segment = program.segment
+        self.lines: list[str] = []
+        self.indent = "    "
+        self.names: dict[int, Name] = {}
+        self.taken = set(OWN)
+        self.spec_line = 0
+        self.pointers = {p.name: self.fresh(f"{p.name}_ptr") for p in (*program.params, *program.results)}
+        self.padding = Padding()
+        self.fixed: str | None = "n" if kind == "slots" else None      # the slot, where there is one only
+        self.guard: str | None = None                                  # what must hold for reading that slot
+        self.precise = precise(list(self.every()))
+        for v in self.every():
+            if v.op in ("scan", "slots"):
+                self.padding.bind(v)
+        self.taken |= {f"{x}_{dim_of(a)}" for v in self.every() for a in v.axes for x in ("at", "size", "block", "block_of")}
+        self.bound: dict[str, Name] = {}                               # parameters of loops' bodies
+
+    def values(self) -> list[Value]:
+        """What is computed: all but the old slots of a collection, which stay where they are."""
+        return order([v.args[0] if v.op == "collect" else v for v in self.program.roots()])
+
+    def every(self) -> Iterator[Value]:
+        """The same, with what is in loops."""
+        for v in self.values():
+            yield v
+            if v.op in ("scan", "slots"):
+                yield from v["body"].order()
+
+    # -- text --------------------------------------------------------------------------------------------------
+    def line(self, text: str, comment: str = "") -> None:
+        self.lines.append(self.indent + text + (f"  # {comment}" if comment else ""))
+
+    def fresh(self, stem: str) -> str:
+        return fresh(stem, self.taken)
+
+    @staticmethod
+    def shape(axes: Iterable[str]) -> str:
+        return "[" + ", ".join(axes) + "]"
+
+    def block(self, axis: str) -> str:
+        """The side of a tile along an axis, as text."""
+        if axis in ("c", "d"):
+            return "C"
+        if axis == "n":
+            return "SLOTS"
+        dim = dim_of(axis)
+        return str(max(16, 1 << (int(dim) - 1).bit_length())) if dim.isdigit() else f"block_{dim}"
+
+    def extents(self, axes: tuple[str, ...]) -> str:
+        return "(" + "".join(self.block(a) + ", " for a in axes).rstrip(" ") + ")" if axes else "()"
+
+    def tile_axes(self, axes: Iterable[str]) -> tuple[str, ...]:
+        return tuple(a for a in axes if a != "r" and not (a == "n" and self.fixed))
+
+    def index(self, axis: str) -> str:
+        return "c" if axis in ("c", "d") else "slots" if axis == "n" else f"at_{dim_of(axis)}"
+
+    def mask(self, axis: str, tile: tuple[str, ...]) -> str:
+        """Truth within the axis, over the tile."""
+        return "(" + aligned(self.index(axis), (axis,), tile) + f" < {'N' if axis == 'n' else size(axis)})"
+
+    def aligned(self, name: Name, target: tuple[str, ...], keep: bool = False) -> str:
+        text = name.text if name.scalar else aligned(name.text, name.axes, target)
+        return f"{text}.to(tl.float32)" if name.precise and not keep else text
+
+    def define(self, v: Value, text: str, axes: tuple[str, ...] | None = None, called: str = "") -> None:
+        axes = self.tile_axes(v.axes) if axes is None else axes
+        name = self.fresh(called or stem(v))
+        if v.args and v.pos.line not in (0, self.spec_line):
+            self.spec_line = v.pos.line
+            self.line(f"# spec line {v.pos.line}: {v.pos.text.strip()}")
+        self.line(f"{name} = {text}", self.shape(axes))
+        self.names[id(v)] = Name(name, axes, False, id(v) in self.precise)
+
+    # -- memory ------------------------------------------------------------------------------------------------
+    def token_address(self, p: Param | Result, ahead: int, first: str, token: str, tile: tuple[str, ...]) -> str:
+        """Addresses of a row's tokens in a tensor [B, delay + T, H, *axes]."""
+        inner = " * ".join(size(a) for a in p.axes) or "1"
+        more = f" + {ahead}" if ahead > 0 else f" - {-ahead}" if ahead else ""
+        length = f"(T + {p.delay})" if p.delay else "T"
+        base = f"{self.pointers[p.name]} + ((b * {length} + {first}{more}) * H + h) * ({inner})"
+        offset = aligned(token, ("c",), tile) + f" * (H * {inner})"
+        return f"{base} + {' + '.join([offset, *self.offsets(p.axes, tile)])}"
+
+    def offsets(self, axes: tuple[str, ...], tile: tuple[str, ...]) -> list[str]:
+        """Offsets along axes that lie one after the other in memory."""
+        found = []
+        for i, a in enumerate(axes):
+            step = " * ".join(self.length(x) for x in axes[i + 1:])
+            index = self.fixed if a == "n" and self.fixed else aligned(self.index(a), (a,), tile)
+            found.append(f"{index} * ({step})" if step else index)
+        return found
+
+    @staticmethod
+    def length(axis: str) -> str:
+        """How many entries an axis has in memory."""
+        return {"c": "C", "d": "C", "n": "N"}.get(axis) or size(axis)
+
+    def plain_address(self, p: Param | Result, tile: tuple[str, ...], slot: str | None = None) -> str:
+        """Addresses in a tensor [B, H, *] or [H, *]; `slot`: which one of its slots."""
+        inner = " * ".join(self.length(a) for a in p.axes) or "1"
+        slot = slot or self.fixed
+        lead, axes = {"head": ("h", p.axes), "memory": ("z", p.axes), "starts": ("(z * R + r)", p.axes),
+                      "slots": (f"(z * N + {slot})", p.axes) if slot else ("z * N", ("n", *p.axes))}[p.kind]
+        found = self.offsets(axes, tile)
+        return " + ".join([f"{self.pointers[p.name]} + {lead} * ({inner})", *found])
+
+    def _load(self, v: Value) -> None:
+        p = self.program.param(v["name"])
+        axes = self.tile_axes(v.axes)
+        masks = [self.mask(a, axes) for a in padded(axes)]
+        if v["fill"] is not None:
+            masks.append(aligned("(c < count)", ("c",), axes))
+        shown = f", mask={' & '.join(masks)}, other={number(v['fill'] or 0.0)}" if masks else ""
+        address = self.token_address(p, p.delay - v["shift"], "first", "token", axes)
+        called = f"{p.name}_c" + (f"_{v['shift']}" if v["shift"] else "")
+        self.define(v, f"tl.load({address}{shown}).to(tl.float32)", axes, called)
+
+    def _param(self, v: Value) -> None:
+        if v["name"] in self.bound:
+            self.names[id(v)] = self.bound[v["name"]]
+            return
+        p = self.program.param(v["name"])
+        axes = self.tile_axes(sort_axes(v.axes))
+        masks = [self.mask(a, axes) for a in padded(axes)]
+        if self.guard and "n" in v.axes:        # in the bound, not beside it: the interpreter has no truth of a tile and a number
+            masks = [f"{masks[0][:-1]} * {self.guard}.to(tl.int32))", *masks[1:]] if masks else [self.guard]
+        shown = f", mask={' & '.join(masks)}, other=0.0" if masks else ""
+        self.define(v, f"tl.load({self.plain_address(p, axes)}{shown}).to(tl.float32)", axes, p.name)

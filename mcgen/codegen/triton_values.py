@@ -1,0 +1,260 @@
+"""Prints the values of a slice, second part: arithmetic, sums, products, loops over slots, scans."""
+from __future__ import annotations
+
+from typing import Iterable
+
+from ..ir.nodes import Program, Result, Value, order, sort_axes
+from ..passes.padding import padded
+from ..passes.stages import of_rows
+from .triton_expr import COMPARE, call, integer, number
+from .triton_tiles import Name, Tiles, size
+
+
+class Values(Tiles):
+    """Statements for values, each when it is first needed."""
+
+    def __init__(self, program: Program, kind: str, blocked: tuple[str, ...]):
+        super().__init__(program, kind, blocked)
+        self.carries: dict[int, list[Name]] = {}
+        self.next: dict[int, list[str]] = {}
+        self.stacks = {(id(r.parts[0][0].args[0]), r.parts[0][0]["index"]): r for r in program.results
+                       if r.parts[0][0].op == "out" and r.parts[0][0]["kind"] == "stack"}
+
+    def get(self, v: Value) -> Name:
+        if id(v) not in self.names:
+            self.statements(order([v]))
+        return self.names[id(v)]
+
+    def full(self, v: Value, axes: tuple[str, ...]) -> str:
+        """v over exactly these axes, as float32."""
+        name = self.get(v)
+        if name.scalar:
+            return f"tl.full({self.extents(axes)}, {name.text}, tl.float32)"
+        text = self.aligned(name, axes)
+        return text if set(name.axes) == set(axes) else f"tl.zeros({self.extents(axes)}, tl.float32) + {text}"
+
+    def cleaned(self, v: Value, text: str, axes: tuple[str, ...], over: Iterable[str], other: str = "0.0") -> str:
+        """The text of a tile over `axes` with `other` where v is not proved 0 past the end of an axis of `over`."""
+        masks = [self.mask(a, axes) for a in padded(tuple(over)) if a in axes and (other != "0.0" or not self.padding.zero(v, a))]
+        return f"tl.where({' & '.join(masks)}, {text}, {other})" if masks else text
+
+    def clean_full(self, v: Value, axes: tuple[str, ...]) -> str:
+        name = self.get(v)
+        inside = [a for a in padded(axes) if a not in name.axes or not self.padding.zero(v, a)]
+        text = self.full(v, axes)
+        if not inside or (v.op == "const" and v["value"] == 0.0):
+            return text
+        return f"tl.where({' & '.join(self.mask(a, axes) for a in inside)}, {text}, 0.0)"
+
+    # -- statements --------------------------------------------------------------------------------------------
+    def statements(self, values: Iterable[Value]) -> None:
+        for v in values:
+            if id(v) not in self.names:
+                self.statement(v)
+
+    def statement(self, v: Value) -> None:
+        match v.op:
+            case "const":
+                self.names[id(v)] = Name(number(v["value"]), scalar=True)
+            case "size":
+                self.names[id(v)] = Name({"n": "N", "r": "R"}.get(v["axis"]) or size(v["axis"]), scalar=True)
+            case "row":
+                self.names[id(v)] = Name("r" if v["field"] == "index" else v["field"])
+            case "iota":
+                self.iota(v)
+            case "rename":
+                inner, moves = self.get(v.args[0]), dict(v["moves"])
+                self.names[id(v)] = Name(inner.text, tuple(moves.get(a, a) for a in inner.axes), inner.scalar, inner.precise)
+            case "scan":
+                self.scan(v)
+            case "slots":
+                self.slots(v)
+            case "out":
+                self.out(v)
+            case "expose":
+                self.expose(v)
+            case "collect":
+                pass
+            case _:
+                getattr(self, "_" + v.op)(v)
+
+    def iota(self, v: Value) -> None:
+        if v["axis"] == "n" and self.fixed:
+            self.names[id(v)] = Name(self.fixed)
+        else:
+            self.names[id(v)] = Name(self.index(v["axis"]), v.axes)
+
+    # -- arithmetic --------------------------------------------------------------------------------------------
+    def _map(self, v: Value) -> None:
+        fn, names = v["fn"], [self.get(a) for a in v.args]
+        axes = self.tile_axes(v.axes)
+        keep = id(v) in self.precise
+        text = [self.aligned(n, axes, keep) for n in names]
+        whole = fn in COMPARE and any(a.dtype == "i" for a in v.args) or (v.dtype == "i")
+        text = [integer(a["value"]) if whole and a.op == "const" else t for a, t in zip(v.args, text)]
+        power = (not names[0].scalar, v.args[1]["value"]) if fn == "pow" and v.args[1].op == "const" else (not names[0].scalar, 0.5)
+        if all(n.scalar for n in names):
+            self.names[id(v)] = self.number(fn, text, power)
+        elif fn == "stop":
+            self.names[id(v)] = names[0]
+        else:
+            self.define(v, call(fn, text, power))
+
+    @staticmethod
+    def number(fn: str, text: list[str], power: tuple[bool, float]) -> Name:
+        plain = call(fn, text, power)
+        if plain.startswith(("tl.", "lib.")):
+            spelled = [f"tl.full((), {t}, tl.float32)" for t in text]
+            return Name(f"({call(fn, spelled, power)})")
+        return Name(f"({plain})", scalar=True)
+
+    def _sum(self, v: Value) -> None:
+        self.define(v, *self.reduction(v, tuple(v["over"])))
+
+    def _max(self, v: Value) -> None:
+        name, axis = self.get(v.args[0]), v["over"][0]
+        text = self.cleaned(v.args[0], self.aligned(name, name.axes), name.axes, (axis,), 'float("-inf")')
+        axes = tuple(a for a in name.axes if a != axis)
+        self.define(v, f"tl.max({text}, {name.axes.index(axis)})", axes)
+
+    def _dot(self, v: Value) -> None:
+        self.define(v, *self.reduction(v, tuple(v["over"])))
+
+    def reduction(self, v: Value, over: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+        """A sum or product over the axes, as text and the axes that it has."""
+        names = [self.get(a) for a in v.args]
+        if v.op == "dot":
+            x, y = ({*n.axes} for n in names)
+            shared = x & y - set(over)
+            if len(over) == 1 and not shared and len(x) == len(y) == 2 and not any(n.scalar for n in names):
+                return self.product(v, names, over[0])
+            axes = tuple(a for a in v.axes if a in x | y) + over
+            axes = tuple(dict.fromkeys(a for a in sort_axes(axes) if a in x | y))
+            text = " * ".join(self.aligned(n, axes) for n in names)
+            masks = [self.mask(a, axes) for a in padded(over) if not all(self.padding.zero(arg, a) for arg in v.args)]
+            text = f"tl.where({' & '.join(masks)}, {text}, 0.0)" if masks else text
+        else:
+            axes = names[0].axes
+            text = self.cleaned(v.args[0], self.aligned(names[0], axes), axes, over)
+        return self.summed(text, axes, over)
+
+    @staticmethod
+    def summed(text: str, axes: tuple[str, ...], over: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+        while over:
+            last = max(over, key=axes.index)
+            text = f"tl.sum({text}, {axes.index(last)})"
+            axes, over = tuple(a for a in axes if a != last), tuple(a for a in over if a != last)
+        return text, axes
+
+    def product(self, v: Value, names: list[Name], over: str) -> tuple[str, tuple[str, ...]]:
+        out = self.tile_axes(v.axes)
+        left, right = (0, 1) if out[0] in names[0].axes else (1, 0)
+        sides = []
+        for i, axes in ((left, (out[0], over)), (right, (over, out[1]))):
+            sides.append(self.cleaned(v.args[i], self.aligned(names[i], axes), axes, (over,)))
+        return f"lib.dot({sides[0]}, {sides[1]}, PRECISION)", out
+
+    def _cumsum(self, v: Value) -> None:
+        name = self.get(v.args[0])
+        at = name.axes.index(v["axis"])
+        text = self.aligned(name, name.axes, True)
+        if id(v) in self.precise and not name.precise:
+            text += ".to(tl.float64)"
+        if not v["exclusive"]:
+            text = f"tl.cumsum({text}, {at}{', reverse=True' if v['reverse'] else ''})"
+            self.define(v, text, name.axes)
+            return
+        if len(name.axes) == 1:
+            self.define(v, f"lib.sums_before({text}, {v['reverse']})", name.axes)
+            return
+        axes = (v["axis"], *(a for a in name.axes if a != v["axis"]))
+        self.define(v, f"lib.row_sums_before({self.aligned(name, axes)}, {v['reverse']})", axes)
+
+    def _topk(self, v: Value) -> None:
+        name = self.get(v.args[0])
+        self.define(v, f"lib.topk({self.aligned(name, ('c', 'n'))}, (slots < segment), {v['k']})", ("c", "n"))
+
+    # -- slots of the cache ------------------------------------------------------------------------------------
+    def at_slot(self, v: Value, slot: str, guard: str | None) -> Name:
+        """v for one slot: what has no slots is known already."""
+        for inner in order([v]):
+            if "n" not in inner.axes:
+                self.get(inner)
+        known, outer = self.names, (self.fixed, self.guard)
+        self.names = {id(x): known[id(x)] for x in order([v]) if id(x) in known and "n" not in x.axes}
+        self.fixed, self.guard = slot, guard
+        found = self.get(v)
+        self.names, (self.fixed, self.guard) = known, outer
+        return found
+
+    def expose(self, v: Value) -> None:
+        inner = self.at_slot(v.args[0], "segment", "completes")
+        axes = self.tile_axes(v.axes)
+        self.define(v, f"tl.where(completes, {self.aligned(inner, inner.axes)}, 0.0)", inner.axes or axes)
+
+    def _keep(self, v: Value) -> None:
+        name = self.get(v.args[0])
+        self.define(v, f"tl.where(kept, {self.aligned(name, name.axes)}, 0.0)", name.axes)
+
+    def slots(self, v: Value) -> None:
+        body: Program = v["body"]
+        m = v["xs"]
+        sums: dict[int, Name] = {}
+        called = {u["index"]: u.name for u in self.every() if u.op == "out" and u.args[0] is v}
+        for i, r in enumerate(body.results):
+            if r.kind == "sum":
+                axes = self.tile_axes(r.axes)
+                name = self.fresh(called.get(i) or "over_n")
+                self.line(f"{name} = tl.zeros({self.extents(axes)}, tl.float32)", self.shape(axes))
+                sums[i] = Name(name, axes)
+        for arg in v.args[m:]:
+            self.get(arg)
+        self.line(f"for slot in range(0, {'segment' if of_rows(v) else 'N'}):")
+        self.indent += "    "
+        self.line("n = tl.full((), slot, tl.int32)")
+        known, bound, fixed = dict(self.names), dict(self.bound), self.fixed
+        self.fixed = "n"
+        for p, arg in zip(body.params[:m], v.args):
+            self.names.pop(id(arg), None)
+            self.bound[p.name] = self.get(arg)
+        for p, arg in zip(body.params[m:], v.args[m:]):
+            self.bound[p.name] = known[id(arg)]
+        for i, r in enumerate(body.results):
+            value = r.parts[0][0]
+            self.statements(order([value]))
+            if i in sums:
+                self.line(f"{sums[i].text} += {self.aligned(self.get(value), sums[i].axes)}")
+            else:
+                self.store(self.stacks[id(v), i], value)
+        self.names, self.bound, self.fixed = known, bound, fixed
+        self.indent = self.indent[4:]
+        self.carries[id(v)] = [sums.get(i) for i in range(len(body.results))]
+        self.names[id(v)] = Name("")
+
+    def store(self, r: Result, value: Value) -> None:
+        raise NotImplementedError
+
+    # -- scans -------------------------------------------------------------------------------------------------
+    def scan(self, v: Value) -> None:
+        body: Program = v["body"]
+        n = v["carries"]
+        outer = dict(self.bound)
+        for p, name in zip(body.params[:n], self.carries[id(v)]):
+            self.bound[p.name] = name
+        for p, arg in zip(body.params[n:], v.args[n:]):
+            self.bound[p.name] = self.get(arg)
+        self.statements(order(body.roots()))
+        self.bound = outer
+        made = []
+        for carry, r in zip(self.carries[id(v)], body.results[:n]):
+            made.append(self.clean_full(r.parts[0][0], carry.axes))
+        self.next[id(v)] = made
+        self.names[id(v)] = Name("")
+
+    def out(self, v: Value) -> None:
+        loop, i = v.args[0], v["index"]
+        self.get(loop)
+        if v["kind"] in ("start", "final", "sum"):
+            self.names[id(v)] = self.carries[id(loop)][i]
+        elif v["kind"] == "y":
+            self.names[id(v)] = self.names[id(loop["body"].results[loop["carries"] + i].parts[0][0])]

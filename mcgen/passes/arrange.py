@@ -1,0 +1,65 @@
+"""The order of statements in which few tiles are alive at once: a GPU's registers hold a handful of them."""
+from __future__ import annotations
+
+from typing import Sequence
+
+from ..ir.nodes import Value, dim_of, order, uses
+
+SIDE = 64                                                # what an axis counts
+_FREE = ("const", "size", "iota", "row", "rename", "param", "load")        # no statement, or read again where they are needed
+
+
+def arrange(roots: Sequence[Value]) -> list[Value]:
+    """Every value below the roots once, arguments first: whatever frees more than it makes comes at once, all else as late as
+    the depth-first order has it."""
+    values = order(roots)
+    left = {i: len(u) for i, u in uses(values).items()}
+    for root in roots:
+        left[id(root)] = left.get(id(root), 0) + 1
+    waiting = [v for v in values if v.op not in _FREE]
+    done: set[int] = set()
+    found: list[Value] = []
+    while waiting:
+        able = [v for v in waiting if all(id(a) in done for a in _inner(v))]
+        v = min(able, key=lambda v: max(0, _growth(v, left)))          # the first of equals: depth first
+        waiting.remove(v)
+        done.add(id(v))
+        found.append(v)
+        for a in _inner(v):
+            left[id(a)] -= 1
+    return _with_leaves(found, roots)
+
+
+def _inner(v: Value) -> list[Value]:
+    """The arguments that take a statement, through renamings."""
+    found = []
+    for a in v.args:
+        while a.op == "rename":
+            a = a.args[0]
+        if a.op not in _FREE:
+            found.append(a)
+    return found
+
+
+def _growth(v: Value, left: dict[int, int]) -> int:
+    freed = sum(_size(a) for a in {id(a): a for a in _inner(v)}.values() if left[id(a)] <= 1)
+    return _size(v) - freed
+
+
+def _size(v: Value) -> int:
+    if v.dtype == "b":
+        return 0
+    total = 1
+    for a in v.axes:
+        total *= 1 if a == "r" else min(int(dim_of(a)), SIDE) if dim_of(a).isdigit() else SIDE
+    return total
+
+
+def _with_leaves(values: Sequence[Value], roots: Sequence[Value]) -> list[Value]:
+    """The values in their order, each behind the leaves that it needs first."""
+    found: dict[int, Value] = {}
+    for v in (*values, *roots):
+        for a in order([v]):
+            if a is v or a.op in _FREE:
+                found.setdefault(id(a), a)
+    return list(found.values())

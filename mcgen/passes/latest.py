@@ -1,0 +1,80 @@
+"""Stages as late as possible: loops that nobody waits for move to where others run, so that fewer kernels are launched."""
+from __future__ import annotations
+
+from typing import Mapping
+
+from ..ir.nodes import Program, Value
+
+NEVER = 10**6
+
+
+def latest(program: Program, stages, last: int, pinned: Mapping[int, int]) -> dict[int, int]:
+    """id of a scan, slots loop or sum over rows -> the last stage in which it may run, all results being there by stage `last`.
+
+    stages: the earliest ones (`Stages`); pinned: what has its stage already.
+    """
+    return _Latest(program, stages, last, pinned).run()
+
+
+class _Latest:
+    """need: the stage of the kernel that computes a value; serial: of the loop that needs it."""
+
+    def __init__(self, program: Program, stages, last: int, pinned: Mapping[int, int]):
+        self.program, self.stages, self.last, self.pinned = program, stages, last, pinned
+        self.rows: dict[int, int] = {}
+        self.serial: dict[int, int] = {}
+        self.hosts: dict[int, int] = {}
+
+    def run(self) -> dict[int, int]:
+        for v in self.program.roots():
+            self.lower(self.rows, v, self.last)
+        for v in reversed(self.program.order()):
+            self.visit(v)
+        return self.hosts
+
+    def lower(self, found: dict[int, int], v: Value, stage: int) -> None:
+        found[id(v)] = min(found.get(id(v), NEVER), stage)
+
+    def visit(self, v: Value) -> None:
+        s, rows, serial = self.stages, self.rows.get(id(v), NEVER), self.serial.get(id(v), NEVER)
+        if v.op == "out":
+            self.out(v, rows, serial)
+        elif v.op in ("scan", "slots"):
+            self.loop(v)
+        elif s.over_rows(v):
+            at = self.hosts[id(v)] = self.pinned.get(id(v), max(min(rows, serial, self.last + 1) - 1, s.at(v)))
+            for a in v.args:
+                self.lower(self.serial, a, at)
+        elif v.op == "collect":
+            at = min(rows, serial) - 1
+            self.lower(self.serial if s.ways(v.args[0]) else self.rows, v.args[0], at)
+        else:
+            self.plain(v, rows, serial)
+
+    def plain(self, v: Value, rows: int, serial: int) -> None:
+        dear = self.stages.weight(v) > 0
+        if serial < NEVER and dear and not self.stages.passes(v):
+            self.lower(self.rows, v, serial - 1)
+            rows, serial = min(rows, serial - 1), NEVER
+        for a in v.args:
+            if rows < NEVER:
+                self.lower(self.rows, a, rows)
+            if serial < NEVER:
+                self.lower(self.serial, a, serial)
+
+    def out(self, v: Value, rows: int, serial: int) -> None:
+        """A loop runs before whatever reads its results; a scan's rows may be read by a scan of the same loop."""
+        loop = v.args[0]
+        if loop.op == "slots" and v["kind"] == "sum":
+            at = min(rows, serial - 1)
+        elif loop.op == "scan" and v["kind"] != "final":
+            at = min(rows - 1, serial)
+        else:
+            at = min(rows, serial) - 1
+        self.lower(self.hosts, loop, at)
+
+    def loop(self, v: Value) -> None:
+        at = self.hosts[id(v)] = self.pinned.get(id(v), max(min(self.hosts.get(id(v), NEVER), self.last), self.stages.at(v)))
+        outer = v["xs"] if v.op == "slots" else len(v.args)
+        for i, a in enumerate(v.args):
+            self.lower(self.serial if i < outer else self.rows, a, at)

@@ -1,0 +1,199 @@
+"""Cuts a chunk-level program into kernels: smaller programs that hand values on in memory.
+
+What another stage needs is stored where that costs less than computing it again: numbers of a token, sums over the slots,
+states before every row. Decays and products of loaded tokens are computed again instead. Every slice is a chunk-level
+program itself, so running them one after the other in the interpreter gives what the whole program gives.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from ..ir.builder import Builder
+from ..ir.naming import stem
+from ..ir.nodes import AXIS_ORDER, Param, Program, Result, Value
+from .slice_kernel import Kernel, Key, Slice
+from .stages import SLOTS, Stages, over_rows
+from .thin import thin
+
+PRODUCTS = 6                     # how many products of matrices one kernel computes
+
+
+@dataclass(frozen=True)
+class Sliced:
+    """All kernels of a program in order, the tensors between them, and what is left to do around them.
+
+    copies: (result, parameter) to copy before the kernels. shifted: results that are sums of token tensors at shifts:
+    (result, ((scratch, shift), ..)).
+    """
+
+    slices: tuple[Slice, ...]
+    scratch: tuple[Param, ...]
+    copies: tuple[tuple[str, str], ...]
+    shifted: tuple[tuple[str, tuple[tuple[str, int], ...]], ...]
+
+
+def cut(program: Program, b: Builder) -> Sliced:
+    """Requires: a chunk-level program after loop_slots. Ensures: programs in an order in which each has what it reads."""
+    return _Cutter(thin(program, b), b).run()
+
+
+class _Cutter:
+    def __init__(self, program: Program, b: Builder):
+        self.program, self.b = program, b
+        self.stages = Stages(program, b)
+        self.names = {p.name for p in program.params} | {r.name for r in program.results}
+        self.buffers: dict[int, Param] = {}                  # values in memory: id -> where
+        self.scratch: list[Param] = []
+        self.pending: dict[Key, list[Result]] = {}       # what a kernel stores: (stage, kind, reverse) -> results
+        self.copies: list[tuple[str, str]] = []
+        self.shifted: list[tuple[str, tuple[tuple[str, int], ...]]] = []
+
+    def run(self) -> Sliced:
+        for result in self.program.results:
+            self.place(result)
+        slices: list[Slice] = []
+        while self.pending:
+            key = max(self.pending)                          # the last stage first: it says what earlier ones store
+            slices += [Kernel(self, key, results).slice() for results in self.groups(key, self.pending.pop(key))]
+        for at, s in enumerate(reversed(slices)):
+            slices[len(slices) - 1 - at] = replace(s, program=replace(s.program, name=f"{self.program.name}_{at}"))
+        return Sliced(tuple(reversed(slices)), tuple(self.scratch), tuple(self.copies), tuple(self.shifted))
+
+    def groups(self, key: Key, results: list[Result]) -> list[list[Result]]:
+        """Results of a grid over rows by kernel: those that are independent along the same dims, as long as the products of one
+        kernel are few or shared. A kernel of many products spills registers."""
+        if key[1] != "rows":
+            return [results]
+        found: list[tuple[list[Result], set[int], tuple[str, ...]]] = []
+        for r in results:
+            products, free = Kernel(self, key, [r]).measure()
+            for group, held, along in found:
+                if free == along and (len(held | products) <= PRODUCTS or 2 * len(held & products) >= len(products)):
+                    group.append(r)
+                    held |= products
+                    break
+            else:
+                found.append(([r], products, free))
+        return [group for group, _, _ in found]
+
+    # -- where results are computed ----------------------------------------------------------------------------
+    def place(self, r: Result) -> None:
+        value = r.parts[0][0]
+        stages = self.stages
+        if r.kind == "token":
+            self.token(r)
+        elif value.op == "collect" and id(value) not in self.buffers:
+            self.buffers[id(value)] = Param(r.name, "slots", r.axes)
+            self.collected(r, value)
+        elif value.op == "out" and value["kind"] != "sum" and id(value) not in self.buffers:
+            lead = {"slots": ("n",), "starts": ("r",)}.get(r.kind, ())
+            if value.axes == lead + r.axes:
+                self.buffers[id(value)] = Param(r.name, r.kind, r.axes)
+            self.add(self.host(value), r)
+        elif r.kind == "starts":
+            self.add((stages.ready(value), "rows", False), r)
+        else:
+            self.add(self.after(value, r.kind), r)
+
+    def token(self, r: Result) -> None:
+        if r.delay == 0:
+            self.add((max(self.token_stage(v) for v, _ in r.parts), "rows", False), r)
+            return
+        parts = []
+        for value, shift in r.parts:
+            name = self.fresh(f"stored.{r.name}.{shift}")
+            self.scratch.append(Param(name, "token", r.axes))
+            self.add((self.token_stage(value), "rows", False), Result(name, "token", r.axes, ((value, 0),)))
+            parts.append((name, shift))
+        self.shifted.append((r.name, tuple(parts)))
+
+    def token_stage(self, v: Value) -> int:
+        """With the last ones, where that costs no work over the slots again: one kernel shares their products."""
+        return self.stages.ready(v) if self.stages.weight(v) == SLOTS else max(self.stages.tokens, self.stages.ready(v))
+
+    def collected(self, r: Result, value: Value) -> None:
+        x, old = value.args
+        if old.op != "param":
+            raise ValueError(f"{self.program.name}: {r.name} does not start as a parameter")
+        self.copies.append((r.name, old["name"]))
+        ways = self.stages.ways(x)
+        key = (self.stages.at(value), "loop", ways.pop()) if ways else (self.stages.at(value), "rows", False)
+        self.add(key, r)
+
+    def host(self, out: Value) -> Key:
+        loop = out.args[0]
+        if loop.op == "scan":
+            return self.stages.at(loop), "loop", loop["reverse"]
+        return self.stages.at(loop), "rows", False
+
+    def after(self, value: Value, kind: str) -> Key:
+        """The kernel for what is known when all rows are done: the one that knows most of it already."""
+        below = _small(value)
+        if kind == "slots" and any(v.op == "keep" or (over_rows(v) and "n" in v.axes) for v in below):
+            own = [self.stages.at(v) for v in below if over_rows(v) and "n" in v.axes]
+            rest = [self.stages.ready(v) for v in below if not v.args or v.op == "out" or (over_rows(v) and "n" not in v.axes)]
+            return max([*own, *rest], default=0), "slots", False
+        hosts = {self.host(v) if v.op == "out" else self.total_key(v) for v in below if v.op == "out" or over_rows(v)}
+        if len(hosts) == 1:
+            return hosts.pop()
+        stage = max((s + 1 for s, _, _ in hosts), default=0)
+        return stage, "loop", self.stages.direction(stage)
+
+    def total_key(self, v: Value) -> Key:
+        stage = self.stages.at(v)
+        return (stage, "slots", False) if "n" in v.axes else (stage, "loop", self.stages.direction(stage))
+
+    def add(self, key: Key, result: Result) -> None:
+        self.pending.setdefault(key, []).append(result)
+
+    # -- what is stored between kernels ------------------------------------------------------------------------
+    def buffer(self, v: Value) -> Param:
+        """Where v is in memory; the kernel that makes it is told to store it."""
+        if id(v) not in self.buffers:
+            tokens = [a for a in ("n", "c", "d") if a in v.axes]
+            dims = [a for a in v.axes if a not in AXIS_ORDER]
+            if v.op == "collect" or (over_rows(v) and "n" in v.axes):
+                kind, axes, key = "slots", tuple(dims), self.total_key(v) if over_rows(v) else None
+            elif "r" in v.axes:
+                kind, axes = "starts", tuple(tokens + dims)
+                key = self.host(v) if v.op == "out" else (self.stages.ready(v), "rows", False)
+            elif v.axes[:1] == ("n",):
+                kind, axes, key = "slots", tuple(dims), self.host(v)
+            else:
+                kind, axes, key = "memory", tuple(dims), self.host(v) if v.op == "out" else self.total_key(v)
+            param = self.buffers[id(v)] = Param(self.fresh(f"stored.{stem(v)}"), kind, axes)
+            self.scratch.append(param)
+            stored = self.b.where(v, self.b.const(1.0)) if v.dtype == "b" else v
+            result = Result(param.name, kind, axes, ((stored, 0),))
+            if v.op == "collect":
+                self.collected(result, v)
+            else:
+                self.add(key, result)
+        return self.buffers[id(v)]
+
+    def read(self, v: Value) -> Value:
+        """v as it is read from memory."""
+        b, param = self.b, self.buffer(v)
+        value = b.param(param)
+        if v.op == "out" and v.args[0].op == "slots" and self.stages.stack(v):
+            value = b.where(b.map("lt", b.iota("n"), b.row("segment")), value)      # no other slot was written
+        return b.map("gt", value, b.const(0.5)) if v.dtype == "b" else value
+
+    def fresh(self, stem: str) -> str:
+        name, i = stem, 1
+        while name in self.names:
+            i += 1
+            name = f"{stem}.{i}"
+        self.names.add(name)
+        return name
+
+
+def _small(value: Value) -> list[Value]:
+    """The values below an elementwise one, as far as its arithmetic reaches."""
+    found, stack = [], [value]
+    while stack:
+        v = stack.pop()
+        found.append(v)
+        if v.op in ("map", "rename", "keep", "expose"):
+            stack.extend(v.args)
+    return found

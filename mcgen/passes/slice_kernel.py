@@ -1,0 +1,187 @@
+"""Cutting, second part: one kernel, and which values below its results come from memory."""
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Iterable
+
+from ..ir.nodes import Param, Program, Result, Value, dim_of, is_dim, sort_axes
+from .prune_loops import prune_loops
+from .rewrite import Rebuilder
+from .simple_slots import simple_slots
+from .stages import LIGHT, PRODUCT, SLOTS, is_product, of_rows, over_rows
+
+SIZE = 64                        # what every axis counts when stored elements are compared
+Key = tuple[int, str, bool]      # a kernel: stage, kind, whether its rows run in reverse
+
+
+@dataclass(frozen=True)
+class Slice:
+    """One kernel. kind: 'rows' (a grid over rows), 'loop' (over rows, in order), 'slots' (a grid over slots, rows in order).
+
+    blocked: the dims along which its programs are independent.
+    """
+
+    program: Program
+    kind: str
+    reverse: bool
+    blocked: tuple[str, ...]
+
+
+class Kernel:
+    """One kernel of a program. `cutter` (`mcgen.passes.slice`) knows the stages, and what is in memory."""
+
+    def __init__(self, cutter, key: Key, results: list[Result]):
+        self.cutter, self.stages, self.b = cutter, cutter.stages, cutter.b
+        self.stage, self.kind, self.reverse = key
+        self.results = results
+        self.limit = SLOTS if self.kind == "rows" else PRODUCT
+        self.costs: dict[tuple[int, int], tuple[int, bool]] = {}
+        self.stored: dict[int, Value] = {}
+
+    def slice(self) -> Slice:
+        roots = [v for r in self.results for v, _ in r.parts]
+        for root in roots:
+            self.choose(root, self.limit)
+        self.prune()
+        replaced = {i: self.cutter.read(v) for i, v in self.stored.items()}
+
+        def hook(rebuilder: Rebuilder, value: Value, args: list[Value]) -> Value | None:
+            if over_rows(value) and "n" not in value.axes:
+                return self.b.sum(rebuilder.rebuild([self.stages.partial(value)])[0], ["r"])
+            return None
+
+        made = iter(Rebuilder(self.b, replaced, hook).rebuild(roots))
+        results = tuple(replace(r, parts=tuple((next(made), s) for _, s in r.parts)) for r in self.results)
+        program = Program("", (), results, "chunk", self.cutter.program.segment)
+        program = prune_loops(simple_slots(program, self.b), self.b)
+        program = replace(program, params=self.params(program))
+        return Slice(program, self.kind, self.reverse, separable(program))
+
+    def measure(self) -> tuple[set[int], tuple[str, ...]]:
+        """Products of matrices and loops in this kernel, and the dims along which it is independent."""
+        roots = [v for r in self.results for v, _ in r.parts]
+        for root in roots:
+            self.choose(root, self.limit)
+        seen: dict[int, Value] = {}
+        stack = [v for v in roots if id(v) not in self.stored]
+        while stack:
+            v = stack.pop()
+            if id(v) not in seen:
+                seen[id(v)] = v
+                stack += [a for a, _ in self.below(v, self.limit) if id(a) not in self.stored]
+        products = {i for i, v in seen.items() if (v.op == "dot" and is_product(v)) or (v.op == "out" and v.args[0].op == "slots")}
+        return products, independent(list(seen.values()), self.results)
+
+    def params(self, program: Program) -> tuple[Param, ...]:
+        names = {v["name"] for v in program.order() if v.op in ("param", "load")}
+        known = {p.name: p for p in (*self.cutter.program.params, *self.cutter.buffers.values())}
+        return tuple(known[n] for n in known if n in names)
+
+    # -- choosing ----------------------------------------------------------------------------------------------
+    def inner(self, v: Value) -> bool:
+        """Whether a loop's output, or a sum over rows, is computed in this kernel."""
+        if v.op == "out":
+            loop = v.args[0]
+            if loop.op == "scan":
+                return self.cutter.host(v) == (self.stage, self.kind, self.reverse)
+            return not of_rows(loop) or (self.kind == "rows" and self.stages.at(loop) == self.stage)
+        if v.op == "collect":
+            return any(v is p for r in self.results for p, _ in r.parts)
+        return over_rows(v) and self.cutter.total_key(v) == (self.stage, self.kind, self.reverse)
+
+    def below(self, v: Value, limit: int) -> list[tuple[Value, int]]:
+        """What v is computed from in this kernel, and how dear each may be."""
+        if v.op == "out":
+            loop = v.args[0]
+            if loop.op == "slots" and of_rows(loop):
+                return [(a, PRODUCT if i < loop["xs"] else limit) for i, a in enumerate(loop.args)]
+            return [(a, limit) for a in loop.args]
+        if v.op == "collect":
+            return [(v.args[0], limit)]
+        if over_rows(v) and "n" not in v.axes:
+            return [(self.stages.partial(v), limit)]
+        return [(a, limit) for a in v.args]
+
+    def made_elsewhere(self, v: Value) -> bool:
+        return (v.op in ("out", "collect") or over_rows(v)) and not self.inner(v)
+
+    def storable(self, v: Value) -> bool:
+        return "r" in v.axes and v.op not in ("row", "iota") and self.stages.ready(v) < self.stage
+
+    def cost(self, v: Value, limit: int) -> tuple[int, bool]:
+        """Elements per row that have to be in memory for v, and whether v is what is read."""
+        key = (id(v), limit)
+        if key not in self.costs:
+            self.costs[key] = self.weigh(v, limit)
+        return self.costs[key]
+
+    def weigh(self, v: Value, limit: int) -> tuple[int, bool]:
+        if self.made_elsewhere(v):
+            return 0, True
+        if self.stages.weight(v) < limit:
+            return 0, False
+        inline = sum({id(a): self.cost(a, m)[0] for a, m in self.below(v, limit)}.values())
+        if not self.storable(v):
+            return inline, False
+        kept = self.elements(v)
+        stored = not self.cheap(v, limit) or kept < inline
+        return (kept, True) if stored else (inline, False)
+
+    def cheap(self, v: Value, limit: int) -> bool:
+        """Whether v itself may be computed in this kernel, once its arguments are there."""
+        return self.stages.own_weight(v) < limit and not (v.op == "out" and v.args[0].op == "slots")
+
+    def elements(self, v: Value) -> int:
+        if id(v) in self.cutter.buffers:
+            return 0
+        total = 1
+        for a in v.axes:
+            total *= 1 if a == "r" else min(int(dim_of(a)), SIZE) if dim_of(a).isdigit() else SIZE
+        return total
+
+    def choose(self, root: Value, limit: int) -> None:
+        """Fills `stored` with what is read from memory below a value."""
+        seen: set[tuple[int, int]] = set()
+        stack = [(root, limit)]
+        while stack:
+            v, m = stack.pop()
+            if (id(v), m) in seen or id(v) in self.stored:
+                continue
+            seen.add((id(v), m))
+            if self.cost(v, m)[1]:
+                self.stored[id(v)] = v
+            else:
+                stack.extend(self.below(v, m))
+
+    def prune(self) -> None:
+        """Elementwise arithmetic of stored values is computed again."""
+        changed = True
+        while changed:
+            changed = False
+            for i, v in list(self.stored.items()):
+                if v.op in ("map", "rename") and i not in self.cutter.buffers and not self.made_elsewhere(v) and all(
+                        id(a) in self.stored or self.stages.weight(a) == LIGHT for a in v.args):
+                    del self.stored[i]
+                    for a in v.args:
+                        self.choose(a, self.limit)
+                    changed = True
+
+
+def separable(program: Program) -> tuple[str, ...]:
+    """The spec's dims along which nothing in a program is summed, compared or moved: its values are independent there."""
+    return independent(list(program.order()), program.results)
+
+
+def independent(values: list[Value], results: Iterable[Result]) -> tuple[str, ...]:
+    inside = [v for loop in values if loop.op in ("scan", "slots") for v in loop["body"].order()]
+    inside += [v for out in values if out.op == "out" for v in out.args[0]["body"].order()]
+    tied: set[str] = set()
+    for v in values + inside:
+        if v.op == "rename":
+            tied |= {a for move in v["moves"] for a in move}
+        elif v.op == "cumsum":
+            tied.add(v["axis"])
+        elif v.args:
+            tied |= set(v.get("over") or ())
+    free = [a for a in sort_axes(a for r in results for a in r.axes) if is_dim(a) and not dim_of(a).isdigit() and a not in tied]
+    return tuple(a for a in free if not any(b != a and dim_of(b) == dim_of(a) for b in free))

@@ -1,0 +1,169 @@
+"""When each value can be had, where a program runs as kernels one after the other: what `slice` cuts by.
+
+A kernel is a grid over rows ("rows"), a loop over rows for every sequence and head ("loop": scans and sums over rows), or a
+loop over rows for every slot ("slots": sums over rows per slot). Kernels run in stages; those of one stage need nothing of
+each other. A loop is what takes time in order, so products of a row's tokens that it needs are stored by an earlier grid.
+"""
+from __future__ import annotations
+
+from ..ir.builder import Builder
+from ..ir.nodes import Program, Value
+from .latest import latest
+
+LIGHT, PRODUCT, SLOTS = 0, 1, 2          # what computing a value again costs: nothing much, a product of tokens, work over the slots
+
+
+def is_product(v: Value) -> bool:
+    """Whether a dot is one of matrices: both sides have an axis of their own."""
+    x, y = ({a for a in arg.axes if a != "r"} - set(v["over"]) for arg in v.args)
+    return bool(x - y) and bool(y - x)
+
+
+def over_rows(v: Value) -> bool:
+    return v.op in ("sum", "dot") and "r" in v["over"]
+
+
+def of_rows(loop: Value) -> bool:
+    """Whether a slots loop runs per row."""
+    return any("r" in a.axes for a in loop.args)
+
+
+class Stages:
+    """The stages of one program's values."""
+
+    def __init__(self, program: Program, b: Builder):
+        self.program, self.b = program, b
+        self.order = program.order()
+        self._ready: dict[int, int] = {}
+        self._at: dict[int, int] = {}
+        self._weight: dict[int, int] = {}
+        self._partial: dict[int, Value] = {}
+        self.fill()
+        self.tokens = max((self.ready(v) for r in program.results if r.kind == "token" for v, _ in r.parts), default=0)
+        self.merge(max([self.tokens, *self._at.values()]))
+        self.reverse = {self.at(v): v["reverse"] for v in self.order if v.op == "scan"}
+
+    def merge(self, last: int) -> None:
+        """Every loop runs in the stage of another one of its kind if it may, else as late as it may: few kernels are launched."""
+        hosts = [v for v in self.order if v.op in ("scan", "slots") or over_rows(v)]
+        pinned: dict[int, int] = {}
+        while len(pinned) < len(hosts):
+            until = latest(self.program, self, last, pinned)
+            v = min((v for v in hosts if id(v) not in pinned), key=lambda v: until[id(v)])
+            same = [pinned[id(u)] for u in hosts if id(u) in pinned and self.loop_kind(u) == self.loop_kind(v)]
+            pinned[id(v)] = max((at for at in same if self.at(v) <= at <= until[id(v)]), default=until[id(v)])
+            self._at = dict(pinned)
+            self._ready.clear()
+            self.fill()
+
+    @staticmethod
+    def loop_kind(v: Value) -> tuple:
+        return (v.op, v["reverse"]) if v.op == "scan" else (v.op == "slots", "n" in v.axes)
+
+    def fill(self) -> None:
+        for v in self.order:              # arguments first: no deep recursion
+            self.weight(v)
+            if v.op in ("scan", "slots", "collect") or over_rows(v):
+                self.at(v)
+            if v.op not in ("scan", "slots"):
+                self.ready(v)
+
+    over_rows = staticmethod(over_rows)
+
+    def direction(self, stage: int) -> bool:
+        """Which way the loop of a stage runs that has no scan of its own: the scans' way."""
+        return self.reverse.get(stage, False)
+
+    def ready(self, v: Value) -> int:
+        """The first stage in which a kernel can have v, from memory or by computing it."""
+        if id(v) not in self._ready:
+            if v.op == "out":
+                host = v.args[0]
+                found = self.at(host) + (0 if host.op == "slots" and not self.stack(v) else 1)
+            elif v.op == "collect" or over_rows(v):
+                found = self.at(v) + 1
+            else:
+                found = max((self.ready(a) for a in v.args), default=0)
+            self._ready[id(v)] = found
+        return self._ready[id(v)]
+
+    @staticmethod
+    def stack(out: Value) -> bool:
+        """Whether it is a stack of a loop over rows: written slot by slot, read by later kernels."""
+        return out["kind"] == "stack"
+
+    def at(self, v: Value) -> int:
+        """The stage in which a scan, slots loop, collect or sum over rows runs."""
+        if id(v) not in self._at:
+            self._at[id(v)] = self._stage_of(v)
+        return self._at[id(v)]
+
+    def _stage_of(self, v: Value) -> int:
+        if v.op == "scan":
+            return max((self.serial(a, v["reverse"]) for a in v.args), default=0)
+        if v.op == "slots":
+            if not of_rows(v):
+                return max(map(self.ready, v.args), default=0)
+            n = v["xs"]
+            return max([self.serial(a) for a in v.args[:n]] + [self.ready(a) for a in v.args[n:]])
+        if v.op == "collect":
+            x, old = v.args
+            return max(self.serial(x, *self.ways(x)) if self.ways(x) else self.ready(x), self.ready(old))
+        if "n" in v.axes:
+            return max(map(self.serial, v.args))
+        return self.serial(self.partial(v))
+
+    def partial(self, v: Value) -> Value:
+        """What a sum over rows adds up: the sum of one row."""
+        if id(v) not in self._partial:
+            over = [a for a in v["over"] if a != "r"]
+            self._partial[id(v)] = self.b.sum(v.args[0], over) if v.op == "sum" else self.b.dot(*v.args, over)
+        return self._partial[id(v)]
+
+    def ways(self, v: Value) -> set[bool]:
+        """Directions of the scans whose rows v is made of elementwise."""
+        if v.op == "out":
+            return {v.args[0]["reverse"]} if v.args[0].op == "scan" and v["kind"] != "final" else set()
+        if v.op in ("map", "rename"):
+            return set().union(*map(self.ways, v.args))
+        return set()
+
+    def serial(self, v: Value, reverse: bool | None = None) -> int:
+        """The first stage in which a loop can have v: what is dear comes from memory, outputs of its own scans from itself."""
+        if v.op == "out" and v.args[0].op == "scan" and v.args[0]["reverse"] == reverse and v["kind"] != "final":
+            return self.at(v.args[0])
+        if self.passes(v):
+            return max((self.serial(a, reverse) for a in v.args), default=0)
+        return self.ready(v) + (1 if self.weight(v) > LIGHT else 0)
+
+    def passes(self, v: Value) -> bool:
+        """Whether a loop computes v itself, whatever its arguments are: elementwise, or small once it is computed."""
+        if v.op in ("map", "rename", "expose", "keep"):
+            return True
+        return v.op in ("dot", "sum", "max") and not over_rows(v) and self.own_weight(v) == LIGHT
+
+    # -- weights -----------------------------------------------------------------------------------------------
+    def weight(self, v: Value) -> int:
+        """What computing v again in another kernel costs, given what other kernels leave in memory."""
+        if id(v) not in self._weight:
+            if v.op in ("scan", "slots", "collect") or over_rows(v):
+                found = LIGHT
+            elif v.op == "out":
+                host = v.args[0]
+                found = SLOTS if host.op == "slots" and of_rows(host) and not self.stack(v) else LIGHT
+            else:
+                found = max([self.own_weight(v), *map(self.weight, v.args)])
+            self._weight[id(v)] = found
+        return self._weight[id(v)]
+
+    def own_weight(self, v: Value) -> int:
+        tokens = {"c", "d"} & set(v.axes)
+        over = set(v.get("over") or ())
+        if "n" in over or v.op == "topk" or (v.op == "dot" and "n" in v.axes):
+            return SLOTS if "r" in v.axes else LIGHT
+        if v.op == "dot":
+            return PRODUCT if tokens and is_product(v) else LIGHT
+        if v.op == "cumsum":
+            return PRODUCT if len(set(v.axes) - {"r"}) > 1 else LIGHT
+        simple = v.op in ("map", "rename", "expose", "keep", "sum", "max") or not v.args
+        return LIGHT if simple or not tokens else PRODUCT
