@@ -1,7 +1,9 @@
 """Compile specs and write their packages: readable code, a manifest, the spec.
 
 Without a SPEC every op under generated/ is built again. --check writes nothing: it builds into a temporary folder and
-compares byte by byte, and exits with 2 where a file differs.
+compares byte by byte, and exits with 2 where a file differs. --target cuda:sm_90 writes nothing either: it compiles the
+op's Triton kernels for that GPU, shows registers, stack, shared memory and tensor-core instructions, and exits with 2 where
+one does not fit.
 """
 from __future__ import annotations
 
@@ -16,7 +18,11 @@ from .common import add_specs, each, load, stage
 def arguments(parser: argparse.ArgumentParser) -> None:
     add_specs(parser, optional=True)
     parser.add_argument("--out", type=Path, metavar="DIR", help="where packages go (default generated/)")
-    parser.add_argument("--target", default="cpu", metavar="TARGET", help="cpu (default); the torch program is always written")
+    parser.add_argument("--target", default="cpu", metavar="TARGET", help="cpu (default), or a GPU to compile the Triton kernels for as a check, "
+                        "such as cuda:sm_90 or hip:gfx942: prints what they take")
+    parser.add_argument("--size", action="append", default=[], metavar="DIM=N", help="with a GPU target: the size of a dimension (default 64)")
+    parser.add_argument("--chunk", type=int, default=64, metavar="C", help="with a GPU target: tokens of a chunk (default 64)")
+    parser.add_argument("--precision", help="with a GPU target: of products, ieee, tf32x3, tf32 or bf16")
     parser.add_argument("--check", action="store_true", help="compare with what is there instead of writing")
     parser.add_argument("-q", "--quiet", action="store_true", help="print problems only")
 
@@ -51,9 +57,21 @@ def _build(source: str, home: Path, args: argparse.Namespace) -> Path:
 
 
 def _write(source: str, home: Path, args: argparse.Namespace) -> int:
+    if args.target != "cpu":
+        return _check_target(source, args)
     with stage(f"build {source}", args.quiet):
         _build(source, home, args)
     return 0
+
+
+def _check_target(source: str, args: argparse.Namespace) -> int:
+    """Nothing is written where packages go."""
+    from .target import check
+
+    with tempfile.TemporaryDirectory(prefix="mcgen-target-") as temporary:
+        with stage(f"build {source}", args.quiet):
+            made = _build(source, Path(temporary), args)
+        return check(made, args.target, args.chunk, args.size, args.precision)
 
 
 def _compare(source: str, home: Path, args: argparse.Namespace) -> int:

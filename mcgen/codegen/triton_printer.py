@@ -23,8 +23,8 @@ class Printed:
 
 
 def print_kernel(name: str, s: Slice, heading: str) -> Printed:
-    """A `@triton.jit` function. Arguments: tensors, table, T, H, R, N, then by name C, SLOTS, PRECISION, the dims' sizes
-    and blocks."""
+    """A `@triton.jit` function. Arguments: tensors, table, T (0 for packed sequences), H, R, N, then by name C, SLOTS, PRECISION,
+    PACKED, the dims' sizes and blocks."""
     return _Kernel(s).function(name, heading)
 
 
@@ -43,7 +43,7 @@ class _Kernel(Values):
         self.places()
         {"rows": self.rows, "loop": self.loop, "slots": self.slots_grid}[self.kind]()
         arguments = [*(self.pointers[t] for t in tensors), "table_ptr", *SIZES]
-        constants = ["C", "SLOTS", "PRECISION", *(f"size_{d}" for d in dims), *(f"block_{d}" for d in dims)]
+        constants = ["C", "SLOTS", "PRECISION", "PACKED", *(f"size_{d}" for d in dims), *(f"block_{d}" for d in dims)]
         head = ["@triton.jit(do_not_specialize=[" + ", ".join(f'"{x}"' for x in SIZES) + "])",
                 f"def {name}({', '.join(arguments)},", "    " + " " * len(name) + f" {', '.join(c + ': tl.constexpr' for c in constants)}):"]
         return Printed(name, "\n".join([*head, f'    """{heading}"""', *self.lines]) + "\n", tensors, dims)
@@ -91,8 +91,8 @@ class _Kernel(Values):
         if self.segment:
             self.line(f"completes = (count > 0) & (count + offset == {self.segment})")
         if any(v.op == "load" for v in self.every()):
-            self.line("first = tl.minimum(start, T - 1)")
             self.line("token = tl.minimum(c, tl.maximum(count - 1, 0))", "past the row's end its last token again")
+            self.line("first = tl.where(count > 0, start, tl.maximum(start - 1, 0))", "of a row without tokens the last one before")
 
     # -- a grid over rows --------------------------------------------------------------------------------------
     def rows(self) -> None:

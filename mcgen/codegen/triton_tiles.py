@@ -11,7 +11,7 @@ from ..passes.precision import precise
 from .triton_expr import aligned, number
 
 OWN = {"r", "n", "z", "b", "h", "c", "i", "slots", "start", "count", "segment", "offset", "completes", "first", "token", "kept", "slot", "rows_ptr",
-       "row_ptr", "table_ptr", "T", "H", "R", "N", "C", "SLOTS", "PRECISION", "tl", "lib", "triton", "float", "range", "block_of"}
+       "row_ptr", "table_ptr", "T", "H", "R", "N", "C", "SLOTS", "PRECISION", "PACKED", "tl", "lib", "triton", "float", "range", "block_of"}
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,8 @@ class Tiles:
 
     # -- memory ------------------------------------------------------------------------------------------------
     def token_address(self, p: Param | Result, ahead: int, first: str, token: str, tile: tuple[str, ...]) -> str:
-        """Addresses of a row's tokens in a tensor [B, delay + T, H, *axes]."""
+        """Addresses of a row's tokens in a tensor [B, delay + T, H, *axes]; packed, with T = 0, behind the past tokens of its own and
+        of the sequences before."""
         inner = " * ".join(size(a) for a in p.axes) or "1"
         more = f" + {ahead}" if ahead > 0 else f" - {-ahead}" if ahead else ""
         length = f"(T + {p.delay})" if p.delay else "T"
@@ -150,7 +151,7 @@ class Tiles:
         shown = f", mask={' & '.join(masks)}, other={number(v['fill'] or 0.0)}" if masks else ""
         address = self.token_address(p, p.delay - v["shift"], "first", "token", axes)
         called = f"{p.name}_c" + (f"_{v['shift']}" if v["shift"] else "")
-        self.define(v, f"tl.load({address}{shown}).to(tl.float32)", axes, called)
+        self.define(v, f"lib.tokens(tl.load({address}{shown}), count, PACKED)", axes, called)
 
     def _param(self, v: Value) -> None:
         if v["name"] in self.bound:

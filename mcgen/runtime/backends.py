@@ -1,6 +1,6 @@
 """The programs of a package, and which of them computes a call.
 
-Both back ends take contiguous tensors and give new, contiguous ones that share no storage with anything:
+Back ends take contiguous tensors and give new, contiguous ones that share no storage with anything:
 
     forward(params, chunk, save) -> results, and the saved tensors after them if `save`
     backward(params, chunk) -> gradients        (an absent gradient of a result is None in params)
@@ -8,11 +8,12 @@ Both back ends take contiguous tensors and give new, contiguous ones that share 
 from __future__ import annotations
 
 import importlib.util
+import os
 import threading
 import warnings
 from functools import cache, partial
 from types import ModuleType
-from typing import Callable, Iterable, Sequence
+from typing import Callable, Iterable, Mapping, Sequence
 
 import torch
 
@@ -24,8 +25,9 @@ from .manifest import SLOTS, Manifest
 from .schedule import Schedules, options_of
 from .tvm.kernel import Kernel
 
-NAMES = ("torch", "tvm")
+NAMES = ("torch", "tvm", "triton")
 INSTALL_TVM = "pip install apache-tvm"
+INSTALL_TRITON = "pip install triton"
 KEPT = 512              # kernels bound to shapes
 
 
@@ -102,37 +104,92 @@ class TvmBackend:
         return kernel
 
 
-class Backends:
-    """Chooses: float32 on the CPU goes to TVM where it is installed, all else to torch; `forced` names one for everything."""
+class TritonBackend:
+    """`triton_kernels.py`: float32 on CUDA and ROCm devices, and on the CPU under Triton's interpreter."""
 
-    def __init__(self, manifest: Manifest, program: ModuleType, kernels: Callable[[], ModuleType] | None, forced: str | None,
+    def __init__(self, manifest: Manifest, layout: Layout, load: Callable[[], ModuleType], schedules: Schedules):
+        self.manifest, self.layout, self._load, self.schedules = manifest, layout, load, schedules
+
+    def forward(self, params: Sequence[torch.Tensor], chunk: int, save: bool) -> list[torch.Tensor]:
+        m = self.manifest
+        names = [*m.forward_results, *(name for name, _ in m.saved)]
+        results = [params[0].new_empty(shape) for shape in self.layout.forward(params, True)]
+        self._run("forward", params, chunk, (*m.forward_params, *names), (*params, *results))
+        return results if save else results[:len(m.forward_results)]
+
+    def backward(self, params: Sequence[torch.Tensor], chunk: int) -> list[torch.Tensor]:
+        m = self.manifest
+        batch = params[m.forward_params.index("call.table")].shape[0]
+        results = [params[0].new_empty((batch, *shape) if name in m.summed else shape)
+                   for name, shape in zip(m.backward_results, self.layout.backward(params))]
+        self._run("backward", params, chunk, (*m.backward_params, *m.backward_results), (*params, *results))
+        return [x.sum(0) if name in m.summed else x for name, x in zip(m.backward_results, results)]
+
+    def _run(self, which: str, params: Sequence[torch.Tensor], chunk: int, names: Sequence[str], tensors: Sequence[torch.Tensor]) -> None:
+        from .triton.launch import Call, backend_of, run
+
+        sizes, named = self.layout.sizes(params), dict(zip(names, tensors))
+        slots, device = sizes.pop(SLOTS, 0), params[0].device
+        packs, tokens, heads = self.layout.tokens(params)
+        batch, rows = named["call.table"].shape[:2]
+        call = Call(batch, packs, tokens, heads, rows, slots, chunk, sizes, backend_of(device))
+        found = self.schedules.find(device, torch.float32, sizes, batch * heads, tokens)
+        run(getattr(self._load(), which), call, named, dict(found.options))
+
+
+class Backends:
+    """Chooses: float32 goes to TVM on the CPU and to Triton on GPUs, where they are installed, all else to torch; `forced` names one
+    for everything. `kernels`: how to load the modules of the back ends that the package has."""
+
+    def __init__(self, manifest: Manifest, program: ModuleType, kernels: Mapping[str, Callable[[], ModuleType]], forced: str | None,
                  schedules: Schedules | None = None):
         self.name, self.forced = manifest.name, forced
         self.schedules = schedules or Schedules(manifest.chunk)
         self.layout = Layout(manifest)
         self.torch = TorchBackend(manifest, program)
-        self.tvm = TvmBackend(manifest, self.layout, kernels, self.schedules) if kernels else None
+        self.tvm = TvmBackend(manifest, self.layout, kernels["tvm"], self.schedules) if "tvm" in kernels else None
+        self.triton = TritonBackend(manifest, self.layout, kernels["triton"], self.schedules) if "triton" in kernels else None
         if forced is not None and forced not in NAMES:
             raise UsageError(f"no back end {forced!r}: expected one of {', '.join(NAMES)}", "backend")
-        if forced == "tvm" and self.tvm is None:
-            raise EnvironmentLacks(f"{self.name} was generated without TVM kernels", "backend", "mcgen build it again")
-        if forced == "tvm" and not tvm_installed():
-            raise EnvironmentLacks("backend='tvm' needs TVM", "backend", INSTALL_TVM)
+        for name, called, made, installed, hint in (("tvm", "TVM", self.tvm, tvm_installed, INSTALL_TVM),
+                                                    ("triton", "Triton", self.triton, triton_installed, INSTALL_TRITON)):
+            if forced == name and made is None:
+                raise EnvironmentLacks(f"{self.name} was generated without {called} kernels", "backend", "mcgen build it again")
+            if forced == name and not installed():
+                raise EnvironmentLacks(f"backend='{name}' needs {called}", "backend", hint)
 
-    def choose(self, tensor: torch.Tensor) -> TorchBackend | TvmBackend:
+    def choose(self, tensor: torch.Tensor) -> TorchBackend | TvmBackend | TritonBackend:
         """The back end for a call whose arithmetic is in the dtype and on the device of `tensor`."""
-        if self.forced == "torch" or self.tvm is None:
+        if self.forced == "torch":
             return self.torch
-        fits = tensor.dtype is torch.float32 and tensor.device.type == "cpu"
+        single, where = tensor.dtype is torch.float32, tensor.device.type
         if self.forced == "tvm":
-            if not fits:
+            if not (single and where == "cpu"):
                 raise UsageError(f"backend='tvm' computes in float32 on the CPU, not in {tensor.dtype} on {tensor.device}", "backend")
             return self.tvm
-        if fits and tvm_installed():
-            return self.tvm
-        if fits:
+        if self.forced == "triton":
+            if not single:
+                raise UsageError(f"backend='triton' computes in float32, not in {tensor.dtype}", "backend")
+            if where == "cpu" and not interpreted():
+                raise UsageError("backend='triton' needs tensors on a GPU", "backend", "on the CPU: TRITON_INTERPRET=1, for tests")
+            return self.triton
+        if single and where == "cuda" and self.triton is not None and triton_installed():
+            return self.triton
+        if single and where == "cpu" and self.tvm is not None:
+            if tvm_installed():
+                return self.tvm
             _warn_without_tvm()
         return self.torch
+
+
+@cache
+def triton_installed() -> bool:
+    return importlib.util.find_spec("triton") is not None
+
+
+def interpreted() -> bool:
+    """Whether Triton kernels run in its interpreter, which needs no GPU."""
+    return os.environ.get("TRITON_INTERPRET", "0") not in ("", "0")
 
 
 @cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import sys
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
@@ -15,14 +16,14 @@ from .manifest import read_manifest
 from .register import register
 from .schedule import Schedule, Schedules
 
-PARTS = ("manifest.json", "torch_program.py", "tvm_kernels.py")
+PARTS = ("manifest.json", "torch_program.py", "tvm_kernels.py", "triton_kernels.py")
 _loaded: dict[tuple, Op] = {}
 
 
 def load_package(path: str | Path, *, backend: str | None = None, schedule: Schedule | None = None) -> Op:
     """The op of the package in a folder, or in the folder of a file (`load_package(__file__)`).
 
-    backend: 'torch' or 'tvm' for every call; by default chosen by dtype and device. schedule: for every call; by default the tuned
+    backend: 'torch', 'tvm' or 'triton' for every call; by default chosen by dtype and device. schedule: for every call; by default the tuned
     record's, else the package's own choice. Loading again, unchanged, gives the same op.
     Raises UsageError for a folder without a package, EnvironmentLacks when the back end that is asked for is not installed.
     """
@@ -38,8 +39,9 @@ def load_package(path: str | Path, *, backend: str | None = None, schedule: Sche
         except ValueError as wrong:
             raise UsageError(f"{folder / 'manifest.json'}: {wrong}", "package") from None
         program = _module(folder / "torch_program.py", digest)
-        kernels = folder / "tvm_kernels.py"
-        backends = Backends(manifest, program, (lambda: _module(kernels, digest)) if kernels.is_file() else None, backend,
+        kernels = {name: partial(_module, folder / f"{name}_kernels.py", digest) for name in ("tvm", "triton")
+                   if (folder / f"{name}_kernels.py").is_file()}
+        backends = Backends(manifest, program, kernels, backend,
                             Schedules(manifest.chunk, record_folders(folder), schedule))
         _loaded[key] = Op(manifest, program, backends, register(manifest, backends, digest), folder)
     return _loaded[key]
@@ -51,6 +53,16 @@ def record_folders(folder: Path) -> tuple[Path, ...]:
 
     own = directory() / "tuned" / f"{folder.name}-{digest_of(folder)}"
     return own, folder / "tuned"
+
+
+def triton_module(folder: Path) -> ModuleType:
+    """The Triton kernels of the package in a folder. Raises EnvironmentLacks without Triton or without kernels."""
+    if not triton_installed():
+        raise EnvironmentLacks("Triton is not installed", "triton", INSTALL_TRITON)
+    path = folder / "triton_kernels.py"
+    if not path.is_file():
+        raise EnvironmentLacks(f"{folder} has no Triton kernels", "backend", "mcgen build it again")
+    return _module(path, digest_of(folder))
 
 
 def digest_of(folder: Path, backend: str | None = None, schedule: Schedule | None = None) -> str:

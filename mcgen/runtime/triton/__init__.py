@@ -1,0 +1,1 @@
+"""Generated Triton kernels at run time: launching them, their launch options, compiling them for a named GPU."""

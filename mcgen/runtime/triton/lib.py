@@ -1,0 +1,128 @@
+"""What generated Triton kernels use beside `triton.language`. Imported by them only: it needs triton."""
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def dot(x, y, PRECISION: tl.constexpr):
+    """The product of two tiles, summed in float32. PRECISION: 'ieee', 'tf32', or 'bf16' for operands rounded to bfloat16."""
+    if PRECISION == "bf16":
+        return tl.dot(x.to(tl.bfloat16), y.to(tl.bfloat16))
+    else:
+        return tl.dot(x, y, input_precision=PRECISION)
+
+
+@triton.jit
+def tokens(x, count, PACKED: tl.constexpr):
+    """Loaded tokens in float32. Where sequences are packed, one without tokens reads a neighbour's, which has to be finite here."""
+    x = x.to(tl.float32)
+    if PACKED:
+        x = tl.where((count > 0) | (tl.abs(x) < float("inf")), x, 0.0)
+    return x
+
+
+@triton.jit
+def sums_before(x, REVERSE: tl.constexpr):
+    """x [C] -> [C]: the sum of the entries before each one (after it, if REVERSE): summed, not subtracted."""
+    at = tl.arange(0, x.shape[0])
+    if REVERSE:
+        return tl.sum(tl.where(at[None, :] > at[:, None], x[None, :], 0.0), 1)
+    else:
+        return tl.sum(tl.where(at[None, :] < at[:, None], x[None, :], 0.0), 1)
+
+
+@triton.jit
+def row_sums_before(x, REVERSE: tl.constexpr):
+    """x [C, K] -> [C, K]: the same along the first axis."""
+    at = tl.arange(0, x.shape[0])
+    if REVERSE:
+        chosen = at[None, :] > at[:, None]
+    else:
+        chosen = at[None, :] < at[:, None]
+    return tl.dot(tl.where(chosen, 1.0, 0.0), x, input_precision="ieee")
+
+
+@triton.jit
+def first_row(rows_ptr, R, n):
+    """How many rows of a sequence's table come before the first one of a segment after n."""
+    total = 0
+    for i in range(0, R, 128):
+        at = i + tl.arange(0, 128)
+        segment = tl.load(rows_ptr + at * 4 + 2, mask=at < R, other=2147483647)
+        total += tl.sum((segment <= n).to(tl.int32), 0)
+    return total
+
+
+@triton.jit
+def keeps(rows_ptr, R, n, LENGTH: tl.constexpr):
+    """Whether no row of a sequence's table ends segment n."""
+    ends = 0
+    for i in range(0, R, 128):
+        at = i + tl.arange(0, 128)
+        count = tl.load(rows_ptr + at * 4 + 1, mask=at < R, other=0)
+        segment = tl.load(rows_ptr + at * 4 + 2, mask=at < R, other=0)
+        offset = tl.load(rows_ptr + at * 4 + 3, mask=at < R, other=0)
+        ends += tl.sum(((segment == n) & (count > 0) & (count + offset == LENGTH)).to(tl.int32), 0)
+    return ends == 0
+
+
+@triton.jit
+def topk(score, past, TOP: tl.constexpr):
+    """score [C, N], past [N] -> truth [C, N]: the TOP largest of the past slots, ties to the older."""
+    at = tl.arange(0, score.shape[1])[None, :]
+    left = tl.where(past[None, :], score, float("-inf"))
+    chosen = tl.where(left == left, 0, 0)
+    for _ in tl.static_range(TOP):
+        best = tl.max(left, 1)[:, None]
+        here = tl.min(tl.where((left == best) & (chosen == 0), at, 2147483647), 1)[:, None]
+        chosen = tl.where(at == here, 1, chosen)
+        left = tl.where(at == here, float("-inf"), left)
+    return (chosen > 0) & past[None, :]
+
+
+@triton.jit
+def sign(x):
+    return tl.where(x > 0.0, 1.0, tl.where(x < 0.0, -1.0, 0.0))
+
+
+@triton.jit
+def relu(x):
+    return tl.maximum(x, 0.0)
+
+
+@triton.jit
+def log1p_exp(x):
+    """log(1 + exp(x)) for x <= 0, to float32's accuracy where exp(x) is small too."""
+    e = tl.exp(x)
+    series = e * (1.0 - e * (0.5 - e * (0.33333333 - e * 0.25)))
+    return tl.where(e < 0.01, series, tl.log(1.0 + e))
+
+
+@triton.jit
+def softplus(x):
+    return tl.maximum(x, 0.0) + log1p_exp(-tl.abs(x))
+
+
+@triton.jit
+def logsigmoid(x):
+    return tl.minimum(x, 0.0) - log1p_exp(-tl.abs(x))
+
+
+@triton.jit
+def tanh(x):
+    """By exponentials; by its series near 0, where they would cancel."""
+    s = x * x
+    series = x * (1.0 - s * (0.33333333 - s * (0.13333333 - s * 0.053968254)))
+    e = tl.exp(-2.0 * tl.abs(x))
+    far = (1.0 - e) / (1.0 + e)
+    return tl.where(s < 0.01, series, tl.where(x < 0.0, -far, far))
+
+
+@triton.jit
+def silu(x):
+    return x * tl.sigmoid(x)
+
+
+@triton.jit
+def gelu(x):
+    return 0.5 * x * (1.0 + tl.erf(x * 0.7071067811865476))

@@ -1,0 +1,90 @@
+"""Launch options of Triton kernels: what can be chosen, and what is taken where nothing was tuned.
+
+An option never changes what a kernel computes beyond rounding.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Mapping, Sequence
+
+from mcgen.diagnostics import UsageError
+
+WARPS = (1, 2, 4, 8)
+STAGES = (1, 2, 3, 4)
+BLOCKS = (16, 32, 64, 128)
+PRECISIONS = {"cuda": ("ieee", "tf32x3", "tf32", "bf16"), "hip": ("ieee", "bf16"), "interpreter": ("ieee",)}
+
+
+@dataclass(frozen=True)
+class Options:
+    """How one kernel runs. blocks: dim -> side of its tiles, for the dims along which the kernel is cut.
+
+    precision of products: 'ieee' float32, 'tf32x3' nearly that in three products on tensor cores, 'tf32', or 'bf16' operands. Sums are
+    float32 always, and so are states, decays and their gradients.
+    """
+
+    num_warps: int = 4
+    num_stages: int = 2
+    precision: str = "ieee"
+    blocks: Mapping[str, int] = field(default_factory=dict)
+
+
+def power(size: int) -> int:
+    """The smallest power of two that holds `size`, at least 16: the shortest side of a product.
+
+    >>> power(3), power(64), power(65)
+    (16, 64, 128)
+    """
+    return max(16, 1 << (size - 1).bit_length())
+
+
+def knobs(kernel: Mapping[str, Any], sizes: Mapping[str, int], backend: str = "cuda") -> dict[str, Sequence]:
+    """Every option of a kernel with its choices, as `block_<dim>`, `num_warps`, `num_stages`, `precision`.
+
+    backend: 'cuda', 'hip' or 'interpreter'. A precision other than the default changes results beyond float32 rounding.
+    """
+    found: dict[str, Sequence] = {f"block_{dim}": [x for x in BLOCKS if x <= power(sizes[dim])] or [power(sizes[dim])]
+                                  for dim in map(plain, kernel["blocked"])}
+    return {**found, "num_warps": WARPS, "num_stages": STAGES, "precision": PRECISIONS[backend]}
+
+
+def default(kernel: Mapping[str, Any], sizes: Mapping[str, int], backend: str = "cuda") -> Options:
+    """Tiles of at most 64 along the dims that can be cut; 8 warps where a tile is longer, and for products as accurate as float32
+    on tensor cores, whose parts take registers."""
+    blocks = {dim: min(64, power(sizes[dim])) for dim in map(plain, kernel["blocked"])}
+    largest = max((blocks.get(dim, power(sizes[dim])) for dim in kernel["dims"]), default=16)
+    accurate = "tf32x3" if backend == "cuda" else "ieee"
+    return Options(num_warps=8 if largest > 64 or (backend == "cuda" and largest == 64) else 4, precision=accurate, blocks=blocks)
+
+
+def chosen(kernel: Mapping[str, Any], sizes: Mapping[str, int], record: Mapping[str, Any] | None, backend: str = "cuda") -> Options:
+    """The options that a record names, defaults for the rest. record: as `knobs` names them."""
+    base, record = default(kernel, sizes, backend), record or {}
+    blocks = {dim: int(record.get(f"block_{dim}", side)) for dim, side in base.blocks.items()}
+    return Options(int(record.get("num_warps", base.num_warps)), int(record.get("num_stages", base.num_stages)),
+                   str(record.get("precision", base.precision)), blocks)
+
+
+def own(options: Mapping[str, Any], kernel: str) -> dict[str, Any]:
+    """The options that hold for a kernel: those for all kernels, and its own over them.
+
+    >>> own({"num_warps": 4, "forward_0.num_warps": 8, "forward_1.num_stages": 1}, "forward_0")
+    {'num_warps': 8}
+    """
+    mine = {name.removeprefix(f"{kernel}."): value for name, value in options.items() if name.startswith(f"{kernel}.")}
+    return {**{name: value for name, value in options.items() if "." not in name}, **mine}
+
+
+def check(kernel: Mapping[str, Any], sizes: Mapping[str, int], record: Mapping[str, Any], backend: str) -> None:
+    """Raises UsageError for an option that the kernel does not have, or a choice that the option does not have."""
+    choices = knobs(kernel, sizes, backend)
+    for name, value in record.items():
+        if name not in choices:
+            raise UsageError(f"no option {name!r}", "option", f"one of {', '.join(choices)}")
+        if value not in choices[name]:
+            raise UsageError(f"{name} = {value!r}", "option", f"one of {', '.join(map(str, choices[name]))}")
+
+
+def plain(axis: str) -> str:
+    """The dim of an axis."""
+    return axis.rstrip("~'.")

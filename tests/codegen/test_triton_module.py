@@ -1,0 +1,45 @@
+"""What of a package's Triton text does not need Triton: which programs have it, its launches, that it is the same every time."""
+from __future__ import annotations
+
+import ast
+
+import pytest
+
+import mcgen
+from mcgen.codegen.package import build, files
+from mcgen.codegen.triton_module import printable
+from mcgen.ir.builder import Builder
+from mcgen.ir.nodes import Param, Program, Result
+
+KERNELS = {"linear_attention": (2, 4), "simple_gla": (2, 4), "mlstm+grm": (3, 8), "linear_attention+grm": (3, 7), "swla+ssc": (3, 10)}
+
+
+def text_of(name):
+    return files(mcgen.load_spec(name))["triton_kernels.py"]
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_few_kernels_are_launched(name):
+    """Budgets: a pass that needs more launches shows here."""
+    text = text_of(name)
+    count = [sum(isinstance(n, ast.FunctionDef) and n.name.startswith(which) for n in ast.parse(text).body) for which in ("forward_", "backward_")]
+    assert tuple(count) <= KERNELS[name] and count[1] <= KERNELS[name][1]
+    assert text == text_of(name)
+
+
+def test_states_are_cut_along_both_dims():
+    text = text_of("simple_gla")
+    assert text.count("\"grid\": 'loop', \"blocked\": ('K', 'V')") == 2 and "tl.atomic" not in text
+
+
+def test_an_unknown_operation_leaves_the_back_end_out(tmp_path, monkeypatch):
+    b = Builder()
+    x = b.load(Param("x", "token", ("K",)))
+    whole = Program("p", (Param("x", "token", ("K",)),), (Result("y", "token", ("K",), ((b.make("unheard", (x,), x.axes), 0),)),))
+    assert not printable(whole) and printable(Program("p", whole.params, (Result("y", "token", ("K",), ((x, 0),)),)))
+    spec = mcgen.load_spec("linear_attention")
+    folder = build(spec, tmp_path / "op")
+    assert (folder / "triton_kernels.py").is_file()
+    monkeypatch.setattr("mcgen.codegen.triton_module.OPS", {"const"})
+    build(spec, folder)
+    assert not (folder / "triton_kernels.py").exists() and (folder / "tvm_kernels.py").is_file()

@@ -1,0 +1,54 @@
+"""A program cut into kernels computes what the whole program computes, and is cut where it should be."""
+from __future__ import annotations
+
+import pytest
+
+from mcgen.ir import interpreter
+from mcgen.ir.verifier import verify_program
+from mcgen.passes.bisect import bound, table
+from mcgen.passes.slice import Sliced, cut
+
+from .cases import CACHES, RULES, compiled, drawn, errors, trial
+
+
+def run_sliced(sliced: Sliced, results, inputs, rows, chunk, sizes):
+    """Every result, kernel after kernel in the interpreter."""
+    found = dict(inputs)
+    sizes = {**sizes, "#tokens": 23, "#slots": next((t.shape[1] for n, t in inputs.items() if n.startswith("cache.")), 0)}
+    for s in sliced.slices:
+        verify_program(s.program)
+        found |= interpreter.run(s.program, {p.name: found[p.name] for p in s.program.params}, rows, chunk, sizes)
+    for name, parts in sliced.shifted:
+        delay = next(r.delay for r in results if r.name == name)
+        first = found[parts[0][0]]
+        total = first.new_zeros(first.shape[0], delay + first.shape[1], *first.shape[2:])
+        for part, shift in parts:
+            total[:, delay - shift:total.shape[1] - shift] += found[part]
+        found[name] = total
+    return {r.name: found[r.name] for r in results}
+
+
+def agree(rule, cache_name=None, start="carry"):
+    state = compiled(rule, cache_name, 6, start)
+    call = trial(state.model, drawn(state.model, 23), 4)
+    made = {}
+    for program in (state.forward, state.backward):
+        inputs = bound(program, call, made)
+        args = (table(call), call.chunk, call.sizes)
+        want = interpreter.run(program, inputs, *args)
+        got = run_sliced(cut(program, state.source.builder), program.results, inputs, *args)
+        assert not {n: e for n, e in errors(got, want).items() if not e < 1e-9}
+        made |= want
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_rules(rule):
+    agree(rule)
+    agree(rule, "softmax")
+
+
+@pytest.mark.parametrize("start", ["carry", "fresh"])
+@pytest.mark.parametrize("cache_name", CACHES)
+def test_caches(cache_name, start):
+    agree("nonlinear", cache_name, start)
+    agree("delay", cache_name, start)

@@ -1,0 +1,70 @@
+"""Ops of every structure, and how Triton's results are compared with the reference: outputs, memory, gradients."""
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+import mcgen
+from mcgen.codegen.package import build
+from mcgen.runtime import load_package
+from mcgen.verify.draw import Case, draw
+
+from ops.specs import CORNERS
+
+SIZES = {"K": 16, "V": 8, "R": 8}
+TOLERANCE = 2e-5                # of the largest entry, for float32 products
+CASES = {
+    "plain": "linear_attention", "log decay": "simple_gla", "normaliser, cached": "mlstm+grm", "delayed write, chosen memories": "swla+ssc",
+    "carried sum": "retnet+residual", "states mixed": "linear_attention_normalised+soup", "fresh": "window_of_three",
+    "sums since a memory": "decayed_reads", "raw decay, two atoms": {"name": "two_atoms", "rule": {
+        "inputs": {"q": ["K"], "k": ["K"], "v": ["V"], "a": {"shape": [], "domain": [0, 1]}}, "state": {"S": ["K", "V"], "n": ["K"]},
+        "update": {"S": "a * S + outer(k, v)", "n": "a * n + relu(k)"},
+        "read": "(prev(S).T @ q + 0.5 * S.T @ softmax(k)) / (1 + abs(dot(n, q))) + tanh(n[0]) * v", "output": "silu(y) * delay(a, 2)"}},
+}
+
+
+def load_spec(source):
+    """A case of the corners by its name, else a name of the library or a dict; segments of 16 tokens."""
+    if isinstance(source, str) and source in CORNERS:
+        tree = {k: {a: b for a, b in v.items() if b is not None} if isinstance(v, dict) else v for k, v in CORNERS[source].items()}
+        return mcgen.load_spec(tree)
+    return mcgen.load_spec(source, segment_length=16 if "+" in source else None)
+
+
+def op_of(spec, folder: Path, chunk: int = 16):
+    return load_package(build(spec, folder / spec.name), backend="triton").with_chunk(chunk)
+
+
+def differences(op, spec, tokens: int, batch: int = 1, heads: int = 2, device: str = "cpu", sizes=SIZES) -> dict[str, float]:
+    """The error of y, of what the memory holds, and of every gradient, over the largest entry (at least 1)."""
+    inputs = {n: x.float() for n, x in draw(spec, Case(tokens, batch=batch, heads=heads, seed=3), sizes).items()}
+    torch.manual_seed(5)
+    inputs |= {f"{s.name}_init": torch.randn(heads, *(sizes.get(d, d) for d in s.shape)) for s in spec.rule.state.values() if s.init == "learned"}
+    got = results(op, {n: x.to(device) for n, x in inputs.items()})
+    want = results(mcgen.reference(spec), {n: x.double() for n, x in inputs.items()})
+    return {n: float((got[n].cpu().double() - w).abs().nan_to_num(float("inf")).max()) / max(1.0, float(w.abs().max()))
+            for n, w in want.items() if w.numel()}
+
+
+def results(op, inputs):
+    leaves = {n: x.clone().requires_grad_() for n, x in inputs.items()}
+    y, memory = op(**leaves, return_memory=True)
+    outs = {"y": y, **{f"{k} {n}": x for k in ("state", "cache") for n, x in memory.get(k, {}).items()}}
+    torch.manual_seed(7)
+    loss = sum((x * torch.randn(x.shape, dtype=torch.float64).to(x.dtype).to(x.device)).sum() for x in outs.values() if x.numel())
+    grads = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True, materialize_grads=True)
+    return {n: x.detach() for n, x in outs.items()} | {f"d {n}": g for n, g in zip(leaves, grads)}
+
+
+def step_difference(op, spec, tokens: int, device: str = "cpu", sizes=SIZES) -> float:
+    """The largest error of y over single steps from an empty memory."""
+    inputs = {n: x.float() for n, x in draw(spec, Case(tokens, batch=1, heads=2, seed=4), sizes).items()}
+    want = mcgen.reference(spec)(**{n: x.double() for n, x in inputs.items()})
+    per_token = {n for n, i in {**spec.rule.inputs, **(spec.cache.inputs if spec.cache else {})}.items() if i.per == "token"}
+    memory, worst = None, 0.0
+    for t in range(tokens):
+        one = {n: (x[:, t] if n in per_token else x).to(device) for n, x in inputs.items()}
+        y, memory = op.step(**one, memory=memory)
+        worst = max(worst, float((y.cpu().double() - want[:, t]).abs().max()))
+    return worst / max(1.0, float(want.abs().max()))

@@ -1,0 +1,69 @@
+"""Runs Triton kernels in its interpreter and prints what came out as JSON: a process of its own, since the variable that chooses
+the interpreter acts when kernels are imported. `python -m runtime.triton.interpreted FOLDER CASE...`"""
+import json
+import os
+import sys
+from pathlib import Path
+
+os.environ["TRITON_INTERPRET"] = "1"
+
+import torch  # noqa: E402
+
+from mcgen.runtime.triton import launch  # noqa: E402
+
+from .cases import CASES, differences, load_spec, op_of, step_difference  # noqa: E402
+
+MARGIN = 64
+
+
+class Fenced:
+    """Every tensor of a call inside a larger one full of NaN; results and scratch memory are NaN themselves until written."""
+
+    def __init__(self):
+        self.real, self.outside = launch.run, 0
+        self.around: list[torch.Tensor] = []
+
+    def inside(self, x: torch.Tensor) -> torch.Tensor:
+        fill = float("nan") if x.is_floating_point() else -(2 ** 30)
+        outer = torch.full((x.numel() + 2 * MARGIN,), fill, dtype=x.dtype)
+        self.around.append(outer)
+        return outer[MARGIN:MARGIN + x.numel()].view(x.shape)
+
+    def scratch(self, shape, device):
+        return self.inside(torch.empty(shape))
+
+    def run(self, program, call, tensors, options=None):
+        """The kernels see copies of the parameters and NaN for results; what they leave goes back."""
+        back = "d.y" in tensors
+        made = {n for n in tensors if (n.startswith("d.") and n != "d.y" and not n.startswith("d.new.") if back else
+                                       n == "y" or n.startswith(("new.", "saved.")))}
+        fenced = {name: self.inside(x) for name, x in tensors.items()}
+        for name in tensors:
+            if name not in made:
+                fenced[name].copy_(tensors[name])
+        self.real(program, call, fenced, options)
+        for name, x in tensors.items():
+            x.copy_(fenced[name])
+        for outer in self.around:
+            ends = torch.cat([outer[:MARGIN], outer[-MARGIN:]])
+            self.outside += int((~torch.isnan(ends) if outer.is_floating_point() else ends != -(2 ** 30)).sum())
+        self.around.clear()
+
+
+def main(folder: Path, names: list[str]) -> dict:
+    torch.set_num_threads(1)
+    fence = Fenced()
+    launch.run, launch.scratch = fence.run, fence.scratch
+    found = {}
+    for name in names:
+        fence.outside = 0
+        spec = load_spec(CASES.get(name, name))
+        op = op_of(spec, folder)
+        found[name] = {**differences(op, spec, tokens=37), "written outside": fence.outside}
+        if name in ("log decay", "normaliser, cached"):
+            found[name]["steps"] = step_difference(op, spec, 3)
+    return found
+
+
+if __name__ == "__main__":
+    print(json.dumps(main(Path(sys.argv[1]), sys.argv[2:])))

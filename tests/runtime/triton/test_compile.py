@@ -1,0 +1,111 @@
+"""Kernels compiled for GPUs that are not here: they fit, use tensor cores, do not spill. And what is refused, and how."""
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+import mcgen
+from mcgen.codegen.package import build
+from mcgen.diagnostics import UsageError
+from mcgen.runtime.triton import compile as compiling
+from mcgen.runtime.triton.compile import STACK, DoesNotCompile, compile_one, kernels, parse_target
+from mcgen.runtime.triton.options import PRECISIONS, default, knobs
+
+pytest.importorskip("triton")
+SIZES = {"K": 64, "V": 64}
+LARGE = {"K": 128, "V": 128}
+TARGETS = {"cuda:sm_80": "HMMA", "cuda:sm_90": "HGMMA", "hip:gfx942": "MFMA"}
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory):
+    return build(mcgen.load_spec("simple_gla"), tmp_path_factory.mktemp("packages") / "simple_gla")
+
+
+def options(kernel, sizes, target, **given):
+    backend = target.split(":")[0]
+    base = default(kernel, sizes, backend)
+    return {"num_warps": base.num_warps, **({"precision": "tf32"} if backend == "cuda" else {}), **given}
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_what_a_forward_pass_takes(package, target):
+    for kernel in compiling.load(package).forward["kernels"]:
+        found = compile_one(kernel, target, SIZES, 64, 1, options(kernel, SIZES, target))
+        assert found.fits and found.stack <= STACK and found.tensor.get(TARGETS[target], 0) > 0, found
+
+
+def test_what_a_backward_pass_takes(package):
+    for kernel in compiling.load(package).backward["kernels"]:
+        found = compile_one(kernel, "cuda:sm_90", SIZES, 64, 1, options(kernel, SIZES, "cuda:sm_90"))
+        assert found.fits and found.stack <= STACK and found.tensor.get("HGMMA", 0) > 0, found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["simple_gla", "mlstm+grm", "swla+ssc", "retnet+residual"])
+def test_every_kernel_has_a_configuration_without_spills(tmp_path, name):
+    folder = build(mcgen.load_spec(name), tmp_path / "op")
+    for sizes, targets in ((SIZES, TARGETS), (LARGE, ["cuda:sm_90"])):
+        for target in targets:
+            for kernel in kernels(compiling.load(folder)):
+                tried = []
+                for given in ({}, {"num_warps": 8}, {"num_stages": 1, "num_warps": 8}):
+                    found = compile_one(kernel, target, sizes, 64, 32, options(kernel, sizes, target, **given))
+                    tried.append(found)
+                    if found.fits and found.stack <= STACK:
+                        break
+                else:
+                    pytest.fail(f"{target} {sizes}: {tried}")
+
+
+def test_knobs_and_defaults(package):
+    for kernel in kernels(compiling.load(package)):
+        choices, base = knobs(kernel, SIZES), default(kernel, SIZES)
+        assert base.num_warps in choices["num_warps"] and base.num_stages in choices["num_stages"] and base.precision in choices["precision"]
+        assert {f"block_{d}": side for d, side in base.blocks.items()}.items() <= {n: 64 for n in choices if n.startswith("block_")}.items()
+    assert all(default(k, SIZES, "hip").precision == "ieee" for k in kernels(compiling.load(package))) and PRECISIONS["hip"][0] == "ieee"
+
+
+@pytest.mark.parametrize("record, words", [({"precision": "half"}, "precision = 'half'"), ({"warps": 4}, "no option 'warps'"),
+                                           ({"num_warps": 3}, "num_warps = 3"), ({"block_V": 256}, "block_V = 256")])
+def test_refuses_options(package, record, words):
+    kernel = compiling.load(package).forward["kernels"][0]
+    with pytest.raises(UsageError, match=words):
+        compile_one(kernel, "cuda:sm_90", SIZES, 64, 1, record)
+
+
+def test_refuses_targets_and_sizes(package):
+    for text in ("cuda:sm_91", "sm_90", "hip:sm_90", "cuda:gfx942", ""):
+        with pytest.raises(UsageError, match="no target"):
+            parse_target(text)
+    with pytest.raises(UsageError, match="no size for V"):
+        compile_one(compiling.load(package).forward["kernels"][0], "cuda:sm_90", {"K": 64}, 64, 1)
+    with pytest.raises(DoesNotCompile, match="cannot compile"):
+        compile_one({**compiling.load(package).forward["kernels"][0], "run": broken()}, "cuda:sm_90", SIZES, 64, 1)
+
+
+def broken():
+    """A kernel with the arguments of another one and a body that no compiler takes."""
+    import triton
+
+    def kernel(k_ptr, v_ptr, g_ptr, table_ptr, T, H, R, N, C, SLOTS, PRECISION, size_K, size_V, block_K, block_V):
+        return k_ptr + "no"
+
+    return triton.jit(kernel)
+
+
+def test_does_not_compile_where_it_interprets(package):
+    code = ("from mcgen.runtime.triton.compile import resources\nfrom mcgen.diagnostics import EnvironmentLacks\nimport sys\n"
+            f"try:\n    resources({str(package)!r}, 'cuda:sm_90', {SIZES!r})\nexcept EnvironmentLacks as e:\n    sys.exit('unset' not in str(e))\nsys.exit(1)")
+    assert subprocess.run([sys.executable, "-c", code], env={**os.environ, "TRITON_INTERPRET": "1"}).returncode == 0
+
+
+def test_the_command(tmp_path, capsys):
+    from mcgen.cli import main
+
+    assert main(["build", "linear_attention", "--target", "cuda:sm_99", "-q"]) == 1
+    assert main(["build", "linear_attention", "--target", "cuda:sm_90", "--size", "Q=3", "-q"]) == 1
+    assert "no dimension 'Q'" in capsys.readouterr().err

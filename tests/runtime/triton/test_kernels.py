@@ -1,0 +1,60 @@
+"""Triton kernels against the reference: in the interpreter here, on the device itself where there is a GPU (`pytest -m gpu`)."""
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from ops.specs import CORNERS
+from .cases import CASES, TOLERANCE, differences, load_spec, op_of, results, step_difference
+
+pytest.importorskip("triton")
+ROOT = Path(__file__).resolve().parents[3]
+SHIPPED = sorted(p.parent.name for p in (ROOT / "generated").glob("*/spec.yaml"))
+
+
+def interpreted(folder: Path, names: list[str]) -> dict:
+    done = subprocess.run([sys.executable, "-m", "runtime.triton.interpreted", str(folder), *names], capture_output=True, text=True,
+                          cwd=ROOT / "tests", env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr[-4000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    return interpreted(tmp_path_factory.mktemp("packages"), list(CASES))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_interpreted(found, name):
+    assert found[name].pop("written outside") == 0
+    assert len(found[name]) > 4 and not {n: e for n, e in found[name].items() if not e < TOLERANCE}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", list(CORNERS))
+def test_every_corner_interpreted(tmp_path, name):
+    found = interpreted(tmp_path, [name])[name]
+    assert not found.pop("written outside") and not {n: e for n, e in found.items() if not e < TOLERANCE}
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("name", [*CASES, *CORNERS, *SHIPPED])
+def test_on_the_gpu(tmp_path, name):
+    """Several rows of 64 tokens, the last one short; the same call twice gives the same bits."""
+    spec = load_spec(str(ROOT / "generated" / name / "spec.yaml") if name in SHIPPED else CASES.get(name, name))
+    sizes = {"K": 64, "V": 64, "R": 32}
+    op = op_of(spec, tmp_path, 64)
+    found = differences(op, spec, tokens=301, batch=2, heads=3, device="cuda", sizes=sizes)
+    found["steps"] = step_difference(op, spec, 5, "cuda", sizes)
+    assert not {n: e for n, e in found.items() if not e < 5 * TOLERANCE}
+    inputs = {f.name: torch.rand(*((2, 301, 3) if f.per == "token" else (3,)), *(sizes.get(d, d) for d in f.shape), device="cuda")
+              * (-1 if f.domain[2] == 0 else 1) for f in op.manifest.fields}
+    first, second = results(op, inputs), results(op, inputs)
+    assert all(torch.equal(first[n], second[n]) for n in first)
