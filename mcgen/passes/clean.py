@@ -167,9 +167,12 @@ def prune(program: Program, b: Builder) -> Program:
 
 
 def products(program: Program) -> list[Value]:
-    """The matrix products per chunk-table row: dots with an axis of its own on each side, or a slot loop's."""
+    """The matrix products per chunk-table row: dots with an axis of its own on each side, or a slot loop's; triangular
+    systems count as one."""
     found = []
     for value in program.order():
+        if value.op == "solve":
+            found.append(value)
         if value.op != "dot":
             continue
         x, y = value.args

@@ -8,7 +8,7 @@ from typing import Iterable, Iterator
 from ..ir.nodes import Program, Value, bodies, dim_of, is_dim
 from .clean import products
 
-_LETTERS = {"c": "C", "d": "C", "n": "N"}
+_LETTERS = {"c": "C", "d": "C", "e": "C", "n": "N"}
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,8 @@ def all_products(program: Program, loop: str = "") -> Iterator[Product]:
 def _inner(body: Program, loop: str) -> Iterator[Product]:
     """Inside the loop over memories a value has one memory: a product then has a side without tokens."""
     for value in body.order():
+        if value.op == "solve":
+            yield Product(value, loop)
         if value.op == "dot" and {"c", "d"} & {a for x in value.args for a in x.axes} and len(value.axes) > len({"r"} & set(value.axes)) + 1:
             yield Product(value, loop)
 
