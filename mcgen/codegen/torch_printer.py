@@ -86,7 +86,7 @@ class _Printer:
         self.lines.append(self.indent + text + (f"  # {comment}" if comment else ""))
 
     def size(self, axis: str) -> str:
-        fixed = {"r": "R", "c": "chunk", "d": "chunk", "e": "chunk", "n": "N", "t": "T"}
+        fixed = {"r": "R", "c": "chunk", "d": "chunk", "mid": "chunk", "n": "N", "t": "T"}
         if axis in fixed:
             return fixed[axis]
         dim = dim_of(axis)

@@ -67,7 +67,7 @@ class _Machine:
         self.t = tokens[0] if tokens else 0
 
     def extent(self, axis: str) -> int:
-        if axis in ("c", "d", "e"):
+        if axis in ("c", "d", "mid"):
             return self.rows.chunk
         if axis == "r":
             return self.r

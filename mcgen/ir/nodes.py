@@ -4,7 +4,7 @@ A value has an operation, arguments, attributes and an ordered tuple of named ax
 sequence and head. Axes with a meaning of their own:
 
     r   rows of the chunk table (runs of at most C consecutive tokens that never straddle a segment)
-    c   the tokens of a row;  d   the same tokens again, as the second axis of a token-by-token matrix;  e   again, between
+    c   the tokens of a row;  d   the same tokens again, as the second axis of a token-by-token matrix;  mid   again, between
     n   slots of the cache, oldest segment first
     t   tokens of the whole call (only on parameters, and on every value at the token level)
 
@@ -20,7 +20,7 @@ from typing import Any, Iterable, Iterator
 from ..diagnostics import Pos
 
 NO_POS = Pos("<none>", 0, 0)
-AXIS_ORDER = ("t", "r", "c", "d", "e", "n")
+AXIS_ORDER = ("t", "r", "c", "d", "mid", "n")
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ from typing import Iterable, Iterator
 from ..ir.nodes import Program, Value, bodies, dim_of, is_dim
 from .clean import products
 
-_LETTERS = {"c": "C", "d": "C", "e": "C", "n": "N"}
+_LETTERS = {"c": "C", "d": "C", "mid": "C", "n": "N"}
 
 
 @dataclass(frozen=True)

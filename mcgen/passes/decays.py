@@ -150,8 +150,8 @@ class Coupled(Decay):
             if of == source:
                 self._weights[key] = self.own[of].weigh(b.const(1.0), when)
             else:
-                late = b.rename(self.own[source].weigh(b.const(1.0), "old"), {"c": "e"})
-                self._weights[key] = b.add(*(b.dot(b.rename(b.map("mul", self.weight(of, k, when), b.rename(x, {"c": "d"})), {"d": "e"}), late, ["e"])
+                late = b.rename(self.own[source].weigh(b.const(1.0), "old"), {"c": "mid"})
+                self._weights[key] = b.add(*(b.dot(b.rename(b.map("mul", self.weight(of, k, when), b.rename(x, {"c": "d"})), {"d": "mid"}), late, ["mid"])
                                              for k, x in self.steps(of, source)))
         return self._weights[key]
 

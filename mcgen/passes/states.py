@@ -158,7 +158,9 @@ class States:
         def passed(what: str, value: Value, dtype: str = "f") -> Value:
             if value.op == "const":
                 return value
-            params.append(Param(what, "value", tuple(a for a in value.axes if a != "r"), dtype=dtype))
+            axes = tuple(a for a in value.axes if a != "r")
+            axes = self.axes[names[0]] if set(axes) == set(self.axes[names[0]]) else axes
+            params.append(Param(what, "value", axes, dtype=dtype))
             inputs.append(value)
             return b.param(params[-1])
 

@@ -211,11 +211,11 @@ class _Monomial:
         return _Monomial(self.number / other.number, frozenset((t, n) for t, n in powers.items() if n))
 
     def term(self) -> Term:
-        result = num(self.number)
+        result = num(1.0)
         for t, n in sorted(self.powers, key=lambda p: repr(p[0])):
             for _ in range(abs(n)):
                 result = times(t, result) if n > 0 else term("div", result, t)
-        return result
+        return times(num(self.number), result)
 
 
 def _monomial(t: Term) -> _Monomial:

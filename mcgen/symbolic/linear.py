@@ -23,14 +23,25 @@ def num(value: float, shape: Shape = ()) -> Term:
 
 
 def times(s: Term, x: Term) -> Term:
-    """scalar * term, with numbers folded."""
+    """scalar * term, with numbers folded and in front."""
+    if _numbered(s):
+        return times(s.args[0], times(s.args[1], x))
+    if _numbered(x):
+        n, rest = x.args
+        return times(num(s["value"] * n["value"]), rest) if s.op == "num" else times(n, times(s, rest))
     if s.op == "num" and s["value"] == 1:
         return x
     if x.op == "num" and x["value"] == 1 and not x.shape:
         return s
     if s.op == "num" and x.op == "num" and not x.shape:
         return num(s["value"] * x["value"])
+    if x.op == "num" and not x.shape:
+        s, x = x, s
     return term("mul", s, x, shape=x.shape, pos=x.pos if x.pos.line else s.pos)
+
+
+def _numbered(t: Term) -> bool:
+    return t.op == "mul" and t.args[0].op == "num" and t.args[0].shape == ()
 
 
 def plus(x: Term, y: Term) -> Term:

@@ -61,7 +61,7 @@ class Scope:
         if "*" in axis:                  # a token and its steps, joined
             token, step = axis.split("*")
             return self.extent(token) * self.extent(step)
-        if axis in ("c", "d", "e"):
+        if axis in ("c", "d", "mid"):
             return self.sizes["#chunk"]
         if axis[0] == "#":
             return int(axis[1:].rstrip("~'."))
