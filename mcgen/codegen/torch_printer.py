@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from ..ir.naming import fresh, stem
 from ..ir.nodes import Param, Program, Result, Value, dim_of, order
 from ..passes.precision import precise
+from .torch_channels import Channels
 from .torch_expr import CALLS, INFIX, aligned, number, shape_comment, spelled
 
 
@@ -35,7 +36,7 @@ def print_starts(names: dict[str, Value], axes: dict[str, tuple[str, ...]]) -> s
     return _Printer(Program("initial_states", (), ())).starts(names, axes)
 
 
-class _Printer:
+class _Printer(Channels):
     def __init__(self, program: Program):
         self.program = program
         self.lines: list[str] = []
@@ -249,46 +250,6 @@ class _Printer:
             text += ".double()"
         flags = "".join(f", {k}=True" for k in ("reverse", "exclusive") if v[k])
         return f"ops.running({text}, {1 + v.axes.index(v['axis'])}{flags})"
-
-    def _solve(self, v):
-        matrix, x = v.args
-        own = ("c", v["step"]) if v["step"] else ("c",)
-        lead = tuple(a for a in v.axes if a == "r")
-        rest = tuple(a for a in v.axes if a not in (*lead, *own))
-        other = ("d", *(a + "~" for a in own[1:]))
-        text = f"ops.solve({self.full(matrix, lead + own + other)}, {self.full(x, lead + own + rest)}, {len(lead) + 1}, {len(own)}"
-        text += ", transposed=True)" if v["transposed"] else ")"
-        return aligned(text, lead + own + rest, v.axes)
-
-    # factors for each channel: tokens and the axis last
-    def _lead(self, v: Value) -> tuple[str, ...]:
-        return tuple(a for a in v.axes if a == "r")
-
-    def _cumprod(self, v):
-        return f"ops.cumprod({self.ref(v.args[0])}, {1 + v.axes.index('c')}{', reverse=True' if v['reverse'] else ''})"
-
-    def _decayed(self, v):
-        rest = tuple(a for a in v.axes if a != "c")
-        axes = (*rest[:-1], "c", *rest[-1:])
-        x, f = (self.full(a, axes) for a in v.args)
-        return aligned(f"ops.decayed({x}, {f}{', reverse=True' if v['reverse'] else ''})", axes, v.axes)
-
-    def _pair(self, v):
-        lead, axis = self._lead(v), v["axis"]
-        q, k, f = (self.full(x, (*lead, t, axis)) for x, t in zip(v.args, "cdc"))
-        return aligned(f"ops.pair({q}, {k}, {f})", (*lead, "c", "d"), v.axes)
-
-    def _papply(self, v):
-        lead, axis, turned = self._lead(v), v["axis"], v["transposed"]
-        matrix, x, f = self.full(v.args[0], (*lead, "c", "d")), self.full(v.args[1], (*lead, "c" if turned else "d", axis)), self.full(v.args[2], (*lead, "c", axis))
-        text = f"ops.papply({matrix}, {x}, {f}{', transposed=True' if turned else ''})"
-        return aligned(text, (*lead, "d" if turned else "c", axis), v.axes)
-
-    def _pfactor(self, v):
-        lead, axis = self._lead(v), v["axis"]
-        matrix = self.full(v.args[0], (*lead, "c", "d"))
-        q, k, f = (self.full(x, (*lead, t, axis)) for x, t in zip(v.args[1:], "cdc"))
-        return aligned(f"ops.pfactor({matrix}, {q}, {k}, {f})", (*lead, "c", axis), v.axes)
 
     def _collect(self, v):
         x, old = v.args

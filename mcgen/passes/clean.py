@@ -166,12 +166,15 @@ def prune(program: Program, b: Builder) -> Program:
     return rebuild_program(program, b, hook)
 
 
+WHOLE = {"solve", "pair", "papply"}
+
+
 def products(program: Program) -> list[Value]:
     """The matrix products per chunk-table row: dots with an axis of its own on each side, or a slot loop's; triangular
-    systems count as one."""
+    systems and what decays for each channel count as one. (A derivative by factors takes the products of those by q and k.)"""
     found = []
     for value in program.order():
-        if value.op == "solve":
+        if value.op in WHOLE:
             found.append(value)
         if value.op != "dot":
             continue
