@@ -8,9 +8,9 @@ from functools import partial
 from pathlib import Path
 from types import ModuleType
 
-from mcgen.diagnostics import UsageError
+from mcgen.diagnostics import EnvironmentLacks, UsageError
 
-from .backends import Backends
+from .backends import INSTALL_TRITON, Backends, triton_installed
 from .front import Op
 from .manifest import read_manifest
 from .register import register

@@ -32,8 +32,8 @@ def load_spec(source):
     return mcgen.load_spec(source, segment_length=16 if "+" in source else None)
 
 
-def op_of(spec, folder: Path, chunk: int = 16):
-    return load_package(build(spec, folder / spec.name), backend="triton").with_chunk(chunk)
+def op_of(spec, folder: Path, chunk: int = 16, backend: str = "triton"):
+    return load_package(build(spec, folder / spec.name), backend=backend).with_chunk(chunk)
 
 
 def differences(op, spec, tokens: int, batch: int = 1, heads: int = 2, device: str = "cpu", sizes=SIZES) -> dict[str, float]:
@@ -55,6 +55,20 @@ def results(op, inputs):
     loss = sum((x * torch.randn(x.shape, dtype=torch.float64).to(x.dtype).to(x.device)).sum() for x in outs.values() if x.numel())
     grads = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True, materialize_grads=True)
     return {n: x.detach() for n, x in outs.items()} | {f"d {n}": g for n, g in zip(leaves, grads)}
+
+
+def packed_difference(op, other, spec, device: str = "cpu", sizes=SIZES) -> float:
+    """The largest error of y and every gradient against another back end, for packed sequences of which one is empty."""
+    inputs = {n: x.float().to(device) for n, x in draw(spec, Case(40, batch=1, heads=2, seed=3), sizes).items()}
+    offsets = torch.tensor([0, 0, 17, 18, 40], device=device)
+    found = []
+    for o in (op, other):
+        leaves = {n: x.clone().requires_grad_() for n, x in inputs.items()}
+        y = o(**leaves, cu_seqlens=offsets)
+        torch.manual_seed(9)
+        loss = (y * torch.randn(y.shape).to(device)).sum()
+        found.append([y.detach(), *torch.autograd.grad(loss, list(leaves.values()), allow_unused=True, materialize_grads=True)])
+    return max(float((a - b).abs().nan_to_num(float("inf")).max()) / max(1.0, float(b.abs().max())) for a, b in zip(*found))
 
 
 def step_difference(op, spec, tokens: int, device: str = "cpu", sizes=SIZES) -> float:

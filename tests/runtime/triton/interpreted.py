@@ -11,7 +11,7 @@ import torch  # noqa: E402
 
 from mcgen.runtime.triton import launch  # noqa: E402
 
-from .cases import CASES, differences, load_spec, op_of, step_difference  # noqa: E402
+from .cases import CASES, differences, load_spec, op_of, packed_difference, step_difference  # noqa: E402
 
 MARGIN = 64
 
@@ -62,6 +62,8 @@ def main(folder: Path, names: list[str]) -> dict:
         found[name] = {**differences(op, spec, tokens=37), "written outside": fence.outside}
         if name in ("log decay", "normaliser, cached"):
             found[name]["steps"] = step_difference(op, spec, 3)
+        if name == "delayed write, chosen memories":
+            found[name]["packed"] = packed_difference(op, op_of(spec, folder, backend="torch"), spec)
     return found
 
 
