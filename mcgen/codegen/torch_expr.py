@@ -7,7 +7,7 @@ INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/", "lt": "<", "le": "<=", 
          "ne": "!=", "and": "&", "or": "|", "pow": "**"}
 CALLS = {name: f"torch.{name}" for name in ("exp", "log", "sqrt", "erf", "abs", "sign", "sigmoid", "tanh", "relu")}
 CALLS |= {name: f"F.{name}" for name in ("logsigmoid", "silu", "gelu")}
-CALLS |= {"softplus": "ops.softplus", "logfloor": "ops.logfloor"}
+CALLS |= {"softplus": "ops.softplus", "logfloor": "ops.logfloor", "parity": "ops.parity"}
 
 
 def number(x: float) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from ..ir.naming import fresh, stem
 from ..ir.nodes import Param, Program, Result, Value, dim_of, order
 from ..passes.precision import precise
+from .torch_channels import Channels
 from .torch_expr import CALLS, INFIX, aligned, number, shape_comment, spelled
 
 
@@ -35,7 +36,7 @@ def print_starts(names: dict[str, Value], axes: dict[str, tuple[str, ...]]) -> s
     return _Printer(Program("initial_states", (), ())).starts(names, axes)
 
 
-class _Printer:
+class _Printer(Channels):
     def __init__(self, program: Program):
         self.program = program
         self.lines: list[str] = []
@@ -87,7 +88,7 @@ class _Printer:
         self.lines.append(self.indent + text + (f"  # {comment}" if comment else ""))
 
     def size(self, axis: str) -> str:
-        fixed = {"r": "R", "c": "chunk", "d": "chunk", "n": "N", "t": "T"}
+        fixed = {"r": "R", "c": "chunk", "d": "chunk", "mid": "chunk", "n": "N", "t": "T"}
         if axis in fixed:
             return fixed[axis]
         dim = dim_of(axis)

@@ -20,7 +20,7 @@ def print_kernel(function: str, kernel: kr.Kernel, saving: bool) -> str:
 def axis(name: str) -> str:
     """An axis as the tile builder names it: integer dimensions have a # in front."""
     dim = dim_of(name)
-    return f"#{dim}" if dim.isdigit() else name
+    return "#" + name if dim.isdigit() else name
 
 
 class _Printer:
@@ -105,6 +105,20 @@ class _Printer:
             case kr.Cumsum():
                 flags = "".join(f", {f}=True" for f in ("reverse", "exclusive") if getattr(s, f))
                 self.line(f'k.cumsum({self.ref(s.dst)}, {self.expr(s.value, s.dst.precise)}, axis="{axis(s.axis)}"{flags})')
+            case kr.Solve():
+                more = ", transposed=True" if s.transposed else ""
+                self.line(f"k.solve({self.ref(s.x)}, {self.ref(s.matrix)}{more})")
+            case kr.Cumprod():
+                self.line(f"k.cumprod({self.ref(s.dst)}, {self.expr(s.value)}{', reverse=True' if s.reverse else ''})")
+            case kr.Decayed():
+                more = ", reverse=True" if s.reverse else ""
+                self.line(f"k.decayed({self.ref(s.dst)}, {self.expr(s.value)}, {self.expr(s.factor)}{more})")
+            case kr.Pair():
+                self.line(f"k.pair({', '.join(map(self.ref, (s.dst, s.q, s.k, s.factor)))})")
+            case kr.Channels():
+                given = ", ".join("None" if x is None else self.ref(x) for x in (s.matrix, s.q, s.k, s.factor))
+                wanted = "".join(f", {n}={self.ref(x)}" for n, x in (("dq", s.dq), ("dk", s.dk), ("df", s.df)) if x is not None)
+                self.line(f"k.channels({given}{wanted})")
             case kr.Topk():
                 self.line(f"k.topk({self.ref(s.dst)}, {self.ref(s.score)}, top={s.k}, limit=k.segment)")
             case kr.When():
@@ -185,7 +199,9 @@ class _Printer:
             case "stop":
                 return args[0], False
             case "logfloor":
-                return f"k.log(k.maximum({args[0]}, 1e-30))", False
+                return f"k.log(k.maximum(k.abs({args[0]}), 1e-30))", False
+            case "parity":
+                return f"(1.0 - 2.0 * k.f32(k.i32({args[0]}) % 2))", False
             case "pow":
                 if e.args[0].op in ("size", "num"):
                     return f"{args[0]} ** {args[1]}", False

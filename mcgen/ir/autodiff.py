@@ -120,6 +120,40 @@ def _segsum(b: Builder, y: Value, g: Value) -> tuple:
     return (b.sum(b.where(inside, after), ["d"]),)
 
 
+def _solve(b: Builder, y: Value, g: Value) -> tuple:
+    """x = (1 - L)^-1 r: dr = (1 - L)^-T dx and dL = dr x^T."""
+    matrix, step = y.args[0], y["step"]
+    dr = b.solve(matrix, b.spread(g, "c") if not step else b.spread(b.spread(g, step), "c"), not y["transposed"], step)
+    left, right = (y, dr) if y["transposed"] else (dr, y)
+    right = b.rename(right, {"c": "d", **({step: step + "~"} if step else {})})
+    return b.contract(left, right, matrix.axes), dr
+
+
+def _cumprod(b: Builder, y: Value, g: Value) -> tuple:
+    """Never a quotient by f, which may be 0: what stands before a token times what comes after it."""
+    f = y.args[0]
+    return (b.map("mul", y, b.decayed(g, f, not y["reverse"])),)
+
+
+def _decayed(b: Builder, y: Value, g: Value) -> tuple:
+    x, f = y.args
+    dx = b.decayed(g, f, not y["reverse"])
+    return dx, b.map("mul", y, dx)
+
+
+def _pair(b: Builder, y: Value, g: Value) -> tuple:
+    (q, k, f), axis = y.args, y["axis"]
+    g = b.spread(b.spread(g, "d"), "c")
+    return b.papply(g, k, f, axis), b.papply(g, q, f, axis, True), b.pfactor(g, q, k, f, axis)
+
+
+def _papply(b: Builder, y: Value, g: Value) -> tuple:
+    (matrix, x, f), axis, turned = y.args, y["axis"], y["transposed"]
+    g = b.spread(b.spread(g, axis), "d" if turned else "c")
+    q, k = (x, g) if turned else (g, x)
+    return b.pair(q, k, f, axis), b.papply(matrix, g, f, axis, not turned), b.pfactor(matrix, q, k, f, axis)
+
+
 def _rename(b: Builder, y: Value, g: Value) -> tuple:
     return (b.rename(g, {new: old for old, new in y["moves"]}),)
 
@@ -139,6 +173,11 @@ RULES: dict[str, Callable[[Builder, Value, Value], tuple]] = {
     "dot": _dot,
     "cumsum": _cumsum,
     "segsum": _segsum,
+    "solve": _solve,
+    "cumprod": _cumprod,
+    "decayed": _decayed,
+    "pair": _pair,
+    "papply": _papply,
     "rename": _rename,
     "collect": _collect,
     "expose": _expose,

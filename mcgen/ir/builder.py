@@ -166,6 +166,43 @@ class Builder:
         """
         return x if _is(x, 0.0) else self.make("segsum", (x,), sort_axes((*x.axes, "d")), exclusive=exclusive)
 
+    def solve(self, matrix: Value, x: Value, transposed: bool = False, step: str = "") -> Value:
+        """(1 - L)^-1 x, with L over c and d, 0 unless d comes before c. `step`: an axis of steps inside a token; then L is
+        over c, step, d, step~ and may join the steps of a token with those of earlier tokens. transposed: with L^T."""
+        return x if _is(x, 0.0) else self.make("solve", (matrix, x), sort_axes((*matrix_rows(matrix), *x.axes)),
+                                               transposed=transposed, step=step)
+
+    # -- factors for each channel: f over c and an axis --------------------------------------------------------
+    def cumprod(self, f: Value, reverse: bool = False) -> Value:
+        """The product of f over the tokens before (`reverse`: after) each."""
+        return f if _is(f, 1.0) else self.make("cumprod", (f,), f.axes, reverse=reverse)
+
+    def decayed(self, x: Value, f: Value, reverse: bool = False) -> Value:
+        """The sum of x over the tokens d before each token c, times f over the tokens between them (`reverse`: after)."""
+        return x if _is(x, 0.0) else self.make("decayed", (x, f), sort_axes((*x.axes, *f.axes)), reverse=reverse)
+
+    def pair(self, q: Value, k: Value, f: Value, axis: str) -> Value:
+        """q over c, k over d: sum over the axis of q k, times f over the tokens between, 0 unless d is before c."""
+        if _is(q, 0.0) or _is(k, 0.0):
+            return self.zero()
+        return self.make("pair", (q, k, f), sort_axes(("c", "d", *(a for x in (q, k, f) for a in x.axes if a != axis))), axis=axis)
+
+    def papply(self, matrix: Value, x: Value, f: Value, axis: str, transposed: bool = False) -> Value:
+        """x over d and the axis: sum over d before c of matrix x, times f over the tokens between; over c and the axis.
+        transposed: x over c, the sum over c after d; over d and the axis."""
+        if _is(matrix, 0.0) or _is(x, 0.0):
+            return self.zero()
+        gone, left = ("c", "d") if transposed else ("d", "c")
+        axes = sort_axes(a for a in (left, *matrix.axes, *x.axes, *f.axes, axis) if a != gone)
+        return self.make("papply", (matrix, x, f), axes, axis=axis, transposed=transposed)
+
+    def pfactor(self, matrix: Value, q: Value, k: Value, f: Value, axis: str) -> Value:
+        """The derivative by f of sum over d before c of matrix q k, times f over the tokens between: over c and the axis."""
+        if any(_is(x, 0.0) for x in (matrix, q, k)):
+            return self.zero()
+        axes = sort_axes(a for a in ("c", *matrix.axes, *q.axes, *k.axes, *f.axes, axis) if a != "d")
+        return self.make("pfactor", (matrix, q, k, f), axes, axis=axis)
+
     def rename(self, x: Value, axes: Mapping[str, str]) -> Value:
         moved = {a: b for a, b in axes.items() if a in x.axes and a != b}
         if not moved:
@@ -214,6 +251,11 @@ class Builder:
         loop = self.make("slots", (*xs, *consts), (), "f", body=body, xs=len(xs))
         return [self.make("out", (loop,), sort_axes((("n",) if r.kind == "stack" else ()) + r.axes), kind=r.kind, index=i)
                 for i, r in enumerate(body.results)]
+
+
+def matrix_rows(matrix: Value) -> tuple[str, ...]:
+    """The axes that a solution has from its matrix: r and c, where it has them."""
+    return tuple(a for a in matrix.axes if a in ("r", "c"))
 
 
 def _is(x: Value, number: float) -> bool:

@@ -86,10 +86,13 @@ TABLE: dict[str, Function] = {
     "gt": Function(2, lambda x, y: x > y, None, "b"), "ge": Function(2, lambda x, y: x >= y, None, "b"),
     "eq": Function(2, lambda x, y: x == y, None, "b"), "ne": Function(2, lambda x, y: x != y, None, "b"),
     "and": Function(2, lambda x, y: x & y, None, "b"), "or": Function(2, lambda x, y: x | y, None, "b"),
-    # log of a decay that may be 0: floored, with the gradient divided by the same floored value, so that the gradient
-    # at 0 is that of the product that the decay stands in
-    "logfloor": Function(1, lambda x: torch.log(x.clamp(min=FLOOR)), lambda b, a, y, g: (
-        b.map("div", g, b.map("maximum", a[0], b.const(FLOOR))),), cheap=False),
+    # log of the size of a decay that may be 0: floored, with the gradient divided by the same floored value, so that the
+    # gradient at 0 is that of the product that the decay stands in
+    "logfloor": Function(1, lambda x: torch.log(x.abs().clamp(min=FLOOR)), lambda b, a, y, g: (
+        b.map("div", g, b.where(b.map("lt", a[0], b.zero()), b.map("minimum", a[0], b.const(-FLOOR)),
+                                b.map("maximum", a[0], b.const(FLOOR)))),), cheap=False),
+    # the sign of a product of so many negative factors
+    "parity": Function(1, lambda x: 1 - 2 * torch.remainder(x, 2), lambda b, a, y, g: (None,)),
     "float": Function(1, lambda x: x.double(), lambda b, a, y, g: (None,)),
     # the value as a constant: its derivative is zero by definition (the shift of a softmax)
     "stop": Function(1, lambda x: x.detach(), lambda b, a, y, g: (None,)),

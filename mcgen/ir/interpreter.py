@@ -4,6 +4,7 @@ Tensors carry one leading axis Z for sequence x head. Tokens of a row beyond its
 """
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Mapping
 
@@ -67,7 +68,7 @@ class _Machine:
         self.t = tokens[0] if tokens else self.sizes.get("#tokens", 0)
 
     def extent(self, axis: str) -> int:
-        if axis in ("c", "d"):
+        if axis in ("c", "d", "mid"):
             return self.rows.chunk
         if axis == "r":
             return self.r
@@ -160,6 +161,70 @@ class _Machine:
         inside = (c[None, None] > c[None, :, None]) & ((c[None, None] < c[:, None, None]) if v["exclusive"] else (c[None, None] <= c[:, None, None]))
         sums = torch.where(inside, x[..., None, None, :], torch.zeros((), dtype=x.dtype)).sum(-1)     # [..., c, d]
         return self.align(sums, tuple(ax for ax in v.args[0].axes if ax != "c") + ("c", "d"), v.axes)
+
+    def do_solve(self, v, a):
+        own = ("c", v["step"]) if v["step"] else ("c",)
+        other = tuple({"c": "d", v["step"]: v["step"] + "~"}[x] for x in own)
+        lead = ("r",) if "r" in v.axes else ()
+        rest = tuple(x for x in v.axes if x not in (*lead, *own))
+        size = math.prod(map(self.extent, own))
+        matrix = self.full(a[0], v.args[0].axes, lead + own + other).flatten(-2 * len(own)).unflatten(-1, (size, size))
+        x = self.full(a[1], v.args[1].axes, lead + own + rest)
+        shape = x.shape
+        x = x.reshape(*shape[:1 + len(lead)], size, -1)
+        if v["transposed"]:
+            matrix = matrix.mT
+        found = torch.linalg.solve(torch.eye(size, dtype=x.dtype) - matrix, x).reshape(shape)
+        return self.align(found, lead + own + rest, v.axes)
+
+    # -- factors for each channel
+    def between(self, f) -> Tensor:
+        """The product of f over the tokens strictly between d and c, 0 unless d is before c: over lead, rest, c, d."""
+        size = self.rows.chunk
+        weights = torch.zeros(*f.shape, size, dtype=f.dtype)
+        for d in range(size):
+            run = torch.ones(f.shape[:-1], dtype=f.dtype)
+            for c in range(d + 1, size):
+                weights[..., c, d] = run
+                run = run * f[..., c]
+        return weights
+
+    def channels(self, v, values, args, tokens) -> list[Tensor]:
+        """Arguments over (lead.., axis, tokens..), and the weights between tokens, over (lead.., axis, c, d)."""
+        lead = ("r",) if "r" in v.axes else ()
+        f = self.full(values[-1], args[-1].axes, (*lead, v["axis"], "c"))
+        given = [self.full(x, arg.axes, (*lead, v["axis"], *t)) for x, arg, t in zip(values, args, tokens)]
+        return [*given, self.between(f)]
+
+    def do_cumprod(self, v, a):
+        i = 1 + v.axes.index("c")
+        x = a[0].flip(i) if v["reverse"] else a[0]
+        x = torch.cat([torch.ones_like(x.narrow(i, 0, 1)), x.narrow(i, 0, x.shape[i] - 1)], i).cumprod(i)
+        return x.flip(i) if v["reverse"] else x
+
+    def do_decayed(self, v, a):
+        rest = tuple(x for x in v.axes if x != "c")
+        x, f = (self.full(t, arg.axes, (*rest, "c")) for t, arg in zip(a, v.args))
+        weights = self.between(f)
+        return self.align((weights.mT if v["reverse"] else weights).matmul(x[..., None])[..., 0], (*rest, "c"), v.axes)
+
+    def do_pair(self, v, a):
+        q, k, w = self.channels(v, a, v.args, (("c",), ("d",)))
+        lead = ("r",) if "r" in v.axes else ()
+        return self.align((q[..., :, None] * k[..., None, :] * w).sum(len(lead) + 1), (*lead, "c", "d"), v.axes)
+
+    def do_papply(self, v, a):
+        axes = (("c", "d"), ("c",) if v["transposed"] else ("d",))
+        matrix, x, w = self.channels(v, a, v.args, axes)
+        lead = ("r",) if "r" in v.axes else ()
+        matrix = (matrix * w).mT if v["transposed"] else matrix * w
+        return self.align(matrix.matmul(x[..., None])[..., 0], (*lead, v["axis"], "d" if v["transposed"] else "c"), v.axes)
+
+    def do_pfactor(self, v, a):
+        lead = ("r",) if "r" in v.axes else ()
+        matrix, q, k, w = self.channels(v, a, v.args, (("c", "d"), ("c",), ("d",)))
+        inner = torch.einsum("...cd,...c,...d,...cj,...jd->...j", matrix, q, k, w, w)        # d before j before c
+        return self.align(inner, (*lead, v["axis"], "c"), v.axes)
 
     def do_rename(self, v, a): return a[0]
 

@@ -12,6 +12,11 @@
              | product axes, expr, expr, over { (map | reduce 'sum')* }      a product that is never stored: 'acc' in the
                                                  statements is its element; a sum goes over the last of its axes
              | cumsum ref, expr, axis, reverse, exclusive
+             | solve ref, ref, transposed        the first = (1 - second)^-1 of itself
+             | cumprod ref, expr, reverse        over the tokens before each
+             | decayed ref, expr, expr, reverse  the sum of the first over the tokens before each, times the second between
+             | pair ref, ref, ref, ref           [c, d]: the second over c times the third over d, times the fourth between
+             | channels ref, ref?, ref?, ref -> ref?, ref?, ref?      what a matrix of tokens makes of pairs: derivatives
              | topk ref, ref, k
              | when expr { stmt* }               a condition on the row
              | loop 'past' | 'segment' | 'all' { stmt* }      n over the slots before the row's segment; the row's own; all
@@ -118,6 +123,53 @@ class Cumsum:
     axis: str
     reverse: bool
     exclusive: bool
+
+
+@dataclass(frozen=True)
+class Solve:
+    """x = (1 - L)^-1 x in place, rows of tokens; matrix: L over c, d, read where d comes before c."""
+
+    x: Ref
+    matrix: Ref
+    transposed: bool
+
+
+@dataclass(frozen=True)
+class Cumprod:
+    dst: Ref
+    value: Expr
+    reverse: bool
+
+
+@dataclass(frozen=True)
+class Decayed:
+    dst: Ref
+    value: Expr
+    factor: Expr
+    reverse: bool
+
+
+@dataclass(frozen=True)
+class Pair:
+    """dst over c, d; q over c and an axis, k over d and it, factor over c and it. Tiles."""
+
+    dst: Ref
+    q: Ref
+    k: Ref
+    factor: Ref
+
+
+@dataclass(frozen=True)
+class Channels:
+    """The derivatives of sum of matrix * pair(q, k, factor): by q (needs k), by k (needs q), by factor (needs both). Tiles."""
+
+    matrix: Ref
+    q: Ref | None
+    k: Ref | None
+    factor: Ref
+    dq: Ref | None
+    dk: Ref | None
+    df: Ref | None
 
 
 @dataclass(frozen=True)

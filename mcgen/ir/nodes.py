@@ -4,7 +4,7 @@ A value has an operation, arguments, attributes and an ordered tuple of named ax
 sequence and head. Axes with a meaning of their own:
 
     r   rows of the chunk table (runs of at most C consecutive tokens that never straddle a segment)
-    c   the tokens of a row;  d   the same tokens again, as the second axis of a token-by-token matrix
+    c   the tokens of a row;  d   the same tokens again, as the second axis of a token-by-token matrix;  mid   again, between
     n   slots of the cache, oldest segment first
     t   tokens of the whole call (only on parameters, and on every value at the token level)
 
@@ -20,7 +20,7 @@ from typing import Any, Iterable, Iterator
 from ..diagnostics import Pos
 
 NO_POS = Pos("<none>", 0, 0)
-AXIS_ORDER = ("t", "r", "c", "d", "n")
+AXIS_ORDER = ("t", "r", "c", "d", "mid", "n")
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,6 +122,22 @@ def sort_axes(axes: Iterable[str]) -> tuple[str, ...]:
     """The canonical order: tokens and slots first, then the spec's dimensions as they first appear."""
     names = list(dict.fromkeys(axes))
     return tuple([a for a in AXIS_ORDER if a in names] + [a for a in names if a not in AXIS_ORDER])
+
+
+def step_axis(count: int) -> str:
+    """The axis of the steps inside a token, where there are several."""
+    return f"{count}."
+
+
+def steps_inside(axes: Iterable[str]) -> tuple[str, ...]:
+    """The axes with steps right behind their tokens: c, step, d, step~."""
+    names = list(axes)
+    steps = [a for a in names if a.rstrip("~").endswith(".") and a.rstrip("~.").isdigit()]
+    for step in steps:
+        names.remove(step)
+        token = "d" if step.endswith("~") else "c"
+        names.insert(names.index(token) + 1 if token in names else len(names), step)
+    return tuple(names)
 
 
 def dim_axis(dim: str | int) -> str:

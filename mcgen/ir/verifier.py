@@ -40,6 +40,23 @@ def _value(program: Program, value: Value, declared: set[str]) -> None:
             need(value["axis"] in value.axes and value.axes == args[0].axes, "axes")
         case "segsum":
             need("c" in args[0].axes and "d" not in args[0].axes and set(value.axes) == {*args[0].axes, "d"}, "axes")
+        case "solve":
+            step = value["step"]
+            need({"c", "d", *([step, step + "~"] if step else [])} == set(args[0].axes) - {"r"}, "the matrix's axes")
+            need("c" in value.axes and set(args[1].axes) <= set(value.axes) and "d" not in value.axes, "axes")
+        case "cumprod":
+            need(value.axes == args[0].axes and "c" in value.axes, "axes")
+        case "decayed":
+            need(set(value.axes) == {a for x in args for a in x.axes} and "c" in args[1].axes, "axes")
+        case "pair":
+            need("c" not in args[1].axes and "d" not in (*args[0].axes, *args[2].axes) and value["axis"] not in value.axes
+                 and {"c", "d"} <= set(value.axes), "axes")
+        case "papply":
+            given, left = ("c", "d") if value["transposed"] else ("d", "c")
+            need(left not in args[1].axes and given not in value.axes and {left, value["axis"]} <= set(value.axes), "axes")
+        case "pfactor":
+            need("d" not in value.axes and "d" not in args[1].axes and "c" not in args[2].axes
+                 and {"c", value["axis"]} <= set(value.axes), "axes")
         case "rename":
             need(len(value.axes) == len(args[0].axes), "axes")
         case "collect":

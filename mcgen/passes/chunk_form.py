@@ -1,75 +1,178 @@
 """The chunk form of a model as formulas: what `mcgen.passes.states` builds, for people to read."""
 from __future__ import annotations
 
-from typing import Iterator, Mapping
+from typing import Iterator
 
-from ..symbolic.linear import Write
+from ..symbolic.affine import Group, Write
+from ..symbolic.algebra import Algebra
+from ..symbolic.decay import log_decay
+from ..symbolic.model import Model
 from ..symbolic.read import Atom, Read
 from ..symbolic.terms import Term
 from ..symbolic.text import text
-from .states import Affine
+
+Names = dict[str, str]           # decays by their spelling, values by theirs
 
 
-def chunk_form(affine: Mapping[str, Affine], read: Read) -> Iterator[str]:
+def chunk_form(model: Model, groups: tuple[Group, ...], read: Read) -> Iterator[str]:
     """A line a formula. Requires: the affine form of every state."""
     yield "rows of at most C tokens that never cross a segment's end; c and d are tokens of a row, d the writing one"
-    names = _decays(affine)
-    for log, name in names.values():
-        yield f"{name}[c] = sum of {text(log)} over the row's tokens up to c"
+    names, decays = _decays(model, groups)
+    yield from decays
+    values: Names = {}
+    for group in groups:
+        for w in group.unknown:
+            plain = "" if w.plain is None else f"{_at(w.plain, 'c')} + "
+            seen = " + ".join(_contracted(n, y, group.contracted, group, names, values, True) for n, y in w.reads)
+            yield f"{write_name(w, values)}[c] = {plain}{seen}"
     for i, atom in enumerate(read.atoms):
-        yield f"read{i + 1}[c] = {_read(atom, affine[atom.state], names)}"
-    for one in affine.values():
-        yield f"next {one.name} = {_next(one, names)}"
+        group = next(g for g in groups if atom.state in g.states)
+        yield f"read{i + 1}[c] = {_read(atom, group, names, values)}"
+    for group in groups:
+        for name in group.states:
+            yield f"next {name} = {_next(name, group, names, values)}"
+    if any(g.unknown for g in groups):
+        yield "the values w of a row solve a triangular system; their keys' products do not need the state"
     if names:
         yield "differences are masked before exp, so no factor exceeds what the decays themselves give"
 
 
-def _decays(affine: Mapping[str, Affine]) -> dict[int, tuple[Term, str]]:
-    """id of a log decay -> (it, the name of its running sum)."""
-    logs = {id(a.log): a.log for a in affine.values() if a.log is not None}
-    return {key: (log, "G" if len(logs) == 1 else f"G{i + 1}") for i, (key, log) in enumerate(logs.items())}
+def _decays(model: Model, groups: tuple[Group, ...]) -> tuple[Names, list[str]]:
+    """state -> the name of its decays' running sum ('' for none), and what these are."""
+    algebra, logs, names = Algebra(model.inputs), [], {}
+    for group in groups:
+        for name in group.states:
+            factor = group.factors[name, name]
+            if factor.diagonal:
+                continue
+            log, _ = log_decay(factor.scalar, algebra)
+            if log is None:
+                continue
+            at = next((i for i, x in enumerate(logs) if x is log or algebra.equal(log, x)), len(logs))
+            logs += [log] * (at == len(logs))
+            names[name] = str(at + 1)
+    names = {n: "G" if len(logs) == 1 else "G" + i for n, i in names.items()}
+    lines = [f"{name}[c] = sum of {text(log)} over the row's tokens up to c"
+             for name, log in zip(dict.fromkeys(names.values()), logs)]
+    for group in groups:
+        for name in group.states:
+            factor = group.factors[name, name]
+            if factor.diagonal:
+                names[name] = f"D{name}"
+                what = " and ".join(f"{text(t)} along axis {i}" for i, t in enumerate((factor.rows, factor.cols)) if t is not None)
+                lines.append(f"D{name}[d:c] = product over the tokens after d up to c of {what}, a factor for each channel")
+            elif any(i == name != j for i, j in group.factors):
+                names[name] = f"W{name}"
+                lines.append(f"W{name}[d:c] = how much of what d wrote to the group reaches {name} at c: products of its decay matrices")
+    return names, lines
 
 
-def _read(atom: Atom, one: Affine, names) -> str:
+def _weight(name: str, names: Names, late: bool) -> tuple[str, str]:
+    """The weight from the row's start, and from a token, to what token c reads."""
+    g, at = names.get(name, ""), "c-1" if late else "c"
+    if not g:
+        return "", ""
+    if g[0] in "DW":
+        return f"{g}[:{at}] * ", f"{g}[d:{at}] * "
+    return f"exp({g}[{at}]) * ", f"exp({g}[{at}] - {g}[d]) * "
+
+
+def _read(atom: Atom, group: Group, names: Names, values: Names) -> str:
     late = atom.when == "old"
-    g = names[id(one.log)][1] if one.log is not None else ""
-    at = f"{g}[c-1]" if late else f"{g}[c]"
-    query = "" if atom.query is None else _at(atom.query, "c")
-    old = {"rows": f"S.T @ {query}", "cols": f"S @ {query}", "vector": f"dot(S, {query})", "whole": "S"}[atom.kind].replace("S", one.name, 1)
-    parts = [f"exp({at}) * {old}" if g else old]
-    for w in one.form.writes:
-        gap = f"exp({at} - {g}[d]) * " if g else ""
-        parts.append(f"sum over d {'<' if late else '<='} c: {gap}{_seen(atom, w, query)}")
+    if atom.kind == "whole":
+        start, gap = _weight(atom.state, names, late)
+        parts = [start + atom.state]
+        parts += [f"sum over d {'<' if late else '<='} c: {gap}{_written(w, atom.state, group, values)}" for w in group.writes if atom.state in dict(w.keys)]
+        return " + ".join(parts)
+    return _contracted(atom.state, atom.query, int(atom.kind == "cols"), group, names, values, late)
+
+
+def _contracted(name: str, query: Term, axis: int, group: Group, names: Names, values: Names, late: bool) -> str:
+    """A state contracted along an axis with a query, as token c sees it."""
+    start, gap = _weight(name, names, late)
+    vector = not any(w.keys and dict(w.keys).get(name, (None, None))[1] is not None and _matrix(w, group) for w in group.writes)
+    asked = _at(query, "c")
+    old = f"dot({name}, {asked})" if vector else f"{name} @ {asked}" if axis else f"{name}.T @ {asked}"
+    parts = [start + old]
+    for w in group.writes:
+        if name not in dict(w.keys):
+            continue
+        key, value = _key(w, name), _value(w, values)
+        against, other = (key, value) if axis == group.contracted else (value, key)
+        met = f"dot({asked}, {against})" + ("" if other == "1" else f" * {other}")
+        parts.append(f"sum over d {'<' if late else '<='} c: {gap}{met}")
     return " + ".join(parts)
 
 
-def _seen(atom: Atom, w: Write, query: str) -> str:
-    """What a read at c takes from the write of token d."""
-    key, value = (None if x is None else _at(x, "d") for x in (w.key, w.value))
-    coef = _coef(w)
-    match atom.kind:
-        case "rows":
-            return f"dot({query}, {key}) * {coef}{value}"
-        case "cols":
-            return f"dot({query}, {value}) * {coef}{key}"
-        case "vector":
-            return f"{coef}dot({query}, {key})"
-    return f"{coef}{key}" if key else coef.removesuffix(" * ") or "1"
+def _matrix(w: Write, group: Group) -> bool:
+    return bool(w.reads) or w.plain is not None and bool(w.plain.shape)
 
 
-def _next(one: Affine, names) -> str:
-    g = names[id(one.log)][1] if one.log is not None else ""
-    parts = [f"exp({g}[C]) * {one.name}" if g else one.name]
-    for w in one.form.writes:
-        gap = f"exp({g}[C] - {g}[d]) * " if g else ""
-        key, value = (None if x is None else _at(x, "d") for x in (w.key, w.value))
-        written = f"outer({key}, {value})" if value else key or ""
-        parts.append(f"sum over d: {gap}{_coef(w)}{written}".removesuffix(" * "))
+def _next(name: str, group: Group, names: Names, values: Names) -> str:
+    g = names.get(name, "")
+    whole, gap = ("", "") if not g else (f"{g}[:C] * ", f"{g}[d:C] * ") if g[0] in "DW" else (f"exp({g}[C]) * ", f"exp({g}[C] - {g}[d]) * ")
+    parts = [whole + name]
+    parts += [f"sum over d: {gap}{_written(w, name, group, values)}" for w in group.writes if name in dict(w.keys)]
     return " + ".join(parts)
 
 
-def _coef(w: Write) -> str:
-    return "" if w.coef.op == "num" and w.coef["value"] == 1 else _at(w.coef, "d") + " * "
+def _written(w: Write, name: str, group: Group, values: Names) -> str:
+    key, value = _key(w, name), _value(w, values)
+    if key == "1" or value == "1":
+        return value if key == "1" else key
+    if not _matrix(w, group):
+        return f"{value} * {key}"
+    return f"outer({key}, {value})" if group.contracted == 0 else f"outer({value}, {key})"
+
+
+def _key(w: Write, name: str) -> str:
+    coef, key = dict(w.keys)[name]
+    one = coef.op == "num" and coef["value"] == 1
+    spelled = "" if key is None else _at(key, "d")
+    return spelled if one and spelled else _at(coef, "d") + (f" * {spelled}" if spelled else "") if not one else "1"
+
+
+def _value(w: Write, values: Names) -> str:
+    if w.reads:
+        return write_name(w, values) + "[d]"
+    return "0" if w.plain is None else _at(w.plain, "d")
+
+
+# -- what a token writes, in the words of the spec ---------------------------------------------------------------------
+
+def write_name(w: Write, values: Names) -> str:
+    """The name of a value that reads the states."""
+    return values.setdefault(repr(id(w)), f"w{len(values) + 1}")
+
+
+def write_text(w: Write, name: str, group: Group, values: Names) -> str:
+    """What a token adds to a state."""
+    coef, key = dict(w.keys)[name]
+    value = write_name(w, values) if w.reads else "0" if w.plain is None else text(w.plain)
+    scale = times_text(coef)
+    if key is None:
+        return scale + value
+    if not _matrix(w, group):
+        return scale + (text(key) if value == "1" else f"{_inside(w.plain) if not w.reads else value} * {text(key)}")
+    pair = (text(key), value) if group.contracted == 0 else (value, text(key))
+    return f"{scale}outer({', '.join(pair)})"
+
+
+def read_text(w: Write, group: Group) -> str:
+    """What a value that reads the states is."""
+    parts = [] if w.plain is None else [text(w.plain)]
+    for n, y in w.reads:
+        asked = f"({text(y)})" if y.op in ("add", "sub", "mul", "div", "neg") else text(y)
+        parts.append(f"{n}.T @ {asked}" if group.contracted == 0 else f"{n} @ {asked}")
+    return " + ".join(parts)
+
+
+def times_text(t: Term) -> str:
+    return "" if t.op == "num" and t["value"] == 1 else f"{_inside(t)} * "
+
+
+def _inside(t: Term) -> str:
+    return f"({text(t)})" if t.op in ("add", "sub") else text(t)
 
 
 def _at(t: Term, token: str) -> str:

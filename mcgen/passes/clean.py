@@ -166,10 +166,16 @@ def prune(program: Program, b: Builder) -> Program:
     return rebuild_program(program, b, hook)
 
 
+WHOLE = {"solve", "pair", "papply"}
+
+
 def products(program: Program) -> list[Value]:
-    """The matrix products per chunk-table row: dots with an axis of its own on each side, or a slot loop's."""
+    """The matrix products per chunk-table row: dots with an axis of its own on each side, or a slot loop's; triangular
+    systems and what decays for each channel count as one. (A derivative by factors takes the products of those by q and k.)"""
     found = []
     for value in program.order():
+        if value.op in WHOLE:
+            found.append(value)
         if value.op != "dot":
             continue
         x, y = value.args

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Iterable, Iterator
 
 from ..ir.nodes import Program, Value, bodies, dim_of, is_dim
-from .clean import products
+from .clean import WHOLE, products
 
-_LETTERS = {"c": "C", "d": "C", "n": "N"}
+_LETTERS = {"c": "C", "d": "C", "mid": "C", "n": "N"}
 
 
 @dataclass(frozen=True)
@@ -19,8 +19,9 @@ class Product:
     loop: str = ""
 
     def __str__(self) -> str:
-        left, right = (_axes(a.axes) for a in self.value.args)
-        return f"{left} x {right} -> {_axes(self.value.axes)}" + (", for every cached memory" if self.each else "")
+        left, right = (_axes(a.axes) for a in self.value.args[:2])
+        what = {"solve": ", a triangular system", "pair": ", with factors", "papply": ", with factors"}.get(self.value.op, "")
+        return f"{left} x {right} -> {_axes(self.value.axes)}" + what + (", for every cached memory" if self.each else "")
 
     @property
     def each(self) -> bool:
@@ -47,6 +48,8 @@ def all_products(program: Program, loop: str = "") -> Iterator[Product]:
 def _inner(body: Program, loop: str) -> Iterator[Product]:
     """Inside the loop over memories a value has one memory: a product then has a side without tokens."""
     for value in body.order():
+        if value.op in WHOLE:
+            yield Product(value, loop)
         if value.op == "dot" and {"c", "d"} & {a for x in value.args for a in x.axes} and len(value.axes) > len({"r"} & set(value.axes)) + 1:
             yield Product(value, loop)
 

@@ -5,19 +5,19 @@ from collections import Counter
 from typing import Iterator
 
 from ..diagnostics import NotLowered, SpecError
+from ..symbolic.affine import Factor, Group, collect_affine
 from ..symbolic.algebra import Algebra
 from ..symbolic.decay import log_decay
-from ..symbolic.linear import Write, form
+from ..symbolic.linear import form
 from ..symbolic.model import Model
 from ..symbolic.read import Atom, Read, analyse_read
 from ..symbolic.terms import Term, walk
 from ..symbolic.text import text
-from .chunk_form import chunk_form
+from .chunk_form import chunk_form, read_text, times_text, write_name, write_text
 from .cost import all_products, per_row, scans, spelled
 from .emit import axes_of
 from .forward import refuse
 from .pipeline import Compiled, compile_model
-from .states import Affine
 
 BYTES = 4                        # of a state's number: float32
 
@@ -36,7 +36,7 @@ def explain(model: Model) -> str:
         problems.insert(0, refused)
     if compiled is not None:
         source = compiled.source
-        sections += [("structure", [*_structure(compiled)]), ("chunk form", [*chunk_form(source.affine, source.read)]),
+        sections += [("structure", [*_structure(compiled)]), ("chunk form", [*chunk_form(compiled.model, source.affine, source.read)]),
                      ("forward", [*_program(compiled, "forward")]), ("backward", [*_program(compiled, "backward")]),
                      ("memory", [*_memory(compiled)])]
     else:
@@ -48,25 +48,31 @@ def explain(model: Model) -> str:
 # -- the update and the read, as understood ----------------------------------------------------------------------------
 
 def _states(model: Model, problems: list[SpecError]) -> Iterator[str]:
-    algebra = Algebra(model.inputs)
-    for name, update in model.update.items():
+    names: dict[str, str] = {}
+    try:
+        for group in collect_affine(model):
+            yield from _group(model, group, names)
+        return
+    except NotLowered as refused:
+        problems.append(refused)
+    for name, update in model.update.items():          # each by itself: what is wrong with which
         head = f"{name} {_shape(model.states[name].shape)}"
         try:
-            linear = form(update)
-            scales = [scale for key, scale in linear.states if key == (name, "old", False)]
-            if len(scales) != len(linear.states) or not scales:
-                others = ", ".join(n for (n, _, _), _ in linear.states) or "no state"
-                yield f"{head}, next value affine in {others}"
-                continue
-            log = log_decay(scales[0], algebra)
+            yield f"{head}: {_many(len(form(update)), 'term')}, affine in the states"
         except NotLowered as refused:
             problems.append(refused)
             yield f"{head}: {_reason(refused)}"
-            continue
-        yield f"{head} {_decay(scales[0], log)}; starts {_start(model, name)}"
-        yield from (f"    + {_write(w)}" for w in linear.writes)
-        if not linear.writes:
+
+
+def _group(model: Model, group: Group, names: dict[str, str]) -> Iterator[str]:
+    for name in group.states:
+        yield f"{name} {_shape(model.states[name].shape)} {_decay(model, group, name)}; starts {_start(model, name)}"
+        written = [w for w in group.writes if name in dict(w.keys)]
+        yield from (f"    + {write_text(w, name, group, names)}" for w in written)
+        if not written:
             yield "    nothing is written"
+    for w in group.unknown:
+        yield f"    {write_name(w, names)} = {read_text(w, group)}, of the states before the token"
 
 
 def _start(model: Model, name: str) -> str:
@@ -76,22 +82,18 @@ def _start(model: Model, name: str) -> str:
     return "from a learned value" if init == "learned" else "from zero"
 
 
-def _decay(scale: Term, log: Term | None) -> str:
+def _decay(model: Model, group: Group, name: str) -> str:
+    own = group.factors[name, name]
+    others = "".join(f", and takes over {times_text(f.scalar)}{j}" for (i, j), f in group.factors.items() if i == name != j)
+    if own.diagonal:
+        sides = " and ".join(f"each {what} by {text(t)}" for what, t in (("row", own.rows), ("column", own.cols)) if t is not None)
+        return f"decays {sides}" if model.states[name].shape[1:] else f"decays by {text(own.rows)}"
+    log, sign = log_decay(own.scalar, Algebra(model.inputs))
     if log is None:
-        return "is kept as it is"
+        return "is kept as it is" + others
     floored = any(t.op == "logfloor" for t in walk(log))
     note = " (floored, so that a factor of 0 keeps its gradient)" if floored else ""
-    return f"has a scalar decay: times {text(scale)}, logarithm {text(log)}{note}"
-
-
-def _write(w: Write) -> str:
-    target = "" if w.key is None else text(w.key) if w.value is None else f"outer({text(w.key)}, {text(w.value)})"
-    factor = w.coef.op == "num" and w.coef["value"] == 1
-    return target if factor and target else " * ".join(filter(None, [_factor(w.coef), target]))
-
-
-def _factor(t: Term) -> str:
-    return f"({text(t)})" if t.op in ("add", "sub") else text(t)
+    return f"has a scalar decay: times {text(own.scalar)}, logarithm {text(log)}{note}" + ("" if sign is None else ", and its sign") + others
 
 
 def _read(model: Model, problems: list[SpecError]) -> Iterator[str]:
@@ -124,18 +126,33 @@ def _atom(atom: Atom) -> str:
 def _structure(compiled: Compiled) -> Iterator[str]:
     model, affine = compiled.model, compiled.source.affine
     yield "every update is affine in its state: chunks of tokens are matrix products, states pass between them"
-    groups: dict[int, list[Affine]] = {}
-    for one in affine.values():
-        groups.setdefault(id(one.log), []).append(one)
-    for shared in groups.values():
-        names = ", ".join(a.name for a in shared)
-        yield f"decay of {names}: {_kind(model, shared[0].log)}" + ("; proved equal, so one matrix of factors serves all" if
-                                                                  len(shared) > 1 and shared[0].log is not None else "")
+    for group in affine:
+        if group.unknown:
+            yield (f"what is written to {', '.join(group.states)} reads the state: a triangular system of "
+                   f"{_many(len(group.unknown), 'row')} a token in every chunk"
+                   + ("; what is erased and what is written under one key are one value" if any(w.plain for w in group.unknown) else ""))
+    algebra = Algebra(model.inputs)
+    kinds: list[tuple[Term | None, Factor, list[str]]] = []
+    for group in affine:
+        for name in group.states:
+            factor = group.factors[name, name]
+            log = None if factor.diagonal else log_decay(factor.scalar, algebra)[0]
+            same = next((names for x, f, names in kinds if factor == f or not (factor.diagonal or f.diagonal) and (
+                x is log or None not in (x, log) and algebra.equal(log, x))), None)
+            if same is None:
+                kinds.append((log, factor, [name]))
+            else:
+                same.append(name)
+    for log, factor, names in kinds:
+        shared = len(names) > 1 and (log is not None or factor.diagonal)
+        yield f"decay of {', '.join(names)}: {_kind(model, log, factor)}" + ("; proved equal, so one matrix of factors serves all" if shared else "")
     if model.cache is not None:
         yield from _mix(compiled)
 
 
-def _kind(model: Model, log: Term | None) -> str:
+def _kind(model: Model, log: Term | None, factor: Factor) -> str:
+    if factor.diagonal:
+        return "a factor for each channel, by products of factors between halves of a chunk: no quotient is ever taken"
     if log is None:
         return "the identity, no factors at all"
     inputs = {t["name"] for t in walk(log) if t.op == "input"}

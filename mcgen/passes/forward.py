@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 from ..diagnostics import NotLowered
 from ..ir.builder import Builder
 from ..ir.nodes import Param, Program, Result, Value, order
+from ..symbolic.affine import Group, collect_affine
 from ..symbolic.model import Model
 from ..symbolic.read import Read, analyse_read
 from .cache import CachePass, Weights, apply
 from .emit import Emitter, axes_of
-from .states import Affine, States, collect_affine
+from .states import States
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Forward:
     builder: Builder
     program: Program
     weights: Program | None          # results weight_online, weight_cached, taking: for return_weights
-    affine: dict[str, Affine]
+    affine: tuple[Group, ...]
     read: Read
     carried_sum: bool
 

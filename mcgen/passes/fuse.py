@@ -105,6 +105,7 @@ class _Fuser(Sums):
     def end_of_row(self, collected) -> None:
         """Carries take their next values in place; what a completed segment leaves behind is stored."""
         last: list[tuple[kr.Ref, Value, Value]] = []
+        pending: list[tuple[kr.Ref, Value, Value]] = []
         for carry in self.carries.values():
             leaf = self.b.make("carry", (), ("r",) + carry.axes, name=carry.name)
             ref, value = self.refs[id(leaf)], carry.next
@@ -114,7 +115,14 @@ class _Fuser(Sums):
             if guard is not None and id(value.args[2]) not in self.refs:
                 last.append((ref, guard, value.args[1]))
                 value = value.args[2]
-            self.update(ref, leaf, value)
+            pending.append((ref, leaf, value))
+        while pending:
+            free = next((p for p in pending if not any(self.still_reads(q[2], p[1]) for q in pending if q is not p)), None)
+            if free is None:                     # in a circle: all of them beside the old ones, then over them
+                self.exchange(pending)
+                break
+            self.update(*free)
+            pending.remove(free)
         for result, value in collected:
             block: list = []
             self.into(block, lambda: self.out.append(kr.Map(
@@ -142,6 +150,27 @@ class _Fuser(Sums):
         held = any(t is leaf and not f for f, t in terms) and not any(t is leaf and f for f, t in terms)
         self.assign(ref, value, ref if held else None)
         self.refs[id(value)] = ref
+
+    def exchange(self, pending: list[tuple[kr.Ref, Value, Value]]) -> None:
+        """Carries whose next values read each other."""
+        spares = []
+        for ref, _, value in pending:
+            spares.append(self.tile(value.name or "next", ref.axes))
+            self.assign(spares[-1], value)
+        for (ref, _, value), spare in zip(pending, spares):
+            self.out.append(kr.Map(ref, kr.Expr("ref", attr=spare)))
+            self.refs[id(value)] = ref
+
+    def still_reads(self, value: Value, leaf: Value) -> bool:
+        """Whether something that is still to be computed for `value` reads a carry."""
+        stack = [value]
+        while stack:
+            v = stack.pop()
+            if v is leaf:
+                return True
+            if id(v) not in self.refs:
+                stack.extend(v.args)
+        return False
 
     def reads_in_products(self, value: Value, ref: kr.Ref) -> bool:
         """Whether a product that is still to be computed for `value` reads the tile."""

@@ -7,7 +7,7 @@ from ..ir import kernel as kr
 from ..ir.builder import Builder
 from ..ir.functions import TABLE
 from ..ir.naming import fresh, stem
-from ..ir.nodes import NO_POS, Program, Value, order, uses
+from ..ir.nodes import NO_POS, Program, Value, order, steps_inside, uses
 from .carries import Carry
 from .precision import precise
 
@@ -48,7 +48,7 @@ class Places:
     # -- tiles -------------------------------------------------------------------------------------------------
     def tile(self, stem: str, axes: Sequence[str], precise: bool = False) -> kr.Ref:
         name = fresh(stem, self.names)
-        axes = tuple(a for a in axes if a != "r" and not (a == "n" and self.in_loop))
+        axes = steps_inside(a for a in axes if a != "r" and not (a == "n" and self.in_loop))
         self.kernel.tiles.append(kr.Tile(name, axes, precise, self.pos))
         return kr.Ref(name, "tile", axes, None, precise)
 
@@ -74,6 +74,27 @@ class Places:
                 ref = self.tile(stem(v), v.axes, id(v) in self.precise)
                 self.out.append(kr.Cumsum(ref, self.expr(v.args[0]), v["axis"], v["reverse"], v["exclusive"]))
                 self.refs[id(v)] = ref
+            case "solve":
+                matrix = self.place(v.args[0])
+                ref = self.tile(stem(v), v.axes)
+                self.assign(ref, v.args[1])
+                self.out.append(kr.Solve(ref, matrix, v["transposed"]))
+                self.refs[id(v)] = ref
+            case "cumprod":
+                ref = self.tile(stem(v), v.axes)
+                self.out.append(kr.Cumprod(ref, self.expr(v.args[0]), v["reverse"]))
+                self.refs[id(v)] = ref
+            case "decayed":
+                ref = self.tile(stem(v), v.axes)
+                self.out.append(kr.Decayed(ref, self.expr(v.args[0]), self.expr(v.args[1]), v["reverse"]))
+                self.refs[id(v)] = ref
+            case "pair":
+                given = [self.whole_tile(x, (t, v["axis"])) for x, t in zip(v.args, "cdc")]
+                ref = self.tile(stem(v), v.axes)
+                self.out.append(kr.Pair(ref, *given))
+                self.refs[id(v)] = ref
+            case "papply" | "pfactor":
+                self.channels(v)
             case "topk":
                 score = self.place(v.args[0])
                 ref = self.tile(stem(v), v.axes)
@@ -98,6 +119,34 @@ class Places:
             case _:
                 raise ValueError(f"{self.program.name}: no tile for {v.op} {dict(v.attrs)} over [{', '.join(v.axes)}]")
         self.out, self.pos = outer, pos
+
+    def whole_tile(self, v: Value, axes: tuple[str, ...]) -> kr.Ref:
+        """A tile that holds the value over exactly these axes."""
+        found = self.expr(v)
+        if found.op != "ref" or found.attr.kind != "tile" or found.attr.axes != axes:
+            made = self.tile(stem(v), tuple("c" if a == "d" and axes[0] == "d" else a for a in axes))
+            self.out.append(kr.Map(kr.Ref(made.storage, "tile", axes), found))
+            return kr.Ref(made.storage, "tile", axes)
+        return found.attr
+
+    def channels(self, v: Value) -> None:
+        """All that is made of one matrix, one pair of keys and its factors: by one statement."""
+        matrix, f, axis = v.args[0], v.args[-1], v["axis"]
+        made: dict[str, Value] = {}
+        q = k = None
+        same = [u for u in self.values if u.op in ("papply", "pfactor") and u.args[0] is matrix and u.args[-1] is f
+                and u["axis"] == axis and id(u) not in self.refs and u is not v]
+        for u in (v, *sorted(same, key=lambda u: u.op != "pfactor")):
+            what, uq, uk = ("df", u.args[1], u.args[2]) if u.op == "pfactor" else \
+                ("dk", u.args[1], None) if u["transposed"] else ("dq", None, u.args[1])
+            fits = what not in made and (None in (q, uq) or q is uq) and (None in (k, uk) or k is uk)
+            if fits and all(x not in order(u.args) for x in made.values()):
+                made[what], q, k = u, uq if q is None else q, uk if k is None else k
+        given = [self.whole_tile(matrix, ("c", "d")), *(None if x is None else self.whole_tile(x, (t, axis)) for x, t in ((q, "c"), (k, "d"))),
+                 self.whole_tile(f, ("c", axis))]
+        refs = {what: self.tile(stem(u), u.axes) for what, u in made.items()}
+        self.out.append(kr.Channels(*given, *(refs.get(what) for what in ("dq", "dk", "df"))))
+        self.refs.update({id(u): refs[what] for what, u in made.items()})
 
     def in_place(self, v: Value) -> kr.Ref | None:
         """The tile of a carry that only this sum reads: it is added to in place."""

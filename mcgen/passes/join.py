@@ -124,13 +124,13 @@ def _reads(s) -> Iterator[kr.Ref]:
         elif isinstance(part, tuple) and part and not isinstance(part[0], str):
             for inner in part:
                 yield from _reads(inner)
-    if isinstance(s, kr.Topk):
-        yield s.score
+    given = {kr.Topk: ("score",), kr.Solve: ("x", "matrix"), kr.Pair: ("q", "k", "factor"), kr.Channels: ("matrix", "q", "k", "factor")}
+    yield from (ref for name in given.get(type(s), ()) if (ref := getattr(s, name)) is not None)
 
 
 def _writes(s) -> Iterator[kr.Ref]:
-    if isinstance(getattr(s, "dst", None), kr.Ref):
-        yield s.dst
+    made = {kr.Solve: ("x",), kr.Channels: ("dq", "dk", "df")}
+    yield from (ref for name in made.get(type(s), ("dst",)) if isinstance(ref := getattr(s, name, None), kr.Ref))
     for part in vars(s).values():
         if isinstance(part, tuple) and part and not isinstance(part[0], str):
             for inner in part:

@@ -12,11 +12,13 @@ from .backward import build_backward, with_saved
 from .clean import clean
 from .expand import expand
 from .forward import Forward, build_forward
+from .lift import lift
 from .slots import loop_slots
 
 # after differentiation, each from program to program
 PASSES: tuple[tuple[str, Callable[[Program, Builder], Program]], ...] = (
     ("expand", expand),
+    ("lift", lift),
     ("clean", clean),
     ("loop_slots", loop_slots),
 )

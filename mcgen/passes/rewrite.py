@@ -75,6 +75,18 @@ def remake(b: Builder, value: Value, args: Sequence[Value]) -> Value:
             return b.cumsum(args[0], value["axis"], value["reverse"], value["exclusive"])
         case "segsum":
             return b.segsum(args[0], value["exclusive"])
+        case "solve":
+            return b.solve(args[0], args[1], value["transposed"], value["step"])
+        case "cumprod":
+            return b.cumprod(args[0], value["reverse"])
+        case "decayed":
+            return b.decayed(args[0], args[1], value["reverse"])
+        case "pair":
+            return b.pair(*args, value["axis"])
+        case "papply":
+            return b.papply(*args, value["axis"], value["transposed"])
+        case "pfactor":
+            return b.pfactor(*args, value["axis"])
         case "rename":
             return b.rename(args[0], dict(value["moves"]))
         case "collect":

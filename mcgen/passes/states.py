@@ -1,194 +1,281 @@
-"""The chunk form of states with a scalar decay: what a row does to a state, and what a token reads of it.
+"""The chunk form of affine states: what a row does to them, and what a token reads of them.
 
-With G the running sum of the log decay inside a row, S the state before the row (derivation: docs of the pass):
+With S a state before the row and w_d the value that token d writes under its key k_d, everything that a token c reads is
 
-    write to read     P[c, d] = (x_c . k_d) exp(G_c - G_d)      for d <= c  (d < c for a read before the update)
-    read              A_c = exp(G_c) S^T x_c + sum_d P[c, d] v_d
-    next state        S' = exp(G_C) S + sum_c exp(G_C - G_c) k_c v_c^T
+    A_c = start_c S^T x_c + sum over d of P[c, d] w_d,        P[c, d] = (x_c . k_d) * weight from d to c
 
-Differences are masked before exp, so nothing overflows; a log decay below CLAMP counts as CLAMP, which is 0 in float32.
+with d <= c after the token's update, d < c before it. A value that itself reads the states, w = plain + S^T y, is what
+such reads before the update say: w = plain + start S^T y + L w, L strictly lower, so w = (1 - L)^-1 (plain + start S^T y).
+That needs the state, so it stands in the scan over rows; L does not. After the row
+
+    S' = whole S + sum over d of (weight from d to the end) k_d w_d^T
 """
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from ..diagnostics import NotLowered
 from ..ir.builder import Builder
-from ..ir.nodes import Param, Program, Result, Value, dim_axis
+from ..ir.nodes import Param, Program, Result, Value, dim_axis, step_axis
+from ..symbolic.affine import Group, Write
 from ..symbolic.algebra import Algebra
 from ..symbolic.decay import log_decay
-from ..symbolic.linear import Form, form
 from ..symbolic.read import Atom
 from ..symbolic.terms import Term
+from .decays import Channels, Coupled, Decay, Weights
 from .emit import Emitter, axes_of
-
-CLAMP = -120.0
-MASKED = -1.0e4                  # stands before exp where a token does not reach another
 
 
 @dataclass(frozen=True)
-class Affine:
-    """One state's update: name, scale (the factor on the old state), its logarithm (None: 1), and the writes."""
+class Written:
+    """Values that tokens write, over r, c, the step axis if there are several a token, and the states' value axis.
+    keys: state -> key over r, c, step and the contracted axis. step: '' for one value a token; parts: keys step by step."""
 
-    name: str
-    scale: Term
-    log: Term | None
-    form: Form
+    keys: dict[str, Value]
+    value: Value
+    step: str = ""
+    parts: dict[str, list[Value]] = field(default_factory=dict)
 
-
-def collect_affine(model) -> dict[str, Affine]:
-    """The affine form of every state. Raises NotLowered with the place of what has none."""
-    algebra = Algebra(model.inputs)
-    found: dict[str, Affine] = {}
-    for name, update in model.update.items():
-        linear = form(update)
-        own = [(key, scale) for key, scale in linear.states if key == (name, "old", False)]
-        if len(own) != len(linear.states):
-            raise NotLowered("a state whose update reads another state", update.pos)
-        if not own:
-            raise NotLowered("an update that forgets the whole state", update.pos)
-        scale = own[0][1]
-        log = log_decay(scale, algebra)
-        # states with equal decays share one matrix of decays: let the terms be the same object
-        for other in found.values():
-            if log is not None and other.log is not None and algebra.equal(log, other.log):
-                log = other.log
-        found[name] = Affine(name, scale, log, linear)
-    return found
-
-
-class Decay:
-    """Everything that depends on one log decay inside a row; shared by the states that have it."""
-
-    def __init__(self, b: Builder, log: Value | None):
-        self.b = b
-        self.valid = b.called(b.map("lt", b.iota("c"), b.row("count")), "valid")
-        self.log = None if log is None else b.called(b.where(self.valid, b.map("maximum", log, b.const(CLAMP))), "log_decay")
-
-    def start(self, when: str) -> Value:
-        """The factor on the state before the row, as a token sees it: over r and c."""
-        if self.log is None:
-            return self.b.const(1.0)
-        so_far = self.b.called(self.b.cumsum(self.log, "c", exclusive=when == "old"), "G")
-        return self.b.called(self.b.map("exp", so_far), "decay")
-
-    def end(self) -> Value:
-        """The factor on a token's write at the end of the row: over r and c, 0 past the row's tokens."""
-        b = self.b
-        if self.log is None:
-            return b.called(b.where(self.valid, b.const(1.0)), "inside")
-        to_come = b.called(b.cumsum(self.log, "c", reverse=True, exclusive=True), "G_after")
-        return b.called(b.where(self.valid, b.map("exp", to_come)), "decay_after")
-
-    def whole(self) -> Value:
-        """The factor of the whole row on the state before it: over r."""
-        return self.b.const(1.0) if self.log is None else self.b.called(self.b.map("exp", self.b.sum(self.log, ["c"])), "decay_of_row")
-
-    def reach(self, product: Value, when: str) -> Value:
-        """product[c, d] times the decay from d to c, 0 where d does not come before c."""
-        b = self.b
-        order = b.map("gt" if when == "old" else "ge", b.iota("c"), b.iota("d"))
-        order = b.called(b.map("and", order, b.map("lt", b.iota("d"), b.row("count"))), "earlier")
-        if self.log is None:
-            return b.called(b.where(order, product), "P")
-        gap = b.called(b.segsum(self.log, exclusive=when == "old"), "gap")
-        reach = b.called(b.map("exp", b.where(order, gap, b.const(MASKED))), "reach")
-        return b.called(b.map("mul", product, reach), "P")
+    @property
+    def tokens(self) -> list[str]:
+        return ["c", self.step] if self.step else ["c"]
 
 
 class States:
     """The states of a model in chunk form: scans over rows, reads of the online memory and of cached ones."""
 
-    def __init__(self, b: Builder, model, emitter: Emitter, affine: dict[str, Affine], fresh: bool):
+    def __init__(self, b: Builder, model, emitter: Emitter, groups: tuple[Group, ...], fresh: bool):
         """emitter: for update terms, whose delays stay within a segment under `fresh`."""
-        self.b, self.model, self.affine = b, model, affine
+        self.b, self.model, self.emitter, self.fresh = b, model, emitter, fresh
         self.axes = {name: axes_of(state.shape) for name, state in model.states.items()}
-        self.decays: dict[int, Decay] = {}
-        self.writes: dict[str, list[tuple[Value, Value | None, Value | None]]] = {}
+        self.group = {name: g for g in groups for name in g.states}
         self.start: dict[str, Value] = {}
         self.end: dict[str, Value] = {}
         self.final: dict[str, Value] = {}
+        self.written: dict[str, list[Written]] = {}
         ends = b.map("eq", b.map("add", b.row("offset"), b.row("count")), b.const(model.cache.segments.length if model.cache else -1))
         self.completes = b.called(b.map("and", b.map("gt", b.row("count"), b.const(0)), ends), "completes")
-        for name in model.states:
-            self._state(name, emitter, fresh)
+        self._decays(groups)
+        for group in groups:
+            self._group(group)
 
-    def decay(self, name: str) -> Decay:
-        log = self.affine[name].log
-        return self.decays[id(log)]
+    def _decays(self, groups: tuple[Group, ...]) -> None:
+        b, algebra, known = self.b, Algebra(self.model.inputs), []
+        self.decay: dict[str, Weights] = {}
 
-    def _state(self, name: str, emitter: Emitter, fresh: bool) -> None:
-        b, spec = self.b, self.affine[name]
-        axes = self.axes[name]
-        if id(spec.log) not in self.decays:
-            self.decays[id(spec.log)] = Decay(b, None if spec.log is None else emitter.emit(spec.log))
-        decay = self.decays[id(spec.log)]
-        increment = b.zero()
-        b.pos = self.model.update[name].pos
-        self.writes[name] = []
-        for write in spec.form.writes:
-            coef = emitter.emit(write.coef)
-            key = None if write.key is None else emitter.emit(write.key)
-            value = None
-            if write.value is not None:
-                value = b.rename(emitter.emit(write.value), {dim_axis(self.model.states[name].shape[1]): axes[1]})
-                value, coef = b.map("mul", coef, value), b.const(1.0)
-            self.writes[name].append((coef, key, value))
-            weight = b.called(b.map("mul", decay.end(), coef), "weight")
-            if key is None:
-                increment = b.map("add", increment, b.sum(weight, ["c"]))
-            else:
-                scaled = b.called(b.map("mul", key, weight), "write")
-                increment = b.map("add", increment, b.dot(scaled, b.const(1.0) if value is None else value, ["c"]))
-        b.called(increment, f"increment_{name}")
-        self._scan(name, decay.whole(), increment, axes, fresh)
+        def scalar(t: Term) -> Decay:
+            """The decay of a number; equal ones are one, so that they share their matrix."""
+            log, sign = log_decay(t, algebra)
+            for other, its_sign, made in known:
+                if sign is its_sign and (log is other or None not in (log, other) and algebra.equal(log, other)):
+                    return made
+            known.append((log, sign, Decay(b, *(None if x is None else self.emitter.emit(x) for x in (log, sign)))))
+            return known[-1][2]
 
-    def _scan(self, name: str, factor: Value, increment: Value, axes: tuple[str, ...], fresh: bool) -> None:
+        for group in groups:
+            own = {}
+            for name in group.states:
+                factor, axes = group.factors[name, name], self.axes[name]
+                own[name] = scalar(factor.scalar) if not factor.diagonal else Channels(
+                    b, {axis: self.vector(factor.axis(i), axis) for i, axis in enumerate(axes) if factor.axis(i) is not None})
+            if group.coupled:
+                taken = {key: self.emitter.emit(f.scalar) for key, f in group.factors.items() if key[0] != key[1]}
+                own = dict.fromkeys(group.states, Coupled(b, own, taken))
+            self.decay.update(own)
+
+    # -- what is written -----------------------------------------------------------------------------------------
+    def value_axis(self, group: Group) -> str | None:
+        axes = self.axes[group.states[0]]
+        return axes[1 - group.contracted] if len(axes) == 2 else None
+
+    def key_axis(self, group: Group) -> str | None:
+        axes = self.axes[group.states[0]]
+        return axes[group.contracted] if axes else None
+
+    def vector(self, t: Term | None, axis: str | None) -> Value:
+        """A vector of the spec along a state's axis; a scalar as it is, 1 for None."""
+        if t is None:
+            return self.b.const(1.0)
+        value = self.emitter.emit(t)
+        return self.b.rename(value, {dim_axis(t.shape[0]): axis}) if t.shape and axis else value
+
+    def _key(self, w: Write, name: str, group: Group) -> Value:
+        coef, key = dict(w.keys)[name]
+        return self.b.called(self.b.map("mul", self.emitter.emit(coef), self.vector(key, self.key_axis(group))), "key")
+
+    def _group(self, group: Group) -> None:
+        b, known, unknown = self.b, [w for w in group.writes if not w.reads], group.unknown
+        b.pos = self.model.update[group.states[0]].pos
+        written = [Written({n: self._key(w, n, group) for n, _ in w.keys}, self._plain(w, group)) for w in known]
+        increments = {n: b.called(b.add(*(self._added(x, n) for x in written)), f"increment_{n}") for n in group.states}
+        if not unknown:
+            for names in ([list(group.states)] if group.coupled else [[n] for n in group.states]):
+                self._scan(group, names, increments, None)
+            self.written.update(dict.fromkeys(group.states, written))
+            return
+        step = step_axis(len(unknown)) if len(unknown) > 1 else ""
+        parts = {n: [self._key(w, n, group) if n in dict(w.keys) else b.zero() for w in unknown]
+                 for n in group.states if any(n in dict(w.keys) for w in unknown)}
+        asked = {n: [self.vector(dict(w.reads)[n], self.key_axis(group)) if n in dict(w.reads) else b.zero()
+                     for w in unknown] for n in group.states if any(n in dict(w.reads) for w in unknown)}
+        blank = Written({n: self._stack(x, step) for n, x in parts.items()}, b.zero(), step, parts)
+        reads = {n: self._stack(x, step) for n, x in asked.items()}
+        matrix = b.add(*(self._reach(n, reads[n], blank, group.contracted, "old") if not isinstance(self.decay[n], Channels) else
+                         self._stack([self._reach(n, y, blank, group.contracted, "old") for y in each], step) for n, each in asked.items()))
+        b.called(matrix, "L")
+        plain = self._stack([b.add(self._plain(w, group), *(self._seen(n, asked[n][i], x, group.contracted, "old")
+                                                            for n in asked for x in written)) for i, w in enumerate(unknown)], step)
+        value = self._scan(group, list(group.states), increments, (matrix, plain, reads, blank))
+        self.written.update(dict.fromkeys(group.states, [*written, Written(blank.keys, value, step, parts)]))
+
+    def _plain(self, w: Write, group: Group) -> Value:
+        return self.b.zero() if w.plain is None else self.b.called(self.vector(w.plain, self.value_axis(group)), "written")
+
+    def _stack(self, parts: list[Value], step: str) -> Value:
+        """One value for each step of a token, along the step axis."""
+        found = parts[-1]
+        if not step or all(p is found for p in parts):
+            return found
+        for i in reversed(range(len(parts) - 1)):
+            found = self.b.where(self.b.map("eq", self.b.iota(step), self.b.const(i)), parts[i], found)
+        return found
+
+    def _added(self, x: Written, name: str) -> Value:
+        """What the row's tokens add to a state by its end: over r and the state's axes."""
+        group = self.group[name]
+        return self.b.add(*(self.b.dot(self._kept_key(x, name, j), self.decay[name].kept(name, j, x.value, self.value_axis(group), False), x.tokens)
+                            for j in self.decay[name].sources(name) if j in x.keys))
+
+    def _kept_key(self, x: Written, name: str, source: str) -> Value:
+        return self.b.called(self.decay[name].kept(name, source, x.keys[source], self.key_axis(self.group[name]), True), "write")
+
+    def _scan(self, group: Group, names: list[str], increments, solving) -> Value | None:
+        """The scan over rows that carries these states. Returns the values that it solves for, if it does."""
         b = self.b
-        old = Param(f"old.{name}", "value", axes)
-        params, inputs, consts = [old], [], []
+        title = "_".join(names)
+        olds = {n: Param(f"old.{n}", "value", self.axes[n]) for n in names}
+        params, inputs, consts, const_params = list(olds.values()), [], [], []
 
-        def passed(prefix: str, value: Value, axes: tuple[str, ...]) -> Value:
+        def passed(what: str, value: Value, dtype: str = "f") -> Value:
             if value.op == "const":
                 return value
-            params.append(Param(f"{prefix}.{name}", "value", axes))
+            axes = tuple(a for a in value.axes if a != "r")
+            axes = self.axes[names[0]] if set(axes) == set(self.axes[names[0]]) else axes
+            params.append(Param(what, "value", axes, dtype=dtype))
             inputs.append(value)
             return b.param(params[-1])
 
-        after = b.called(b.map("add", b.map("mul", passed("factor", factor, ()), b.param(old)), passed("write", increment, axes)), f"next_{name}")
+        after = {}
+        for n in names:
+            parts = []
+            for j in self.decay[n].sources(n):
+                held = b.param(olds[j])
+                for i, factor in enumerate(self.decay[n].whole(n, j)):
+                    held = b.map("mul", passed(".".join(["factor", *dict.fromkeys((n, j)), *["across"] * i]), factor), held)
+                parts.append(held)
+            after[n] = b.add(*parts)
+        b.pos = self.model.update[names[0]].pos
+        after = {n: b.map("add", x, passed(f"write.{n}", increments[n])) for n, x in after.items()}
+        value = None
+        if solving is not None:
+            matrix, plain, reads, blank = solving
+            right = passed(f"plain.{title}", plain)
+            for n, y in reads.items():
+                decay, axis = self.decay[n], self.key_axis(group)
+                for j in decay.sources(n):
+                    asked = decay.after(n, j, decay.before(y, axis, "old"), None, "old")
+                    seen = b.dot(passed(".".join(["read", *dict.fromkeys((n, j))]), asked), b.param(olds[j]), [axis])
+                    right = b.map("add", right, seen)
+            value = b.solve(passed(f"reach.{title}", matrix), right, False, blank.step)
+            for n in names:
+                keys = b.add(*(self._kept_key(blank, n, j) for j in self.decay[n].sources(n) if j in blank.keys))
+                after[n] = b.map("add", after[n], b.dot(passed(f"key.{n}", keys), value, blank.tokens))
+            b.called(value, "value")
+        for n in names:
+            b.called(after[n], f"next_{n}")
         carried = after
-        if fresh:
-            done, init = Param(f"done.{name}", "value", (), dtype="b"), Param(f"init.{name}", "value", axes)
-            params += [done, init]
-            inputs.append(self.completes)
-            consts.append(b.param(Param(f"init.{name}", "head", axes)))
-            carried = b.called(b.where(b.param(done), b.param(init), after), f"start_{name}")
-        body = Program(f"carry_{name}", tuple(params), (Result(f"old.{name}", "value", axes, ((carried, 0),)),
-                                                       Result(f"end.{name}", "value", axes, ((after, 0),))))
-        finals, starts, ys = b.scan(body, [b.param(Param(f"state.{name}", "memory", axes))], inputs, consts)
-        self.final[name], self.start[name], self.end[name] = finals[0], starts[0], ys[0]
+        if self.fresh:
+            done = passed(f"done.{title}", self.completes, "b")
+            inits = {n: Param(f"init.{n}", "value", self.axes[n]) for n in names}
+            const_params += inits.values()
+            consts += [b.param(Param(f"init.{n}", "head", self.axes[n])) for n in names]
+            carried = {n: b.called(b.where(done, b.param(inits[n]), after[n]), f"start_{n}") for n in names}
+        results = [Result(f"old.{n}", "value", self.axes[n], ((carried[n], 0),)) for n in names]
+        results += [Result(f"end.{n}", "value", self.axes[n], ((after[n], 0),)) for n in names]
+        if value is not None:
+            results.append(Result(f"value.{title}", "value", value.axes, ((value, 0),)))
+        body = Program(f"carry_{title}", (*params, *const_params), tuple(results))
+        finals, starts, ys = b.scan(body, [b.param(Param(f"state.{n}", "memory", self.axes[n])) for n in names], inputs, consts)
+        for i, n in enumerate(names):
+            self.final[n], self.start[n], self.end[n] = finals[i], starts[i], ys[i]
+        return ys[-1] if value is not None else None
 
     # -- reads -------------------------------------------------------------------------------------------------
     def online(self, atom: Atom, emitter: Emitter) -> Value:
         """What the token reads of the online memory: over r, c and the atom's shape."""
-        b, name = self.b, atom.state
-        decay, axes = self.decay(name), self.axes[name]
-        total = b.called(b.map("mul", decay.start(atom.when), self.contract(atom, self.start[name], emitter)), "carried")
-        late = lambda x: b.rename(x, {"c": "d"})
-        for coef, key, value in self.writes[name]:
-            if atom.kind == "whole":
-                matrix = decay.reach(b.const(1.0), atom.when)
-                vector = coef if key is None else b.map("mul", coef, key)
-                part = b.dot(matrix, late(vector), ["d"])
-            else:
-                query = self.query(atom, emitter)
-                against = value if atom.kind == "cols" else key
-                other = {"rows": value, "cols": key, "vector": coef}[atom.kind]
-                overlap = b.called(b.dot(query, late(against), [axes[1] if atom.kind == "cols" else axes[0]]), "overlap")
-                matrix = decay.reach(overlap, atom.when)
-                part = b.dot(matrix, late(other), ["d"])
-            total = b.map("add", total, b.called(self.plain(atom, part), "recent"))
-        return b.called(total, "online")
+        b, name, decay = self.b, atom.state, self.decay[atom.state]
+        if atom.kind == "whole":
+            axis = self.key_axis(self.group[name])
+            held = [decay.after(name, j, self.start[j], axis, atom.when) for j in decay.sources(name)]
+            return b.add(*held, *(self._all(name, x, atom.when) for x in self.written[name]))
+        axis = 1 if atom.kind == "cols" else 0
+        query = self.query(atom, emitter)
+        held = [decay.after(name, j, b.dot(decay.before(query, self.axes[name][axis], atom.when), self.start[j], [self.axes[name][axis]]),
+                            self._other(name, axis), atom.when) for j in decay.sources(name)]
+        recent = [b.called(self._seen(name, query, x, axis, atom.when), "recent") for x in self.written[name]]
+        return b.called(self.plain(atom, b.add(b.called(b.add(*held), "carried"), *recent)), "online")
+
+    def _other(self, name: str, axis: int) -> str | None:
+        axes = self.axes[name]
+        return axes[1 - axis] if len(axes) == 2 else None
+
+    def _late(self, x: Value, step: str) -> Value:
+        """The value of the writing token."""
+        return self.b.rename(x, {"c": "d", **({step: step + "~"} if step else {})})
+
+    def _reach(self, name: str, query: Value, x: Written, axis: int, when: str) -> Value:
+        """query . (what is written along the contracted axis), times the weight: over r, c, d (and step~)."""
+        decay, along = self.decay[name], self.axes[name][axis]
+        found = []
+        for j in decay.sources(name):
+            if j in x.parts and isinstance(decay, Channels):
+                each = [decay.reach(name, j, query, self._late(key, ""), along, when) for key in x.parts[j]]
+                found.append(self._stack(each, x.step and x.step + "~"))
+            elif j in x.keys:
+                found.append(decay.reach(name, j, query, self._late(x.keys[j], x.step), along, when))
+        return self.b.called(self.b.add(*found), "P")
+
+    def _seen(self, name: str, query: Value, x: Written, axis: int, when: str) -> Value:
+        """What a query along an axis finds of the row's writes."""
+        b, decay, along, other = self.b, self.decay[name], self.axes[name][axis], self._other(name, axis)
+
+        def applied(matrix: Value, against: Value, here: Value) -> Value:
+            same = b.zero() if when == "old" else b.rename(b.dot(query, against, [along]), {x.step: x.step + "~"} if x.step else {})
+            return decay.apply(matrix, same, self._late(here, x.step), here, other, self._tokens(x), when)
+
+        if axis == self.group[name].contracted:
+            if not set(decay.sources(name)) & set(x.keys):
+                return b.zero()
+            return applied(self._reach(name, query, x, axis, when), x.keys.get(name, b.zero()), x.value)
+        return b.add(*(applied(decay.reach(name, j, query, self._late(x.value, x.step), along, when), x.value, x.keys[j])
+                       for j in decay.sources(name) if j in x.keys))
+
+    def _all(self, name: str, x: Written, when: str) -> Value:
+        """A vector or number state as the row's writes make it."""
+        decay, axis, found = self.decay[name], self.key_axis(self.group[name]), []
+        for j in decay.sources(name):
+            if j in x.keys:
+                written = self.b.map("mul", x.keys[j], x.value)
+                if x.step and isinstance(decay, Channels):
+                    written, step = self.b.sum(written, [x.step]), ""
+                else:
+                    step = x.step
+                over = ["d", step + "~"] if step else ["d"]
+                found.append(decay.summed(name, j, written, self._late(written, step), axis, over, when))
+        return self.b.add(*found)
+
+    @staticmethod
+    def _tokens(x: Written) -> list[str]:
+        return ["d", x.step + "~"] if x.step else ["d"]
 
     def query(self, atom: Atom, emitter: Emitter) -> Value:
         axes = self.axes[atom.state]
@@ -208,3 +295,4 @@ class States:
         if atom.kind == "rows" and axes[1].endswith("~"):
             return self.b.rename(x, {axes[1]: axes[1].rstrip("~")})
         return x
+

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .channels import cumprod, decayed, pair, papply, pfactor  # noqa: F401  (part of what a program uses)
+
 FLOOR = 1e-30                    # a raw decay below this counts as this in logarithms
 
 
@@ -133,13 +135,33 @@ def running(x: Tensor, axis: int, reverse: bool = False, exclusive: bool = False
     return x.flip(axis).cumsum(axis).flip(axis) if reverse else x.cumsum(axis)
 
 
+def solve(matrix: Tensor, x: Tensor, lead: int, own: int, transposed: bool = False) -> Tensor:
+    """(1 - L)^-1 x. matrix [lead.., tokens.., tokens..] is L, strictly lower in its tokens; x [lead.., tokens.., ..];
+    `lead` axes lead, tokens (and steps inside a token) are `own` axes. transposed: with L^T."""
+    shape = x.shape
+    tokens = shape[lead : lead + own].numel()
+    matrix = -matrix.reshape(*shape[:lead], tokens, tokens)
+    if transposed:
+        matrix = matrix.mT
+    x = x.reshape(*shape[:lead], tokens, -1)
+    return torch.linalg.solve_triangular(matrix, x, upper=transposed, unitriangular=True).reshape(shape)
+
+
 def largest(x: Tensor, axis: int) -> Tensor:
     """The maximum along an axis; -inf where there is nothing."""
     return x.amax(axis) if x.shape[axis] else x.sum(axis) + float("-inf")
 
 
 def logfloor(x: Tensor) -> Tensor:
-    return torch.log(x.clamp(min=FLOOR)) if not x.requires_grad else torch.log(x + (x.clamp(min=FLOOR) - x).detach())
+    """log of abs(x), at least FLOOR, with the derivative 1 / x of the floored x."""
+    if x.requires_grad:
+        x = x + (torch.where(x < 0, x.clamp(max=-FLOOR), x.clamp(min=FLOOR)) - x).detach()
+    return torch.log(x.abs().clamp(min=FLOOR))
+
+
+def parity(count: Tensor) -> Tensor:
+    """The sign of a product of `count` negative factors."""
+    return 1 - 2 * torch.remainder(count, 2)
 
 
 def maximum(x: Tensor, y: Tensor | float) -> Tensor:

@@ -1,27 +1,29 @@
 """A state's decay factor as a logarithm: what the chunk form accumulates."""
 from __future__ import annotations
 
-from ..diagnostics import NotLowered
 from .algebra import Algebra
 from .linear import num
 from .terms import Term, term
 
 
-def log_decay(scale: Term, algebra: Algebra) -> Term | None:
-    """The logarithm of a scalar factor as a term; None for the factor 1.
+def log_decay(scale: Term, algebra: Algebra) -> tuple[Term | None, Term | None]:
+    """The logarithm of a scalar factor's size (None for the factor 1) and the part of it that may be negative (None if
+    it is proved not to be).
 
-    exp, sigmoid, products, quotients, powers and positive numbers are taken apart; any other factor must be proved
-    nonnegative and becomes log with a floor (logfloor), so that a factor of 0 keeps its gradient.
+    exp, sigmoid, products, quotients, powers and positive numbers are taken apart; any other factor becomes log of its
+    size with a floor (logfloor), so that a factor of 0 keeps its gradient.
     """
-    parts = _parts(scale, algebra)
     total: Term | None = None
-    for sign, part in parts:
-        signed = part if sign > 0 else term("neg", part, pos=part.pos)
+    sign: Term | None = None
+    for power, part in _parts(scale):
+        if part.op == "logfloor" and not algebra.nonnegative(part.args[0]):
+            sign = part.args[0] if sign is None else term("mul", sign, part.args[0], pos=scale.pos)
+        signed = part if power > 0 else term("neg", part, pos=part.pos)
         total = signed if total is None else term("add", total, signed, pos=scale.pos)
-    return total
+    return total, sign
 
 
-def _parts(t: Term, algebra: Algebra) -> list[tuple[int, Term]]:
+def _parts(t: Term) -> list[tuple[int, Term]]:
     match t.op:
         case "num" if t["value"] == 1:
             return []
@@ -30,14 +32,11 @@ def _parts(t: Term, algebra: Algebra) -> list[tuple[int, Term]]:
         case "sigmoid":
             return [(1, term("logsigmoid", t.args[0], pos=t.pos))]
         case "mul":
-            return _parts(t.args[0], algebra) + _parts(t.args[1], algebra)
+            return _parts(t.args[0]) + _parts(t.args[1])
         case "div":
-            return _parts(t.args[0], algebra) + [(-s, p) for s, p in _parts(t.args[1], algebra)]
-        case "sqrt":
-            return [(s, term("mul", num(0.5), p, pos=t.pos)) for s, p in _parts(t.args[0], algebra)]
-        case "pow" if t.args[1].op == "num":
-            return [(s, term("mul", t.args[1], p, pos=t.pos)) for s, p in _parts(t.args[0], algebra)]
-    if not algebra.nonnegative(t):
-        raise NotLowered("a decay factor that may be negative", t.pos,
-                         hint="give the factor's input a domain such as [0, 1], or write the decay as exp(...)")
+            return _parts(t.args[0]) + [(-s, p) for s, p in _parts(t.args[1])]
+        case "sqrt" if t.args[0].op == "exp":
+            return [(s, term("mul", num(0.5), p, pos=t.pos)) for s, p in _parts(t.args[0])]
+        case "pow" if t.args[1].op == "num" and t.args[0].op in ("exp", "sigmoid"):
+            return [(s, term("mul", t.args[1], p, pos=t.pos)) for s, p in _parts(t.args[0])]
     return [(1, term("logfloor", t, pos=t.pos))]

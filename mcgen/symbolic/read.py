@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..diagnostics import NotLowered, Pos
-from .linear import form, has_state, times
+from .linear import Form, Piece, form, has_state, times
 from .terms import Term, term
 
 
@@ -59,14 +59,12 @@ class _Rewriter:
 
     def _rewrite(self, t: Term) -> Term:
         if t.op == "matmul" and len(t.args[0].shape) == 2 and len(t.args[1].shape) == 1:
-            matrix, vector = t.args
-            if has_state(vector):
+            if has_state(t.args[1]):
                 raise NotLowered("a read that reads a state with what it read from a state", t.pos)
-            return self.contract(matrix, vector, t)
+            return self.linear(t, form(t))
         if t.op == "dot" and has_state(t.args[0]) != has_state(t.args[1]):
-            z, x = t.args if has_state(t.args[0]) else t.args[::-1]
-            if _is_plain(z):
-                return self.dot(z, x, t)
+            if _is_plain(t.args[0] if has_state(t.args[0]) else t.args[1]):
+                return self.linear(t, form(t))
         if t.op == "state" and len(t.shape) < 2:
             return self.atom(t["name"], t["when"], "whole", None, t.shape)
         if len(t.shape) == 2:
@@ -75,34 +73,41 @@ class _Rewriter:
             raise NotLowered(f"'{t.op}' of a matrix state in a read", t.pos)
         return term(t.op, *map(self.rewrite, t.args), shape=t.shape, pos=t.pos, **dict(t.attrs))
 
-    def contract(self, matrix: Term, x: Term, whole: Term) -> Term:
-        """(linear form of matrix states) @ x."""
-        linear = form(matrix)
+    def linear(self, t: Term, pieces: Form) -> Term:
+        """A value of at most one axis as the sum of its pieces, over atoms."""
         total: Term | None = None
-        for (name, when, transposed), scale in linear.states:
-            part = times(scale, self.atom(name, when, "rows" if transposed else "cols", x, whole.shape))
-            total = part if total is None else term("add", total, part, shape=whole.shape, pos=whole.pos)
-        for w in linear.writes:
-            part = times(times(w.coef, term("dot", w.value, x, pos=whole.pos)), w.key)
-            total = part if total is None else term("add", total, part, shape=whole.shape, pos=whole.pos)
-        return total
+        for p in pieces:
+            one = self.piece(p, t)
+            total = one if total is None else term("add", total, one, shape=t.shape, pos=t.pos)
+        return term("num", shape=t.shape, value=0) if total is None else total
 
-    def dot(self, z: Term, x: Term, whole: Term) -> Term:
-        linear = form(z)
-        total: Term | None = None
-        for (name, when, _), scale in linear.states:
-            part = times(scale, self.atom(name, when, "vector", x, ()))
-            total = part if total is None else term("add", total, part, pos=whole.pos)
-        for w in linear.writes:
-            part = times(w.coef, term("dot", w.key, x, pos=whole.pos))
-            total = part if total is None else term("add", total, part, pos=whole.pos)
-        return total
+    def piece(self, p: Piece, whole: Term) -> Term:
+        vector = p.axes[0].vector if p.axes else None
+        if p.state is None:
+            return p.coef if vector is None else times(p.coef, vector)
+        given = dict(p.given)
+        name, when = p.state
+        kept = next((a for a in p.axes if a.source is not None), None)
+        match sorted(given), kept:
+            case [], _:
+                found = self.atom(name, when, "whole", None, whole.shape if kept else ())
+            case [0], None:
+                found = self.atom(name, when, "vector", given[0], ())
+            case [i], _:
+                found = self.atom(name, when, "cols" if i else "rows", given[i], whole.shape)
+            case _:
+                first = self.atom(name, when, "rows", given[0], given[1].shape)
+                found = term("dot", first, given[1], pos=whole.pos)
+        scaled = times(p.coef, found)
+        if vector is None:
+            return scaled
+        return term("mul", scaled, vector, shape=whole.shape, pos=whole.pos)
 
 
 def _is_plain(z: Term) -> bool:
     """Whether a vector term is a linear form of vector states."""
     try:
-        return bool(form(z).states)
+        return all(p.state is None or (not p.given and p.axes[0].source is not None) for p in form(z))
     except NotLowered:
         return False
 

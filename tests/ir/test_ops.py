@@ -8,6 +8,7 @@ from mcgen.ir import autodiff, functions
 from mcgen.ir.builder import Builder
 from mcgen.ir.nodes import Param, Program, Result
 
+from . import test_channels as channels
 from .helpers import CHUNK, M, ROWS, TOKENS, W, X, Y, gradients, tensors, value_of
 
 SMOOTH = {"exp", "erf", "sigmoid", "logsigmoid", "softplus", "tanh", "relu", "silu", "gelu", "abs", "sign", "neg"}
@@ -47,7 +48,7 @@ def test_binary_with_broadcasting(fn):
 
 
 def test_every_function_is_tested():
-    others = {"pow", "where", "float", "stop", "lt", "le", "gt", "ge", "eq", "ne", "and", "or"}
+    others = {"parity", "pow", "where", "float", "stop", "lt", "le", "gt", "ge", "eq", "ne", "and", "or"}
     assert set(functions.TABLE) == SMOOTH | POSITIVE | PAIRS | others
 
 
@@ -73,6 +74,16 @@ def test_a_floored_logarithm_keeps_the_gradient_of_a_product_at_zero():
     value = b.map("exp", b.map("add", b.map("logfloor", x), b.const(0.6931471805599453)))
     (derived,), _ = gradients(b, value, [W], {"w": torch.zeros(2, 2, dtype=torch.float64)})
     close(derived, torch.tensor([[2.0], [-1.0]], dtype=torch.float64).expand(2, 2))
+
+
+def test_a_floored_logarithm_is_of_the_size():
+    values_and_gradients(lambda b, x: b.map("logfloor", x), [X], lambda x: x.abs().log())
+
+
+def test_parity_is_the_sign_of_so_many_negative_factors():
+    b = Builder()
+    counts = torch.arange(4.0, dtype=torch.float64).reshape(2, 2)
+    assert value_of(b.map("parity", b.param(W)), [W], {"w": counts}).tolist() == [[1, -1], [1, -1]]
 
 
 @pytest.mark.parametrize("over", [("K",), ("V",), ("K", "V")])
@@ -241,7 +252,9 @@ def test_a_broken_derivative_is_seen(op, monkeypatch):
     tests = {"map": lambda: test_unary("tanh"), "sum": lambda: test_sum(("K",)), "dot": lambda: test_dot(("K",), "zkv,zkv->zv"),
              "cumsum": lambda: test_cumsum(False, True), "segsum": lambda: test_segsum(False), "rename": test_rename_there_and_back,
              "collect": test_collect_expose_keep, "expose": test_collect_expose_keep, "keep": test_collect_expose_keep,
-             "topk": test_topk_ranks_past_slots_and_has_no_derivative}
+             "topk": test_topk_ranks_past_slots_and_has_no_derivative,
+             "solve": lambda: channels.test_solve(False), "pair": channels.test_pair, "papply": lambda: channels.test_papply(False),
+             "decayed": lambda: channels.test_decayed_and_cumprod(False), "cumprod": lambda: channels.test_decayed_and_cumprod(True)}
     right = autodiff.RULES[op]
     monkeypatch.setitem(autodiff.RULES, op, lambda b, y, g: tuple(None if x is None else b.map("mul", x, b.const(1.01)) for x in right(b, y, g))
                         if op != "topk" else (g,))

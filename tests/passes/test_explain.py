@@ -38,11 +38,22 @@ def test_what_was_found_is_said(rule, cache_name, words):
 def test_a_refused_spec_says_every_reason_and_what_was_understood():
     model = elaborate(load_spec({"name": "two", "rule": {
         "inputs": {"q": ["K"], "a": ["K"]}, "state": {"S": ["K", "K"], "z": ["K"], "m": ["K"]},
-        "update": {"S": "diag(a) @ S + outer(q, a)", "z": "0.5 * z + q", "m": "a * m"}, "read": "S.T @ (S @ q) + z + m"}}))
+        "update": {"S": "tanh(outer(a, a)) * S + outer(q, a)", "z": "0.5 * z + q", "m": "tanh(m)"}, "read": "S.T @ (S @ q) + z + m"}}))
     text = explain(model)
-    assert "z [K] has a scalar decay: times 0.5" in text
+    assert "z [K]: 2 terms, affine in the states" in text
     assert all(text.count(f"error[not-lowered]: not lowered yet: {why}") == 1 for why in (
-        "diagonal decay of a state", "elementwise decay of a state", "a read that reads a state with what it read"))
+        "elementwise decay of a state", "'tanh' of a state in an update", "a read that reads a state with what it read"))
+
+
+@pytest.mark.parametrize("name, words", [
+    ("gated_delta", ["+ outer(k, w1)", "w1 = beta * v + S.T @ (-1 * beta * exp(g) * k), of the states before the token",
+                     "a triangular system of 1 row a token in every chunk; what is erased and what is written under one key are one value"]),
+    ("delta_product", ["a triangular system of 2 rows a token", "+ outer(k2, w2)"]),
+    ("gla", ["S [K, V] decays each row by exp(g)", "decay of S: a factor for each channel", "DS[:c] * S.T @ q[c]"]),
+])
+def test_what_was_found_in_a_rule(name, words):
+    text = explain(elaborate(load_spec(name)))
+    assert not [w for w in words if w not in text], text
 
 
 def test_formulas():
@@ -54,4 +65,4 @@ def test_bisect_command(capsys, tmp_path):
     assert main(["bisect", "swla+grm", "--tokens", "9"]) == 0
     out = capsys.readouterr().out
     assert "segments of 6" in out and out.endswith("no pass changes a value\n")
-    assert main(["bisect", "gated_delta"]) == 1 and "error[not-lowered]" in capsys.readouterr().err
+    assert main(["bisect", "longhorn"]) == 1 and "error[not-lowered]" in capsys.readouterr().err

@@ -146,6 +146,24 @@ class TileBuilder:
         with self._block(st.Product(_names(axes), wrap(a), wrap(b), _names(over))):
             yield Expr("acc")
 
+    def cumprod(self, dst: Expr, value, reverse: bool = False) -> None:
+        """dst = the product of value over the tokens before each (reverse: after); the first axis is that of tokens."""
+        self._add(st.Cumprod(_target(dst), wrap(value), reverse))
+
+    def decayed(self, dst: Expr, value, factor, reverse: bool = False) -> None:
+        """dst = the sum of value over the tokens before each (reverse: after), times factor over the tokens between."""
+        self._add(st.Decayed(_target(dst), wrap(value), wrap(factor), reverse))
+
+    def pair(self, dst: Expr, q: Expr, k: Expr, factor: Expr) -> None:
+        """dst["c","d"] = sum over a channel axis of q["c",x] k["d",x], times factor["c",x] over the tokens between; 0 unless
+        d is before c. All are tiles."""
+        self._add(st.Pair(_target(dst), q, k, factor))
+
+    def channels(self, matrix: Expr, q: Expr | None, k: Expr | None, factor: Expr, dq: Expr | None = None,
+                 dk: Expr | None = None, df: Expr | None = None) -> None:
+        """The derivatives of the sum of matrix["c","d"] times what `pair` gives: by q, by k, by the factors. All are tiles."""
+        self._add(st.Channels(matrix, q, k, factor, *(None if x is None else _target(x) for x in (dq, dk, df))))
+
     def solve(self, x: Expr, matrix: Expr, transposed: bool = False) -> None:
         """x["c",..] <- (1 - L)^-1 x, in place; matrix["c","d"] is L, read only where c > d. transposed: with L^T."""
         self._add(st.Solve(_target(x), matrix, transposed))

@@ -6,11 +6,17 @@ from .elementwise import LANES, Nest
 from .expr import Expr, binary, cast, const, where
 from .gemm import Bounds, Matrix, multiply
 from .memory import Scope
+from .merge import merged_dot
 from .pack import transpose
 from .reduce import free_axes, lower_map, lower_reduce
 
 
 def lower_dot(scope: Scope, s: st.Dot) -> None:
+    joint = merged_dot(scope, s)
+    if joint is not None and (shape := matrix_shape(scope, joint)) is not None:
+        _matrix(scope, joint, *shape)
+        finish(scope, s)
+        return
     shape = matrix_shape(scope, s)
     if s.rows is not None and (s.then is not None or s.lower or s.over_lower):
         raise ValueError("a dot with rows= takes no then, lower or over_lower")

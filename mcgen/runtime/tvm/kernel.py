@@ -98,4 +98,4 @@ def _extent(axis: str, sizes: dict[str, int]) -> int | str:
     """The length of a dim: `#5` is 5, `K~` a second axis of length K; n is known when the kernel is called ("N")."""
     if axis == "n":
         return "N"
-    return int(axis[1:]) if axis[0] == "#" else sizes["#chunk" if axis in ("c", "d") else axis.rstrip("~'.")]
+    return int(axis[1:].rstrip("~'.")) if axis[0] == "#" else sizes["#chunk" if axis in ("c", "d", "mid") else axis.rstrip("~'.")]

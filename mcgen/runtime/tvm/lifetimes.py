@@ -58,14 +58,17 @@ def _accesses(statement, certain: bool) -> Iterator[tuple[str, bool, bool]]:
         for inner in statement.body:
             yield from _accesses(inner, inside)
         return
-    target = getattr(statement, "x", None) if isinstance(statement, st.Solve) else statement.dst
-    reads = [value for name, value in vars(statement).items() if isinstance(value, Expr) and value is not target]
+    if isinstance(statement, st.Channels):
+        targets = [x for x in (statement.dq, statement.dk, statement.df) if x is not None]
+    else:
+        targets = [statement.x if isinstance(statement, st.Solve) else statement.dst]
+    reads = [value for value in vars(statement).values() if isinstance(value, Expr) and all(value is not t for t in targets)]
     reads += [bound for _, bound in getattr(statement, "upto", ())]
     for value in reads:
         yield from ((name, False, certain) for name in _tiles(value))
     if getattr(statement, "accumulate", False) or isinstance(statement, st.Solve):
-        yield from ((name, False, certain) for name in _tiles(target))
-    yield from ((name, True, certain) for name in _tiles(target))
+        yield from ((name, False, certain) for target in targets for name in _tiles(target))
+    yield from ((name, True, certain) for target in targets for name in _tiles(target))
 
 
 def _tiles(value: Expr) -> Iterator[str]:

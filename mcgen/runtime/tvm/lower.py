@@ -7,12 +7,13 @@ into one row of tokens and the table's starts tell them apart.
 from __future__ import annotations
 
 from . import statements as st
+from .channels import lower_channels, lower_pair
 from .dot import lower_dot
 from .emit import Emitter, Value
 from .lifetimes import shared
 from .memory import Scope
 from .product import lower_product
-from .reduce import lower_cumsum, lower_map, lower_reduce, lower_topk
+from .reduce import lower_cumsum, lower_map, lower_recurrence, lower_reduce, lower_topk
 from .solve import lower_solve
 from .tokens import lower_load, lower_store
 
@@ -70,6 +71,12 @@ def run(scope: Scope, body: list) -> None:
                 lower_product(scope, statement)
             case st.Solve():
                 lower_solve(scope, statement)
+            case st.Cumprod() | st.Decayed():
+                lower_recurrence(scope, statement)
+            case st.Pair():
+                lower_pair(scope, statement)
+            case st.Channels():
+                lower_channels(scope, statement)
             case st.Load():
                 lower_load(scope, statement)
             case st.Store():

@@ -17,6 +17,11 @@ def padded(extent: int) -> int:
     return whole + 16 if whole % 64 == 0 else whole
 
 
+def is_step(axis: str) -> bool:
+    """Whether an axis counts the steps inside a token."""
+    return axis[0] == "#" and axis.rstrip("~").endswith(".")
+
+
 @dataclass
 class Place:
     """A storage in memory: its buffer, the offset of this sequence's part, and a stride per axis (leading n or c first)."""
@@ -40,6 +45,7 @@ class Scope:
     extents: dict[str, object] = field(default_factory=dict)      # those of `lower.EXTENTS` and b, h as indices
     places: dict[str, Place] = field(default_factory=dict)
     triangles: dict[str, str] = field(default_factory=dict)       # tiles written by a dot with lower: "lower" or "upper" as stored
+    scratch: dict[tuple, object] = field(default_factory=dict)    # reused between statements
     options: object = None
     table: object = None
 
@@ -52,10 +58,13 @@ class Scope:
         """An int, or an index expression for n."""
         if axis == "n":
             return self.extents["N"]
-        if axis in ("c", "d"):
+        if "*" in axis:                  # a token and its steps, joined
+            token, step = axis.split("*")
+            return self.extent(token) * self.extent(step)
+        if axis in ("c", "d", "mid"):
             return self.sizes["#chunk"]
         if axis[0] == "#":
-            return int(axis[1:])
+            return int(axis[1:].rstrip("~'."))
         try:
             return self.sizes[axis.rstrip("~'.")]       # K~ is a second axis of length K
         except KeyError:
@@ -71,10 +80,14 @@ class Scope:
     def make_tile(self, tile: Storage) -> None:
         """Scratch for one thread: the last axis is padded, so that whole vectors stay inside."""
         strides, size = [], 1
+        joint = len(tile.dims) > 1 and is_step(tile.dims[-1])      # the row is the last two axes, which lie as one
         for position, axis in enumerate(reversed(tile.dims)):
             strides.append(size)
             extent = self.extent(axis)
-            if position == 0:
+            if joint and position == 1:
+                size = padded(size * extent)
+                continue
+            if position == 0 and not joint:
                 extent = padded(extent) if isinstance(extent, int) else self.em.floordiv(extent + PAD, PAD) * PAD
             size = size * extent
         buffer = self.em.alloc(tile.name, size if tile.dims else PAD, tile.dtype, depth=SEQUENCE)

@@ -4,7 +4,7 @@ from __future__ import annotations
 from .elementwise import LANES, Nest, choose_vector
 from .emit import Value
 from .memory import Scope
-from .statements import Cumsum, Map, Reduce, Topk
+from .statements import Cumprod, Cumsum, Decayed, Map, Reduce, Topk
 
 START = {"sum": 0.0, "max": float("-inf")}
 
@@ -99,6 +99,30 @@ def lower_cumsum(scope: Scope, s: Cumsum) -> None:
                         after = em.bind(em.binary("add", before, em.spread(em.cast(nest.value(s.value), dtype), section[1])))
                         em.store(total, 0, after)
                         nest.write(s.dst, before if s.exclusive else after)
+
+
+def lower_recurrence(scope: Scope, s: Cumprod | Decayed) -> None:
+    """What has come up to a token, before the token itself."""
+    token = s.dst.attr.index[0]
+    axes = [a for a in free_axes(scope, s.dst.attr.index) if a != token]
+    vector = choose_vector(scope, axes, s.dst, [s.value])
+    nest, em = Nest(scope), scope.em
+    with nest.loops([a for a in axes if a != vector]):
+        for section in nest.sections(vector):
+            with nest.section(vector, *section):
+                lanes, extent = section[1], nest.extent(token)
+                total = em.local(lanes)
+                em.store(total, 0, em.const(1.0 if isinstance(s, Cumprod) else 0.0, "f32", lanes))
+                with em.loop(0, extent) as step:
+                    with nest._frame(token, extent - 1 - step if s.reverse else step):
+                        before = em.bind(em.load(total, 0, "f32", lanes))
+                        value = em.spread(em.cast(nest.value(s.value), "f32"), lanes)
+                        if isinstance(s, Cumprod):
+                            em.store(total, 0, em.binary("mul", before, value))
+                        else:
+                            factor = em.spread(em.cast(nest.value(s.factor), "f32"), lanes)
+                            em.store(total, 0, em.fma(before, factor, value))
+                        nest.write(s.dst, before)
 
 
 def lower_topk(scope: Scope, s: Topk) -> None:

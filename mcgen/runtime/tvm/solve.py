@@ -6,6 +6,7 @@ from .elementwise import Nest, choose_vector
 from .expr import Access, Expr
 from .gemm import Matrix, multiply
 from .memory import Scope
+from .merge import merged_solve
 from .reduce import free_axes
 from .statements import Solve
 
@@ -14,6 +15,7 @@ BLOCK = 16
 
 def lower_solve(scope: Scope, s: Solve) -> None:
     """x_c += sum over d < c of L_cd x_d, upwards in c (transposed: sum over d > c of L_dc x_d, downwards)."""
+    s = merged_solve(scope, s)
     em, (row, column) = scope.em, s.matrix.attr.index
     nest, extent = Nest(scope), scope.extent(row)
     others = [a for a in free_axes(scope, s.x.attr.index) if a != row]

@@ -134,6 +134,49 @@ class Solve:
 
 
 @dataclass(frozen=True)
+class Cumprod:
+    """dst = the product of value over the tokens before (reverse: after) each, c the first axis."""
+
+    dst: Expr
+    value: Expr
+    reverse: bool = False
+
+
+@dataclass(frozen=True)
+class Decayed:
+    """dst = the sum of value over the tokens before (reverse: after) each, times factor over the tokens between."""
+
+    dst: Expr
+    value: Expr
+    factor: Expr
+    reverse: bool = False
+
+
+@dataclass(frozen=True)
+class Pair:
+    """dst["c","d"] = sum over channels of q["c",..] k["d",..] times factor["c",..] over the tokens between; 0 unless d < c."""
+
+    dst: Expr
+    q: Expr
+    k: Expr
+    factor: Expr
+
+
+@dataclass(frozen=True)
+class Channels:
+    """The derivatives of sum over d < c of matrix["c","d"] q["c",..] k["d",..] times factor over the tokens between, those
+    that are wanted: dq (needs k), dk (needs q), df (needs both)."""
+
+    matrix: Expr
+    q: Expr | None
+    k: Expr | None
+    factor: Expr
+    dq: Expr | None = None
+    dk: Expr | None = None
+    df: Expr | None = None
+
+
+@dataclass(frozen=True)
 class Load:
     dst: Expr
     source: Expr
