@@ -67,6 +67,12 @@ def _statement(s, indent: str) -> list[str]:
         case kr.Load():
             fill = "" if s.fill is None else number(s.fill)
             return [indent + f"{_ref(s.dst)} = load {s.param.name}" + _words(shift=s.shift, fill=fill)]
+        case kr.Channels():
+            made = ", ".join(_ref(x) if x else "_" for x in (s.dq, s.dk, s.df))
+            given = ", ".join(_ref(x) if x else "_" for x in (s.matrix, s.q, s.k, s.factor))
+            return [f"{indent}{made} = channels({given})"]
+        case kr.Solve():
+            return [f"{indent}{_ref(s.x)} = solve({_ref(s.matrix)}, {_ref(s.x)})" + _words(transposed=s.transposed)]
     sign = "+=" if getattr(s, "accumulate", False) else "="
     return [f"{indent}{_ref(s.dst)} {sign} {_right(s)}"]
 
@@ -80,6 +86,12 @@ def _right(s) -> str:
             return f"{s.kind}({expression(s.value)})" + _words(over=", ".join(s.over))
         case kr.Cumsum():
             return f"cumsum({expression(s.value)})" + _words(over=s.axis, reverse=s.reverse, exclusive=s.exclusive)
+        case kr.Cumprod():
+            return f"cumprod({expression(s.value)})" + _words(reverse=s.reverse)
+        case kr.Decayed():
+            return f"decayed({expression(s.value)}, {expression(s.factor)})" + _words(reverse=s.reverse)
+        case kr.Pair():
+            return f"pair({', '.join(map(_ref, (s.q, s.k, s.factor)))})"
         case kr.Topk():
             return f"topk({_ref(s.score)}, {s.k})"
         case kr.Dot():

@@ -41,7 +41,7 @@ def _ops(e: kr.Expr) -> Iterator[kr.Expr]:
 
 def _length(axis: str) -> str:
     """What an axis's length is called: equal names, equal lengths."""
-    return {"c": "tokens of a row", "d": "tokens of a row", "n": "slots"}.get(axis) or dim_of(axis)
+    return {"c": "tokens of a row", "d": "tokens of a row", "mid": "tokens of a row", "n": "slots"}.get(axis) or dim_of(axis)
 
 
 class _Verifier:
@@ -108,6 +108,29 @@ class _Verifier:
                 self.need(s.axis in s.dst.axes and s.axis in axes_in(s.value), f"no axis {s.axis}")
                 self.value(s.value, s.dst.axes)
                 self.target(s.dst, False)
+            case kr.Cumprod() | kr.Decayed():
+                self.need(s.dst.axes[:1] == ("c",), "goes along the tokens of a row, the first axis")
+                self.value(s.value, s.dst.axes)
+                if isinstance(s, kr.Decayed):
+                    self.value(s.factor, s.dst.axes)
+                self.target(s.dst, False)
+            case kr.Solve():
+                self.read(s.matrix)
+                self.need({"c", "d"} <= set(s.matrix.axes) and "c" in s.x.axes and "d" not in s.x.axes, "a system of tokens")
+                self.target(s.x, True)
+            case kr.Pair():
+                self.channels((s.q, "c"), (s.k, "d"), (s.factor, "c"))
+                self.need(s.dst.axes == ("c", "d"), "a matrix of tokens")
+                self.target(s.dst, False)
+            case kr.Channels():
+                self.need(s.matrix.axes == ("c", "d"), "a matrix of tokens")
+                self.read(s.matrix)
+                self.need((s.k is not None or s.dq is None is s.df) and (s.q is not None or s.dk is None is s.df), "lacks a factor")
+                self.channels((s.q, "c"), (s.k, "d"), (s.factor, "c"))
+                for made, token in ((s.dq, "c"), (s.dk, "d"), (s.df, "c")):
+                    if made is not None:
+                        self.need(made.axes == (token, s.factor.axes[1]), "what is made has other axes")
+                        self.target(made, False)
             case kr.Topk():
                 self.need(self.in_rows and not self.in_loop and "n" in s.dst.axes and s.dst.axes == s.score.axes and s.k > 0, "a choice is over all slots")
                 self.read(s.score)
@@ -130,6 +153,14 @@ class _Verifier:
                 self.in_saving = False
             case _:
                 self.need(False, "unknown statement")
+
+    def channels(self, *given: tuple[kr.Ref | None, str]) -> None:
+        """Tiles over tokens and one axis of channels, the same for all."""
+        axis = given[-1][0].axes[1:]
+        for ref, token in given:
+            if ref is not None:
+                self.need(ref.kind == "tile" and ref.axes == (token, *axis) and len(axis) == 1, f"{ref.storage} is over [{', '.join(ref.axes)}]")
+                self.read(ref)
 
     def inside(self, body: tuple) -> set[str]:
         """A block that may be skipped: what it writes is not sure to be there after it."""

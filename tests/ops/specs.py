@@ -20,6 +20,26 @@ def op(name, rule=None, cache=None):
     return spec
 
 
+UNIT_K = {"q": ["K"], "k": {"shape": ["K"], "domain": "unit"}, "v": ["V"], "b": {"shape": [], "domain": [0, 1]}}
+LOG, SIGNED = {"shape": [], "domain": ["-inf", 0]}, {"shape": [], "domain": [-1, 1]}
+AFFINE = [
+    op("erased_before_read", rule={"inputs": {**UNIT_K, "g": LOG}, "update": {"S": "exp(g) * S + b * outer(k, v - S.T @ k)"},
+                                   "read": "prev(S).T @ q + 0.3 * S.T @ k"}, cache={}),
+    op("erased_from_the_right", rule={"inputs": {**UNIT_K, "a": SIGNED}, "state": {"S": ["V", "K"]},
+                                      "update": {"S": "a * S @ (eye(K) - b * outer(k, k)) + b * outer(v, k)"}, "read": "S @ q"}),
+    op("steps_in_a_window", rule={"inputs": {**UNIT_K, "g": LOG}, "update": {"S": "exp(g) * S - window(0.5 * b * outer(k, S.T @ k - v), 3)"},
+                                  "read": "S.T @ q"}, cache={"segments": {"length": 12, "start": "fresh"}}),
+    op("channels_of_both_axes", rule={
+        "inputs": {**DECAY["inputs"], "g": {"shape": ["K"], "domain": ["-inf", 0]}, "h": {"shape": ["V"], "domain": [-1, 1]}},
+        "state": {"S": ["K", "V"], "m": ["V"]}, "update": {"S": "diag(exp(g)) @ S @ diag(h) + outer(k, v)", "m": "h * m + v"},
+        "read": "S.T @ q + prev(S).T @ k + m"}, cache={}),
+    op("channels_and_steps", rule={
+        "inputs": {**UNIT_K, "p": {"shape": ["K"], "domain": "unit"}, "a": {"shape": ["K"], "domain": [-1, 1]}},
+        "functions": {"step(X, x)": "X + b * outer(x, v - X.T @ x)"},
+        "update": {"S": "step(step(diag(a) @ S, k), p)"}, "read": "S.T @ q"}),
+    op("momentum", rule={"inputs": {**UNIT_K, "g": LOG, "m": SIGNED}, "state": {"S": ["K", "V"], "Z": ["K", "V"]},
+                         "update": {"Z": "m * Z - b * outer(k, S.T @ k - v)", "S": "exp(g) * S + new(Z)"}, "read": "S.T @ q"}, cache={}),
+]
 CORNERS = {s["name"]: s for s in (
     op("fresh_gate", cache={"segments": {"length": 12, "start": "fresh"}}),
     op("fresh_sum", cache={"weight": 1, "segments": {"length": 9, "start": "fresh"}, "inputs": {}, "summary": None, "score": None}),
@@ -56,6 +76,7 @@ CORNERS = {s["name"]: s for s in (
         "update": {"S": "exp(g) * S + outer(k, v)", "m": "exp(h) * m + v", "s": "exp(h) * s + 1"},
         "read": "tanh(S.T @ q) + m / (1 + s)"}, cache={"select": {"top": 2}}),
     op("transposed_memory", rule={"state": {"S": ["V", "K"]}, "update": {"S": "exp(g) * S + outer(v, k)"}, "read": "S @ q"}, cache={}),
+    *AFFINE,
     op("a_function", rule={"functions": {"phi(x)": "softmax(x) * sqrt(K)"}, "let": {"kn": "layernorm(k)"},
                            "update": {"S": "exp(g) * S + outer(phi(kn), silu(v))"}, "read": "S.T @ phi(q)"}, cache={}),
 )}

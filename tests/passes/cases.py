@@ -39,6 +39,17 @@ RULES = {
                 "update": {"S": "a * S + outer(v, k)", "n": "exp(g) * n + relu(k)", "m": "sigmoid(g) * m + 1"},
                 "read": "S @ q / (1 + abs(dot(n, q)) + m**2) + tanh(n[0]) * v"},
 }
+RULES |= {
+    "erase": "gated_delta", "steps": "delta_product", "channels": "gla", "erase_channels": "kda", "before_channels": "rwkv6",
+    "momentum": {"inputs": {**QKV, "a": UNIT, "m": UNIT}, "state": {"S": ["K", "V"], "Z": ["K", "V"]},
+                 "update": {"Z": "m * Z - a * outer(k, S.T @ l2norm(k) - v)", "S": "0.9 * S + new(Z)"}, "read": "S.T @ q + prev(Z).T @ k"},
+    "in_turn": {"inputs": {**QKV, "a": UNIT, "s": {"shape": [], "domain": [-1, 1]}}, "state": {"x": ["K"], "w": ["K"], "z": ["K"]},
+                "update": {"x": "0.5 * x + k", "w": "s * w + new(x)", "z": "a * z + w - x - dot(z, l2norm(q)) * k"},
+                "read": "dot(z, q) * v + dot(w, k) * v + sum(prev(x)) * v"},
+    "two_sided": {"inputs": {**QKV, "g": {"shape": ["K"], "domain": ["-inf", 0]}, "h": {"shape": ["V"], "domain": [-1, 1]}},
+                  "state": {"S": ["K", "V"], "z": ["K"]}, "update": {"S": "diag(exp(g)) @ S @ diag(h) + outer(k, v)", "z": "exp(g) * z + k"},
+                  "read": "S.T @ q + dot(z, q) * (prev(S).T @ k) + dot(S @ v, k) * v"},
+}
 SCORED = {"inputs": {"u": ["K"]}, "summary": "mean(k)", "score": "dot(u, summary)", "weight": "softmax(score)"}
 CACHES = {
     "sum": {"weight": 1},

@@ -34,7 +34,7 @@ def test_caches(rule, cache_name, start):
 
 
 @pytest.mark.parametrize("start", ["carry", "fresh"])
-@pytest.mark.parametrize("rule", ["plain", "per_head", "delay", "window", "learned", "raw", "output", "vectors"])
+@pytest.mark.parametrize("rule", ["plain", "per_head", "delay", "window", "learned", "raw", "output", "vectors", "steps", "erase_channels", "momentum", "two_sided"])
 def test_rules_with_a_cache(rule, start):
     agree(rule, "softmax", start=start)
 
@@ -63,9 +63,16 @@ def test_chunks_that_do_not_divide_a_segment(chunk):
     agree("delay", "after", start="fresh", chunk=chunk)
 
 
-@pytest.mark.parametrize("rule", ["raw", "delay", "vectors"])
+@pytest.mark.parametrize("rule", ["erase", "steps", "erase_channels", "momentum", "in_turn", "two_sided"])
+def test_states_that_are_read_by_their_updates_in_chunks_of_any_length(rule):
+    for chunk, tokens in ((1, 5), (5, 11), (16, 7)):
+        agree(rule, chunk=chunk, tokens=tokens)
+    agree(rule, "top", chunk=5)
+
+
+@pytest.mark.parametrize("rule", ["raw", "delay", "vectors", "two_sided"])
 def test_raw_decay_with_zeros(rule):
-    agree(rule, zeros=("a",))
+    agree(rule, zeros=("a", "h"))
     agree(rule, "softmax", zeros=("a",))
 
 

@@ -104,6 +104,14 @@ def test_product_budget(name):
     assert name != "simple_gla" or (len(products(state.forward)) <= 4 and len(products(state.backward)) <= 10)
 
 
+@pytest.mark.parametrize("name, most", [("gated_delta", (8, 20)), ("gla", (4, 10)), ("kda", (8, 22)), ("gdn2", (8, 22))])
+def test_structures_stay_within_their_budgets(name, most):
+    """A rank-one term, a factor for each channel, both: triangular systems and sums with factors count as products. (The
+    derivative by factors adds none: it takes the products of those by both sides.)"""
+    state = compile_model(elaborate(load_spec(name)))
+    assert all(len(list(all_products(p))) <= limit for p, limit in zip((state.forward, state.backward), most))
+
+
 @pytest.mark.parametrize("name", CACHED)
 def test_product_budget_with_a_cache(name):
     state = compile_model(elaborate(load_spec(name)))

@@ -9,7 +9,7 @@ the length, and so on. No factor exceeds what the decays themselves give, and a 
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import Callable
+from typing import Callable, Iterator
 
 from .dot import matrix_of, temporary
 from .elementwise import LANES, Nest
@@ -21,7 +21,7 @@ from .reduce import across
 from .statements import Channels, Pair
 
 BASE = 8
-PANEL = 8                        # vectors of channels kept in registers at once
+PANEL = 4                        # vectors of channels kept in registers at once
 
 
 def lower_pair(scope: Scope, s: Pair) -> None:
@@ -98,7 +98,7 @@ def lower_channels(scope: Scope, s: Channels) -> None:
 
 def _pair_inside(work: "_Work", q: Matrix, k: Matrix, out: Matrix, first, size: int) -> None:
     em = work.em
-    for number, panel in enumerate(work.panels()):
+    for panel in work.panels():
         with em.loop(0, size - 1, name="d") as d:
             kept = work.registers(panel, lambda at: work.get(k, first + d, at))
             with em.loop(d + 1, size, name="c") as c:
@@ -113,11 +113,8 @@ def _pair_inside(work: "_Work", q: Matrix, k: Matrix, out: Matrix, first, size: 
                     else:
                         total = em.bind(em.binary("add", across(work.nest, "sum", total), part))
                     em.store(p, 0, work.mul(work.held(p, at), work.get(work.factor, first + c, at)))
-                found = across(work.nest, "sum", total)
                 place = out.offset + (first + c) * out.row + (first + d)
-                if number:
-                    found = em.bind(em.binary("add", found, em.bind(em.load(out.buffer, place, "f32"))))
-                em.store(out.buffer, place, found)
+                em.store(out.buffer, place, em.binary("add", across(work.nest, "sum", total), em.bind(em.load(out.buffer, place, "f32"))))
 
 
 def _inside(work: "_Work", matrix: Matrix, q, k, dq, dk, df, first, size: int) -> None:
@@ -204,10 +201,16 @@ class _Work:
         return made
 
     # loops
-    def panels(self) -> list[list[tuple[int, int]]]:
-        """The channels in vectors, so many together as registers hold."""
-        every = [(i, min(LANES, self.channels - i)) for i in range(0, self.channels, LANES)]
-        return [every[i:i + PANEL] for i in range(0, len(every), PANEL)]
+    def panels(self) -> Iterator[list[tuple[object, int]]]:
+        """The channels in vectors, so many together as registers hold: what is made for a panel stands in a loop over them."""
+        full, rest = divmod(self.channels, PANEL * LANES)
+        if full:
+            with self.em.loop(0, full, name="panel") as panel:
+                first = self.em.bind_index(panel * (PANEL * LANES))
+                yield [(first + i * LANES, LANES) for i in range(PANEL)]
+        if rest:
+            first = full * PANEL * LANES
+            yield [(first + i, min(LANES, rest - i)) for i in range(0, rest, LANES)]
 
     @contextmanager
     def vectors(self):
