@@ -32,14 +32,14 @@ def sums_before(x, REVERSE: tl.constexpr):
 
 
 @triton.jit
-def row_sums_before(x, REVERSE: tl.constexpr):
-    """x [C, K] -> [C, K]: the same along the first axis."""
+def row_sums_before(x, REVERSE: tl.constexpr, EXACT: tl.constexpr):
+    """x [C, K] -> [C, K]: the same along the first axis. EXACT: the precision of products that is nearest to float32's."""
     at = tl.arange(0, x.shape[0])
     if REVERSE:
         chosen = at[None, :] > at[:, None]
     else:
         chosen = at[None, :] < at[:, None]
-    return tl.dot(tl.where(chosen, 1.0, 0.0), x, input_precision="ieee")
+    return tl.dot(tl.where(chosen, 1.0, 0.0), x, input_precision=EXACT)
 
 
 @triton.jit
