@@ -86,6 +86,12 @@ def sign(x):
 
 
 @triton.jit
+def parity(count):
+    """The sign of a product of so many negative factors."""
+    return 1.0 - 2.0 * (count - 2.0 * tl.floor(count * 0.5))
+
+
+@triton.jit
 def relu(x):
     return tl.maximum(x, 0.0)
 
