@@ -26,8 +26,8 @@ def forward(q, k, v, state_S, table, *, chunk: int, save: bool = False):
     earlier = mask[:, None] & mask2[:, :, None]  # [z, r, c, d]
     q_c = rows.load(ops.tokens(q))  # [z, r, c, K]
     k_c = rows.load(ops.tokens(k))  # [z, r, c, K]
-    overlap = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]
-    P = torch.where(earlier, overlap, 0.0)  # [z, r, c, d]
+    product = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]
+    P = torch.where(earlier, product, 0.0)  # [z, r, c, d]
     v_c = rows.load(ops.tokens(v))  # [z, r, c, V]
     recent = torch.einsum("zrcd,zrdV->zrcV", P, v_c)  # [z, r, c, V]
     state_S_z = ops.flat(state_S)  # [z, K, V]
@@ -44,8 +44,8 @@ def forward(q, k, v, state_S, table, *, chunk: int, save: bool = False):
         old_S = next_S
     old_S_starts = ops.stacked(old_S_starts, (z, size_K, size_V, ), like)  # [z, r, K, V]
     # spec line 15: read: scale * S.T @ q
-    read_S = torch.einsum("zrcK,zrKV->zrcV", q_c, old_S_starts)  # [z, r, c, V]
-    online = recent + read_S  # [z, r, c, V]
+    carried = torch.einsum("zrcK,zrKV->zrcV", q_c, old_S_starts)  # [z, r, c, V]
+    online = recent + carried  # [z, r, c, V]
     y = (size_K ** -0.5) * online  # [z, r, c, V]
     results = (ops.from_tokens(rows.store([(y, 0)], T, 0), H), ops.unflat(old_S, H),)
     return results + (ops.unflat(old_S_starts, H),) if save else results
@@ -68,14 +68,14 @@ def backward(q, k, v, state_S, table, saved_S, d_y, d_new_state_S, *, chunk: int
     d_y_c = rows.load(ops.tokens(d_y), zero=True)  # [z, r, c, V]
     product = torch.einsum("zrdV,zrcV->zrcd", v_c, d_y_c)  # [z, r, c, d]
     d_P = (size_K ** -0.5) * product  # [z, r, c, d]
-    d_overlap = torch.where(earlier, d_P, 0.0)  # [z, r, c, d]
-    d_q_part = torch.einsum("zrdK,zrcd->zrcK", k_c, d_overlap)  # [z, r, c, K]
+    masked = torch.where(earlier, d_P, 0.0)  # [z, r, c, d]
+    d_q_part = torch.einsum("zrdK,zrcd->zrcK", k_c, masked)  # [z, r, c, K]
     saved_S_z = ops.flat(saved_S)  # [z, r, K, V]
     product2 = torch.einsum("zrcV,zrKV->zrcK", d_y_c, saved_S_z)  # [z, r, c, K]
     d_q_part2 = (size_K ** -0.5) * product2  # [z, r, c, K]
     d_q = d_q_part + d_q_part2  # [z, r, c, K]
     q_c = rows.load(ops.tokens(q))  # [z, r, c, K]
-    product3 = torch.einsum("zrcK,zrcd->zrdK", q_c, d_overlap)  # [z, r, d, K]
+    product3 = torch.einsum("zrcK,zrcd->zrdK", q_c, masked)  # [z, r, d, K]
     valid = at_c[None, None] < rows.count[:, :, None]  # [z, r, c]
     # spec line 14: S: S + outer(k, v)
     inside = ops.where(valid, 1.0, 0.0, like)  # [z, r, c]
@@ -97,12 +97,12 @@ def backward(q, k, v, state_S, table, saved_S, d_y, d_new_state_S, *, chunk: int
     d_k_part = inside[:, :, :, None] * d_write  # [z, r, c, K]
     d_k = product3 + d_k_part  # [z, r, c, K]
     # spec line 15: read: scale * S.T @ q
-    overlap = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]
-    P = torch.where(earlier, overlap, 0.0)  # [z, r, c, d]
-    product5 = torch.einsum("zrcd,zrcV->zrdV", P, d_y_c)  # [z, r, d, V]
-    scaled2 = (size_K ** -0.5) * product5  # [z, r, d, V]
+    product5 = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]
+    P = torch.where(earlier, product5, 0.0)  # [z, r, c, d]
+    product6 = torch.einsum("zrcd,zrcV->zrdV", P, d_y_c)  # [z, r, d, V]
+    scaled2 = (size_K ** -0.5) * product6  # [z, r, d, V]
     # spec line 14: S: S + outer(k, v)
-    product6 = torch.einsum("zrcK,zrKV->zrcV", k_c, d_write_S_rows)  # [z, r, c, V]
-    d_v_part = inside[:, :, :, None] * product6  # [z, r, c, V]
+    product7 = torch.einsum("zrcK,zrKV->zrcV", k_c, d_write_S_rows)  # [z, r, c, V]
+    d_v_part = inside[:, :, :, None] * product7  # [z, r, c, V]
     d_v = scaled2 + d_v_part  # [z, r, c, V]
     return (ops.from_tokens(rows.store([(d_q, 0)], T, 0), H), ops.from_tokens(rows.store([(d_k, 0)], T, 0), H), ops.from_tokens(rows.store([(d_v, 0)], T, 0), H), ops.unflat(d_old_S, H),)

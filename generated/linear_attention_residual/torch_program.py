@@ -43,15 +43,15 @@ def forward(q, k, v, state_S, cache_S, table, *, chunk: int, save: bool = False)
     end_S_rows = ops.stacked(end_S_rows, (z, size_K, size_V, ), like)  # [z, r, K, V]
     q_c = rows.load(ops.tokens(q))  # [z, r, c, K]
     # spec line 15: read: scale * S.T @ q
-    read_S = torch.einsum("zrKV,zrcK->zrcV", old_S_starts, q_c)  # [z, r, c, V]
+    carried = torch.einsum("zrKV,zrcK->zrcV", old_S_starts, q_c)  # [z, r, c, V]
     at_d = ops.iota(table, chunk)  # [z, d]
     mask = at_c[None, :, None] >= at_d[None, None]  # [z, c, d]
     mask2 = at_d[None, None] < rows.count[:, :, None]  # [z, r, d]
     earlier = mask[:, None] & mask2[:, :, None]  # [z, r, c, d]
-    overlap = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]
-    P = torch.where(earlier, overlap, 0.0)  # [z, r, c, d]
+    product = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]
+    P = torch.where(earlier, product, 0.0)  # [z, r, c, d]
     recent = torch.einsum("zrcd,zrdV->zrcV", P, v_c)  # [z, r, c, V]
-    online = read_S + recent  # [z, r, c, V]
+    online = carried + recent  # [z, r, c, V]
     cache_S_z = ops.flat(cache_S)  # [z, n, K, V]
     # spec line 18: weight: 1
     total = cache_S_z.sum(1)  # [z, K, V]
@@ -67,8 +67,8 @@ def forward(q, k, v, state_S, cache_S, table, *, chunk: int, save: bool = False)
         added2 = old_sum_S + masked  # [z, K, V]
         old_sum_S = added2
     old_sum_S_starts = ops.stacked(old_sum_S_starts, (z, size_K, size_V, ), like)  # [z, r, K, V]
-    read_S2 = torch.einsum("zrcK,zrKV->zrcV", q_c, old_sum_S_starts)  # [z, r, c, V]
-    added3 = online + read_S2  # [z, r, c, V]
+    read_S = torch.einsum("zrcK,zrKV->zrcV", q_c, old_sum_S_starts)  # [z, r, c, V]
+    added3 = online + read_S  # [z, r, c, V]
     # spec line 15: read: scale * S.T @ q
     y = added3 * (size_K ** -0.5)  # [z, r, c, V]
     cached_S = rows.collect(end_S_rows, cache_S_z)  # [z, n, K, V]
@@ -94,8 +94,8 @@ def backward(q, k, v, state_S, cache_S, table, saved_S, saved_sum_S, d_y, d_new_
     d_y_c = rows.load(ops.tokens(d_y), zero=True)  # [z, r, c, V]
     product = torch.einsum("zrdV,zrcV->zrcd", v_c, d_y_c)  # [z, r, c, d]
     d_P = (size_K ** -0.5) * product  # [z, r, c, d]
-    d_overlap = torch.where(earlier, d_P, 0.0)  # [z, r, c, d]
-    d_q_part = torch.einsum("zrdK,zrcd->zrcK", k_c, d_overlap)  # [z, r, c, K]
+    masked = torch.where(earlier, d_P, 0.0)  # [z, r, c, d]
+    d_q_part = torch.einsum("zrdK,zrcd->zrcK", k_c, masked)  # [z, r, c, K]
     saved_sum_S_z = ops.flat(saved_sum_S)  # [z, r, K, V]
     # spec line 18: weight: 1
     product2 = torch.einsum("zrcV,zrKV->zrcK", d_y_c, saved_sum_S_z)  # [z, r, c, K]
@@ -107,7 +107,7 @@ def backward(q, k, v, state_S, cache_S, table, saved_S, saved_sum_S, d_y, d_new_
     d_q_part4 = (size_K ** -0.5) * product3  # [z, r, c, K]
     d_q = d_q_part3 + d_q_part4  # [z, r, c, K]
     q_c = rows.load(ops.tokens(q))  # [z, r, c, K]
-    product4 = torch.einsum("zrcK,zrcd->zrdK", q_c, d_overlap)  # [z, r, d, K]
+    product4 = torch.einsum("zrcK,zrcd->zrdK", q_c, masked)  # [z, r, d, K]
     valid = at_c[None, None] < rows.count[:, :, None]  # [z, r, c]
     # spec line 14: S: S + outer(k, v)
     inside = ops.where(valid, 1.0, 0.0, like)  # [z, r, c]
@@ -149,13 +149,13 @@ def backward(q, k, v, state_S, cache_S, table, saved_S, saved_sum_S, d_y, d_new_
     d_k_part = inside[:, :, :, None] * d_write  # [z, r, c, K]
     d_k = product4 + d_k_part  # [z, r, c, K]
     # spec line 15: read: scale * S.T @ q
-    overlap = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]
-    P = torch.where(earlier, overlap, 0.0)  # [z, r, c, d]
-    product6 = torch.einsum("zrcd,zrcV->zrdV", P, d_y_c)  # [z, r, d, V]
-    scaled2 = (size_K ** -0.5) * product6  # [z, r, d, V]
+    product6 = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]
+    P = torch.where(earlier, product6, 0.0)  # [z, r, c, d]
+    product7 = torch.einsum("zrcd,zrcV->zrdV", P, d_y_c)  # [z, r, d, V]
+    scaled2 = (size_K ** -0.5) * product7  # [z, r, d, V]
     # spec line 14: S: S + outer(k, v)
-    product7 = torch.einsum("zrcK,zrKV->zrcV", k_c, d_write_S_rows)  # [z, r, c, V]
-    d_v_part = inside[:, :, :, None] * product7  # [z, r, c, V]
+    product8 = torch.einsum("zrcK,zrKV->zrcV", k_c, d_write_S_rows)  # [z, r, c, V]
+    d_v_part = inside[:, :, :, None] * product8  # [z, r, c, V]
     d_v = scaled2 + d_v_part  # [z, r, c, V]
     # spec line 15: read: scale * S.T @ q
     d_cache_S_part = rows.keep(d_new_cache_S_z)  # [z, n, K, V]

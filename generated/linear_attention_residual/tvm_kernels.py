@@ -33,8 +33,9 @@ def forward(k, save):
         q_c = k.tile("q_c", "c", "K")
         k_c = k.tile("k_c", "c", "K")
         v_c = k.tile("v_c", "c", "V")
+        carried = k.tile("carried", "c", "V")
         read_S = k.tile("read_S", "c", "V")
-        read_S2 = k.tile("read_S2", "c", "V")
+        next_S = k.tile("next_S", "V", "K")
         k.map(new_cache_S["n", "K", "V"], cache_S["n", "K", "V"])
         k.map(S["K", "V"], state_S["K", "V"])
         # spec line 18: weight: 1
@@ -49,18 +50,22 @@ def forward(k, save):
             k.dot(P["c", "d"], q_c["c", "K"], k_c["d", "K"], over="K", then=lambda acc: k.where(((k.iota("c") >= k.iota("d")) & (k.iota("d") < k.count)), acc, 0.0), lower=True)
             k.load(v_c["c", "V"], v)
             k.dot(recent["c", "V"], P["c", "d"], v_c["d", "V"], over="d", over_lower=True)
-            k.dot(read_S["c", "V"], q_c["c", "K"], S["K", "V"], over="K")
+            k.dot(carried["c", "V"], q_c["c", "K"], S["K", "V"], over="K")
             # spec line 18: weight: 1
-            k.dot(read_S2["c", "V"], q_c["c", "K"], sum_S["K", "V"], over="K")
-            k.store(y, (scale() * ((recent["c", "V"] + read_S["c", "V"]) + read_S2["c", "V"])))
+            k.dot(read_S["c", "V"], q_c["c", "K"], sum_S["K", "V"], over="K")
+            k.store(y, (scale() * ((recent["c", "V"] + carried["c", "V"]) + read_S["c", "V"])))
             if save:
                 k.map(saved_S["K", "V"], S["K", "V"])
             if save:
                 k.map(saved_sum_S["K", "V"], sum_S["K", "V"])
-            k.dot(S["K", "V"], v_c["c", "V"], k_c["c", "K"], over="c", accumulate=True, scale=k.where((k.iota("c") < k.count), 1.0, 0.0))
+            # spec line 14: S: S + outer(k, v)
+            k.map(next_S["V", "K"], S["K", "V"])
+            k.dot(next_S["V", "K"], v_c["c", "V"], k_c["c", "K"], over="c", accumulate=True, scale=k.where((k.iota("c") < k.count), 1.0, 0.0))
             with k.when((((k.offset + k.count) == 256) & (k.count > 0))):
-                k.map(sum_S["K", "V"], S["K", "V"], accumulate=True)
-                k.map(new_cache_S.at(k.segment)["K", "V"], S["K", "V"])
+                k.map(sum_S["K", "V"], next_S["V", "K"], accumulate=True)
+            k.map(S["K", "V"], next_S["V", "K"])
+            with k.when((((k.offset + k.count) == 256) & (k.count > 0))):
+                k.map(new_cache_S.at(k.segment)["K", "V"], next_S["V", "K"])
         k.map(new_state_S["K", "V"], S["K", "V"])
 
 
@@ -86,7 +91,7 @@ def backward(k):
         kept = k.tile("kept", "n")
         d_q_part = k.tile("d_q_part", "c", "K")
         k_c = k.tile("k_c", "c", "K")
-        d_overlap = k.tile("d_overlap", "c", "d")
+        masked = k.tile("masked", "c", "d")
         v_c = k.tile("v_c", "c", "V")
         d_y_c = k.tile("d_y_c", "c", "V")
         scale = k.tile("scale")
@@ -108,15 +113,15 @@ def backward(k):
             k.load(v_c["c", "V"], v)
             k.load(d_y_c["c", "V"], d_y, fill=0.0)
             # spec line 15: read: scale * S.T @ q
-            k.dot(d_overlap["c", "d"], v_c["d", "V"], d_y_c["c", "V"], over="V", then=lambda acc: k.where(((k.iota("c") >= k.iota("d")) & (k.iota("d") < k.count)), (scale() * acc), 0.0), lower=True)
-            k.dot(d_q_part["c", "K"], k_c["d", "K"], d_overlap["c", "d"], over="d", over_lower=True)
+            k.dot(masked["c", "d"], v_c["d", "V"], d_y_c["c", "V"], over="V", then=lambda acc: k.where(((k.iota("c") >= k.iota("d")) & (k.iota("d") < k.count)), (scale() * acc), 0.0), lower=True)
+            k.dot(d_q_part["c", "K"], k_c["d", "K"], masked["c", "d"], over="d", over_lower=True)
             # spec line 18: weight: 1
             k.dot(product["c", "K"], d_y_c["c", "V"], saved_sum_S["K", "V"], over="V")
             # spec line 15: read: scale * S.T @ q
             k.dot(product2["c", "K"], d_y_c["c", "V"], saved_S["K", "V"], over="V")
             k.store(d_q, ((d_q_part["c", "K"] + (scale() * product["c", "K"])) + (scale() * product2["c", "K"])))
             k.load(q_c["c", "K"], q)
-            k.dot(product3["d", "K"], q_c["c", "K"], d_overlap["c", "d"], over="c", over_lower=True)
+            k.dot(product3["d", "K"], q_c["c", "K"], masked["c", "d"], over="c", over_lower=True)
             with k.when((((k.offset + k.count) == 256) & (k.count > 0))):
                 with k.loop("n", k.segment, k.segment + 1):
                     k.map(d_old_S["K", "V"], d_new_cache_S.at("n")["K", "V"], accumulate=True)

@@ -46,15 +46,15 @@ def forward(q, k, v, u, state_S, summary_partial, summary, cache_S, table, *, ch
     end_S_rows = ops.stacked(end_S_rows, (z, size_K, size_V, ), like)  # [z, r, K, V]
     q_c = rows.load(ops.tokens(q))  # [z, r, c, K]
     # spec line 15: read: scale * S.T @ q
-    read_S = torch.einsum("zrKV,zrcK->zrcV", old_S_starts, q_c)  # [z, r, c, V]
+    carried = torch.einsum("zrKV,zrcK->zrcV", old_S_starts, q_c)  # [z, r, c, V]
     at_d = ops.iota(table, chunk)  # [z, d]
     mask = at_c[None, :, None] >= at_d[None, None]  # [z, c, d]
     mask2 = at_d[None, None] < rows.count[:, :, None]  # [z, r, d]
     earlier = mask[:, None] & mask2[:, :, None]  # [z, r, c, d]
-    overlap = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]
-    P = torch.where(earlier, overlap, 0.0)  # [z, r, c, d]
+    product = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]
+    P = torch.where(earlier, product, 0.0)  # [z, r, c, d]
     recent = torch.einsum("zrcd,zrdV->zrcV", P, v_c)  # [z, r, c, V]
-    online = read_S + recent  # [z, r, c, V]
+    online = carried + recent  # [z, r, c, V]
     # spec line 20: summary: mean(k)
     added = rows.offset[:, :, None] + at_c[None, None]  # [z, r, c]
     number = added.to(like.dtype)  # [z, r, c]
@@ -82,8 +82,8 @@ def forward(q, k, v, u, state_S, summary_partial, summary, cache_S, table, *, ch
     sum_so_far = old_summary_partial_starts[:, :, None] + running  # [z, r, c, K]
     u_c = rows.load(ops.tokens(u))  # [z, r, c, K]
     # spec line 21: score: dot(u, summary)
-    product = torch.einsum("zrcK,zrcK->zrc", sum_so_far, u_c)  # [z, r, c]
-    score_online = ratio * product  # [z, r, c]
+    product2 = torch.einsum("zrcK,zrcK->zrc", sum_so_far, u_c)  # [z, r, c]
+    score_online = ratio * product2  # [z, r, c]
     at_n = ops.iota(table, N)  # [z, n]
     # spec line 22: weight: softmax(score)
     past = at_n[None, None] < rows.segment[:, :, None]  # [z, r, n]
@@ -118,9 +118,9 @@ def forward(q, k, v, u, state_S, summary_partial, summary, cache_S, table, *, ch
     recalled = like.new_zeros((z, R, chunk, size_V, ))
     for n in range(N):  # one cached memory after the other: slots0
         # spec line 15: read: scale * S.T @ q
-        read_S2 = torch.einsum("zKV,zrcK->zrcV", cached_S[:, n], q_c)  # [z, r, c, V]
+        read_S = torch.einsum("zKV,zrcK->zrcV", cached_S[:, n], q_c)  # [z, r, c, V]
         # spec line 22: weight: softmax(score)
-        scaled3 = read_S2 * weight_cached[:, :, :, n][:, :, :, None]  # [z, r, c, V]
+        scaled3 = read_S * weight_cached[:, :, :, n][:, :, :, None]  # [z, r, c, V]
         recalled = recalled + scaled3
     mixed = scaled + recalled  # [z, r, c, V]
     # spec line 15: read: scale * S.T @ q
@@ -186,8 +186,8 @@ def backward(q, k, v, u, state_S, summary_partial, summary, cache_S, table, new_
     v_c = rows.load(ops.tokens(v))  # [z, r, c, V]
     product3 = torch.einsum("zrdV,zrcV->zrcd", v_c, d_y_c)  # [z, r, c, d]
     d_P = scaled[:, :, :, None] * product3  # [z, r, c, d]
-    d_overlap = torch.where(earlier, d_P, 0.0)  # [z, r, c, d]
-    d_q_part2 = torch.einsum("zrdK,zrcd->zrcK", k_c, d_overlap)  # [z, r, c, K]
+    masked3 = torch.where(earlier, d_P, 0.0)  # [z, r, c, d]
+    d_q_part2 = torch.einsum("zrdK,zrcd->zrcK", k_c, masked3)  # [z, r, c, K]
     # spec line 22: weight: softmax(score)
     scaled2 = exp_cached * share[:, :, :, None]  # [z, r, c, n]
     weight_cached = torch.where(taking, scaled2, 0.0)  # [z, r, c, n]
@@ -237,20 +237,20 @@ def backward(q, k, v, u, state_S, summary_partial, summary, cache_S, table, new_
     d_write = torch.einsum("zrcV,zrKV->zrcK", v_c, d_write_S_rows)  # [z, r, c, K]
     d_k_part = inside[:, :, :, None] * d_write  # [z, r, c, K]
     # spec line 15: read: scale * S.T @ q
-    product8 = torch.einsum("zrcK,zrcd->zrdK", q_c, d_overlap)  # [z, r, d, K]
-    overlap = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]
-    P = torch.where(earlier, overlap, 0.0)  # [z, r, c, d]
+    product8 = torch.einsum("zrcK,zrcd->zrdK", q_c, masked3)  # [z, r, d, K]
+    product9 = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]
+    P = torch.where(earlier, product9, 0.0)  # [z, r, c, d]
     # spec line 22: weight: softmax(score)
-    product9 = torch.einsum("zrcd,zrcd->zrc", P, product3)  # [z, r, c]
-    product10 = torch.einsum("zrcK,zrcK->zrc", q_c, product2)  # [z, r, c]
-    added3 = product9 + product10  # [z, r, c]
+    product10 = torch.einsum("zrcd,zrcd->zrc", P, product3)  # [z, r, c]
+    product11 = torch.einsum("zrcK,zrcK->zrc", q_c, product2)  # [z, r, c]
+    added3 = product10 + product11  # [z, r, c]
     scaled7 = share * added3  # [z, r, c]
     d_exp_online_part = (size_K ** -0.5) * scaled7  # [z, r, c]
     scaled8 = exp_online * added3  # [z, r, c]
     d_share_part = (size_K ** -0.5) * scaled8  # [z, r, c]
     d_weight_cached = (size_K ** -0.5) * per_n2  # [z, r, c, n]
-    masked3 = torch.where(taking, d_weight_cached, 0.0)  # [z, r, c, n]
-    d_share_part2 = torch.einsum("zrcn,zrcn->zrc", exp_cached, masked3)  # [z, r, c]
+    masked4 = torch.where(taking, d_weight_cached, 0.0)  # [z, r, c, n]
+    d_share_part2 = torch.einsum("zrcn,zrcn->zrc", exp_cached, masked4)  # [z, r, c]
     d_share = d_share_part + d_share_part2  # [z, r, c]
     scaled9 = share * d_share  # [z, r, c]
     ratio2 = scaled9 / total2  # [z, r, c]
@@ -265,7 +265,7 @@ def backward(q, k, v, u, state_S, summary_partial, summary, cache_S, table, new_
     d_new_summary_partial_z = ops.flat(d_new_summary_partial)  # [z, K]
     d_new_summary_z = ops.flat(d_new_summary)  # [z, n, K]
     # spec line 22: weight: softmax(score)
-    d_exp_cached_part = share[:, :, :, None] * masked3  # [z, r, c, n]
+    d_exp_cached_part = share[:, :, :, None] * masked4  # [z, r, c, n]
     d_exp_cached = d_total[:, :, :, None] + d_exp_cached_part  # [z, r, c, n]
     scaled10 = exp_cached * d_exp_cached  # [z, r, c, n]
     d_score_cached = torch.where(taking, scaled10, 0.0)  # [z, r, c, n]
@@ -275,7 +275,7 @@ def backward(q, k, v, u, state_S, summary_partial, summary, cache_S, table, new_
     # spec line 20: summary: mean(k)
     d_finished = rows.expose(d_summaries)  # [z, r, K]
     scaled11 = 0.00390625 * d_finished  # [z, r, K]
-    product11 = torch.einsum("zrc,zrcK->zrK", ratio, d_summary_online)  # [z, r, K]
+    product12 = torch.einsum("zrc,zrcK->zrK", ratio, d_summary_online)  # [z, r, K]
     added4 = rows.offset + rows.count  # [z, r]
     mask3 = added4 == 256.0  # [z, r]
     mask4 = rows.count > 0.0  # [z, r]
@@ -287,7 +287,7 @@ def backward(q, k, v, u, state_S, summary_partial, summary, cache_S, table, new_
         d_old_summary_partial_starts[r] = d_old_summary_partial
         d_partial_part = torch.where(completes[:, r][:, None], 0.0, d_old_summary_partial)  # [z, K]
         d_partial = scaled11[:, r] + d_partial_part  # [z, K]
-        added5 = d_partial + product11[:, r]  # [z, K]
+        added5 = d_partial + product12[:, r]  # [z, K]
         d_sum_summary_partial_rows[r] = d_partial
         d_old_summary_partial = added5
     d_sum_summary_partial_rows = ops.stacked(d_sum_summary_partial_rows, (z, size_K, ), like)  # [z, r, K]
@@ -298,11 +298,11 @@ def backward(q, k, v, u, state_S, summary_partial, summary, cache_S, table, new_
     # spec line 14: S: S + outer(k, v)
     d_k = d_k_part + d_k_part3  # [z, r, c, K]
     # spec line 15: read: scale * S.T @ q
-    product12 = torch.einsum("zrcd,zrcV->zrdV", P, scaled5)  # [z, r, d, V]
-    scaled12 = (size_K ** -0.5) * product12  # [z, r, d, V]
+    product13 = torch.einsum("zrcd,zrcV->zrdV", P, scaled5)  # [z, r, d, V]
+    scaled12 = (size_K ** -0.5) * product13  # [z, r, d, V]
     # spec line 14: S: S + outer(k, v)
-    product13 = torch.einsum("zrcK,zrKV->zrcV", k_c, d_write_S_rows)  # [z, r, c, V]
-    d_v_part = inside[:, :, :, None] * product13  # [z, r, c, V]
+    product14 = torch.einsum("zrcK,zrKV->zrcV", k_c, d_write_S_rows)  # [z, r, c, V]
+    d_v_part = inside[:, :, :, None] * product14  # [z, r, c, V]
     d_v = scaled12 + d_v_part  # [z, r, c, V]
     # spec line 21: score: dot(u, summary)
     d_u_part = torch.einsum("znK,zrcn->zrcK", new_summary_z, d_score_cached)  # [z, r, c, K]

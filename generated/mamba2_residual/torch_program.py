@@ -38,20 +38,20 @@ def forward(q, k, v, dt, A, state_S, cache_S, table, *, chunk: int, save: bool =
     total2 = log_decay.sum(2)  # [z, r]
     decay_of_row = torch.exp(total2)  # [z, r]
     v_c = rows.load(ops.tokens(v))  # [z, r, c, V]
-    scaled2 = dt_c[:, :, :, None] * v_c  # [z, r, c, V]
+    written = dt_c[:, :, :, None] * v_c  # [z, r, c, V]
     k_c = rows.load(ops.tokens(k))  # [z, r, c, K]
     G_after = ops.running(log_decay.double(), 2, reverse=True, exclusive=True)  # [z, r, c]
     exp = torch.exp(G_after.to(like.dtype))  # [z, r, c]
     decay_after = torch.where(valid, exp, 0.0)  # [z, r, c]
     write = k_c * decay_after[:, :, :, None]  # [z, r, c, K]
-    increment_S = torch.einsum("zrcV,zrcK->zrVK", scaled2, write)  # [z, r, V, K]
+    increment_S = torch.einsum("zrcV,zrcK->zrVK", written, write)  # [z, r, V, K]
     old_S = state_S_z
     old_S_starts = [None] * R
     end_S_rows = [None] * R
     for r in range(R):  # carry_S
         old_S_starts[r] = old_S
-        scaled3 = decay_of_row[:, r][:, None, None] * old_S  # [z, K, V]
-        next_S = scaled3 + increment_S[:, r].permute(0, 2, 1)  # [z, K, V]
+        scaled2 = old_S * decay_of_row[:, r][:, None, None]  # [z, K, V]
+        next_S = scaled2 + increment_S[:, r].permute(0, 2, 1)  # [z, K, V]
         end_S_rows[r] = next_S
         old_S = next_S
     end_S_rows = ops.stacked(end_S_rows, (z, size_K, size_V, ), like)  # [z, r, K, V]
@@ -71,11 +71,11 @@ def forward(q, k, v, dt, A, state_S, cache_S, table, *, chunk: int, save: bool =
     old_sum_S_starts = ops.stacked(old_sum_S_starts, (z, size_K, size_V, ), like)  # [z, r, K, V]
     read_S = torch.einsum("zrcK,zrKV->zrcV", q_c, old_sum_S_starts)  # [z, r, c, V]
     # spec line 15: read: S.T @ q
+    product = torch.einsum("zrKV,zrcK->zrcV", old_S_starts, q_c)  # [z, r, c, V]
     G = ops.running(log_decay.double(), 2)  # [z, r, c]
     decay = torch.exp(G.to(like.dtype))  # [z, r, c]
-    read_S2 = torch.einsum("zrKV,zrcK->zrcV", old_S_starts, q_c)  # [z, r, c, V]
-    carried = decay[:, :, :, None] * read_S2  # [z, r, c, V]
-    overlap = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]
+    carried = product * decay[:, :, :, None]  # [z, r, c, V]
+    product2 = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]
     at_d = ops.iota(table, chunk)  # [z, d]
     mask3 = at_c[None, :, None] >= at_d[None, None]  # [z, c, d]
     mask4 = at_d[None, None] < rows.count[:, :, None]  # [z, r, d]
@@ -83,8 +83,8 @@ def forward(q, k, v, dt, A, state_S, cache_S, table, *, chunk: int, save: bool =
     gap = G[:, :, :, None] - G[:, :, None]  # [z, r, c, d]
     masked2 = torch.where(earlier, gap, -10000.0)  # [z, r, c, d]
     reach = torch.exp(masked2.to(like.dtype))  # [z, r, c, d]
-    P = overlap * reach  # [z, r, c, d]
-    recent = torch.einsum("zrdV,zrcd->zrcV", scaled2, P)  # [z, r, c, V]
+    P = product2 * reach  # [z, r, c, d]
+    recent = torch.einsum("zrdV,zrcd->zrcV", written, P)  # [z, r, c, V]
     online = carried + recent  # [z, r, c, V]
     # spec line 18: weight: 1
     y = read_S + online  # [z, r, c, V]
@@ -131,13 +131,13 @@ def backward(q, k, v, dt, A, state_S, cache_S, table, saved_S, saved_sum_S, d_y,
     v_c = rows.load(ops.tokens(v))  # [z, r, c, V]
     product2 = torch.einsum("zrcV,zrdV->zrcd", d_y_c, v_c)  # [z, r, c, d]
     scaled2 = reach * product2  # [z, r, c, d]
-    d_overlap = dt_c[:, :, None] * scaled2  # [z, r, c, d]
-    d_q_part3 = torch.einsum("zrdK,zrcd->zrcK", k_c, d_overlap)  # [z, r, c, K]
+    scaled3 = dt_c[:, :, None] * scaled2  # [z, r, c, d]
+    d_q_part3 = torch.einsum("zrdK,zrcd->zrcK", k_c, scaled3)  # [z, r, c, K]
     d_q_part4 = d_q_part2 + d_q_part3  # [z, r, c, K]
     d_q = d_q_part + d_q_part4  # [z, r, c, K]
     q_c = rows.load(ops.tokens(q))  # [z, r, c, K]
     product3 = torch.einsum("zrcK,zrcd->zrdK", q_c, scaled2)  # [z, r, d, K]
-    scaled3 = dt_c[:, :, :, None] * product3  # [z, r, d, K]
+    scaled4 = dt_c[:, :, :, None] * product3  # [z, r, d, K]
     # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
     G_after = ops.running(log_decay.double(), 2, reverse=True, exclusive=True)  # [z, r, c]
     exp = torch.exp(G_after.to(like.dtype))  # [z, r, c]
@@ -164,15 +164,15 @@ def backward(q, k, v, dt, A, state_S, cache_S, table, saved_S, saved_sum_S, d_y,
     d_end_sum_S_rows = ops.stacked(d_end_sum_S_rows, (z, size_K, size_V, ), like)  # [z, r, K, V]
     added3 = at_end + d_end_sum_S_rows  # [z, r, K, V]
     # spec line 15: read: S.T @ q
-    d_read_S = decay[:, :, :, None] * d_y_c  # [z, r, c, V]
-    product5 = torch.einsum("zrcK,zrcV->zrKV", q_c, d_read_S)  # [z, r, K, V]
+    scaled5 = decay[:, :, :, None] * d_y_c  # [z, r, c, V]
+    product5 = torch.einsum("zrcK,zrcV->zrKV", q_c, scaled5)  # [z, r, K, V]
     # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
     total = log_decay.sum(2)  # [z, r]
     decay_of_row = torch.exp(total)  # [z, r]
     d_old_S = d_new_state_S_z
     d_old_S_starts = [None] * R
-    d_factor_S_rows = [None] * R
     d_write_S_rows = [None] * R
+    d_next_S_0_rows = [None] * R
     for r in reversed(range(R)):  # carry_S_backward
         d_old_S_starts[r] = d_old_S
         # spec line 15: read: S.T @ q
@@ -180,61 +180,57 @@ def backward(q, k, v, dt, A, state_S, cache_S, table, saved_S, saved_sum_S, d_y,
         # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
         d_old_S2 = decay_of_row[:, r][:, None, None] * d_next_S  # [z, K, V]
         added4 = d_old_S2 + product5[:, r]  # [z, K, V]
-        d_factor_S = torch.einsum("zKV,zKV->z", saved_S_z[:, r], d_next_S)  # [z]
-        d_factor_S_rows[r] = d_factor_S
         d_write_S_rows[r] = d_next_S
+        d_next_S_0_rows[r] = d_next_S
         d_old_S = added4
     d_write_S_rows = ops.stacked(d_write_S_rows, (z, size_K, size_V, ), like)  # [z, r, K, V]
-    d_factor_S_rows = ops.stacked(d_factor_S_rows, (z, ), like)  # [z, r]
+    d_next_S_0_rows = ops.stacked(d_next_S_0_rows, (z, size_K, size_V, ), like)  # [z, r, K, V]
     product6 = torch.einsum("zrcV,zrKV->zrcK", v_c, d_write_S_rows)  # [z, r, c, K]
     d_write = dt_c[:, :, :, None] * product6  # [z, r, c, K]
     d_k_part = decay_after[:, :, :, None] * d_write  # [z, r, c, K]
-    d_k = scaled3 + d_k_part  # [z, r, c, K]
+    d_k = scaled4 + d_k_part  # [z, r, c, K]
     # spec line 15: read: S.T @ q
-    overlap = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]
-    P = overlap * reach  # [z, r, c, d]
-    product7 = torch.einsum("zrcV,zrcd->zrdV", d_y_c, P)  # [z, r, d, V]
+    product7 = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]
+    P = product7 * reach  # [z, r, c, d]
+    product8 = torch.einsum("zrcV,zrcd->zrdV", d_y_c, P)  # [z, r, d, V]
     # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
-    product8 = torch.einsum("zrcK,zrKV->zrcV", k_c, d_write_S_rows)  # [z, r, c, V]
-    scaled4 = decay_after[:, :, :, None] * product8  # [z, r, c, V]
-    added5 = product7 + scaled4  # [z, r, c, V]
-    d_v = dt_c[:, :, :, None] * added5  # [z, r, c, V]
-    product9 = torch.einsum("zrcV,zrcV->zrc", v_c, product7)  # [z, r, c]
+    product9 = torch.einsum("zrcK,zrKV->zrcV", k_c, d_write_S_rows)  # [z, r, c, V]
+    d_written_part = decay_after[:, :, :, None] * product9  # [z, r, c, V]
+    d_written = product8 + d_written_part  # [z, r, c, V]
+    d_v = dt_c[:, :, :, None] * d_written  # [z, r, c, V]
     product10 = torch.einsum("zrcV,zrcV->zrc", v_c, product8)  # [z, r, c]
-    scaled5 = decay_after * product10  # [z, r, c]
-    d_dt_part = product9 + scaled5  # [z, r, c]
+    product11 = torch.einsum("zrcV,zrcV->zrc", v_c, product9)  # [z, r, c]
+    scaled6 = decay_after * product11  # [z, r, c]
+    d_dt_part = product10 + scaled6  # [z, r, c]
     mask5 = scaled == -120.0  # [z, r, c]
-    # spec line 15: read: S.T @ q
-    d_decay = torch.einsum("zrcK,zrcK->zrc", q_c, product)  # [z, r, c]
-    d_G = decay * d_decay  # [z, r, c]
-    d_log_decay_part = ops.running(d_G.double(), 2, reverse=True)  # [z, r, c]
-    # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
-    d_log_decay_part2 = decay_of_row * d_factor_S_rows  # [z, r]
+    d_factor_S = torch.einsum("zrKV,zrKV->zr", saved_S_z, d_next_S_0_rows)  # [z, r]
+    d_log_decay_part = decay_of_row * d_factor_S  # [z, r]
     # spec line 15: read: S.T @ q
     mask6 = at_d[None, None] < at_c[None, :, None]  # [z, c, d]
-    scaled6 = overlap * product2  # [z, r, c, d]
-    scaled7 = reach * scaled6  # [z, r, c, d]
-    scaled8 = dt_c[:, :, None] * scaled7  # [z, r, c, d]
-    d_gap = torch.where(earlier, scaled8, 0.0)  # [z, r, c, d]
+    scaled7 = product7 * product2  # [z, r, c, d]
+    scaled8 = reach * scaled7  # [z, r, c, d]
+    scaled9 = dt_c[:, :, None] * scaled8  # [z, r, c, d]
+    d_gap = torch.where(earlier, scaled9, 0.0)  # [z, r, c, d]
     running = ops.running(d_gap, 2, reverse=True)  # [z, r, c, d]
     masked2 = torch.where(mask6[:, None], running, 0.0)  # [z, r, c, d]
-    d_log_decay_part3 = masked2.sum(3)  # [z, r, c]
+    d_log_decay_part2 = masked2.sum(3)  # [z, r, c]
+    d_decay = torch.einsum("zrcK,zrcK->zrc", q_c, product)  # [z, r, c]
+    d_G = decay * d_decay  # [z, r, c]
+    d_log_decay_part3 = ops.running(d_G.double(), 2, reverse=True)  # [z, r, c]
+    d_log_decay_part4 = d_log_decay_part2 + d_log_decay_part3.to(like.dtype)  # [z, r, c]
     # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
-    product11 = torch.einsum("zrcK,zrcK->zrc", k_c, product6)  # [z, r, c]
-    d_decay_after = dt_c * product11  # [z, r, c]
+    product12 = torch.einsum("zrcK,zrcK->zrc", k_c, product6)  # [z, r, c]
+    d_decay_after = dt_c * product12  # [z, r, c]
     masked3 = torch.where(valid, d_decay_after, 0.0)  # [z, r, c]
     d_G_after = exp * masked3  # [z, r, c]
-    d_log_decay_part4 = ops.running(d_G_after.double(), 2, exclusive=True)  # [z, r, c]
-    d_log_decay_part5 = d_log_decay_part3 + d_log_decay_part4.to(like.dtype)  # [z, r, c]
-    d_log_decay_part6 = d_log_decay_part2[:, :, None] + d_log_decay_part5  # [z, r, c]
-    # spec line 15: read: S.T @ q
-    d_log_decay = d_log_decay_part.to(like.dtype) + d_log_decay_part6  # [z, r, c]
+    d_log_decay_part5 = ops.running(d_G_after.double(), 2, exclusive=True)  # [z, r, c]
+    d_log_decay_part6 = d_log_decay_part4 + d_log_decay_part5.to(like.dtype)  # [z, r, c]
+    d_log_decay = d_log_decay_part[:, :, None] + d_log_decay_part6  # [z, r, c]
     masked4 = torch.where(valid, d_log_decay, 0.0)  # [z, r, c]
-    scaled9 = 0.5 * masked4  # [z, r, c]
+    scaled10 = 0.5 * masked4  # [z, r, c]
     mask7 = scaled > -120.0  # [z, r, c]
     masked5 = torch.where(mask7, masked4, 0.0)  # [z, r, c]
-    masked6 = torch.where(mask5, scaled9, masked5)  # [z, r, c]
-    # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
+    masked6 = torch.where(mask5, scaled10, masked5)  # [z, r, c]
     d_dt_part2 = A_z[:, None, None] * masked6  # [z, r, c]
     d_dt = d_dt_part + d_dt_part2  # [z, r, c]
     d_A = torch.einsum("zrc,zrc->z", dt_c, masked6)  # [z]

@@ -25,6 +25,7 @@ def forward(q, k, v, dt, A, u, state_S, summary_partial, summary, cache_S, table
     N = summary.shape[2]
     rows = ops.Rows(table, q, 256, chunk)
     z, R = rows.z, rows.rows
+    state_S_z = ops.flat(state_S)  # [z, K, V]
     at_c = ops.iota(table, chunk)  # [z, c]
     valid = at_c[None, None] < rows.count[:, :, None]  # [z, r, c]
     A_z = ops.per_head(A, B)  # [z]
@@ -33,37 +34,34 @@ def forward(q, k, v, dt, A, u, state_S, summary_partial, summary, cache_S, table
     scaled = A_z[:, None, None] * dt_c  # [z, r, c]
     at_least = ops.maximum(scaled, -120.0)  # [z, r, c]
     log_decay = torch.where(valid, at_least, 0.0)  # [z, r, c]
-    # spec line 15: read: S.T @ q
-    G = ops.running(log_decay.double(), 2)  # [z, r, c]
-    decay = torch.exp(G.to(like.dtype))  # [z, r, c]
-    state_S_z = ops.flat(state_S)  # [z, K, V]
-    # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
     total = log_decay.sum(2)  # [z, r]
     decay_of_row = torch.exp(total)  # [z, r]
     v_c = rows.load(ops.tokens(v))  # [z, r, c, V]
-    scaled2 = dt_c[:, :, :, None] * v_c  # [z, r, c, V]
+    written = dt_c[:, :, :, None] * v_c  # [z, r, c, V]
     k_c = rows.load(ops.tokens(k))  # [z, r, c, K]
     G_after = ops.running(log_decay.double(), 2, reverse=True, exclusive=True)  # [z, r, c]
     exp = torch.exp(G_after.to(like.dtype))  # [z, r, c]
     decay_after = torch.where(valid, exp, 0.0)  # [z, r, c]
     write = k_c * decay_after[:, :, :, None]  # [z, r, c, K]
-    increment_S = torch.einsum("zrcV,zrcK->zrVK", scaled2, write)  # [z, r, V, K]
+    increment_S = torch.einsum("zrcV,zrcK->zrVK", written, write)  # [z, r, V, K]
     old_S = state_S_z
     old_S_starts = [None] * R
     end_S_rows = [None] * R
     for r in range(R):  # carry_S
         old_S_starts[r] = old_S
-        scaled3 = decay_of_row[:, r][:, None, None] * old_S  # [z, K, V]
-        next_S = scaled3 + increment_S[:, r].permute(0, 2, 1)  # [z, K, V]
+        scaled2 = old_S * decay_of_row[:, r][:, None, None]  # [z, K, V]
+        next_S = scaled2 + increment_S[:, r].permute(0, 2, 1)  # [z, K, V]
         end_S_rows[r] = next_S
         old_S = next_S
     old_S_starts = ops.stacked(old_S_starts, (z, size_K, size_V, ), like)  # [z, r, K, V]
     end_S_rows = ops.stacked(end_S_rows, (z, size_K, size_V, ), like)  # [z, r, K, V]
     q_c = rows.load(ops.tokens(q))  # [z, r, c, K]
     # spec line 15: read: S.T @ q
-    read_S = torch.einsum("zrKV,zrcK->zrcV", old_S_starts, q_c)  # [z, r, c, V]
-    carried = decay[:, :, :, None] * read_S  # [z, r, c, V]
-    overlap = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]
+    product = torch.einsum("zrKV,zrcK->zrcV", old_S_starts, q_c)  # [z, r, c, V]
+    G = ops.running(log_decay.double(), 2)  # [z, r, c]
+    decay = torch.exp(G.to(like.dtype))  # [z, r, c]
+    carried = product * decay[:, :, :, None]  # [z, r, c, V]
+    product2 = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]
     at_d = ops.iota(table, chunk)  # [z, d]
     mask = at_c[None, :, None] >= at_d[None, None]  # [z, c, d]
     mask2 = at_d[None, None] < rows.count[:, :, None]  # [z, r, d]
@@ -71,8 +69,8 @@ def forward(q, k, v, dt, A, u, state_S, summary_partial, summary, cache_S, table
     gap = G[:, :, :, None] - G[:, :, None]  # [z, r, c, d]
     masked = torch.where(earlier, gap, -10000.0)  # [z, r, c, d]
     reach = torch.exp(masked.to(like.dtype))  # [z, r, c, d]
-    P = overlap * reach  # [z, r, c, d]
-    recent = torch.einsum("zrdV,zrcd->zrcV", scaled2, P)  # [z, r, c, V]
+    P = product2 * reach  # [z, r, c, d]
+    recent = torch.einsum("zrdV,zrcd->zrcV", written, P)  # [z, r, c, V]
     online = carried + recent  # [z, r, c, V]
     # spec line 20: summary: mean(k)
     added = rows.offset[:, :, None] + at_c[None, None]  # [z, r, c]
@@ -101,8 +99,8 @@ def forward(q, k, v, dt, A, u, state_S, summary_partial, summary, cache_S, table
     sum_so_far = old_summary_partial_starts[:, :, None] + running  # [z, r, c, K]
     u_c = rows.load(ops.tokens(u))  # [z, r, c, K]
     # spec line 21: score: dot(u, summary)
-    product = torch.einsum("zrcK,zrcK->zrc", sum_so_far, u_c)  # [z, r, c]
-    score_online = ratio * product  # [z, r, c]
+    product3 = torch.einsum("zrcK,zrcK->zrc", sum_so_far, u_c)  # [z, r, c]
+    score_online = ratio * product3  # [z, r, c]
     at_n = ops.iota(table, N)  # [z, n]
     # spec line 22: weight: softmax(score)
     past = at_n[None, None] < rows.segment[:, :, None]  # [z, r, n]
@@ -127,21 +125,21 @@ def forward(q, k, v, dt, A, u, state_S, summary_partial, summary, cache_S, table
     total3 = exp_online + total2  # [z, r, c]
     share = 1.0 / total3  # [z, r, c]
     weight_online = exp_online * share  # [z, r, c]
-    scaled4 = online * weight_online[:, :, :, None]  # [z, r, c, V]
+    scaled3 = online * weight_online[:, :, :, None]  # [z, r, c, V]
     cache_S_z = ops.flat(cache_S)  # [z, n, K, V]
     # spec line 15: read: S.T @ q
     cached_S = rows.collect(end_S_rows, cache_S_z)  # [z, n, K, V]
     # spec line 22: weight: softmax(score)
-    scaled5 = exp_cached * share[:, :, :, None]  # [z, r, c, n]
-    weight_cached = torch.where(taking, scaled5, 0.0)  # [z, r, c, n]
+    scaled4 = exp_cached * share[:, :, :, None]  # [z, r, c, n]
+    weight_cached = torch.where(taking, scaled4, 0.0)  # [z, r, c, n]
     recalled = like.new_zeros((z, R, chunk, size_V, ))
     for n in range(N):  # one cached memory after the other: slots0
         # spec line 15: read: S.T @ q
-        read_S2 = torch.einsum("zKV,zrcK->zrcV", cached_S[:, n], q_c)  # [z, r, c, V]
+        read_S = torch.einsum("zKV,zrcK->zrcV", cached_S[:, n], q_c)  # [z, r, c, V]
         # spec line 22: weight: softmax(score)
-        scaled6 = read_S2 * weight_cached[:, :, :, n][:, :, :, None]  # [z, r, c, V]
-        recalled = recalled + scaled6
-    mixed = scaled4 + recalled  # [z, r, c, V]
+        scaled5 = read_S * weight_cached[:, :, :, n][:, :, :, None]  # [z, r, c, V]
+        recalled = recalled + scaled5
+    mixed = scaled3 + recalled  # [z, r, c, V]
     results = (ops.from_tokens(rows.store([(mixed, 0)], T, 0), H), ops.unflat(old_S, H), ops.unflat(summaries, H), ops.unflat(old_summary_partial, H), ops.unflat(cached_S, H),)
     return results + (ops.unflat(old_S_starts, H), ops.unflat(old_summary_partial_starts, H),) if save else results
 
@@ -253,15 +251,15 @@ def backward(q, k, v, dt, A, u, state_S, summary_partial, summary, cache_S, tabl
     # spec line 22: weight: softmax(score)
     d_online = d_y_c * weight_online[:, :, :, None]  # [z, r, c, V]
     # spec line 15: read: S.T @ q
-    d_read_S2 = decay[:, :, :, None] * d_online  # [z, r, c, V]
-    product6 = torch.einsum("zrcK,zrcV->zrKV", q_c, d_read_S2)  # [z, r, K, V]
+    scaled7 = decay[:, :, :, None] * d_online  # [z, r, c, V]
+    product6 = torch.einsum("zrcK,zrcV->zrKV", q_c, scaled7)  # [z, r, K, V]
     # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
     total3 = log_decay.sum(2)  # [z, r]
     decay_of_row = torch.exp(total3)  # [z, r]
     d_old_S = d_new_state_S_z
     d_old_S_starts = [None] * R
-    d_factor_S_rows = [None] * R
     d_write_S_rows = [None] * R
+    d_next_S_0_rows = [None] * R
     for r in reversed(range(R)):  # carry_S_backward
         d_old_S_starts[r] = d_old_S
         # spec line 15: read: S.T @ q
@@ -269,31 +267,30 @@ def backward(q, k, v, dt, A, u, state_S, summary_partial, summary, cache_S, tabl
         # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
         d_old_S2 = decay_of_row[:, r][:, None, None] * d_next_S  # [z, K, V]
         added2 = d_old_S2 + product6[:, r]  # [z, K, V]
-        d_factor_S = torch.einsum("zKV,zKV->z", saved_S_z[:, r], d_next_S)  # [z]
-        d_factor_S_rows[r] = d_factor_S
         d_write_S_rows[r] = d_next_S
+        d_next_S_0_rows[r] = d_next_S
         d_old_S = added2
     d_write_S_rows = ops.stacked(d_write_S_rows, (z, size_K, size_V, ), like)  # [z, r, K, V]
-    d_factor_S_rows = ops.stacked(d_factor_S_rows, (z, ), like)  # [z, r]
+    d_next_S_0_rows = ops.stacked(d_next_S_0_rows, (z, size_K, size_V, ), like)  # [z, r, K, V]
     product7 = torch.einsum("zrcV,zrKV->zrcK", v_c, d_write_S_rows)  # [z, r, c, K]
     d_write = dt_c[:, :, :, None] * product7  # [z, r, c, K]
     d_k_part = decay_after[:, :, :, None] * d_write  # [z, r, c, K]
     # spec line 15: read: S.T @ q
-    scaled7 = weight_online[:, :, :, None] * scaled3  # [z, r, c, d]
-    product8 = torch.einsum("zrcK,zrcd->zrdK", q_c, scaled7)  # [z, r, d, K]
-    scaled8 = dt_c[:, :, :, None] * product8  # [z, r, d, K]
+    scaled8 = weight_online[:, :, :, None] * scaled3  # [z, r, c, d]
+    product8 = torch.einsum("zrcK,zrcd->zrdK", q_c, scaled8)  # [z, r, d, K]
+    scaled9 = dt_c[:, :, :, None] * product8  # [z, r, d, K]
     # spec line 22: weight: softmax(score)
     product9 = torch.einsum("zrcK,zrcK->zrc", q_c, product2)  # [z, r, c]
-    scaled9 = decay * product9  # [z, r, c]
+    scaled10 = decay * product9  # [z, r, c]
     # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
-    scaled10 = dt_c[:, :, :, None] * v_c  # [z, r, c, V]
+    written = dt_c[:, :, :, None] * v_c  # [z, r, c, V]
     # spec line 15: read: S.T @ q
-    overlap = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]
-    P = overlap * reach  # [z, r, c, d]
-    recent = torch.einsum("zrdV,zrcd->zrcV", scaled10, P)  # [z, r, c, V]
+    product10 = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]
+    P = product10 * reach  # [z, r, c, d]
+    recent = torch.einsum("zrdV,zrcd->zrcV", written, P)  # [z, r, c, V]
     # spec line 22: weight: softmax(score)
-    product10 = torch.einsum("zrcV,zrcV->zrc", d_y_c, recent)  # [z, r, c]
-    d_weight_online = scaled9 + product10  # [z, r, c]
+    product11 = torch.einsum("zrcV,zrcV->zrc", d_y_c, recent)  # [z, r, c]
+    d_weight_online = scaled10 + product11  # [z, r, c]
     d_exp_online_part = share * d_weight_online  # [z, r, c]
     d_share_part = exp_online * d_weight_online  # [z, r, c]
     masked4 = torch.where(taking, d_weight_cached, 0.0)  # [z, r, c, n]
@@ -322,7 +319,7 @@ def backward(q, k, v, dt, A, u, state_S, summary_partial, summary, cache_S, tabl
     # spec line 20: summary: mean(k)
     d_finished = rows.expose(d_summaries)  # [z, r, K]
     scaled13 = 0.00390625 * d_finished  # [z, r, K]
-    product11 = torch.einsum("zrc,zrcK->zrK", ratio, d_summary_online)  # [z, r, K]
+    product12 = torch.einsum("zrc,zrcK->zrK", ratio, d_summary_online)  # [z, r, K]
     added3 = rows.offset + rows.count  # [z, r]
     mask3 = added3 == 256.0  # [z, r]
     mask4 = rows.count > 0.0  # [z, r]
@@ -334,60 +331,57 @@ def backward(q, k, v, dt, A, u, state_S, summary_partial, summary, cache_S, tabl
         d_old_summary_partial_starts[r] = d_old_summary_partial
         d_partial_part = torch.where(completes[:, r][:, None], 0.0, d_old_summary_partial)  # [z, K]
         d_partial = scaled13[:, r] + d_partial_part  # [z, K]
-        added4 = d_partial + product11[:, r]  # [z, K]
+        added4 = d_partial + product12[:, r]  # [z, K]
         d_sum_summary_partial_rows[r] = d_partial
         d_old_summary_partial = added4
     d_sum_summary_partial_rows = ops.stacked(d_sum_summary_partial_rows, (z, size_K, ), like)  # [z, r, K]
     d_summand = d_summand_part + d_sum_summary_partial_rows[:, :, None]  # [z, r, c, K]
     d_k_part2 = torch.where(valid[:, :, :, None], d_summand, 0.0)  # [z, r, c, K]
     # spec line 15: read: S.T @ q
-    d_k_part3 = scaled8 + d_k_part2  # [z, r, c, K]
+    d_k_part3 = scaled9 + d_k_part2  # [z, r, c, K]
     # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
     d_k = d_k_part + d_k_part3  # [z, r, c, K]
     # spec line 15: read: S.T @ q
-    product12 = torch.einsum("zrcd,zrcV->zrdV", P, d_online)  # [z, r, d, V]
+    product13 = torch.einsum("zrcd,zrcV->zrdV", P, d_online)  # [z, r, d, V]
     # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
-    product13 = torch.einsum("zrcK,zrKV->zrcV", k_c, d_write_S_rows)  # [z, r, c, V]
-    scaled14 = decay_after[:, :, :, None] * product13  # [z, r, c, V]
-    added5 = product12 + scaled14  # [z, r, c, V]
-    d_v = dt_c[:, :, :, None] * added5  # [z, r, c, V]
-    product14 = torch.einsum("zrcV,zrcV->zrc", v_c, product12)  # [z, r, c]
+    product14 = torch.einsum("zrcK,zrKV->zrcV", k_c, d_write_S_rows)  # [z, r, c, V]
+    d_written_part = decay_after[:, :, :, None] * product14  # [z, r, c, V]
+    d_written = product13 + d_written_part  # [z, r, c, V]
+    d_v = dt_c[:, :, :, None] * d_written  # [z, r, c, V]
     product15 = torch.einsum("zrcV,zrcV->zrc", v_c, product13)  # [z, r, c]
-    scaled15 = decay_after * product15  # [z, r, c]
-    d_dt_part = product14 + scaled15  # [z, r, c]
+    product16 = torch.einsum("zrcV,zrcV->zrc", v_c, product14)  # [z, r, c]
+    scaled14 = decay_after * product16  # [z, r, c]
+    d_dt_part = product15 + scaled14  # [z, r, c]
     mask5 = scaled == -120.0  # [z, r, c]
+    d_factor_S = torch.einsum("zrKV,zrKV->zr", saved_S_z, d_next_S_0_rows)  # [z, r]
+    d_log_decay_part = decay_of_row * d_factor_S  # [z, r]
     # spec line 15: read: S.T @ q
     d_decay = weight_online * product9  # [z, r, c]
     d_G = decay * d_decay  # [z, r, c]
-    d_log_decay_part = ops.running(d_G.double(), 2, reverse=True)  # [z, r, c]
-    # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
-    d_log_decay_part2 = decay_of_row * d_factor_S_rows  # [z, r]
-    # spec line 15: read: S.T @ q
+    d_log_decay_part2 = ops.running(d_G.double(), 2, reverse=True)  # [z, r, c]
     mask6 = at_d[None, None] < at_c[None, :, None]  # [z, c, d]
-    scaled16 = overlap * product3  # [z, r, c, d]
-    scaled17 = reach * scaled16  # [z, r, c, d]
-    scaled18 = dt_c[:, :, None] * scaled17  # [z, r, c, d]
-    scaled19 = weight_online[:, :, :, None] * scaled18  # [z, r, c, d]
-    d_gap = torch.where(earlier, scaled19, 0.0)  # [z, r, c, d]
+    scaled15 = product10 * product3  # [z, r, c, d]
+    scaled16 = reach * scaled15  # [z, r, c, d]
+    scaled17 = dt_c[:, :, None] * scaled16  # [z, r, c, d]
+    scaled18 = weight_online[:, :, :, None] * scaled17  # [z, r, c, d]
+    d_gap = torch.where(earlier, scaled18, 0.0)  # [z, r, c, d]
     running2 = ops.running(d_gap, 2, reverse=True)  # [z, r, c, d]
     masked5 = torch.where(mask6[:, None], running2, 0.0)  # [z, r, c, d]
     d_log_decay_part3 = masked5.sum(3)  # [z, r, c]
+    d_log_decay_part4 = d_log_decay_part2.to(like.dtype) + d_log_decay_part3  # [z, r, c]
     # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
-    product16 = torch.einsum("zrcK,zrcK->zrc", k_c, product7)  # [z, r, c]
-    d_decay_after = dt_c * product16  # [z, r, c]
+    product17 = torch.einsum("zrcK,zrcK->zrc", k_c, product7)  # [z, r, c]
+    d_decay_after = dt_c * product17  # [z, r, c]
     masked6 = torch.where(valid, d_decay_after, 0.0)  # [z, r, c]
     d_G_after = exp * masked6  # [z, r, c]
-    d_log_decay_part4 = ops.running(d_G_after.double(), 2, exclusive=True)  # [z, r, c]
-    d_log_decay_part5 = d_log_decay_part3 + d_log_decay_part4.to(like.dtype)  # [z, r, c]
-    d_log_decay_part6 = d_log_decay_part2[:, :, None] + d_log_decay_part5  # [z, r, c]
-    # spec line 15: read: S.T @ q
-    d_log_decay = d_log_decay_part.to(like.dtype) + d_log_decay_part6  # [z, r, c]
+    d_log_decay_part5 = ops.running(d_G_after.double(), 2, exclusive=True)  # [z, r, c]
+    d_log_decay_part6 = d_log_decay_part4 + d_log_decay_part5.to(like.dtype)  # [z, r, c]
+    d_log_decay = d_log_decay_part[:, :, None] + d_log_decay_part6  # [z, r, c]
     masked7 = torch.where(valid, d_log_decay, 0.0)  # [z, r, c]
-    scaled20 = 0.5 * masked7  # [z, r, c]
+    scaled19 = 0.5 * masked7  # [z, r, c]
     mask7 = scaled > -120.0  # [z, r, c]
     masked8 = torch.where(mask7, masked7, 0.0)  # [z, r, c]
-    masked9 = torch.where(mask5, scaled20, masked8)  # [z, r, c]
-    # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
+    masked9 = torch.where(mask5, scaled19, masked8)  # [z, r, c]
     d_dt_part2 = A_z[:, None, None] * masked9  # [z, r, c]
     d_dt = d_dt_part + d_dt_part2  # [z, r, c]
     d_A = torch.einsum("zrc,zrc->z", dt_c, masked9)  # [z]

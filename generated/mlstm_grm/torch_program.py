@@ -105,16 +105,16 @@ def forward(q, k, v, i, g, u, summary_partial, summary, state_S, state_n, cache_
     end_S_rows = [None] * R
     for r in range(R):  # carry_S
         old_S_starts[r] = old_S
-        scaled2 = decay_of_row[:, r][:, None, None] * old_S  # [z, K, V]
+        scaled2 = old_S * decay_of_row[:, r][:, None, None]  # [z, K, V]
         next_S = scaled2 + increment_S[:, r]  # [z, K, V]
         end_S_rows[r] = next_S
         old_S = next_S
     old_S_starts = ops.stacked(old_S_starts, (z, size_K, size_V, ), like)  # [z, r, K, V]
     end_S_rows = ops.stacked(end_S_rows, (z, size_K, size_V, ), like)  # [z, r, K, V]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    read_S = torch.einsum("zrcK,zrKV->zrcV", q_c, old_S_starts)  # [z, r, c, V]
-    carried = decay[:, :, :, None] * read_S  # [z, r, c, V]
-    overlap = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]
+    product3 = torch.einsum("zrcK,zrKV->zrcV", q_c, old_S_starts)  # [z, r, c, V]
+    carried = decay[:, :, :, None] * product3  # [z, r, c, V]
+    product4 = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]
     at_d = ops.iota(table, chunk)  # [z, d]
     mask3 = at_c[None, :, None] >= at_d[None, None]  # [z, c, d]
     mask4 = at_d[None, None] < rows.count[:, :, None]  # [z, r, d]
@@ -122,57 +122,56 @@ def forward(q, k, v, i, g, u, summary_partial, summary, state_S, state_n, cache_
     gap = G[:, :, :, None] - G[:, :, None]  # [z, r, c, d]
     masked2 = torch.where(earlier, gap, -10000.0)  # [z, r, c, d]
     reach = torch.exp(masked2.to(like.dtype))  # [z, r, c, d]
-    P = overlap * reach  # [z, r, c, d]
-    product3 = torch.einsum("zrcd,zrdV->zrcV", P, scaled)  # [z, r, c, V]
-    recent = (size_K ** -0.5) * product3  # [z, r, c, V]
+    P = product4 * reach  # [z, r, c, d]
+    product5 = torch.einsum("zrcd,zrdV->zrcV", P, scaled)  # [z, r, c, V]
+    recent = (size_K ** -0.5) * product5  # [z, r, c, V]
     online = carried + recent  # [z, r, c, V]
     state_n_z = ops.flat(state_n)  # [z, K]
     # spec line 18: n: exp(g) * n + exp(i) * scale * k
-    scaled3 = exp2 * decay_after  # [z, r, c]
-    product4 = torch.einsum("zrcK,zrc->zrK", k_c, scaled3)  # [z, r, K]
-    increment_n = (size_K ** -0.5) * product4  # [z, r, K]
+    product6 = torch.einsum("zrc,zrcK->zrK", exp2, write)  # [z, r, K]
+    increment_n = (size_K ** -0.5) * product6  # [z, r, K]
     old_n = state_n_z
     old_n_starts = [None] * R
     end_n_rows = [None] * R
     for r in range(R):  # carry_n
         old_n_starts[r] = old_n
-        scaled4 = decay_of_row[:, r][:, None] * old_n  # [z, K]
-        next_n = scaled4 + increment_n[:, r]  # [z, K]
+        scaled3 = old_n * decay_of_row[:, r][:, None]  # [z, K]
+        next_n = scaled3 + increment_n[:, r]  # [z, K]
         end_n_rows[r] = next_n
         old_n = next_n
     old_n_starts = ops.stacked(old_n_starts, (z, size_K, ), like)  # [z, r, K]
     end_n_rows = ops.stacked(end_n_rows, (z, size_K, ), like)  # [z, r, K]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    read_n = torch.einsum("zrcK,zrK->zrc", q_c, old_n_starts)  # [z, r, c]
-    carried2 = decay * read_n  # [z, r, c]
-    product5 = torch.einsum("zrcd,zrd->zrc", P, exp2)  # [z, r, c]
-    recent2 = (size_K ** -0.5) * product5  # [z, r, c]
+    product7 = torch.einsum("zrcK,zrK->zrc", q_c, old_n_starts)  # [z, r, c]
+    carried2 = decay * product7  # [z, r, c]
+    product8 = torch.einsum("zrcd,zrd->zrc", P, exp2)  # [z, r, c]
+    recent2 = (size_K ** -0.5) * product8  # [z, r, c]
     online2 = carried2 + recent2  # [z, r, c]
     abs = torch.abs(online2)  # [z, r, c]
     at_least3 = ops.maximum(abs, 1.0)  # [z, r, c]
     ratio2 = 1.0 / at_least3  # [z, r, c]
-    scaled5 = online * ratio2[:, :, :, None]  # [z, r, c, V]
+    scaled4 = online * ratio2[:, :, :, None]  # [z, r, c, V]
     # spec line 26: weight: softmax(score)
-    scaled6 = weight_online[:, :, :, None] * scaled5  # [z, r, c, V]
-    scaled7 = exp_cached * share[:, :, :, None]  # [z, r, c, n]
-    weight_cached = torch.where(past[:, :, None], scaled7, 0.0)  # [z, r, c, n]
+    scaled5 = weight_online[:, :, :, None] * scaled4  # [z, r, c, V]
+    scaled6 = exp_cached * share[:, :, :, None]  # [z, r, c, n]
+    weight_cached = torch.where(past[:, :, None], scaled6, 0.0)  # [z, r, c, n]
     cache_S_z = ops.flat(cache_S)  # [z, n, K, V]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     cached_S = rows.collect(end_S_rows, cache_S_z)  # [z, n, K, V]
     cache_n_z = ops.flat(cache_n)  # [z, n, K]
     cached_n = rows.collect(end_n_rows, cache_n_z)  # [z, n, K]
-    read_n2 = torch.einsum("zrcK,znK->zrcn", q_c, cached_n)  # [z, r, c, n]
-    abs2 = torch.abs(read_n2)  # [z, r, c, n]
+    read_n = torch.einsum("zrcK,znK->zrcn", q_c, cached_n)  # [z, r, c, n]
+    abs2 = torch.abs(read_n)  # [z, r, c, n]
     at_least4 = ops.maximum(abs2, 1.0)  # [z, r, c, n]
     ratio3 = 1.0 / at_least4  # [z, r, c, n]
     recalled = like.new_zeros((z, R, chunk, size_V, ))
     for n in range(N):  # one cached memory after the other: slots0
-        read_S2 = torch.einsum("zrcK,zKV->zrcV", q_c, cached_S[:, n])  # [z, r, c, V]
-        answer = read_S2 * ratio3[:, :, :, n][:, :, :, None]  # [z, r, c, V]
-        scaled8 = weight_cached[:, :, :, n][:, :, :, None] * answer  # [z, r, c, V]
-        recalled = recalled + scaled8
+        read_S = torch.einsum("zrcK,zKV->zrcV", q_c, cached_S[:, n])  # [z, r, c, V]
+        answer = read_S * ratio3[:, :, :, n][:, :, :, None]  # [z, r, c, V]
+        scaled7 = weight_cached[:, :, :, n][:, :, :, None] * answer  # [z, r, c, V]
+        recalled = recalled + scaled7
     # spec line 26: weight: softmax(score)
-    y = scaled6 + recalled  # [z, r, c, V]
+    y = scaled5 + recalled  # [z, r, c, V]
     results = (ops.from_tokens(rows.store([(y, 0)], T, 0), H), ops.unflat(old_S, H), ops.unflat(old_n, H), ops.unflat(summaries, H), ops.unflat(old_summary_partial, H), ops.unflat(cached_S, H), ops.unflat(cached_n, H),)
     return results + (ops.unflat(old_summary_partial_starts, H), ops.unflat(old_S_starts, H), ops.unflat(old_n_starts, H),) if save else results
 
@@ -228,9 +227,9 @@ def backward(q, k, v, i, g, u, summary_partial, summary, state_S, state_n, cache
     q_c = rows.load(ops.tokens(q))  # [z, r, c, K]
     saved_n_z = ops.flat(saved_n)  # [z, r, K]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    read_n = torch.einsum("zrcK,zrK->zrc", q_c, saved_n_z)  # [z, r, c]
-    carried = decay * read_n  # [z, r, c]
-    overlap = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]
+    product2 = torch.einsum("zrcK,zrK->zrc", q_c, saved_n_z)  # [z, r, c]
+    carried = decay * product2  # [z, r, c]
+    product3 = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]
     at_d = ops.iota(table, chunk)  # [z, d]
     mask = at_c[None, :, None] >= at_d[None, None]  # [z, c, d]
     mask2 = at_d[None, None] < rows.count[:, :, None]  # [z, r, d]
@@ -238,13 +237,13 @@ def backward(q, k, v, i, g, u, summary_partial, summary, state_S, state_n, cache
     gap = G[:, :, :, None] - G[:, :, None]  # [z, r, c, d]
     masked2 = torch.where(earlier, gap, -10000.0)  # [z, r, c, d]
     reach = torch.exp(masked2.to(like.dtype))  # [z, r, c, d]
-    P = overlap * reach  # [z, r, c, d]
+    P = product3 * reach  # [z, r, c, d]
     i_c = rows.load(ops.tokens(i))  # [z, r, c]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
     exp = torch.exp(i_c)  # [z, r, c]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    product2 = torch.einsum("zrcd,zrd->zrc", P, exp)  # [z, r, c]
-    recent = (size_K ** -0.5) * product2  # [z, r, c]
+    product4 = torch.einsum("zrcd,zrd->zrc", P, exp)  # [z, r, c]
+    recent = (size_K ** -0.5) * product4  # [z, r, c]
     online = carried + recent  # [z, r, c]
     abs = torch.abs(online)  # [z, r, c]
     at_least3 = ops.maximum(abs, 1.0)  # [z, r, c]
@@ -253,154 +252,83 @@ def backward(q, k, v, i, g, u, summary_partial, summary, state_S, state_n, cache
     scaled2 = decay * scaled  # [z, r, c]
     d_y_c = rows.load(ops.tokens(d_y), zero=True)  # [z, r, c, V]
     saved_S_z = ops.flat(saved_S)  # [z, r, K, V]
-    product3 = torch.einsum("zrcV,zrKV->zrcK", d_y_c, saved_S_z)  # [z, r, c, K]
-    d_q_part = scaled2[:, :, :, None] * product3  # [z, r, c, K]
+    product5 = torch.einsum("zrcV,zrKV->zrcK", d_y_c, saved_S_z)  # [z, r, c, K]
+    d_q_part = scaled2[:, :, :, None] * product5  # [z, r, c, K]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    scaled3 = exp * (size_K ** -0.5)  # [z, r, c]
+    written = exp * (size_K ** -0.5)  # [z, r, c]
     v_c = rows.load(ops.tokens(v))  # [z, r, c, V]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    product4 = torch.einsum("zrcV,zrdV->zrcd", d_y_c, v_c)  # [z, r, c, d]
-    scaled4 = scaled3[:, :, None] * product4  # [z, r, c, d]
-    d_P_part = scaled[:, :, :, None] * scaled4  # [z, r, c, d]
+    product6 = torch.einsum("zrcV,zrdV->zrcd", d_y_c, v_c)  # [z, r, c, d]
+    scaled3 = written[:, :, None] * product6  # [z, r, c, d]
+    d_P_part = scaled[:, :, :, None] * scaled3  # [z, r, c, d]
     sign = torch.sign(online)  # [z, r, c]
     mask3 = 1.0 == abs  # [z, r, c]
-    scaled5 = ratio2 * scaled  # [z, r, c]
-    minus = -scaled5  # [z, r, c]
-    product5 = torch.einsum("zrcK,zrcK->zrc", q_c, product3)  # [z, r, c]
-    scaled6 = decay * product5  # [z, r, c]
+    scaled4 = ratio2 * scaled  # [z, r, c]
+    minus = -scaled4  # [z, r, c]
+    product7 = torch.einsum("zrcK,zrcK->zrc", q_c, product5)  # [z, r, c]
+    scaled5 = decay * product7  # [z, r, c]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    scaled7 = exp[:, :, :, None] * v_c  # [z, r, c, V]
+    scaled6 = exp[:, :, :, None] * v_c  # [z, r, c, V]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    product6 = torch.einsum("zrcd,zrdV->zrcV", P, scaled7)  # [z, r, c, V]
-    product7 = torch.einsum("zrcV,zrcV->zrc", d_y_c, product6)  # [z, r, c]
-    scaled8 = (size_K ** -0.5) * product7  # [z, r, c]
-    added2 = scaled6 + scaled8  # [z, r, c]
-    scaled9 = minus * added2  # [z, r, c]
-    scaled10 = 0.5 * scaled9  # [z, r, c]
+    product8 = torch.einsum("zrcd,zrdV->zrcV", P, scaled6)  # [z, r, c, V]
+    product9 = torch.einsum("zrcV,zrcV->zrc", d_y_c, product8)  # [z, r, c]
+    scaled7 = (size_K ** -0.5) * product9  # [z, r, c]
+    added2 = scaled5 + scaled7  # [z, r, c]
+    scaled8 = minus * added2  # [z, r, c]
+    scaled9 = 0.5 * scaled8  # [z, r, c]
     mask4 = 1.0 > abs  # [z, r, c]
-    masked3 = torch.where(mask4, 0.0, scaled9)  # [z, r, c]
-    masked4 = torch.where(mask3, scaled10, masked3)  # [z, r, c]
+    masked3 = torch.where(mask4, 0.0, scaled8)  # [z, r, c]
+    masked4 = torch.where(mask3, scaled9, masked3)  # [z, r, c]
     d_online = sign * masked4  # [z, r, c]
-    d_P_part2 = scaled3[:, :, None] * d_online[:, :, :, None]  # [z, r, c, d]
+    d_P_part2 = written[:, :, None] * d_online[:, :, :, None]  # [z, r, c, d]
     d_P = d_P_part + d_P_part2  # [z, r, c, d]
-    d_overlap = reach * d_P  # [z, r, c, d]
-    d_q_part2 = torch.einsum("zrdK,zrcd->zrcK", k_c, d_overlap)  # [z, r, c, K]
-    d_read_n = decay * d_online  # [z, r, c]
-    d_q_part3 = saved_n_z[:, :, None] * d_read_n[:, :, :, None]  # [z, r, c, K]
+    scaled10 = reach * d_P  # [z, r, c, d]
+    d_q_part2 = torch.einsum("zrdK,zrcd->zrcK", k_c, scaled10)  # [z, r, c, K]
+    scaled11 = decay * d_online  # [z, r, c]
+    d_q_part3 = saved_n_z[:, :, None] * scaled11[:, :, :, None]  # [z, r, c, K]
     new_cache_n_z = ops.flat(new_cache_n)  # [z, n, K]
-    read_n2 = torch.einsum("zrcK,znK->zrcn", q_c, new_cache_n_z)  # [z, r, c, n]
-    abs2 = torch.abs(read_n2)  # [z, r, c, n]
+    read_n = torch.einsum("zrcK,znK->zrcn", q_c, new_cache_n_z)  # [z, r, c, n]
+    abs2 = torch.abs(read_n)  # [z, r, c, n]
     at_least4 = ops.maximum(abs2, 1.0)  # [z, r, c, n]
     ratio3 = 1.0 / at_least4  # [z, r, c, n]
     # spec line 26: weight: softmax(score)
-    scaled11 = exp_cached * share[:, :, :, None]  # [z, r, c, n]
-    weight_cached = torch.where(past[:, :, None], scaled11, 0.0)  # [z, r, c, n]
+    scaled12 = exp_cached * share[:, :, :, None]  # [z, r, c, n]
+    weight_cached = torch.where(past[:, :, None], scaled12, 0.0)  # [z, r, c, n]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    scaled12 = ratio3 * weight_cached  # [z, r, c, n]
+    scaled13 = ratio3 * weight_cached  # [z, r, c, n]
     new_cache_S_z = ops.flat(new_cache_S)  # [z, n, K, V]
     d_q_part4 = like.new_zeros((z, R, chunk, size_K, ))
     per_n = [None] * N
     d_cached_S_part = [None] * N
     for n in range(N):  # one cached memory after the other: slots0
         # spec line 24: summary: mean(k)
-        product8 = torch.einsum("zKV,zrcV->zrcK", new_cache_S_z[:, n], d_y_c)  # [z, r, c, K]
-        scaled13 = scaled12[:, :, :, n][:, :, :, None] * product8  # [z, r, c, K]
-        product9 = torch.einsum("zrcK,zrcK->zrc", product8, q_c)  # [z, r, c]
+        product10 = torch.einsum("zKV,zrcV->zrcK", new_cache_S_z[:, n], d_y_c)  # [z, r, c, K]
+        scaled14 = scaled13[:, :, :, n][:, :, :, None] * product10  # [z, r, c, K]
+        product11 = torch.einsum("zrcK,zrcK->zrc", product10, q_c)  # [z, r, c]
         d_answer = d_y_c * weight_cached[:, :, :, n][:, :, :, None]  # [z, r, c, V]
         d_read_S = ratio3[:, :, :, n][:, :, :, None] * d_answer  # [z, r, c, V]
         d_cached_S_part2 = torch.einsum("zrcK,zrcV->zKV", q_c, d_read_S)  # [z, K, V]
-        d_q_part4 = d_q_part4 + scaled13
-        per_n[n] = product9
+        d_q_part4 = d_q_part4 + scaled14
+        per_n[n] = product11
         d_cached_S_part[n] = d_cached_S_part2
     per_n = ops.stacked(per_n, (z, R, chunk, ), like, 3)  # [z, r, c, n]
     d_cached_S_part = ops.stacked(d_cached_S_part, (z, size_K, size_V, ), like, 1)  # [z, n, K, V]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    sign2 = torch.sign(read_n2)  # [z, r, c, n]
+    sign2 = torch.sign(read_n)  # [z, r, c, n]
     mask5 = 1.0 == abs2  # [z, r, c, n]
-    scaled14 = ratio3 * scaled12  # [z, r, c, n]
-    minus2 = -scaled14  # [z, r, c, n]
-    scaled15 = minus2 * per_n  # [z, r, c, n]
-    scaled16 = 0.5 * scaled15  # [z, r, c, n]
+    scaled15 = ratio3 * scaled13  # [z, r, c, n]
+    minus2 = -scaled15  # [z, r, c, n]
+    scaled16 = minus2 * per_n  # [z, r, c, n]
+    scaled17 = 0.5 * scaled16  # [z, r, c, n]
     mask6 = 1.0 > abs2  # [z, r, c, n]
-    masked5 = torch.where(mask6, 0.0, scaled15)  # [z, r, c, n]
-    masked6 = torch.where(mask5, scaled16, masked5)  # [z, r, c, n]
-    d_read_n2 = sign2 * masked6  # [z, r, c, n]
-    d_q_part5 = torch.einsum("znK,zrcn->zrcK", new_cache_n_z, d_read_n2)  # [z, r, c, K]
+    masked5 = torch.where(mask6, 0.0, scaled16)  # [z, r, c, n]
+    masked6 = torch.where(mask5, scaled17, masked5)  # [z, r, c, n]
+    d_read_n = sign2 * masked6  # [z, r, c, n]
+    d_q_part5 = torch.einsum("znK,zrcn->zrcK", new_cache_n_z, d_read_n)  # [z, r, c, K]
     d_q_part6 = d_q_part4 + d_q_part5  # [z, r, c, K]
     d_q_part7 = d_q_part3 + d_q_part6  # [z, r, c, K]
     d_q_part8 = d_q_part2 + d_q_part7  # [z, r, c, K]
     d_q = d_q_part + d_q_part8  # [z, r, c, K]
-    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    G_after = ops.running(log_decay.double(), 2, reverse=True, exclusive=True)  # [z, r, c]
-    exp2 = torch.exp(G_after.to(like.dtype))  # [z, r, c]
-    decay_after = torch.where(valid, exp2, 0.0)  # [z, r, c]
-    d_new_state_S_z = ops.flat(d_new_state_S)  # [z, K, V]
-    d_new_cache_S_z = ops.flat(d_new_cache_S)  # [z, n, K, V]
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    d_cached_S = d_new_cache_S_z + d_cached_S_part  # [z, n, K, V]
-    at_end = rows.expose(d_cached_S)  # [z, r, K, V]
-    # spec line 26: weight: softmax(score)
-    scaled17 = d_y_c * weight_online[:, :, :, None]  # [z, r, c, V]
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    d_online2 = scaled17 * ratio2[:, :, :, None]  # [z, r, c, V]
-    d_read_S2 = decay[:, :, :, None] * d_online2  # [z, r, c, V]
-    product10 = torch.einsum("zrcK,zrcV->zrKV", q_c, d_read_S2)  # [z, r, K, V]
-    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    total3 = log_decay.sum(2)  # [z, r]
-    decay_of_row = torch.exp(total3)  # [z, r]
-    d_old_S = d_new_state_S_z
-    d_old_S_starts = [None] * R
-    d_factor_S_rows = [None] * R
-    d_write_S_rows = [None] * R
-    for r in reversed(range(R)):  # carry_S_backward
-        d_old_S_starts[r] = d_old_S
-        # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-        d_next_S = d_old_S + at_end[:, r]  # [z, K, V]
-        # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-        d_old_S2 = decay_of_row[:, r][:, None, None] * d_next_S  # [z, K, V]
-        added3 = d_old_S2 + product10[:, r]  # [z, K, V]
-        d_factor_S = torch.einsum("zKV,zKV->z", saved_S_z[:, r], d_next_S)  # [z]
-        d_factor_S_rows[r] = d_factor_S
-        d_write_S_rows[r] = d_next_S
-        d_old_S = added3
-    d_write_S_rows = ops.stacked(d_write_S_rows, (z, size_K, size_V, ), like)  # [z, r, K, V]
-    d_factor_S_rows = ops.stacked(d_factor_S_rows, (z, ), like)  # [z, r]
-    product11 = torch.einsum("zrcV,zrKV->zrcK", v_c, d_write_S_rows)  # [z, r, c, K]
-    d_write = scaled3[:, :, :, None] * product11  # [z, r, c, K]
-    d_k_part = decay_after[:, :, :, None] * d_write  # [z, r, c, K]
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    product12 = torch.einsum("zrcK,zrcd->zrdK", q_c, d_overlap)  # [z, r, d, K]
-    # spec line 18: n: exp(g) * n + exp(i) * scale * k
-    scaled18 = exp * decay_after  # [z, r, c]
-    weight = (size_K ** -0.5) * scaled18  # [z, r, c]
-    d_new_state_n_z = ops.flat(d_new_state_n)  # [z, K]
-    d_new_cache_n_z = ops.flat(d_new_cache_n)  # [z, n, K]
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    d_cached_n_part = torch.einsum("zrcK,zrcn->znK", q_c, d_read_n2)  # [z, n, K]
-    d_cached_n = d_new_cache_n_z + d_cached_n_part  # [z, n, K]
-    at_end2 = rows.expose(d_cached_n)  # [z, r, K]
-    product13 = torch.einsum("zrcK,zrc->zrK", q_c, d_read_n)  # [z, r, K]
-    d_old_n = d_new_state_n_z
-    d_old_n_starts = [None] * R
-    d_factor_n_rows = [None] * R
-    d_write_n_rows = [None] * R
-    for r in reversed(range(R)):  # carry_n_backward
-        d_old_n_starts[r] = d_old_n
-        d_next_n = d_old_n + at_end2[:, r]  # [z, K]
-        # spec line 18: n: exp(g) * n + exp(i) * scale * k
-        d_old_n2 = decay_of_row[:, r][:, None] * d_next_n  # [z, K]
-        added4 = d_old_n2 + product13[:, r]  # [z, K]
-        d_factor_n = torch.einsum("zK,zK->z", saved_n_z[:, r], d_next_n)  # [z]
-        d_factor_n_rows[r] = d_factor_n
-        d_write_n_rows[r] = d_next_n
-        d_old_n = added4
-    d_write_n_rows = ops.stacked(d_write_n_rows, (z, size_K, ), like)  # [z, r, K]
-    d_factor_n_rows = ops.stacked(d_factor_n_rows, (z, ), like)  # [z, r]
-    d_k_part2 = weight[:, :, :, None] * d_write_n_rows[:, :, None]  # [z, r, c, K]
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    d_k_part3 = product12 + d_k_part2  # [z, r, c, K]
-    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    d_k_part4 = d_k_part + d_k_part3  # [z, r, c, K]
     # spec line 26: weight: softmax(score)
     d_weight_online = ratio2 * added2  # [z, r, c]
     d_exp_online_part = share * d_weight_online  # [z, r, c]
@@ -409,8 +337,8 @@ def backward(q, k, v, i, g, u, summary_partial, summary, state_S, state_n, cache
     masked7 = torch.where(past[:, :, None], d_weight_cached, 0.0)  # [z, r, c, n]
     d_share_part2 = torch.einsum("zrcn,zrcn->zrc", exp_cached, masked7)  # [z, r, c]
     d_share = d_share_part + d_share_part2  # [z, r, c]
-    scaled19 = share * d_share  # [z, r, c]
-    ratio4 = scaled19 / total2  # [z, r, c]
+    scaled18 = share * d_share  # [z, r, c]
+    ratio4 = scaled18 / total2  # [z, r, c]
     d_total = -ratio4  # [z, r, c]
     d_exp_online = d_exp_online_part + d_total  # [z, r, c]
     d_score_online = exp_online * d_exp_online  # [z, r, c]
@@ -424,17 +352,17 @@ def backward(q, k, v, i, g, u, summary_partial, summary, state_S, state_n, cache
     # spec line 26: weight: softmax(score)
     d_exp_cached_part = share[:, :, :, None] * masked7  # [z, r, c, n]
     d_exp_cached = d_total[:, :, :, None] + d_exp_cached_part  # [z, r, c, n]
-    scaled20 = exp_cached * d_exp_cached  # [z, r, c, n]
-    d_score_cached = torch.where(past[:, :, None], scaled20, 0.0)  # [z, r, c, n]
+    scaled19 = exp_cached * d_exp_cached  # [z, r, c, n]
+    d_score_cached = torch.where(past[:, :, None], scaled19, 0.0)  # [z, r, c, n]
     # spec line 25: score: dot(u, summary)
     d_summaries_part = torch.einsum("zrcK,zrcn->znK", u_c, d_score_cached)  # [z, n, K]
     d_summaries = d_new_summary_z + d_summaries_part  # [z, n, K]
     # spec line 24: summary: mean(k)
     d_finished = rows.expose(d_summaries)  # [z, r, K]
-    scaled21 = 0.00390625 * d_finished  # [z, r, K]
-    product14 = torch.einsum("zrc,zrcK->zrK", ratio, d_summary_online)  # [z, r, K]
-    added5 = rows.offset + rows.count  # [z, r]
-    mask7 = added5 == 256.0  # [z, r]
+    scaled20 = 0.00390625 * d_finished  # [z, r, K]
+    product12 = torch.einsum("zrc,zrcK->zrK", ratio, d_summary_online)  # [z, r, K]
+    added3 = rows.offset + rows.count  # [z, r]
+    mask7 = added3 == 256.0  # [z, r]
     mask8 = rows.count > 0.0  # [z, r]
     completes = mask7 & mask8  # [z, r]
     d_old_summary_partial = d_new_summary_partial_z
@@ -443,73 +371,139 @@ def backward(q, k, v, i, g, u, summary_partial, summary, state_S, state_n, cache
     for r in reversed(range(R)):  # carry_partial_backward
         d_old_summary_partial_starts[r] = d_old_summary_partial
         d_partial_part = torch.where(completes[:, r][:, None], 0.0, d_old_summary_partial)  # [z, K]
-        d_partial = scaled21[:, r] + d_partial_part  # [z, K]
-        added6 = d_partial + product14[:, r]  # [z, K]
+        d_partial = scaled20[:, r] + d_partial_part  # [z, K]
+        added4 = d_partial + product12[:, r]  # [z, K]
         d_sum_summary_partial_rows[r] = d_partial
-        d_old_summary_partial = added6
+        d_old_summary_partial = added4
     d_sum_summary_partial_rows = ops.stacked(d_sum_summary_partial_rows, (z, size_K, ), like)  # [z, r, K]
     d_summand = d_summand_part + d_sum_summary_partial_rows[:, :, None]  # [z, r, c, K]
-    d_k_part5 = torch.where(valid[:, :, :, None], d_summand, 0.0)  # [z, r, c, K]
-    d_k = d_k_part4 + d_k_part5  # [z, r, c, K]
+    d_k_part = torch.where(valid[:, :, :, None], d_summand, 0.0)  # [z, r, c, K]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    product15 = torch.einsum("zrcd,zrcV->zrdV", P, d_online2)  # [z, r, d, V]
+    product13 = torch.einsum("zrcK,zrcd->zrdK", q_c, scaled10)  # [z, r, d, K]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    product16 = torch.einsum("zrcK,zrKV->zrcV", k_c, d_write_S_rows)  # [z, r, c, V]
-    scaled22 = decay_after[:, :, :, None] * product16  # [z, r, c, V]
-    added7 = product15 + scaled22  # [z, r, c, V]
-    d_v = scaled3[:, :, :, None] * added7  # [z, r, c, V]
+    G_after = ops.running(log_decay.double(), 2, reverse=True, exclusive=True)  # [z, r, c]
+    exp2 = torch.exp(G_after.to(like.dtype))  # [z, r, c]
+    decay_after = torch.where(valid, exp2, 0.0)  # [z, r, c]
+    d_new_state_S_z = ops.flat(d_new_state_S)  # [z, K, V]
+    d_new_cache_S_z = ops.flat(d_new_cache_S)  # [z, n, K, V]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    product17 = torch.einsum("zrcd,zrc->zrd", P, d_online)  # [z, r, d]
+    d_cached_S = d_new_cache_S_z + d_cached_S_part  # [z, n, K, V]
+    at_end = rows.expose(d_cached_S)  # [z, r, K, V]
+    # spec line 26: weight: softmax(score)
+    scaled21 = d_y_c * weight_online[:, :, :, None]  # [z, r, c, V]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    d_online2 = scaled21 * ratio2[:, :, :, None]  # [z, r, c, V]
+    scaled22 = decay[:, :, :, None] * d_online2  # [z, r, c, V]
+    product14 = torch.einsum("zrcK,zrcV->zrKV", q_c, scaled22)  # [z, r, K, V]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    total3 = log_decay.sum(2)  # [z, r]
+    decay_of_row = torch.exp(total3)  # [z, r]
+    d_old_S = d_new_state_S_z
+    d_old_S_starts = [None] * R
+    d_write_S_rows = [None] * R
+    d_next_S_0_rows = [None] * R
+    for r in reversed(range(R)):  # carry_S_backward
+        d_old_S_starts[r] = d_old_S
+        # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+        d_next_S = d_old_S + at_end[:, r]  # [z, K, V]
+        # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+        d_old_S2 = decay_of_row[:, r][:, None, None] * d_next_S  # [z, K, V]
+        added5 = d_old_S2 + product14[:, r]  # [z, K, V]
+        d_write_S_rows[r] = d_next_S
+        d_next_S_0_rows[r] = d_next_S
+        d_old_S = added5
+    d_write_S_rows = ops.stacked(d_write_S_rows, (z, size_K, size_V, ), like)  # [z, r, K, V]
+    d_next_S_0_rows = ops.stacked(d_next_S_0_rows, (z, size_K, size_V, ), like)  # [z, r, K, V]
+    product15 = torch.einsum("zrcV,zrKV->zrcK", v_c, d_write_S_rows)  # [z, r, c, K]
+    d_write_part = written[:, :, :, None] * product15  # [z, r, c, K]
+    d_new_state_n_z = ops.flat(d_new_state_n)  # [z, K]
+    d_new_cache_n_z = ops.flat(d_new_cache_n)  # [z, n, K]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    d_cached_n_part = torch.einsum("zrcK,zrcn->znK", q_c, d_read_n)  # [z, n, K]
+    d_cached_n = d_new_cache_n_z + d_cached_n_part  # [z, n, K]
+    at_end2 = rows.expose(d_cached_n)  # [z, r, K]
+    product16 = torch.einsum("zrcK,zrc->zrK", q_c, scaled11)  # [z, r, K]
+    d_old_n = d_new_state_n_z
+    d_old_n_starts = [None] * R
+    d_write_n_rows = [None] * R
+    d_next_n_0_rows = [None] * R
+    for r in reversed(range(R)):  # carry_n_backward
+        d_old_n_starts[r] = d_old_n
+        d_next_n = d_old_n + at_end2[:, r]  # [z, K]
+        # spec line 18: n: exp(g) * n + exp(i) * scale * k
+        d_old_n2 = decay_of_row[:, r][:, None] * d_next_n  # [z, K]
+        added6 = d_old_n2 + product16[:, r]  # [z, K]
+        d_write_n_rows[r] = d_next_n
+        d_next_n_0_rows[r] = d_next_n
+        d_old_n = added6
+    d_write_n_rows = ops.stacked(d_write_n_rows, (z, size_K, ), like)  # [z, r, K]
+    d_next_n_0_rows = ops.stacked(d_next_n_0_rows, (z, size_K, ), like)  # [z, r, K]
+    d_write_part2 = written[:, :, :, None] * d_write_n_rows[:, :, None]  # [z, r, c, K]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    d_write = d_write_part + d_write_part2  # [z, r, c, K]
+    d_k_part2 = decay_after[:, :, :, None] * d_write  # [z, r, c, K]
+    d_k_part3 = product13 + d_k_part2  # [z, r, c, K]
+    # spec line 24: summary: mean(k)
+    d_k = d_k_part + d_k_part3  # [z, r, c, K]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    product17 = torch.einsum("zrcd,zrcV->zrdV", P, d_online2)  # [z, r, d, V]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    product18 = torch.einsum("zrcK,zrKV->zrcV", k_c, d_write_S_rows)  # [z, r, c, V]
+    d_written_part = decay_after[:, :, :, None] * product18  # [z, r, c, V]
+    d_written = product17 + d_written_part  # [z, r, c, V]
+    d_v = written[:, :, :, None] * d_written  # [z, r, c, V]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    product19 = torch.einsum("zrcd,zrc->zrd", P, d_online)  # [z, r, d]
     # spec line 18: n: exp(g) * n + exp(i) * scale * k
-    d_weight = torch.einsum("zrcK,zrK->zrc", k_c, d_write_n_rows)  # [z, r, c]
-    scaled23 = decay_after * d_weight  # [z, r, c]
-    added8 = product17 + scaled23  # [z, r, c]
+    product20 = torch.einsum("zrcK,zrK->zrc", k_c, d_write_n_rows)  # [z, r, c]
+    d_written_part2 = decay_after * product20  # [z, r, c]
+    d_written_part3 = product19 + d_written_part2  # [z, r, c]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    product18 = torch.einsum("zrcV,zrcV->zrc", v_c, product15)  # [z, r, c]
-    product19 = torch.einsum("zrcV,zrcV->zrc", v_c, product16)  # [z, r, c]
-    scaled24 = decay_after * product19  # [z, r, c]
-    added9 = product18 + scaled24  # [z, r, c]
-    added10 = added8 + added9  # [z, r, c]
-    scaled25 = exp * added10  # [z, r, c]
-    d_i = (size_K ** -0.5) * scaled25  # [z, r, c]
+    product21 = torch.einsum("zrcV,zrcV->zrc", v_c, product17)  # [z, r, c]
+    product22 = torch.einsum("zrcV,zrcV->zrc", v_c, product18)  # [z, r, c]
+    scaled23 = decay_after * product22  # [z, r, c]
+    d_written_part4 = product21 + scaled23  # [z, r, c]
+    d_written2 = d_written_part3 + d_written_part4  # [z, r, c]
+    scaled24 = exp * d_written2  # [z, r, c]
+    d_i = (size_K ** -0.5) * scaled24  # [z, r, c]
     mask9 = g_c == -120.0  # [z, r, c]
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    d_decay_part = scaled * product5  # [z, r, c]
-    d_decay_part2 = read_n * d_online  # [z, r, c]
-    d_decay = d_decay_part + d_decay_part2  # [z, r, c]
-    d_G = decay * d_decay  # [z, r, c]
-    d_log_decay_part = ops.running(d_G.double(), 2, reverse=True)  # [z, r, c]
+    d_factor_S = torch.einsum("zrKV,zrKV->zr", saved_S_z, d_next_S_0_rows)  # [z, r]
+    # spec line 18: n: exp(g) * n + exp(i) * scale * k
+    d_factor_n = torch.einsum("zrK,zrK->zr", saved_n_z, d_next_n_0_rows)  # [z, r]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    d_decay_of_row = d_factor_S_rows + d_factor_n_rows  # [z, r]
-    d_log_decay_part2 = decay_of_row * d_decay_of_row  # [z, r]
+    d_decay_of_row = d_factor_S + d_factor_n  # [z, r]
+    d_log_decay_part = decay_of_row * d_decay_of_row  # [z, r]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     mask10 = at_d[None, None] < at_c[None, :, None]  # [z, c, d]
-    d_reach = overlap * d_P  # [z, r, c, d]
-    scaled26 = reach * d_reach  # [z, r, c, d]
-    d_gap = torch.where(earlier, scaled26, 0.0)  # [z, r, c, d]
+    d_reach = product3 * d_P  # [z, r, c, d]
+    scaled25 = reach * d_reach  # [z, r, c, d]
+    d_gap = torch.where(earlier, scaled25, 0.0)  # [z, r, c, d]
     running2 = ops.running(d_gap, 2, reverse=True)  # [z, r, c, d]
     masked8 = torch.where(mask10[:, None], running2, 0.0)  # [z, r, c, d]
-    d_log_decay_part3 = masked8.sum(3)  # [z, r, c]
-    # spec line 18: n: exp(g) * n + exp(i) * scale * k
-    scaled27 = exp * d_weight  # [z, r, c]
-    d_decay_after_part = (size_K ** -0.5) * scaled27  # [z, r, c]
+    d_log_decay_part2 = masked8.sum(3)  # [z, r, c]
+    d_decay_part = scaled * product7  # [z, r, c]
+    d_decay_part2 = product2 * d_online  # [z, r, c]
+    d_decay = d_decay_part + d_decay_part2  # [z, r, c]
+    d_G = decay * d_decay  # [z, r, c]
+    d_log_decay_part3 = ops.running(d_G.double(), 2, reverse=True)  # [z, r, c]
+    d_log_decay_part4 = d_log_decay_part2 + d_log_decay_part3.to(like.dtype)  # [z, r, c]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    product20 = torch.einsum("zrcK,zrcK->zrc", k_c, product11)  # [z, r, c]
+    product23 = torch.einsum("zrcK,zrcK->zrc", k_c, product15)  # [z, r, c]
+    scaled26 = exp * product23  # [z, r, c]
+    scaled27 = (size_K ** -0.5) * scaled26  # [z, r, c]
     scaled28 = exp * product20  # [z, r, c]
-    d_decay_after_part2 = (size_K ** -0.5) * scaled28  # [z, r, c]
-    d_decay_after = d_decay_after_part + d_decay_after_part2  # [z, r, c]
+    scaled29 = (size_K ** -0.5) * scaled28  # [z, r, c]
+    d_decay_after = scaled27 + scaled29  # [z, r, c]
     masked9 = torch.where(valid, d_decay_after, 0.0)  # [z, r, c]
     d_G_after = exp2 * masked9  # [z, r, c]
-    d_log_decay_part4 = ops.running(d_G_after.double(), 2, exclusive=True)  # [z, r, c]
-    d_log_decay_part5 = d_log_decay_part3 + d_log_decay_part4.to(like.dtype)  # [z, r, c]
-    d_log_decay_part6 = d_log_decay_part2[:, :, None] + d_log_decay_part5  # [z, r, c]
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    d_log_decay = d_log_decay_part.to(like.dtype) + d_log_decay_part6  # [z, r, c]
+    d_log_decay_part5 = ops.running(d_G_after.double(), 2, exclusive=True)  # [z, r, c]
+    d_log_decay_part6 = d_log_decay_part4 + d_log_decay_part5.to(like.dtype)  # [z, r, c]
+    d_log_decay = d_log_decay_part[:, :, None] + d_log_decay_part6  # [z, r, c]
     masked10 = torch.where(valid, d_log_decay, 0.0)  # [z, r, c]
-    scaled29 = 0.5 * masked10  # [z, r, c]
+    scaled30 = 0.5 * masked10  # [z, r, c]
     mask11 = g_c > -120.0  # [z, r, c]
     masked11 = torch.where(mask11, masked10, 0.0)  # [z, r, c]
-    d_g = torch.where(mask9, scaled29, masked11)  # [z, r, c]
+    d_g = torch.where(mask9, scaled30, masked11)  # [z, r, c]
     # spec line 25: score: dot(u, summary)
     d_u_part = torch.einsum("znK,zrcn->zrcK", new_summary_z, d_score_cached)  # [z, r, c, K]
     # spec line 24: summary: mean(k)

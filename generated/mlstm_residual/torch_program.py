@@ -52,16 +52,16 @@ def forward(q, k, v, i, g, state_S, state_n, cache_S, cache_n, table, *, chunk: 
     end_S_rows = [None] * R
     for r in range(R):  # carry_S
         old_S_starts[r] = old_S
-        scaled2 = decay_of_row[:, r][:, None, None] * old_S  # [z, K, V]
+        scaled2 = old_S * decay_of_row[:, r][:, None, None]  # [z, K, V]
         next_S = scaled2 + increment_S[:, r]  # [z, K, V]
         end_S_rows[r] = next_S
         old_S = next_S
     old_S_starts = ops.stacked(old_S_starts, (z, size_K, size_V, ), like)  # [z, r, K, V]
     end_S_rows = ops.stacked(end_S_rows, (z, size_K, size_V, ), like)  # [z, r, K, V]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    read_S = torch.einsum("zrcK,zrKV->zrcV", q_c, old_S_starts)  # [z, r, c, V]
-    carried = decay[:, :, :, None] * read_S  # [z, r, c, V]
-    overlap = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]
+    product2 = torch.einsum("zrcK,zrKV->zrcV", q_c, old_S_starts)  # [z, r, c, V]
+    carried = decay[:, :, :, None] * product2  # [z, r, c, V]
+    product3 = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]
     at_d = ops.iota(table, chunk)  # [z, d]
     mask = at_c[None, :, None] >= at_d[None, None]  # [z, c, d]
     mask2 = at_d[None, None] < rows.count[:, :, None]  # [z, r, d]
@@ -69,36 +69,35 @@ def forward(q, k, v, i, g, state_S, state_n, cache_S, cache_n, table, *, chunk: 
     gap = G[:, :, :, None] - G[:, :, None]  # [z, r, c, d]
     masked = torch.where(earlier, gap, -10000.0)  # [z, r, c, d]
     reach = torch.exp(masked.to(like.dtype))  # [z, r, c, d]
-    P = overlap * reach  # [z, r, c, d]
-    product2 = torch.einsum("zrcd,zrdV->zrcV", P, scaled)  # [z, r, c, V]
-    recent = (size_K ** -0.5) * product2  # [z, r, c, V]
+    P = product3 * reach  # [z, r, c, d]
+    product4 = torch.einsum("zrcd,zrdV->zrcV", P, scaled)  # [z, r, c, V]
+    recent = (size_K ** -0.5) * product4  # [z, r, c, V]
     online = carried + recent  # [z, r, c, V]
     state_n_z = ops.flat(state_n)  # [z, K]
     # spec line 18: n: exp(g) * n + exp(i) * scale * k
-    scaled3 = exp2 * decay_after  # [z, r, c]
-    product3 = torch.einsum("zrcK,zrc->zrK", k_c, scaled3)  # [z, r, K]
-    increment_n = (size_K ** -0.5) * product3  # [z, r, K]
+    product5 = torch.einsum("zrc,zrcK->zrK", exp2, write)  # [z, r, K]
+    increment_n = (size_K ** -0.5) * product5  # [z, r, K]
     old_n = state_n_z
     old_n_starts = [None] * R
     end_n_rows = [None] * R
     for r in range(R):  # carry_n
         old_n_starts[r] = old_n
-        scaled4 = decay_of_row[:, r][:, None] * old_n  # [z, K]
-        next_n = scaled4 + increment_n[:, r]  # [z, K]
+        scaled3 = old_n * decay_of_row[:, r][:, None]  # [z, K]
+        next_n = scaled3 + increment_n[:, r]  # [z, K]
         end_n_rows[r] = next_n
         old_n = next_n
     old_n_starts = ops.stacked(old_n_starts, (z, size_K, ), like)  # [z, r, K]
     end_n_rows = ops.stacked(end_n_rows, (z, size_K, ), like)  # [z, r, K]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    read_n = torch.einsum("zrcK,zrK->zrc", q_c, old_n_starts)  # [z, r, c]
-    carried2 = decay * read_n  # [z, r, c]
-    product4 = torch.einsum("zrcd,zrd->zrc", P, exp2)  # [z, r, c]
-    recent2 = (size_K ** -0.5) * product4  # [z, r, c]
+    product6 = torch.einsum("zrcK,zrK->zrc", q_c, old_n_starts)  # [z, r, c]
+    carried2 = decay * product6  # [z, r, c]
+    product7 = torch.einsum("zrcd,zrd->zrc", P, exp2)  # [z, r, c]
+    recent2 = (size_K ** -0.5) * product7  # [z, r, c]
     online2 = carried2 + recent2  # [z, r, c]
     abs = torch.abs(online2)  # [z, r, c]
     at_least2 = ops.maximum(abs, 1.0)  # [z, r, c]
     ratio = 1.0 / at_least2  # [z, r, c]
-    scaled5 = online * ratio[:, :, :, None]  # [z, r, c, V]
+    scaled4 = online * ratio[:, :, :, None]  # [z, r, c, V]
     at_n = ops.iota(table, N)  # [z, n]
     past = at_n[None, None] < rows.segment[:, :, None]  # [z, r, n]
     weight_cached = ops.where(past, 1.0, 0.0, like)  # [z, r, n]
@@ -106,17 +105,17 @@ def forward(q, k, v, i, g, state_S, state_n, cache_S, cache_n, table, *, chunk: 
     cached_S = rows.collect(end_S_rows, cache_S_z)  # [z, n, K, V]
     cache_n_z = ops.flat(cache_n)  # [z, n, K]
     cached_n = rows.collect(end_n_rows, cache_n_z)  # [z, n, K]
-    read_n2 = torch.einsum("zrcK,znK->zrcn", q_c, cached_n)  # [z, r, c, n]
-    abs2 = torch.abs(read_n2)  # [z, r, c, n]
+    read_n = torch.einsum("zrcK,znK->zrcn", q_c, cached_n)  # [z, r, c, n]
+    abs2 = torch.abs(read_n)  # [z, r, c, n]
     at_least3 = ops.maximum(abs2, 1.0)  # [z, r, c, n]
     ratio2 = 1.0 / at_least3  # [z, r, c, n]
     recalled = like.new_zeros((z, R, chunk, size_V, ))
     for n in range(N):  # one cached memory after the other: slots0
-        read_S2 = torch.einsum("zrcK,zKV->zrcV", q_c, cached_S[:, n])  # [z, r, c, V]
-        answer = read_S2 * ratio2[:, :, :, n][:, :, :, None]  # [z, r, c, V]
-        scaled6 = weight_cached[:, :, n][:, :, None, None] * answer  # [z, r, c, V]
-        recalled = recalled + scaled6
-    y = scaled5 + recalled  # [z, r, c, V]
+        read_S = torch.einsum("zrcK,zKV->zrcV", q_c, cached_S[:, n])  # [z, r, c, V]
+        answer = read_S * ratio2[:, :, :, n][:, :, :, None]  # [z, r, c, V]
+        scaled5 = weight_cached[:, :, n][:, :, None, None] * answer  # [z, r, c, V]
+        recalled = recalled + scaled5
+    y = scaled4 + recalled  # [z, r, c, V]
     results = (ops.from_tokens(rows.store([(y, 0)], T, 0), H), ops.unflat(old_S, H), ops.unflat(old_n, H), ops.unflat(cached_S, H), ops.unflat(cached_n, H),)
     return results + (ops.unflat(old_S_starts, H), ops.unflat(old_n_starts, H),) if save else results
 
@@ -138,10 +137,10 @@ def backward(q, k, v, i, g, state_S, state_n, cache_S, cache_n, table, new_cache
     decay = torch.exp(G.to(like.dtype))  # [z, r, c]
     q_c = rows.load(ops.tokens(q))  # [z, r, c, K]
     saved_n_z = ops.flat(saved_n)  # [z, r, K]
-    read_n = torch.einsum("zrcK,zrK->zrc", q_c, saved_n_z)  # [z, r, c]
-    carried = decay * read_n  # [z, r, c]
+    product = torch.einsum("zrcK,zrK->zrc", q_c, saved_n_z)  # [z, r, c]
+    carried = decay * product  # [z, r, c]
     k_c = rows.load(ops.tokens(k))  # [z, r, c, K]
-    overlap = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]
+    product2 = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]
     at_d = ops.iota(table, chunk)  # [z, d]
     mask = at_c[None, :, None] >= at_d[None, None]  # [z, c, d]
     mask2 = at_d[None, None] < rows.count[:, :, None]  # [z, r, d]
@@ -149,13 +148,13 @@ def backward(q, k, v, i, g, state_S, state_n, cache_S, cache_n, table, new_cache
     gap = G[:, :, :, None] - G[:, :, None]  # [z, r, c, d]
     masked = torch.where(earlier, gap, -10000.0)  # [z, r, c, d]
     reach = torch.exp(masked.to(like.dtype))  # [z, r, c, d]
-    P = overlap * reach  # [z, r, c, d]
+    P = product2 * reach  # [z, r, c, d]
     i_c = rows.load(ops.tokens(i))  # [z, r, c]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
     exp = torch.exp(i_c)  # [z, r, c]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    product = torch.einsum("zrcd,zrd->zrc", P, exp)  # [z, r, c]
-    recent = (size_K ** -0.5) * product  # [z, r, c]
+    product3 = torch.einsum("zrcd,zrd->zrc", P, exp)  # [z, r, c]
+    recent = (size_K ** -0.5) * product3  # [z, r, c]
     online = carried + recent  # [z, r, c]
     abs = torch.abs(online)  # [z, r, c]
     at_least2 = ops.maximum(abs, 1.0)  # [z, r, c]
@@ -163,81 +162,82 @@ def backward(q, k, v, i, g, state_S, state_n, cache_S, cache_n, table, new_cache
     scaled = decay * ratio  # [z, r, c]
     d_y_c = rows.load(ops.tokens(d_y), zero=True)  # [z, r, c, V]
     saved_S_z = ops.flat(saved_S)  # [z, r, K, V]
-    product2 = torch.einsum("zrcV,zrKV->zrcK", d_y_c, saved_S_z)  # [z, r, c, K]
-    d_q_part = scaled[:, :, :, None] * product2  # [z, r, c, K]
+    product4 = torch.einsum("zrcV,zrKV->zrcK", d_y_c, saved_S_z)  # [z, r, c, K]
+    d_q_part = scaled[:, :, :, None] * product4  # [z, r, c, K]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    scaled2 = exp * (size_K ** -0.5)  # [z, r, c]
+    written = exp * (size_K ** -0.5)  # [z, r, c]
     v_c = rows.load(ops.tokens(v))  # [z, r, c, V]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    product3 = torch.einsum("zrcV,zrdV->zrcd", d_y_c, v_c)  # [z, r, c, d]
-    scaled3 = scaled2[:, :, None] * product3  # [z, r, c, d]
-    d_P_part = ratio[:, :, :, None] * scaled3  # [z, r, c, d]
+    product5 = torch.einsum("zrcV,zrdV->zrcd", d_y_c, v_c)  # [z, r, c, d]
+    scaled2 = written[:, :, None] * product5  # [z, r, c, d]
+    d_P_part = ratio[:, :, :, None] * scaled2  # [z, r, c, d]
     sign = torch.sign(online)  # [z, r, c]
     mask3 = 1.0 == abs  # [z, r, c]
-    scaled4 = ratio * ratio  # [z, r, c]
-    minus = -scaled4  # [z, r, c]
-    product4 = torch.einsum("zrcK,zrcK->zrc", q_c, product2)  # [z, r, c]
-    scaled5 = decay * product4  # [z, r, c]
+    scaled3 = ratio * ratio  # [z, r, c]
+    minus = -scaled3  # [z, r, c]
+    product6 = torch.einsum("zrcK,zrcK->zrc", q_c, product4)  # [z, r, c]
+    scaled4 = decay * product6  # [z, r, c]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    scaled6 = exp[:, :, :, None] * v_c  # [z, r, c, V]
+    scaled5 = exp[:, :, :, None] * v_c  # [z, r, c, V]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    product5 = torch.einsum("zrcd,zrdV->zrcV", P, scaled6)  # [z, r, c, V]
-    product6 = torch.einsum("zrcV,zrcV->zrc", d_y_c, product5)  # [z, r, c]
-    scaled7 = (size_K ** -0.5) * product6  # [z, r, c]
-    added = scaled5 + scaled7  # [z, r, c]
-    scaled8 = minus * added  # [z, r, c]
-    scaled9 = 0.5 * scaled8  # [z, r, c]
+    product7 = torch.einsum("zrcd,zrdV->zrcV", P, scaled5)  # [z, r, c, V]
+    product8 = torch.einsum("zrcV,zrcV->zrc", d_y_c, product7)  # [z, r, c]
+    scaled6 = (size_K ** -0.5) * product8  # [z, r, c]
+    added = scaled4 + scaled6  # [z, r, c]
+    scaled7 = minus * added  # [z, r, c]
+    scaled8 = 0.5 * scaled7  # [z, r, c]
     mask4 = 1.0 > abs  # [z, r, c]
-    masked2 = torch.where(mask4, 0.0, scaled8)  # [z, r, c]
-    masked3 = torch.where(mask3, scaled9, masked2)  # [z, r, c]
+    masked2 = torch.where(mask4, 0.0, scaled7)  # [z, r, c]
+    masked3 = torch.where(mask3, scaled8, masked2)  # [z, r, c]
     d_online = sign * masked3  # [z, r, c]
-    d_P_part2 = scaled2[:, :, None] * d_online[:, :, :, None]  # [z, r, c, d]
+    d_P_part2 = written[:, :, None] * d_online[:, :, :, None]  # [z, r, c, d]
     d_P = d_P_part + d_P_part2  # [z, r, c, d]
-    d_overlap = reach * d_P  # [z, r, c, d]
-    d_q_part2 = torch.einsum("zrdK,zrcd->zrcK", k_c, d_overlap)  # [z, r, c, K]
-    d_read_n = decay * d_online  # [z, r, c]
-    d_q_part3 = saved_n_z[:, :, None] * d_read_n[:, :, :, None]  # [z, r, c, K]
+    scaled9 = reach * d_P  # [z, r, c, d]
+    d_q_part2 = torch.einsum("zrdK,zrcd->zrcK", k_c, scaled9)  # [z, r, c, K]
+    scaled10 = decay * d_online  # [z, r, c]
+    d_q_part3 = saved_n_z[:, :, None] * scaled10[:, :, :, None]  # [z, r, c, K]
     at_n = ops.iota(table, N)  # [z, n]
     past = at_n[None, None] < rows.segment[:, :, None]  # [z, r, n]
     weight_cached = ops.where(past, 1.0, 0.0, like)  # [z, r, n]
     new_cache_n_z = ops.flat(new_cache_n)  # [z, n, K]
-    read_n2 = torch.einsum("zrcK,znK->zrcn", q_c, new_cache_n_z)  # [z, r, c, n]
-    abs2 = torch.abs(read_n2)  # [z, r, c, n]
+    read_n = torch.einsum("zrcK,znK->zrcn", q_c, new_cache_n_z)  # [z, r, c, n]
+    abs2 = torch.abs(read_n)  # [z, r, c, n]
     at_least3 = ops.maximum(abs2, 1.0)  # [z, r, c, n]
     ratio2 = 1.0 / at_least3  # [z, r, c, n]
-    scaled10 = weight_cached[:, :, None] * ratio2  # [z, r, c, n]
+    scaled11 = weight_cached[:, :, None] * ratio2  # [z, r, c, n]
     new_cache_S_z = ops.flat(new_cache_S)  # [z, n, K, V]
     d_q_part4 = like.new_zeros((z, R, chunk, size_K, ))
     per_n = [None] * N
     d_cached_S_part = [None] * N
     for n in range(N):  # one cached memory after the other: slots0
-        product7 = torch.einsum("zKV,zrcV->zrcK", new_cache_S_z[:, n], d_y_c)  # [z, r, c, K]
-        scaled11 = scaled10[:, :, :, n][:, :, :, None] * product7  # [z, r, c, K]
-        product8 = torch.einsum("zrcK,zrcK->zrc", product7, q_c)  # [z, r, c]
+        product9 = torch.einsum("zKV,zrcV->zrcK", new_cache_S_z[:, n], d_y_c)  # [z, r, c, K]
+        scaled12 = scaled11[:, :, :, n][:, :, :, None] * product9  # [z, r, c, K]
+        product10 = torch.einsum("zrcK,zrcK->zrc", product9, q_c)  # [z, r, c]
         d_answer = d_y_c * weight_cached[:, :, n][:, :, None, None]  # [z, r, c, V]
         d_read_S = d_answer * ratio2[:, :, :, n][:, :, :, None]  # [z, r, c, V]
         d_cached_S_part2 = torch.einsum("zrcK,zrcV->zKV", q_c, d_read_S)  # [z, K, V]
-        d_q_part4 = d_q_part4 + scaled11
-        per_n[n] = product8
+        d_q_part4 = d_q_part4 + scaled12
+        per_n[n] = product10
         d_cached_S_part[n] = d_cached_S_part2
     per_n = ops.stacked(per_n, (z, R, chunk, ), like, 3)  # [z, r, c, n]
     d_cached_S_part = ops.stacked(d_cached_S_part, (z, size_K, size_V, ), like, 1)  # [z, n, K, V]
-    sign2 = torch.sign(read_n2)  # [z, r, c, n]
+    sign2 = torch.sign(read_n)  # [z, r, c, n]
     mask5 = 1.0 == abs2  # [z, r, c, n]
-    scaled12 = ratio2 * ratio2  # [z, r, c, n]
-    scaled13 = weight_cached[:, :, None] * scaled12  # [z, r, c, n]
-    minus2 = -scaled13  # [z, r, c, n]
-    scaled14 = minus2 * per_n  # [z, r, c, n]
-    scaled15 = 0.5 * scaled14  # [z, r, c, n]
+    scaled13 = ratio2 * ratio2  # [z, r, c, n]
+    scaled14 = weight_cached[:, :, None] * scaled13  # [z, r, c, n]
+    minus2 = -scaled14  # [z, r, c, n]
+    scaled15 = minus2 * per_n  # [z, r, c, n]
+    scaled16 = 0.5 * scaled15  # [z, r, c, n]
     mask6 = 1.0 > abs2  # [z, r, c, n]
-    masked4 = torch.where(mask6, 0.0, scaled14)  # [z, r, c, n]
-    masked5 = torch.where(mask5, scaled15, masked4)  # [z, r, c, n]
-    d_read_n2 = sign2 * masked5  # [z, r, c, n]
-    d_q_part5 = torch.einsum("znK,zrcn->zrcK", new_cache_n_z, d_read_n2)  # [z, r, c, K]
+    masked4 = torch.where(mask6, 0.0, scaled15)  # [z, r, c, n]
+    masked5 = torch.where(mask5, scaled16, masked4)  # [z, r, c, n]
+    d_read_n = sign2 * masked5  # [z, r, c, n]
+    d_q_part5 = torch.einsum("znK,zrcn->zrcK", new_cache_n_z, d_read_n)  # [z, r, c, K]
     d_q_part6 = d_q_part4 + d_q_part5  # [z, r, c, K]
     d_q_part7 = d_q_part3 + d_q_part6  # [z, r, c, K]
     d_q_part8 = d_q_part2 + d_q_part7  # [z, r, c, K]
     d_q = d_q_part + d_q_part8  # [z, r, c, K]
+    product11 = torch.einsum("zrcK,zrcd->zrdK", q_c, scaled9)  # [z, r, d, K]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
     G_after = ops.running(log_decay.double(), 2, reverse=True, exclusive=True)  # [z, r, c]
     exp2 = torch.exp(G_after.to(like.dtype))  # [z, r, c]
@@ -248,123 +248,116 @@ def backward(q, k, v, i, g, state_S, state_n, cache_S, cache_n, table, new_cache
     d_cached_S = d_new_cache_S_z + d_cached_S_part  # [z, n, K, V]
     at_end = rows.expose(d_cached_S)  # [z, r, K, V]
     d_online2 = d_y_c * ratio[:, :, :, None]  # [z, r, c, V]
-    d_read_S2 = decay[:, :, :, None] * d_online2  # [z, r, c, V]
-    product9 = torch.einsum("zrcK,zrcV->zrKV", q_c, d_read_S2)  # [z, r, K, V]
+    scaled17 = decay[:, :, :, None] * d_online2  # [z, r, c, V]
+    product12 = torch.einsum("zrcK,zrcV->zrKV", q_c, scaled17)  # [z, r, K, V]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
     total = log_decay.sum(2)  # [z, r]
     decay_of_row = torch.exp(total)  # [z, r]
     d_old_S = d_new_state_S_z
     d_old_S_starts = [None] * R
-    d_factor_S_rows = [None] * R
     d_write_S_rows = [None] * R
+    d_next_S_0_rows = [None] * R
     for r in reversed(range(R)):  # carry_S_backward
         d_old_S_starts[r] = d_old_S
         # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
         d_next_S = d_old_S + at_end[:, r]  # [z, K, V]
         # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
         d_old_S2 = decay_of_row[:, r][:, None, None] * d_next_S  # [z, K, V]
-        added2 = d_old_S2 + product9[:, r]  # [z, K, V]
-        d_factor_S = torch.einsum("zKV,zKV->z", saved_S_z[:, r], d_next_S)  # [z]
-        d_factor_S_rows[r] = d_factor_S
+        added2 = d_old_S2 + product12[:, r]  # [z, K, V]
         d_write_S_rows[r] = d_next_S
+        d_next_S_0_rows[r] = d_next_S
         d_old_S = added2
     d_write_S_rows = ops.stacked(d_write_S_rows, (z, size_K, size_V, ), like)  # [z, r, K, V]
-    d_factor_S_rows = ops.stacked(d_factor_S_rows, (z, ), like)  # [z, r]
-    product10 = torch.einsum("zrcV,zrKV->zrcK", v_c, d_write_S_rows)  # [z, r, c, K]
-    d_write = scaled2[:, :, :, None] * product10  # [z, r, c, K]
-    d_k_part = decay_after[:, :, :, None] * d_write  # [z, r, c, K]
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    product11 = torch.einsum("zrcK,zrcd->zrdK", q_c, d_overlap)  # [z, r, d, K]
-    # spec line 18: n: exp(g) * n + exp(i) * scale * k
-    scaled16 = exp * decay_after  # [z, r, c]
-    weight = (size_K ** -0.5) * scaled16  # [z, r, c]
+    d_next_S_0_rows = ops.stacked(d_next_S_0_rows, (z, size_K, size_V, ), like)  # [z, r, K, V]
+    product13 = torch.einsum("zrcV,zrKV->zrcK", v_c, d_write_S_rows)  # [z, r, c, K]
+    d_write_part = written[:, :, :, None] * product13  # [z, r, c, K]
     d_new_state_n_z = ops.flat(d_new_state_n)  # [z, K]
     d_new_cache_n_z = ops.flat(d_new_cache_n)  # [z, n, K]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    d_cached_n_part = torch.einsum("zrcK,zrcn->znK", q_c, d_read_n2)  # [z, n, K]
+    d_cached_n_part = torch.einsum("zrcK,zrcn->znK", q_c, d_read_n)  # [z, n, K]
     d_cached_n = d_new_cache_n_z + d_cached_n_part  # [z, n, K]
     at_end2 = rows.expose(d_cached_n)  # [z, r, K]
-    product12 = torch.einsum("zrcK,zrc->zrK", q_c, d_read_n)  # [z, r, K]
+    product14 = torch.einsum("zrcK,zrc->zrK", q_c, scaled10)  # [z, r, K]
     d_old_n = d_new_state_n_z
     d_old_n_starts = [None] * R
-    d_factor_n_rows = [None] * R
     d_write_n_rows = [None] * R
+    d_next_n_0_rows = [None] * R
     for r in reversed(range(R)):  # carry_n_backward
         d_old_n_starts[r] = d_old_n
         d_next_n = d_old_n + at_end2[:, r]  # [z, K]
         # spec line 18: n: exp(g) * n + exp(i) * scale * k
         d_old_n2 = decay_of_row[:, r][:, None] * d_next_n  # [z, K]
-        added3 = d_old_n2 + product12[:, r]  # [z, K]
-        d_factor_n = torch.einsum("zK,zK->z", saved_n_z[:, r], d_next_n)  # [z]
-        d_factor_n_rows[r] = d_factor_n
+        added3 = d_old_n2 + product14[:, r]  # [z, K]
         d_write_n_rows[r] = d_next_n
+        d_next_n_0_rows[r] = d_next_n
         d_old_n = added3
     d_write_n_rows = ops.stacked(d_write_n_rows, (z, size_K, ), like)  # [z, r, K]
-    d_factor_n_rows = ops.stacked(d_factor_n_rows, (z, ), like)  # [z, r]
-    d_k_part2 = weight[:, :, :, None] * d_write_n_rows[:, :, None]  # [z, r, c, K]
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    d_k_part3 = product11 + d_k_part2  # [z, r, c, K]
+    d_next_n_0_rows = ops.stacked(d_next_n_0_rows, (z, size_K, ), like)  # [z, r, K]
+    d_write_part2 = written[:, :, :, None] * d_write_n_rows[:, :, None]  # [z, r, c, K]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    d_k = d_k_part + d_k_part3  # [z, r, c, K]
+    d_write = d_write_part + d_write_part2  # [z, r, c, K]
+    d_k_part = decay_after[:, :, :, None] * d_write  # [z, r, c, K]
+    d_k = product11 + d_k_part  # [z, r, c, K]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    product13 = torch.einsum("zrcd,zrcV->zrdV", P, d_online2)  # [z, r, d, V]
+    product15 = torch.einsum("zrcd,zrcV->zrdV", P, d_online2)  # [z, r, d, V]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    product14 = torch.einsum("zrcK,zrKV->zrcV", k_c, d_write_S_rows)  # [z, r, c, V]
-    scaled17 = decay_after[:, :, :, None] * product14  # [z, r, c, V]
-    added4 = product13 + scaled17  # [z, r, c, V]
-    d_v = scaled2[:, :, :, None] * added4  # [z, r, c, V]
+    product16 = torch.einsum("zrcK,zrKV->zrcV", k_c, d_write_S_rows)  # [z, r, c, V]
+    d_written_part = decay_after[:, :, :, None] * product16  # [z, r, c, V]
+    d_written = product15 + d_written_part  # [z, r, c, V]
+    d_v = written[:, :, :, None] * d_written  # [z, r, c, V]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    product15 = torch.einsum("zrcd,zrc->zrd", P, d_online)  # [z, r, d]
+    product17 = torch.einsum("zrcd,zrc->zrd", P, d_online)  # [z, r, d]
     # spec line 18: n: exp(g) * n + exp(i) * scale * k
-    d_weight = torch.einsum("zrcK,zrK->zrc", k_c, d_write_n_rows)  # [z, r, c]
-    scaled18 = decay_after * d_weight  # [z, r, c]
-    added5 = product15 + scaled18  # [z, r, c]
+    product18 = torch.einsum("zrcK,zrK->zrc", k_c, d_write_n_rows)  # [z, r, c]
+    d_written_part2 = decay_after * product18  # [z, r, c]
+    d_written_part3 = product17 + d_written_part2  # [z, r, c]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    product16 = torch.einsum("zrcV,zrcV->zrc", v_c, product13)  # [z, r, c]
-    product17 = torch.einsum("zrcV,zrcV->zrc", v_c, product14)  # [z, r, c]
-    scaled19 = decay_after * product17  # [z, r, c]
-    added6 = product16 + scaled19  # [z, r, c]
-    added7 = added5 + added6  # [z, r, c]
-    scaled20 = exp * added7  # [z, r, c]
-    d_i = (size_K ** -0.5) * scaled20  # [z, r, c]
+    product19 = torch.einsum("zrcV,zrcV->zrc", v_c, product15)  # [z, r, c]
+    product20 = torch.einsum("zrcV,zrcV->zrc", v_c, product16)  # [z, r, c]
+    scaled18 = decay_after * product20  # [z, r, c]
+    d_written_part4 = product19 + scaled18  # [z, r, c]
+    d_written2 = d_written_part3 + d_written_part4  # [z, r, c]
+    scaled19 = exp * d_written2  # [z, r, c]
+    d_i = (size_K ** -0.5) * scaled19  # [z, r, c]
     mask7 = g_c == -120.0  # [z, r, c]
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    d_decay_part = ratio * product4  # [z, r, c]
-    d_decay_part2 = read_n * d_online  # [z, r, c]
-    d_decay = d_decay_part + d_decay_part2  # [z, r, c]
-    d_G = decay * d_decay  # [z, r, c]
-    d_log_decay_part = ops.running(d_G.double(), 2, reverse=True)  # [z, r, c]
+    d_factor_S = torch.einsum("zrKV,zrKV->zr", saved_S_z, d_next_S_0_rows)  # [z, r]
+    # spec line 18: n: exp(g) * n + exp(i) * scale * k
+    d_factor_n = torch.einsum("zrK,zrK->zr", saved_n_z, d_next_n_0_rows)  # [z, r]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    d_decay_of_row = d_factor_S_rows + d_factor_n_rows  # [z, r]
-    d_log_decay_part2 = decay_of_row * d_decay_of_row  # [z, r]
+    d_decay_of_row = d_factor_S + d_factor_n  # [z, r]
+    d_log_decay_part = decay_of_row * d_decay_of_row  # [z, r]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     mask8 = at_d[None, None] < at_c[None, :, None]  # [z, c, d]
-    d_reach = overlap * d_P  # [z, r, c, d]
-    scaled21 = reach * d_reach  # [z, r, c, d]
-    d_gap = torch.where(earlier, scaled21, 0.0)  # [z, r, c, d]
+    d_reach = product2 * d_P  # [z, r, c, d]
+    scaled20 = reach * d_reach  # [z, r, c, d]
+    d_gap = torch.where(earlier, scaled20, 0.0)  # [z, r, c, d]
     running = ops.running(d_gap, 2, reverse=True)  # [z, r, c, d]
     masked6 = torch.where(mask8[:, None], running, 0.0)  # [z, r, c, d]
-    d_log_decay_part3 = masked6.sum(3)  # [z, r, c]
-    # spec line 18: n: exp(g) * n + exp(i) * scale * k
-    scaled22 = exp * d_weight  # [z, r, c]
-    d_decay_after_part = (size_K ** -0.5) * scaled22  # [z, r, c]
+    d_log_decay_part2 = masked6.sum(3)  # [z, r, c]
+    d_decay_part = ratio * product6  # [z, r, c]
+    d_decay_part2 = product * d_online  # [z, r, c]
+    d_decay = d_decay_part + d_decay_part2  # [z, r, c]
+    d_G = decay * d_decay  # [z, r, c]
+    d_log_decay_part3 = ops.running(d_G.double(), 2, reverse=True)  # [z, r, c]
+    d_log_decay_part4 = d_log_decay_part2 + d_log_decay_part3.to(like.dtype)  # [z, r, c]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    product18 = torch.einsum("zrcK,zrcK->zrc", k_c, product10)  # [z, r, c]
+    product21 = torch.einsum("zrcK,zrcK->zrc", k_c, product13)  # [z, r, c]
+    scaled21 = exp * product21  # [z, r, c]
+    scaled22 = (size_K ** -0.5) * scaled21  # [z, r, c]
     scaled23 = exp * product18  # [z, r, c]
-    d_decay_after_part2 = (size_K ** -0.5) * scaled23  # [z, r, c]
-    d_decay_after = d_decay_after_part + d_decay_after_part2  # [z, r, c]
+    scaled24 = (size_K ** -0.5) * scaled23  # [z, r, c]
+    d_decay_after = scaled22 + scaled24  # [z, r, c]
     masked7 = torch.where(valid, d_decay_after, 0.0)  # [z, r, c]
     d_G_after = exp2 * masked7  # [z, r, c]
-    d_log_decay_part4 = ops.running(d_G_after.double(), 2, exclusive=True)  # [z, r, c]
-    d_log_decay_part5 = d_log_decay_part3 + d_log_decay_part4.to(like.dtype)  # [z, r, c]
-    d_log_decay_part6 = d_log_decay_part2[:, :, None] + d_log_decay_part5  # [z, r, c]
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    d_log_decay = d_log_decay_part.to(like.dtype) + d_log_decay_part6  # [z, r, c]
+    d_log_decay_part5 = ops.running(d_G_after.double(), 2, exclusive=True)  # [z, r, c]
+    d_log_decay_part6 = d_log_decay_part4 + d_log_decay_part5.to(like.dtype)  # [z, r, c]
+    d_log_decay = d_log_decay_part[:, :, None] + d_log_decay_part6  # [z, r, c]
     masked8 = torch.where(valid, d_log_decay, 0.0)  # [z, r, c]
-    scaled24 = 0.5 * masked8  # [z, r, c]
+    scaled25 = 0.5 * masked8  # [z, r, c]
     mask9 = g_c > -120.0  # [z, r, c]
     masked9 = torch.where(mask9, masked8, 0.0)  # [z, r, c]
-    d_g = torch.where(mask7, scaled24, masked9)  # [z, r, c]
+    d_g = torch.where(mask7, scaled25, masked9)  # [z, r, c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     d_cache_S = rows.keep(d_cached_S)  # [z, n, K, V]
     d_cache_n = rows.keep(d_cached_n)  # [z, n, K]
     return (ops.from_tokens(rows.store([(d_q, 0)], T, 0), H), ops.from_tokens(rows.store([(d_k, 0)], T, 0), H), ops.from_tokens(rows.store([(d_v, 0)], T, 0), H), ops.from_tokens(rows.store([(d_i, 0)], T, 0), H), ops.from_tokens(rows.store([(d_g, 0)], T, 0), H), ops.unflat(d_old_S, H), ops.unflat(d_old_n, H), ops.unflat(d_cache_S, H), ops.unflat(d_cache_n, H),)

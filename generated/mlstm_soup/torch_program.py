@@ -94,17 +94,17 @@ def forward(q, k, v, i, g, u, state_S, summary_partial, summary, cache_S, state_
     G_after = ops.running(log_decay.double(), 2, reverse=True, exclusive=True)  # [z, r, c]
     exp2 = torch.exp(G_after.to(like.dtype))  # [z, r, c]
     decay_after = torch.where(valid, exp2, 0.0)  # [z, r, c]
+    write = k_c * decay_after[:, :, :, None]  # [z, r, c, K]
     # spec line 18: n: exp(g) * n + exp(i) * scale * k
-    scaled2 = exp * decay_after  # [z, r, c]
-    product2 = torch.einsum("zrcK,zrc->zrK", k_c, scaled2)  # [z, r, K]
+    product2 = torch.einsum("zrc,zrcK->zrK", exp, write)  # [z, r, K]
     increment_n = (size_K ** -0.5) * product2  # [z, r, K]
     old_n = state_n_z
     old_n_starts = [None] * R
     end_n_rows = [None] * R
     for r in range(R):  # carry_n
         old_n_starts[r] = old_n
-        scaled3 = decay_of_row[:, r][:, None] * old_n  # [z, K]
-        next_n = scaled3 + increment_n[:, r]  # [z, K]
+        scaled2 = old_n * decay_of_row[:, r][:, None]  # [z, K]
+        next_n = scaled2 + increment_n[:, r]  # [z, K]
         end_n_rows[r] = next_n
         old_n = next_n
     end_n_rows = ops.stacked(end_n_rows, (z, size_K, ), like)  # [z, r, K]
@@ -119,9 +119,9 @@ def forward(q, k, v, i, g, u, state_S, summary_partial, summary, cache_S, state_
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     G = ops.running(log_decay.double(), 2)  # [z, r, c]
     decay = torch.exp(G.to(like.dtype))  # [z, r, c]
-    read_n2 = torch.einsum("zrcK,zrK->zrc", q_c, old_n_starts)  # [z, r, c]
-    carried = decay * read_n2  # [z, r, c]
-    overlap = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]
+    product3 = torch.einsum("zrcK,zrK->zrc", q_c, old_n_starts)  # [z, r, c]
+    carried = decay * product3  # [z, r, c]
+    product4 = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]
     at_d = ops.iota(table, chunk)  # [z, d]
     mask3 = at_c[None, :, None] >= at_d[None, None]  # [z, c, d]
     mask4 = at_d[None, None] < rows.count[:, :, None]  # [z, r, d]
@@ -129,53 +129,52 @@ def forward(q, k, v, i, g, u, state_S, summary_partial, summary, cache_S, state_
     gap = G[:, :, :, None] - G[:, :, None]  # [z, r, c, d]
     masked2 = torch.where(earlier, gap, -10000.0)  # [z, r, c, d]
     reach = torch.exp(masked2.to(like.dtype))  # [z, r, c, d]
-    P = overlap * reach  # [z, r, c, d]
-    product3 = torch.einsum("zrcd,zrd->zrc", P, exp)  # [z, r, c]
-    recent = (size_K ** -0.5) * product3  # [z, r, c]
+    P = product4 * reach  # [z, r, c, d]
+    product5 = torch.einsum("zrcd,zrd->zrc", P, exp)  # [z, r, c]
+    recent = (size_K ** -0.5) * product5  # [z, r, c]
     online = carried + recent  # [z, r, c]
     # spec line 26: weight: softmax(score)
-    scaled4 = weight_online * online  # [z, r, c]
-    mixed = recalled + scaled4  # [z, r, c]
+    scaled3 = weight_online * online  # [z, r, c]
+    mixed = recalled + scaled3  # [z, r, c]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     abs = torch.abs(mixed)  # [z, r, c]
     at_least3 = ops.maximum(abs, 1.0)  # [z, r, c]
     ratio2 = 1.0 / at_least3  # [z, r, c]
     state_S_z = ops.flat(state_S)  # [z, K, V]
-    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    write = k_c * decay_after[:, :, :, None]  # [z, r, c, K]
     v_c = rows.load(ops.tokens(v))  # [z, r, c, V]
-    scaled5 = exp[:, :, :, None] * v_c  # [z, r, c, V]
-    product4 = torch.einsum("zrcK,zrcV->zrKV", write, scaled5)  # [z, r, K, V]
-    increment_S = (size_K ** -0.5) * product4  # [z, r, K, V]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    scaled4 = exp[:, :, :, None] * v_c  # [z, r, c, V]
+    product6 = torch.einsum("zrcK,zrcV->zrKV", write, scaled4)  # [z, r, K, V]
+    increment_S = (size_K ** -0.5) * product6  # [z, r, K, V]
     old_S = state_S_z
     old_S_starts = [None] * R
     end_S_rows = [None] * R
     for r in range(R):  # carry_S
         old_S_starts[r] = old_S
-        scaled6 = decay_of_row[:, r][:, None, None] * old_S  # [z, K, V]
-        next_S = scaled6 + increment_S[:, r]  # [z, K, V]
+        scaled5 = old_S * decay_of_row[:, r][:, None, None]  # [z, K, V]
+        next_S = scaled5 + increment_S[:, r]  # [z, K, V]
         end_S_rows[r] = next_S
         old_S = next_S
     old_S_starts = ops.stacked(old_S_starts, (z, size_K, size_V, ), like)  # [z, r, K, V]
     end_S_rows = ops.stacked(end_S_rows, (z, size_K, size_V, ), like)  # [z, r, K, V]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    read_S = torch.einsum("zrcK,zrKV->zrcV", q_c, old_S_starts)  # [z, r, c, V]
-    carried2 = decay[:, :, :, None] * read_S  # [z, r, c, V]
-    product5 = torch.einsum("zrcd,zrdV->zrcV", P, scaled5)  # [z, r, c, V]
-    recent2 = (size_K ** -0.5) * product5  # [z, r, c, V]
+    product7 = torch.einsum("zrcK,zrKV->zrcV", q_c, old_S_starts)  # [z, r, c, V]
+    carried2 = decay[:, :, :, None] * product7  # [z, r, c, V]
+    product8 = torch.einsum("zrcd,zrdV->zrcV", P, scaled4)  # [z, r, c, V]
+    recent2 = (size_K ** -0.5) * product8  # [z, r, c, V]
     online2 = carried2 + recent2  # [z, r, c, V]
     # spec line 26: weight: softmax(score)
-    scaled7 = weight_online[:, :, :, None] * online2  # [z, r, c, V]
+    scaled6 = weight_online[:, :, :, None] * online2  # [z, r, c, V]
     cache_S_z = ops.flat(cache_S)  # [z, n, K, V]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     cached_S = rows.collect(end_S_rows, cache_S_z)  # [z, n, K, V]
     recalled2 = like.new_zeros((z, R, chunk, size_V, ))
     for n in range(N):  # one cached memory after the other: slots0
-        read_S2 = torch.einsum("zrcK,zKV->zrcV", q_c, cached_S[:, n])  # [z, r, c, V]
-        scaled8 = weight_cached[:, :, :, n][:, :, :, None] * read_S2  # [z, r, c, V]
-        recalled2 = recalled2 + scaled8
+        read_S = torch.einsum("zrcK,zKV->zrcV", q_c, cached_S[:, n])  # [z, r, c, V]
+        scaled7 = weight_cached[:, :, :, n][:, :, :, None] * read_S  # [z, r, c, V]
+        recalled2 = recalled2 + scaled7
     # spec line 26: weight: softmax(score)
-    mixed2 = scaled7 + recalled2  # [z, r, c, V]
+    mixed2 = scaled6 + recalled2  # [z, r, c, V]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     y = ratio2[:, :, :, None] * mixed2  # [z, r, c, V]
     results = (ops.from_tokens(rows.store([(y, 0)], T, 0), H), ops.unflat(old_S, H), ops.unflat(old_n, H), ops.unflat(summaries, H), ops.unflat(old_summary_partial, H), ops.unflat(cached_S, H), ops.unflat(cached_n, H),)
@@ -240,9 +239,9 @@ def backward(q, k, v, i, g, u, state_S, summary_partial, summary, cache_S, state
     recalled = torch.einsum("zrcn,zrcn->zrc", read_n, weight_cached)  # [z, r, c]
     saved_n_z = ops.flat(saved_n)  # [z, r, K]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    read_n2 = torch.einsum("zrcK,zrK->zrc", q_c, saved_n_z)  # [z, r, c]
-    carried = decay * read_n2  # [z, r, c]
-    overlap = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]
+    product2 = torch.einsum("zrcK,zrK->zrc", q_c, saved_n_z)  # [z, r, c]
+    carried = decay * product2  # [z, r, c]
+    product3 = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]
     at_d = ops.iota(table, chunk)  # [z, d]
     mask = at_c[None, :, None] >= at_d[None, None]  # [z, c, d]
     mask2 = at_d[None, None] < rows.count[:, :, None]  # [z, r, d]
@@ -250,13 +249,13 @@ def backward(q, k, v, i, g, u, state_S, summary_partial, summary, cache_S, state
     gap = G[:, :, :, None] - G[:, :, None]  # [z, r, c, d]
     masked2 = torch.where(earlier, gap, -10000.0)  # [z, r, c, d]
     reach = torch.exp(masked2.to(like.dtype))  # [z, r, c, d]
-    P = overlap * reach  # [z, r, c, d]
+    P = product3 * reach  # [z, r, c, d]
     i_c = rows.load(ops.tokens(i))  # [z, r, c]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
     exp = torch.exp(i_c)  # [z, r, c]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    product2 = torch.einsum("zrcd,zrd->zrc", P, exp)  # [z, r, c]
-    recent = (size_K ** -0.5) * product2  # [z, r, c]
+    product4 = torch.einsum("zrcd,zrd->zrc", P, exp)  # [z, r, c]
+    recent = (size_K ** -0.5) * product4  # [z, r, c]
     online = carried + recent  # [z, r, c]
     # spec line 26: weight: softmax(score)
     scaled2 = weight_online * online  # [z, r, c]
@@ -269,147 +268,79 @@ def backward(q, k, v, i, g, u, state_S, summary_partial, summary, cache_S, state
     scaled4 = decay * scaled3  # [z, r, c]
     d_y_c = rows.load(ops.tokens(d_y), zero=True)  # [z, r, c, V]
     saved_S_z = ops.flat(saved_S)  # [z, r, K, V]
-    product3 = torch.einsum("zrcV,zrKV->zrcK", d_y_c, saved_S_z)  # [z, r, c, K]
-    d_q_part = scaled4[:, :, :, None] * product3  # [z, r, c, K]
+    product5 = torch.einsum("zrcV,zrKV->zrcK", d_y_c, saved_S_z)  # [z, r, c, K]
+    d_q_part = scaled4[:, :, :, None] * product5  # [z, r, c, K]
     new_cache_S_z = ops.flat(new_cache_S)  # [z, n, K, V]
     d_mixed = d_y_c * ratio2[:, :, :, None]  # [z, r, c, V]
     over_n = like.new_zeros((z, R, chunk, size_K, ))
     per_n = [None] * N
     d_cached_S_part = [None] * N
     for n in range(N):  # one cached memory after the other: slots0
-        product4 = torch.einsum("zKV,zrcV->zrcK", new_cache_S_z[:, n], d_y_c)  # [z, r, c, K]
-        scaled5 = weight_cached[:, :, :, n][:, :, :, None] * product4  # [z, r, c, K]
-        product5 = torch.einsum("zrcK,zrcK->zrc", product4, q_c)  # [z, r, c]
+        product6 = torch.einsum("zKV,zrcV->zrcK", new_cache_S_z[:, n], d_y_c)  # [z, r, c, K]
+        scaled5 = weight_cached[:, :, :, n][:, :, :, None] * product6  # [z, r, c, K]
+        product7 = torch.einsum("zrcK,zrcK->zrc", product6, q_c)  # [z, r, c]
         d_read_S = weight_cached[:, :, :, n][:, :, :, None] * d_mixed  # [z, r, c, V]
         d_cached_S_part2 = torch.einsum("zrcK,zrcV->zKV", q_c, d_read_S)  # [z, K, V]
         over_n = over_n + scaled5
-        per_n[n] = product5
+        per_n[n] = product7
         d_cached_S_part[n] = d_cached_S_part2
     per_n = ops.stacked(per_n, (z, R, chunk, ), like, 3)  # [z, r, c, n]
     d_cached_S_part = ops.stacked(d_cached_S_part, (z, size_K, size_V, ), like, 1)  # [z, n, K, V]
     d_q_part2 = ratio2[:, :, :, None] * over_n  # [z, r, c, K]
-    product6 = torch.einsum("znK,zrcn->zrcK", new_cache_n_z, weight_cached)  # [z, r, c, K]
+    product8 = torch.einsum("znK,zrcn->zrcK", new_cache_n_z, weight_cached)  # [z, r, c, K]
     sign = torch.sign(mixed)  # [z, r, c]
     mask3 = 1.0 == abs  # [z, r, c]
     scaled6 = ratio2 * ratio2  # [z, r, c]
     minus = -scaled6  # [z, r, c]
     # spec line 26: weight: softmax(score)
-    product7 = torch.einsum("zrcK,zrcK->zrc", q_c, product3)  # [z, r, c]
-    scaled7 = decay * product7  # [z, r, c]
+    product9 = torch.einsum("zrcK,zrcK->zrc", q_c, product5)  # [z, r, c]
+    scaled7 = decay * product9  # [z, r, c]
     v_c = rows.load(ops.tokens(v))  # [z, r, c, V]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
     scaled8 = exp[:, :, :, None] * v_c  # [z, r, c, V]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    product8 = torch.einsum("zrcd,zrdV->zrcV", P, scaled8)  # [z, r, c, V]
+    product10 = torch.einsum("zrcd,zrdV->zrcV", P, scaled8)  # [z, r, c, V]
     # spec line 26: weight: softmax(score)
-    product9 = torch.einsum("zrcV,zrcV->zrc", d_y_c, product8)  # [z, r, c]
-    scaled9 = (size_K ** -0.5) * product9  # [z, r, c]
+    product11 = torch.einsum("zrcV,zrcV->zrc", d_y_c, product10)  # [z, r, c]
+    scaled9 = (size_K ** -0.5) * product11  # [z, r, c]
     added2 = scaled7 + scaled9  # [z, r, c]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     scaled10 = weight_online * added2  # [z, r, c]
-    product10 = torch.einsum("zrcn,zrcn->zrc", weight_cached, per_n)  # [z, r, c]
-    added3 = scaled10 + product10  # [z, r, c]
+    product12 = torch.einsum("zrcn,zrcn->zrc", weight_cached, per_n)  # [z, r, c]
+    added3 = scaled10 + product12  # [z, r, c]
     scaled11 = minus * added3  # [z, r, c]
     scaled12 = 0.5 * scaled11  # [z, r, c]
     mask4 = 1.0 > abs  # [z, r, c]
     masked3 = torch.where(mask4, 0.0, scaled11)  # [z, r, c]
     masked4 = torch.where(mask3, scaled12, masked3)  # [z, r, c]
     d_mixed2 = sign * masked4  # [z, r, c]
-    d_q_part3 = product6 * d_mixed2[:, :, :, None]  # [z, r, c, K]
+    d_q_part3 = product8 * d_mixed2[:, :, :, None]  # [z, r, c, K]
     # spec line 26: weight: softmax(score)
     d_online = weight_online * d_mixed2  # [z, r, c]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    d_read_n = decay * d_online  # [z, r, c]
-    d_q_part4 = saved_n_z[:, :, None] * d_read_n[:, :, :, None]  # [z, r, c, K]
+    scaled13 = decay * d_online  # [z, r, c]
+    d_q_part4 = saved_n_z[:, :, None] * scaled13[:, :, :, None]  # [z, r, c, K]
     d_q_part5 = d_q_part3 + d_q_part4  # [z, r, c, K]
     d_q_part6 = d_q_part2 + d_q_part5  # [z, r, c, K]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    scaled13 = exp * (size_K ** -0.5)  # [z, r, c]
+    written = exp * (size_K ** -0.5)  # [z, r, c]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    product11 = torch.einsum("zrcV,zrdV->zrcd", d_y_c, v_c)  # [z, r, c, d]
-    scaled14 = scaled13[:, :, None] * product11  # [z, r, c, d]
+    product13 = torch.einsum("zrcV,zrdV->zrcd", d_y_c, v_c)  # [z, r, c, d]
+    scaled14 = written[:, :, None] * product13  # [z, r, c, d]
     d_P_part = scaled3[:, :, :, None] * scaled14  # [z, r, c, d]
-    d_P_part2 = scaled13[:, :, None] * d_online[:, :, :, None]  # [z, r, c, d]
+    d_P_part2 = written[:, :, None] * d_online[:, :, :, None]  # [z, r, c, d]
     d_P = d_P_part + d_P_part2  # [z, r, c, d]
-    d_overlap = reach * d_P  # [z, r, c, d]
-    d_q_part7 = torch.einsum("zrdK,zrcd->zrcK", k_c, d_overlap)  # [z, r, c, K]
+    scaled15 = reach * d_P  # [z, r, c, d]
+    d_q_part7 = torch.einsum("zrdK,zrcd->zrcK", k_c, scaled15)  # [z, r, c, K]
     d_q_part8 = d_q_part6 + d_q_part7  # [z, r, c, K]
     d_q = d_q_part + d_q_part8  # [z, r, c, K]
-    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    G_after = ops.running(log_decay.double(), 2, reverse=True, exclusive=True)  # [z, r, c]
-    exp2 = torch.exp(G_after.to(like.dtype))  # [z, r, c]
-    decay_after = torch.where(valid, exp2, 0.0)  # [z, r, c]
-    d_new_state_S_z = ops.flat(d_new_state_S)  # [z, K, V]
-    d_new_cache_S_z = ops.flat(d_new_cache_S)  # [z, n, K, V]
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    d_cached_S = d_new_cache_S_z + d_cached_S_part  # [z, n, K, V]
-    at_end = rows.expose(d_cached_S)  # [z, r, K, V]
-    # spec line 26: weight: softmax(score)
-    d_online2 = weight_online[:, :, :, None] * d_mixed  # [z, r, c, V]
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    d_read_S2 = decay[:, :, :, None] * d_online2  # [z, r, c, V]
-    product12 = torch.einsum("zrcK,zrcV->zrKV", q_c, d_read_S2)  # [z, r, K, V]
-    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    total3 = log_decay.sum(2)  # [z, r]
-    decay_of_row = torch.exp(total3)  # [z, r]
-    d_old_S = d_new_state_S_z
-    d_old_S_starts = [None] * R
-    d_factor_S_rows = [None] * R
-    d_write_S_rows = [None] * R
-    for r in reversed(range(R)):  # carry_S_backward
-        d_old_S_starts[r] = d_old_S
-        # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-        d_next_S = d_old_S + at_end[:, r]  # [z, K, V]
-        # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-        d_old_S2 = decay_of_row[:, r][:, None, None] * d_next_S  # [z, K, V]
-        added4 = d_old_S2 + product12[:, r]  # [z, K, V]
-        d_factor_S = torch.einsum("zKV,zKV->z", saved_S_z[:, r], d_next_S)  # [z]
-        d_factor_S_rows[r] = d_factor_S
-        d_write_S_rows[r] = d_next_S
-        d_old_S = added4
-    d_write_S_rows = ops.stacked(d_write_S_rows, (z, size_K, size_V, ), like)  # [z, r, K, V]
-    d_factor_S_rows = ops.stacked(d_factor_S_rows, (z, ), like)  # [z, r]
-    product13 = torch.einsum("zrcV,zrKV->zrcK", v_c, d_write_S_rows)  # [z, r, c, K]
-    d_write = scaled13[:, :, :, None] * product13  # [z, r, c, K]
-    d_k_part = decay_after[:, :, :, None] * d_write  # [z, r, c, K]
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    product14 = torch.einsum("zrcK,zrcd->zrdK", q_c, d_overlap)  # [z, r, d, K]
-    # spec line 18: n: exp(g) * n + exp(i) * scale * k
-    scaled15 = exp * decay_after  # [z, r, c]
-    weight = (size_K ** -0.5) * scaled15  # [z, r, c]
-    d_new_state_n_z = ops.flat(d_new_state_n)  # [z, K]
-    d_new_cache_n_z = ops.flat(d_new_cache_n)  # [z, n, K]
-    # spec line 26: weight: softmax(score)
-    d_read_n2 = weight_cached * d_mixed2[:, :, :, None]  # [z, r, c, n]
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    d_cached_n_part = torch.einsum("zrcK,zrcn->znK", q_c, d_read_n2)  # [z, n, K]
-    d_cached_n = d_new_cache_n_z + d_cached_n_part  # [z, n, K]
-    at_end2 = rows.expose(d_cached_n)  # [z, r, K]
-    product15 = torch.einsum("zrcK,zrc->zrK", q_c, d_read_n)  # [z, r, K]
-    d_old_n = d_new_state_n_z
-    d_old_n_starts = [None] * R
-    d_factor_n_rows = [None] * R
-    d_write_n_rows = [None] * R
-    for r in reversed(range(R)):  # carry_n_backward
-        d_old_n_starts[r] = d_old_n
-        d_next_n = d_old_n + at_end2[:, r]  # [z, K]
-        # spec line 18: n: exp(g) * n + exp(i) * scale * k
-        d_old_n2 = decay_of_row[:, r][:, None] * d_next_n  # [z, K]
-        added5 = d_old_n2 + product15[:, r]  # [z, K]
-        d_factor_n = torch.einsum("zK,zK->z", saved_n_z[:, r], d_next_n)  # [z]
-        d_factor_n_rows[r] = d_factor_n
-        d_write_n_rows[r] = d_next_n
-        d_old_n = added5
-    d_write_n_rows = ops.stacked(d_write_n_rows, (z, size_K, ), like)  # [z, r, K]
-    d_factor_n_rows = ops.stacked(d_factor_n_rows, (z, ), like)  # [z, r]
-    d_k_part2 = weight[:, :, :, None] * d_write_n_rows[:, :, None]  # [z, r, c, K]
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    read_S = torch.einsum("zrcK,zrKV->zrcV", q_c, saved_S_z)  # [z, r, c, V]
-    product16 = torch.einsum("zrcV,zrcV->zrc", d_y_c, read_S)  # [z, r, c]
+    product14 = torch.einsum("zrcK,zrcd->zrdK", q_c, scaled15)  # [z, r, d, K]
+    product15 = torch.einsum("zrcK,zrKV->zrcV", q_c, saved_S_z)  # [z, r, c, V]
+    product16 = torch.einsum("zrcV,zrcV->zrc", d_y_c, product15)  # [z, r, c]
     # spec line 26: weight: softmax(score)
     scaled16 = decay * product16  # [z, r, c]
-    added6 = scaled9 + scaled16  # [z, r, c]
-    d_weight_online_part = ratio2 * added6  # [z, r, c]
+    added4 = scaled9 + scaled16  # [z, r, c]
+    d_weight_online_part = ratio2 * added4  # [z, r, c]
     d_weight_online_part2 = online * d_mixed2  # [z, r, c]
     d_weight_online = d_weight_online_part + d_weight_online_part2  # [z, r, c]
     d_exp_online_part = share * d_weight_online  # [z, r, c]
@@ -444,8 +375,8 @@ def backward(q, k, v, i, g, u, state_S, summary_partial, summary, cache_S, state
     d_finished = rows.expose(d_summaries)  # [z, r, K]
     scaled19 = 0.00390625 * d_finished  # [z, r, K]
     product17 = torch.einsum("zrc,zrcK->zrK", ratio, d_summary_online)  # [z, r, K]
-    added7 = rows.offset + rows.count  # [z, r]
-    mask5 = added7 == 256.0  # [z, r]
+    added5 = rows.offset + rows.count  # [z, r]
+    mask5 = added5 == 256.0  # [z, r]
     mask6 = rows.count > 0.0  # [z, r]
     completes = mask5 & mask6  # [z, r]
     d_old_summary_partial = d_new_summary_partial_z
@@ -455,72 +386,129 @@ def backward(q, k, v, i, g, u, state_S, summary_partial, summary, cache_S, state
         d_old_summary_partial_starts[r] = d_old_summary_partial
         d_partial_part = torch.where(completes[:, r][:, None], 0.0, d_old_summary_partial)  # [z, K]
         d_partial = scaled19[:, r] + d_partial_part  # [z, K]
-        added8 = d_partial + product17[:, r]  # [z, K]
+        added6 = d_partial + product17[:, r]  # [z, K]
         d_sum_summary_partial_rows[r] = d_partial
-        d_old_summary_partial = added8
+        d_old_summary_partial = added6
     d_sum_summary_partial_rows = ops.stacked(d_sum_summary_partial_rows, (z, size_K, ), like)  # [z, r, K]
     d_summand = d_summand_part + d_sum_summary_partial_rows[:, :, None]  # [z, r, c, K]
-    d_k_part3 = torch.where(valid[:, :, :, None], d_summand, 0.0)  # [z, r, c, K]
-    d_k_part4 = d_k_part2 + d_k_part3  # [z, r, c, K]
+    d_k_part = torch.where(valid[:, :, :, None], d_summand, 0.0)  # [z, r, c, K]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    d_k_part5 = product14 + d_k_part4  # [z, r, c, K]
+    d_k_part2 = product14 + d_k_part  # [z, r, c, K]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    d_k = d_k_part + d_k_part5  # [z, r, c, K]
+    G_after = ops.running(log_decay.double(), 2, reverse=True, exclusive=True)  # [z, r, c]
+    exp2 = torch.exp(G_after.to(like.dtype))  # [z, r, c]
+    decay_after = torch.where(valid, exp2, 0.0)  # [z, r, c]
+    d_new_state_S_z = ops.flat(d_new_state_S)  # [z, K, V]
+    d_new_cache_S_z = ops.flat(d_new_cache_S)  # [z, n, K, V]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    product18 = torch.einsum("zrcd,zrcV->zrdV", P, d_online2)  # [z, r, d, V]
+    d_cached_S = d_new_cache_S_z + d_cached_S_part  # [z, n, K, V]
+    at_end = rows.expose(d_cached_S)  # [z, r, K, V]
+    # spec line 26: weight: softmax(score)
+    d_online2 = weight_online[:, :, :, None] * d_mixed  # [z, r, c, V]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    scaled20 = decay[:, :, :, None] * d_online2  # [z, r, c, V]
+    product18 = torch.einsum("zrcK,zrcV->zrKV", q_c, scaled20)  # [z, r, K, V]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    product19 = torch.einsum("zrcK,zrKV->zrcV", k_c, d_write_S_rows)  # [z, r, c, V]
-    scaled20 = decay_after[:, :, :, None] * product19  # [z, r, c, V]
-    added9 = product18 + scaled20  # [z, r, c, V]
-    d_v = scaled13[:, :, :, None] * added9  # [z, r, c, V]
-    product20 = torch.einsum("zrcV,zrcV->zrc", v_c, added9)  # [z, r, c]
+    total3 = log_decay.sum(2)  # [z, r]
+    decay_of_row = torch.exp(total3)  # [z, r]
+    d_old_S = d_new_state_S_z
+    d_old_S_starts = [None] * R
+    d_write_S_rows = [None] * R
+    d_next_S_0_rows = [None] * R
+    for r in reversed(range(R)):  # carry_S_backward
+        d_old_S_starts[r] = d_old_S
+        # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+        d_next_S = d_old_S + at_end[:, r]  # [z, K, V]
+        # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+        d_old_S2 = decay_of_row[:, r][:, None, None] * d_next_S  # [z, K, V]
+        added7 = d_old_S2 + product18[:, r]  # [z, K, V]
+        d_write_S_rows[r] = d_next_S
+        d_next_S_0_rows[r] = d_next_S
+        d_old_S = added7
+    d_write_S_rows = ops.stacked(d_write_S_rows, (z, size_K, size_V, ), like)  # [z, r, K, V]
+    d_next_S_0_rows = ops.stacked(d_next_S_0_rows, (z, size_K, size_V, ), like)  # [z, r, K, V]
+    product19 = torch.einsum("zrcV,zrKV->zrcK", v_c, d_write_S_rows)  # [z, r, c, K]
+    d_write_part = written[:, :, :, None] * product19  # [z, r, c, K]
+    d_new_state_n_z = ops.flat(d_new_state_n)  # [z, K]
+    d_new_cache_n_z = ops.flat(d_new_cache_n)  # [z, n, K]
+    # spec line 26: weight: softmax(score)
+    d_read_n = weight_cached * d_mixed2[:, :, :, None]  # [z, r, c, n]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    product21 = torch.einsum("zrcd,zrc->zrd", P, d_online)  # [z, r, d]
+    d_cached_n_part = torch.einsum("zrcK,zrcn->znK", q_c, d_read_n)  # [z, n, K]
+    d_cached_n = d_new_cache_n_z + d_cached_n_part  # [z, n, K]
+    at_end2 = rows.expose(d_cached_n)  # [z, r, K]
+    product20 = torch.einsum("zrcK,zrc->zrK", q_c, scaled13)  # [z, r, K]
+    d_old_n = d_new_state_n_z
+    d_old_n_starts = [None] * R
+    d_write_n_rows = [None] * R
+    d_next_n_0_rows = [None] * R
+    for r in reversed(range(R)):  # carry_n_backward
+        d_old_n_starts[r] = d_old_n
+        d_next_n = d_old_n + at_end2[:, r]  # [z, K]
+        # spec line 18: n: exp(g) * n + exp(i) * scale * k
+        d_old_n2 = decay_of_row[:, r][:, None] * d_next_n  # [z, K]
+        added8 = d_old_n2 + product20[:, r]  # [z, K]
+        d_write_n_rows[r] = d_next_n
+        d_next_n_0_rows[r] = d_next_n
+        d_old_n = added8
+    d_write_n_rows = ops.stacked(d_write_n_rows, (z, size_K, ), like)  # [z, r, K]
+    d_next_n_0_rows = ops.stacked(d_next_n_0_rows, (z, size_K, ), like)  # [z, r, K]
+    d_write_part2 = written[:, :, :, None] * d_write_n_rows[:, :, None]  # [z, r, c, K]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    d_write = d_write_part + d_write_part2  # [z, r, c, K]
+    d_k_part3 = decay_after[:, :, :, None] * d_write  # [z, r, c, K]
+    d_k = d_k_part2 + d_k_part3  # [z, r, c, K]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    product21 = torch.einsum("zrcd,zrcV->zrdV", P, d_online2)  # [z, r, d, V]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    product22 = torch.einsum("zrcK,zrKV->zrcV", k_c, d_write_S_rows)  # [z, r, c, V]
+    d_written_part = decay_after[:, :, :, None] * product22  # [z, r, c, V]
+    d_written = product21 + d_written_part  # [z, r, c, V]
+    d_v = written[:, :, :, None] * d_written  # [z, r, c, V]
+    d_written_part2 = torch.einsum("zrcV,zrcV->zrc", v_c, d_written)  # [z, r, c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    product23 = torch.einsum("zrcd,zrc->zrd", P, d_online)  # [z, r, d]
     # spec line 18: n: exp(g) * n + exp(i) * scale * k
-    d_weight = torch.einsum("zrcK,zrK->zrc", k_c, d_write_n_rows)  # [z, r, c]
-    scaled21 = decay_after * d_weight  # [z, r, c]
-    added10 = product21 + scaled21  # [z, r, c]
+    product24 = torch.einsum("zrcK,zrK->zrc", k_c, d_write_n_rows)  # [z, r, c]
+    d_written_part3 = decay_after * product24  # [z, r, c]
+    d_written_part4 = product23 + d_written_part3  # [z, r, c]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    added11 = product20 + added10  # [z, r, c]
-    scaled22 = exp * added11  # [z, r, c]
-    d_i = (size_K ** -0.5) * scaled22  # [z, r, c]
+    d_written2 = d_written_part2 + d_written_part4  # [z, r, c]
+    scaled21 = exp * d_written2  # [z, r, c]
+    d_i = (size_K ** -0.5) * scaled21  # [z, r, c]
     mask7 = g_c == -120.0  # [z, r, c]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    d_decay_part = scaled3 * product16  # [z, r, c]
-    d_decay_part2 = read_n2 * d_online  # [z, r, c]
-    d_decay = d_decay_part + d_decay_part2  # [z, r, c]
-    d_G = decay * d_decay  # [z, r, c]
-    d_log_decay_part = ops.running(d_G.double(), 2, reverse=True)  # [z, r, c]
     mask8 = at_d[None, None] < at_c[None, :, None]  # [z, c, d]
-    d_reach = overlap * d_P  # [z, r, c, d]
-    scaled23 = reach * d_reach  # [z, r, c, d]
-    d_gap = torch.where(earlier, scaled23, 0.0)  # [z, r, c, d]
+    d_reach = product3 * d_P  # [z, r, c, d]
+    scaled22 = reach * d_reach  # [z, r, c, d]
+    d_gap = torch.where(earlier, scaled22, 0.0)  # [z, r, c, d]
     running2 = ops.running(d_gap, 2, reverse=True)  # [z, r, c, d]
     masked6 = torch.where(mask8[:, None], running2, 0.0)  # [z, r, c, d]
-    d_log_decay_part2 = masked6.sum(3)  # [z, r, c]
+    d_log_decay_part = masked6.sum(3)  # [z, r, c]
+    d_decay_part = scaled3 * product16  # [z, r, c]
+    d_decay_part2 = product2 * d_online  # [z, r, c]
+    d_decay = d_decay_part + d_decay_part2  # [z, r, c]
+    d_G = decay * d_decay  # [z, r, c]
+    d_log_decay_part2 = ops.running(d_G.double(), 2, reverse=True)  # [z, r, c]
+    d_log_decay_part3 = d_log_decay_part + d_log_decay_part2.to(like.dtype)  # [z, r, c]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    product22 = torch.einsum("zrcK,zrcK->zrc", k_c, product13)  # [z, r, c]
-    scaled24 = exp * product22  # [z, r, c]
-    d_decay_after_part = (size_K ** -0.5) * scaled24  # [z, r, c]
-    # spec line 18: n: exp(g) * n + exp(i) * scale * k
-    scaled25 = exp * d_weight  # [z, r, c]
-    d_decay_after_part2 = (size_K ** -0.5) * scaled25  # [z, r, c]
-    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    d_decay_after = d_decay_after_part + d_decay_after_part2  # [z, r, c]
+    d_decay_after = torch.einsum("zrcK,zrcK->zrc", k_c, d_write)  # [z, r, c]
     masked7 = torch.where(valid, d_decay_after, 0.0)  # [z, r, c]
     d_G_after = exp2 * masked7  # [z, r, c]
-    d_log_decay_part3 = ops.running(d_G_after.double(), 2, exclusive=True)  # [z, r, c]
-    d_log_decay_part4 = d_log_decay_part2 + d_log_decay_part3.to(like.dtype)  # [z, r, c]
-    d_decay_of_row = d_factor_S_rows + d_factor_n_rows  # [z, r]
-    d_log_decay_part5 = decay_of_row * d_decay_of_row  # [z, r]
-    d_log_decay_part6 = d_log_decay_part4 + d_log_decay_part5[:, :, None]  # [z, r, c]
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    d_log_decay = d_log_decay_part.to(like.dtype) + d_log_decay_part6  # [z, r, c]
+    d_log_decay_part4 = ops.running(d_G_after.double(), 2, exclusive=True)  # [z, r, c]
+    d_log_decay_part5 = d_log_decay_part3 + d_log_decay_part4.to(like.dtype)  # [z, r, c]
+    d_factor_S = torch.einsum("zrKV,zrKV->zr", saved_S_z, d_next_S_0_rows)  # [z, r]
+    # spec line 18: n: exp(g) * n + exp(i) * scale * k
+    d_factor_n = torch.einsum("zrK,zrK->zr", saved_n_z, d_next_n_0_rows)  # [z, r]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    d_decay_of_row = d_factor_S + d_factor_n  # [z, r]
+    d_log_decay_part6 = decay_of_row * d_decay_of_row  # [z, r]
+    d_log_decay = d_log_decay_part5 + d_log_decay_part6[:, :, None]  # [z, r, c]
     masked8 = torch.where(valid, d_log_decay, 0.0)  # [z, r, c]
-    scaled26 = 0.5 * masked8  # [z, r, c]
+    scaled23 = 0.5 * masked8  # [z, r, c]
     mask9 = g_c > -120.0  # [z, r, c]
     masked9 = torch.where(mask9, masked8, 0.0)  # [z, r, c]
-    d_g = torch.where(mask7, scaled26, masked9)  # [z, r, c]
+    d_g = torch.where(mask7, scaled23, masked9)  # [z, r, c]
     # spec line 25: score: dot(u, summary)
     d_u_part = torch.einsum("znK,zrcn->zrcK", new_summary_z, d_score_cached)  # [z, r, c, K]
     # spec line 24: summary: mean(k)

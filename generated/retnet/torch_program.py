@@ -22,7 +22,7 @@ def forward(q, k, v, g, state_S, table, *, chunk: int, save: bool = False):
     q_c = rows.load(ops.tokens(q))  # [z, r, c, K]
     k_c = rows.load(ops.tokens(k))  # [z, r, c, K]
     # spec line 16: read: scale * S.T @ q
-    overlap = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]
+    product = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]
     at_c = ops.iota(table, chunk)  # [z, c]
     at_d = ops.iota(table, chunk)  # [z, d]
     mask = at_c[None, :, None] >= at_d[None, None]  # [z, c, d]
@@ -36,7 +36,7 @@ def forward(q, k, v, g, state_S, table, *, chunk: int, save: bool = False):
     gap = G[:, :, :, None] - G[:, :, None]  # [z, r, c, d]
     masked = torch.where(earlier, gap, -10000.0)  # [z, r, c, d]
     reach = torch.exp(masked.to(like.dtype))  # [z, r, c, d]
-    P = overlap * reach  # [z, r, c, d]
+    P = product * reach  # [z, r, c, d]
     recent = torch.einsum("zrdV,zrcd->zrcV", v_c, P)  # [z, r, c, V]
     decay = torch.exp(G.to(like.dtype))  # [z, r, c]
     state_S_z = ops.flat(state_S)  # [z, K, V]
@@ -52,13 +52,13 @@ def forward(q, k, v, g, state_S, table, *, chunk: int, save: bool = False):
     old_S_starts = [None] * R
     for r in range(R):  # carry_S
         old_S_starts[r] = old_S
-        scaled = decay_of_row[:, r][:, None, None] * old_S  # [z, K, V]
+        scaled = old_S * decay_of_row[:, r][:, None, None]  # [z, K, V]
         next_S = scaled + increment_S[:, r].permute(0, 2, 1)  # [z, K, V]
         old_S = next_S
     old_S_starts = ops.stacked(old_S_starts, (z, size_K, size_V, ), like)  # [z, r, K, V]
     # spec line 16: read: scale * S.T @ q
-    read_S = torch.einsum("zrcK,zrKV->zrcV", q_c, old_S_starts)  # [z, r, c, V]
-    carried = decay[:, :, :, None] * read_S  # [z, r, c, V]
+    product2 = torch.einsum("zrcK,zrKV->zrcV", q_c, old_S_starts)  # [z, r, c, V]
+    carried = decay[:, :, :, None] * product2  # [z, r, c, V]
     online = recent + carried  # [z, r, c, V]
     y = (size_K ** -0.5) * online  # [z, r, c, V]
     results = (ops.from_tokens(rows.store([(y, 0)], T, 0), H), ops.unflat(old_S, H),)
@@ -115,56 +115,51 @@ def backward(q, k, v, g, state_S, table, saved_S, d_y, d_new_state_S, *, chunk: 
     decay_of_row = torch.exp(total)  # [z, r]
     d_old_S = d_new_state_S_z
     d_old_S_starts = [None] * R
-    d_factor_S_rows = [None] * R
     d_write_S_rows = [None] * R
     for r in reversed(range(R)):  # carry_S_backward
         d_old_S_starts[r] = d_old_S
         d_old_S2 = decay_of_row[:, r][:, None, None] * d_old_S  # [z, K, V]
         added = d_old_S2 + scaled5[:, r]  # [z, K, V]
-        d_factor_S = torch.einsum("zKV,zKV->z", saved_S_z[:, r], d_old_S)  # [z]
-        d_factor_S_rows[r] = d_factor_S
         d_write_S_rows[r] = d_old_S
         d_old_S = added
     d_write_S_rows = ops.stacked(d_write_S_rows, (z, size_K, size_V, ), like)  # [z, r, K, V]
-    d_factor_S_rows = ops.stacked(d_factor_S_rows, (z, ), like)  # [z, r]
+    d_old_S_starts = ops.stacked(d_old_S_starts, (z, size_K, size_V, ), like)  # [z, r, K, V]
     d_write = torch.einsum("zrcV,zrKV->zrcK", v_c, d_write_S_rows)  # [z, r, c, K]
     d_k_part = decay_after[:, :, :, None] * d_write  # [z, r, c, K]
     d_k = scaled3 + d_k_part  # [z, r, c, K]
     # spec line 16: read: scale * S.T @ q
-    overlap = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]
-    P = overlap * reach  # [z, r, c, d]
-    product6 = torch.einsum("zrcV,zrcd->zrdV", d_y_c, P)  # [z, r, d, V]
-    scaled6 = (size_K ** -0.5) * product6  # [z, r, d, V]
+    product6 = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]
+    P = product6 * reach  # [z, r, c, d]
+    product7 = torch.einsum("zrcV,zrcd->zrdV", d_y_c, P)  # [z, r, d, V]
+    scaled6 = (size_K ** -0.5) * product7  # [z, r, d, V]
     # spec line 15: S: exp(g) * S + outer(k, v)
-    product7 = torch.einsum("zrcK,zrKV->zrcV", k_c, d_write_S_rows)  # [z, r, c, V]
-    d_v_part = decay_after[:, :, :, None] * product7  # [z, r, c, V]
+    product8 = torch.einsum("zrcK,zrKV->zrcV", k_c, d_write_S_rows)  # [z, r, c, V]
+    d_v_part = decay_after[:, :, :, None] * product8  # [z, r, c, V]
     d_v = scaled6 + d_v_part  # [z, r, c, V]
     mask3 = g_z == -120.0  # [z]
-    # spec line 16: read: scale * S.T @ q
-    product8 = torch.einsum("zrcK,zrcK->zrc", q_c, product)  # [z, r, c]
-    scaled7 = decay * product8  # [z, r, c]
-    d_G = (size_K ** -0.5) * scaled7  # [z, r, c]
-    d_log_decay_part = ops.running(d_G.double(), 2, reverse=True)  # [z, r, c]
-    # spec line 15: S: exp(g) * S + outer(k, v)
-    d_log_decay_part2 = decay_of_row * d_factor_S_rows  # [z, r]
+    d_factor_S = torch.einsum("zrKV,zrKV->zr", saved_S_z, d_old_S_starts)  # [z, r]
+    d_log_decay_part = decay_of_row * d_factor_S  # [z, r]
     # spec line 16: read: scale * S.T @ q
     mask4 = at_d[None, None] < at_c[None, :, None]  # [z, c, d]
-    scaled8 = overlap * product2  # [z, r, c, d]
-    scaled9 = reach * scaled8  # [z, r, c, d]
-    scaled10 = (size_K ** -0.5) * scaled9  # [z, r, c, d]
-    d_gap = torch.where(earlier, scaled10, 0.0)  # [z, r, c, d]
+    scaled7 = product6 * product2  # [z, r, c, d]
+    scaled8 = reach * scaled7  # [z, r, c, d]
+    scaled9 = (size_K ** -0.5) * scaled8  # [z, r, c, d]
+    d_gap = torch.where(earlier, scaled9, 0.0)  # [z, r, c, d]
     running = ops.running(d_gap, 2, reverse=True)  # [z, r, c, d]
     masked2 = torch.where(mask4[:, None], running, 0.0)  # [z, r, c, d]
-    d_log_decay_part3 = masked2.sum(3)  # [z, r, c]
+    d_log_decay_part2 = masked2.sum(3)  # [z, r, c]
+    product9 = torch.einsum("zrcK,zrcK->zrc", q_c, product)  # [z, r, c]
+    scaled10 = decay * product9  # [z, r, c]
+    d_G = (size_K ** -0.5) * scaled10  # [z, r, c]
+    d_log_decay_part3 = ops.running(d_G.double(), 2, reverse=True)  # [z, r, c]
+    d_log_decay_part4 = d_log_decay_part2 + d_log_decay_part3.to(like.dtype)  # [z, r, c]
     # spec line 15: S: exp(g) * S + outer(k, v)
     d_decay_after = torch.einsum("zrcK,zrcK->zrc", k_c, d_write)  # [z, r, c]
     masked3 = torch.where(valid, d_decay_after, 0.0)  # [z, r, c]
     d_G_after = exp * masked3  # [z, r, c]
-    d_log_decay_part4 = ops.running(d_G_after.double(), 2, exclusive=True)  # [z, r, c]
-    d_log_decay_part5 = d_log_decay_part3 + d_log_decay_part4.to(like.dtype)  # [z, r, c]
-    d_log_decay_part6 = d_log_decay_part2[:, :, None] + d_log_decay_part5  # [z, r, c]
-    # spec line 16: read: scale * S.T @ q
-    d_log_decay = d_log_decay_part.to(like.dtype) + d_log_decay_part6  # [z, r, c]
+    d_log_decay_part5 = ops.running(d_G_after.double(), 2, exclusive=True)  # [z, r, c]
+    d_log_decay_part6 = d_log_decay_part4 + d_log_decay_part5.to(like.dtype)  # [z, r, c]
+    d_log_decay = d_log_decay_part[:, :, None] + d_log_decay_part6  # [z, r, c]
     masked4 = torch.where(valid, d_log_decay, 0.0)  # [z, r, c]
     total2 = masked4.sum((1, 2))  # [z]
     scaled11 = 0.5 * total2  # [z]

@@ -24,15 +24,12 @@ def forward(q, k, v, g, u, state_S, summary_partial, summary, cache_S, table, *,
     N = summary.shape[2]
     rows = ops.Rows(table, q, 256, chunk)
     z, R = rows.z, rows.rows
+    state_S_z = ops.flat(state_S)  # [z, K, V]
     at_c = ops.iota(table, chunk)  # [z, c]
     valid = at_c[None, None] < rows.count[:, :, None]  # [z, r, c]
     g_z = ops.per_head(g, B)  # [z]
     at_least = ops.maximum(g_z, -120.0)  # [z]
     log_decay = torch.where(valid, at_least[:, None, None], 0.0)  # [z, r, c]
-    # spec line 16: read: scale * S.T @ q
-    G = ops.running(log_decay.double(), 2)  # [z, r, c]
-    decay = torch.exp(G.to(like.dtype))  # [z, r, c]
-    state_S_z = ops.flat(state_S)  # [z, K, V]
     # spec line 15: S: exp(g) * S + outer(k, v)
     total = log_decay.sum(2)  # [z, r]
     decay_of_row = torch.exp(total)  # [z, r]
@@ -48,7 +45,7 @@ def forward(q, k, v, g, u, state_S, summary_partial, summary, cache_S, table, *,
     end_S_rows = [None] * R
     for r in range(R):  # carry_S
         old_S_starts[r] = old_S
-        scaled = decay_of_row[:, r][:, None, None] * old_S  # [z, K, V]
+        scaled = old_S * decay_of_row[:, r][:, None, None]  # [z, K, V]
         next_S = scaled + increment_S[:, r].permute(0, 2, 1)  # [z, K, V]
         end_S_rows[r] = next_S
         old_S = next_S
@@ -56,9 +53,11 @@ def forward(q, k, v, g, u, state_S, summary_partial, summary, cache_S, table, *,
     end_S_rows = ops.stacked(end_S_rows, (z, size_K, size_V, ), like)  # [z, r, K, V]
     q_c = rows.load(ops.tokens(q))  # [z, r, c, K]
     # spec line 16: read: scale * S.T @ q
-    read_S = torch.einsum("zrKV,zrcK->zrcV", old_S_starts, q_c)  # [z, r, c, V]
-    carried = decay[:, :, :, None] * read_S  # [z, r, c, V]
-    overlap = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]
+    product = torch.einsum("zrKV,zrcK->zrcV", old_S_starts, q_c)  # [z, r, c, V]
+    G = ops.running(log_decay.double(), 2)  # [z, r, c]
+    decay = torch.exp(G.to(like.dtype))  # [z, r, c]
+    carried = product * decay[:, :, :, None]  # [z, r, c, V]
+    product2 = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]
     at_d = ops.iota(table, chunk)  # [z, d]
     mask = at_c[None, :, None] >= at_d[None, None]  # [z, c, d]
     mask2 = at_d[None, None] < rows.count[:, :, None]  # [z, r, d]
@@ -66,7 +65,7 @@ def forward(q, k, v, g, u, state_S, summary_partial, summary, cache_S, table, *,
     gap = G[:, :, :, None] - G[:, :, None]  # [z, r, c, d]
     masked = torch.where(earlier, gap, -10000.0)  # [z, r, c, d]
     reach = torch.exp(masked.to(like.dtype))  # [z, r, c, d]
-    P = overlap * reach  # [z, r, c, d]
+    P = product2 * reach  # [z, r, c, d]
     recent = torch.einsum("zrdV,zrcd->zrcV", v_c, P)  # [z, r, c, V]
     online = carried + recent  # [z, r, c, V]
     # spec line 21: summary: mean(k)
@@ -96,8 +95,8 @@ def forward(q, k, v, g, u, state_S, summary_partial, summary, cache_S, table, *,
     sum_so_far = old_summary_partial_starts[:, :, None] + running  # [z, r, c, K]
     u_c = rows.load(ops.tokens(u))  # [z, r, c, K]
     # spec line 22: score: dot(u, summary)
-    product = torch.einsum("zrcK,zrcK->zrc", sum_so_far, u_c)  # [z, r, c]
-    score_online = ratio * product  # [z, r, c]
+    product3 = torch.einsum("zrcK,zrcK->zrc", sum_so_far, u_c)  # [z, r, c]
+    score_online = ratio * product3  # [z, r, c]
     at_n = ops.iota(table, N)  # [z, n]
     # spec line 23: weight: softmax(score)
     past = at_n[None, None] < rows.segment[:, :, None]  # [z, r, n]
@@ -130,9 +129,9 @@ def forward(q, k, v, g, u, state_S, summary_partial, summary, cache_S, table, *,
     recalled = like.new_zeros((z, R, chunk, size_V, ))
     for n in range(N):  # one cached memory after the other: slots0
         # spec line 16: read: scale * S.T @ q
-        read_S2 = torch.einsum("zKV,zrcK->zrcV", cached_S[:, n], q_c)  # [z, r, c, V]
+        read_S = torch.einsum("zKV,zrcK->zrcV", cached_S[:, n], q_c)  # [z, r, c, V]
         # spec line 23: weight: softmax(score)
-        scaled4 = read_S2 * weight_cached[:, :, :, n][:, :, :, None]  # [z, r, c, V]
+        scaled4 = read_S * weight_cached[:, :, :, n][:, :, :, None]  # [z, r, c, V]
         recalled = recalled + scaled4
     mixed = scaled2 + recalled  # [z, r, c, V]
     # spec line 16: read: scale * S.T @ q
@@ -251,8 +250,8 @@ def backward(q, k, v, g, u, state_S, summary_partial, summary, cache_S, table, n
     decay_of_row = torch.exp(total3)  # [z, r]
     d_old_S = d_new_state_S_z
     d_old_S_starts = [None] * R
-    d_factor_S_rows = [None] * R
     d_write_S_rows = [None] * R
+    d_next_S_0_rows = [None] * R
     for r in reversed(range(R)):  # carry_S_backward
         d_old_S_starts[r] = d_old_S
         # spec line 16: read: scale * S.T @ q
@@ -260,12 +259,11 @@ def backward(q, k, v, g, u, state_S, summary_partial, summary, cache_S, table, n
         # spec line 15: S: exp(g) * S + outer(k, v)
         d_old_S2 = decay_of_row[:, r][:, None, None] * d_next_S  # [z, K, V]
         added2 = d_old_S2 + scaled10[:, r]  # [z, K, V]
-        d_factor_S = torch.einsum("zKV,zKV->z", saved_S_z[:, r], d_next_S)  # [z]
-        d_factor_S_rows[r] = d_factor_S
         d_write_S_rows[r] = d_next_S
+        d_next_S_0_rows[r] = d_next_S
         d_old_S = added2
     d_write_S_rows = ops.stacked(d_write_S_rows, (z, size_K, size_V, ), like)  # [z, r, K, V]
-    d_factor_S_rows = ops.stacked(d_factor_S_rows, (z, ), like)  # [z, r]
+    d_next_S_0_rows = ops.stacked(d_next_S_0_rows, (z, size_K, size_V, ), like)  # [z, r, K, V]
     d_write = torch.einsum("zrcV,zrKV->zrcK", v_c, d_write_S_rows)  # [z, r, c, K]
     d_k_part = decay_after[:, :, :, None] * d_write  # [z, r, c, K]
     # spec line 16: read: scale * S.T @ q
@@ -331,40 +329,38 @@ def backward(q, k, v, g, u, state_S, summary_partial, summary, cache_S, table, n
     # spec line 15: S: exp(g) * S + outer(k, v)
     d_k = d_k_part + d_k_part3  # [z, r, c, K]
     # spec line 16: read: scale * S.T @ q
-    overlap = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]
-    P = overlap * reach  # [z, r, c, d]
-    product13 = torch.einsum("zrcd,zrcV->zrdV", P, scaled8)  # [z, r, d, V]
-    scaled19 = (size_K ** -0.5) * product13  # [z, r, d, V]
+    product13 = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]
+    P = product13 * reach  # [z, r, c, d]
+    product14 = torch.einsum("zrcd,zrcV->zrdV", P, scaled8)  # [z, r, d, V]
+    scaled19 = (size_K ** -0.5) * product14  # [z, r, d, V]
     # spec line 15: S: exp(g) * S + outer(k, v)
-    product14 = torch.einsum("zrcK,zrKV->zrcV", k_c, d_write_S_rows)  # [z, r, c, V]
-    d_v_part = decay_after[:, :, :, None] * product14  # [z, r, c, V]
+    product15 = torch.einsum("zrcK,zrKV->zrcV", k_c, d_write_S_rows)  # [z, r, c, V]
+    d_v_part = decay_after[:, :, :, None] * product15  # [z, r, c, V]
     d_v = scaled19 + d_v_part  # [z, r, c, V]
     mask5 = g_z == -120.0  # [z]
-    # spec line 16: read: scale * S.T @ q
-    scaled20 = weight_online * product10  # [z, r, c]
-    scaled21 = decay * scaled20  # [z, r, c]
-    d_G = (size_K ** -0.5) * scaled21  # [z, r, c]
-    d_log_decay_part = ops.running(d_G.double(), 2, reverse=True)  # [z, r, c]
-    # spec line 15: S: exp(g) * S + outer(k, v)
-    d_log_decay_part2 = decay_of_row * d_factor_S_rows  # [z, r]
+    d_factor_S = torch.einsum("zrKV,zrKV->zr", saved_S_z, d_next_S_0_rows)  # [z, r]
+    d_log_decay_part = decay_of_row * d_factor_S  # [z, r]
     # spec line 16: read: scale * S.T @ q
     mask6 = at_d[None, None] < at_c[None, :, None]  # [z, c, d]
-    scaled22 = overlap * product3  # [z, r, c, d]
-    scaled23 = reach * scaled22  # [z, r, c, d]
-    scaled24 = scaled3[:, :, :, None] * scaled23  # [z, r, c, d]
-    d_gap = torch.where(earlier, scaled24, 0.0)  # [z, r, c, d]
+    scaled20 = product13 * product3  # [z, r, c, d]
+    scaled21 = reach * scaled20  # [z, r, c, d]
+    scaled22 = scaled3[:, :, :, None] * scaled21  # [z, r, c, d]
+    d_gap = torch.where(earlier, scaled22, 0.0)  # [z, r, c, d]
     running2 = ops.running(d_gap, 2, reverse=True)  # [z, r, c, d]
     masked4 = torch.where(mask6[:, None], running2, 0.0)  # [z, r, c, d]
-    d_log_decay_part3 = masked4.sum(3)  # [z, r, c]
+    d_log_decay_part2 = masked4.sum(3)  # [z, r, c]
+    scaled23 = weight_online * product10  # [z, r, c]
+    scaled24 = decay * scaled23  # [z, r, c]
+    d_G = (size_K ** -0.5) * scaled24  # [z, r, c]
+    d_log_decay_part3 = ops.running(d_G.double(), 2, reverse=True)  # [z, r, c]
+    d_log_decay_part4 = d_log_decay_part2 + d_log_decay_part3.to(like.dtype)  # [z, r, c]
     # spec line 15: S: exp(g) * S + outer(k, v)
     d_decay_after = torch.einsum("zrcK,zrcK->zrc", k_c, d_write)  # [z, r, c]
     masked5 = torch.where(valid, d_decay_after, 0.0)  # [z, r, c]
     d_G_after = exp * masked5  # [z, r, c]
-    d_log_decay_part4 = ops.running(d_G_after.double(), 2, exclusive=True)  # [z, r, c]
-    d_log_decay_part5 = d_log_decay_part3 + d_log_decay_part4.to(like.dtype)  # [z, r, c]
-    d_log_decay_part6 = d_log_decay_part2[:, :, None] + d_log_decay_part5  # [z, r, c]
-    # spec line 16: read: scale * S.T @ q
-    d_log_decay = d_log_decay_part.to(like.dtype) + d_log_decay_part6  # [z, r, c]
+    d_log_decay_part5 = ops.running(d_G_after.double(), 2, exclusive=True)  # [z, r, c]
+    d_log_decay_part6 = d_log_decay_part4 + d_log_decay_part5.to(like.dtype)  # [z, r, c]
+    d_log_decay = d_log_decay_part[:, :, None] + d_log_decay_part6  # [z, r, c]
     masked6 = torch.where(valid, d_log_decay, 0.0)  # [z, r, c]
     total4 = masked6.sum((1, 2))  # [z]
     scaled25 = 0.5 * total4  # [z]

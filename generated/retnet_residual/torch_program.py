@@ -47,7 +47,7 @@ def forward(q, k, v, g, state_S, cache_S, table, *, chunk: int, save: bool = Fal
     end_S_rows = [None] * R
     for r in range(R):  # carry_S
         old_S_starts[r] = old_S
-        scaled = decay_of_row[:, r][:, None, None] * old_S  # [z, K, V]
+        scaled = old_S * decay_of_row[:, r][:, None, None]  # [z, K, V]
         next_S = scaled + increment_S[:, r].permute(0, 2, 1)  # [z, K, V]
         end_S_rows[r] = next_S
         old_S = next_S
@@ -68,11 +68,11 @@ def forward(q, k, v, g, state_S, cache_S, table, *, chunk: int, save: bool = Fal
     old_sum_S_starts = ops.stacked(old_sum_S_starts, (z, size_K, size_V, ), like)  # [z, r, K, V]
     read_S = torch.einsum("zrcK,zrKV->zrcV", q_c, old_sum_S_starts)  # [z, r, c, V]
     # spec line 16: read: scale * S.T @ q
+    product = torch.einsum("zrKV,zrcK->zrcV", old_S_starts, q_c)  # [z, r, c, V]
     G = ops.running(log_decay.double(), 2)  # [z, r, c]
     decay = torch.exp(G.to(like.dtype))  # [z, r, c]
-    read_S2 = torch.einsum("zrKV,zrcK->zrcV", old_S_starts, q_c)  # [z, r, c, V]
-    carried = decay[:, :, :, None] * read_S2  # [z, r, c, V]
-    overlap = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]
+    carried = product * decay[:, :, :, None]  # [z, r, c, V]
+    product2 = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]
     at_d = ops.iota(table, chunk)  # [z, d]
     mask3 = at_c[None, :, None] >= at_d[None, None]  # [z, c, d]
     mask4 = at_d[None, None] < rows.count[:, :, None]  # [z, r, d]
@@ -80,7 +80,7 @@ def forward(q, k, v, g, state_S, cache_S, table, *, chunk: int, save: bool = Fal
     gap = G[:, :, :, None] - G[:, :, None]  # [z, r, c, d]
     masked2 = torch.where(earlier, gap, -10000.0)  # [z, r, c, d]
     reach = torch.exp(masked2.to(like.dtype))  # [z, r, c, d]
-    P = overlap * reach  # [z, r, c, d]
+    P = product2 * reach  # [z, r, c, d]
     recent = torch.einsum("zrdV,zrcd->zrcV", v_c, P)  # [z, r, c, V]
     online = carried + recent  # [z, r, c, V]
     # spec line 19: weight: 1
@@ -170,8 +170,8 @@ def backward(q, k, v, g, state_S, cache_S, table, saved_S, saved_sum_S, d_y, d_n
     decay_of_row = torch.exp(total)  # [z, r]
     d_old_S = d_new_state_S_z
     d_old_S_starts = [None] * R
-    d_factor_S_rows = [None] * R
     d_write_S_rows = [None] * R
+    d_next_S_0_rows = [None] * R
     for r in reversed(range(R)):  # carry_S_backward
         d_old_S_starts[r] = d_old_S
         # spec line 16: read: scale * S.T @ q
@@ -179,56 +179,54 @@ def backward(q, k, v, g, state_S, cache_S, table, saved_S, saved_sum_S, d_y, d_n
         # spec line 15: S: exp(g) * S + outer(k, v)
         d_old_S2 = decay_of_row[:, r][:, None, None] * d_next_S  # [z, K, V]
         added4 = d_old_S2 + scaled6[:, r]  # [z, K, V]
-        d_factor_S = torch.einsum("zKV,zKV->z", saved_S_z[:, r], d_next_S)  # [z]
-        d_factor_S_rows[r] = d_factor_S
         d_write_S_rows[r] = d_next_S
+        d_next_S_0_rows[r] = d_next_S
         d_old_S = added4
     d_write_S_rows = ops.stacked(d_write_S_rows, (z, size_K, size_V, ), like)  # [z, r, K, V]
-    d_factor_S_rows = ops.stacked(d_factor_S_rows, (z, ), like)  # [z, r]
+    d_next_S_0_rows = ops.stacked(d_next_S_0_rows, (z, size_K, size_V, ), like)  # [z, r, K, V]
     d_write = torch.einsum("zrcV,zrKV->zrcK", v_c, d_write_S_rows)  # [z, r, c, K]
     d_k_part = decay_after[:, :, :, None] * d_write  # [z, r, c, K]
     d_k = scaled3 + d_k_part  # [z, r, c, K]
     # spec line 16: read: scale * S.T @ q
-    overlap = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]
-    P = overlap * reach  # [z, r, c, d]
-    product8 = torch.einsum("zrcV,zrcd->zrdV", d_y_c, P)  # [z, r, d, V]
-    scaled7 = (size_K ** -0.5) * product8  # [z, r, d, V]
+    product8 = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]
+    P = product8 * reach  # [z, r, c, d]
+    product9 = torch.einsum("zrcV,zrcd->zrdV", d_y_c, P)  # [z, r, d, V]
+    scaled7 = (size_K ** -0.5) * product9  # [z, r, d, V]
     # spec line 15: S: exp(g) * S + outer(k, v)
-    product9 = torch.einsum("zrcK,zrKV->zrcV", k_c, d_write_S_rows)  # [z, r, c, V]
-    d_v_part = decay_after[:, :, :, None] * product9  # [z, r, c, V]
+    product10 = torch.einsum("zrcK,zrKV->zrcV", k_c, d_write_S_rows)  # [z, r, c, V]
+    d_v_part = decay_after[:, :, :, None] * product10  # [z, r, c, V]
     d_v = scaled7 + d_v_part  # [z, r, c, V]
     mask5 = g_z == -120.0  # [z]
-    # spec line 16: read: scale * S.T @ q
-    product10 = torch.einsum("zrcK,zrcK->zrc", q_c, product)  # [z, r, c]
-    scaled8 = decay * product10  # [z, r, c]
-    d_G = (size_K ** -0.5) * scaled8  # [z, r, c]
-    d_log_decay_part = ops.running(d_G.double(), 2, reverse=True)  # [z, r, c]
-    # spec line 15: S: exp(g) * S + outer(k, v)
-    d_log_decay_part2 = decay_of_row * d_factor_S_rows  # [z, r]
+    d_factor_S = torch.einsum("zrKV,zrKV->zr", saved_S_z, d_next_S_0_rows)  # [z, r]
+    d_log_decay_part = decay_of_row * d_factor_S  # [z, r]
     # spec line 16: read: scale * S.T @ q
     mask6 = at_d[None, None] < at_c[None, :, None]  # [z, c, d]
-    scaled9 = overlap * product3  # [z, r, c, d]
-    scaled10 = reach * scaled9  # [z, r, c, d]
-    scaled11 = (size_K ** -0.5) * scaled10  # [z, r, c, d]
-    d_gap = torch.where(earlier, scaled11, 0.0)  # [z, r, c, d]
+    scaled8 = product8 * product3  # [z, r, c, d]
+    scaled9 = reach * scaled8  # [z, r, c, d]
+    scaled10 = (size_K ** -0.5) * scaled9  # [z, r, c, d]
+    d_gap = torch.where(earlier, scaled10, 0.0)  # [z, r, c, d]
     running = ops.running(d_gap, 2, reverse=True)  # [z, r, c, d]
     masked2 = torch.where(mask6[:, None], running, 0.0)  # [z, r, c, d]
-    d_log_decay_part3 = masked2.sum(3)  # [z, r, c]
+    d_log_decay_part2 = masked2.sum(3)  # [z, r, c]
+    product11 = torch.einsum("zrcK,zrcK->zrc", q_c, product)  # [z, r, c]
+    scaled11 = decay * product11  # [z, r, c]
+    d_G = (size_K ** -0.5) * scaled11  # [z, r, c]
+    d_log_decay_part3 = ops.running(d_G.double(), 2, reverse=True)  # [z, r, c]
+    d_log_decay_part4 = d_log_decay_part2 + d_log_decay_part3.to(like.dtype)  # [z, r, c]
     # spec line 15: S: exp(g) * S + outer(k, v)
     d_decay_after = torch.einsum("zrcK,zrcK->zrc", k_c, d_write)  # [z, r, c]
     masked3 = torch.where(valid, d_decay_after, 0.0)  # [z, r, c]
     d_G_after = exp * masked3  # [z, r, c]
-    d_log_decay_part4 = ops.running(d_G_after.double(), 2, exclusive=True)  # [z, r, c]
-    d_log_decay_part5 = d_log_decay_part3 + d_log_decay_part4.to(like.dtype)  # [z, r, c]
-    d_log_decay_part6 = d_log_decay_part2[:, :, None] + d_log_decay_part5  # [z, r, c]
-    # spec line 16: read: scale * S.T @ q
-    d_log_decay = d_log_decay_part.to(like.dtype) + d_log_decay_part6  # [z, r, c]
+    d_log_decay_part5 = ops.running(d_G_after.double(), 2, exclusive=True)  # [z, r, c]
+    d_log_decay_part6 = d_log_decay_part4 + d_log_decay_part5.to(like.dtype)  # [z, r, c]
+    d_log_decay = d_log_decay_part[:, :, None] + d_log_decay_part6  # [z, r, c]
     masked4 = torch.where(valid, d_log_decay, 0.0)  # [z, r, c]
     total2 = masked4.sum((1, 2))  # [z]
     scaled12 = 0.5 * total2  # [z]
     mask7 = g_z > -120.0  # [z]
     masked5 = torch.where(mask7, total2, 0.0)  # [z]
     d_g = torch.where(mask5, scaled12, masked5)  # [z]
+    # spec line 16: read: scale * S.T @ q
     d_cache_S_part = rows.keep(d_new_cache_S_z)  # [z, n, K, V]
     # spec line 19: weight: 1
     d_cache_S = d_cache_S_part + d_old_sum_S[:, None]  # [z, n, K, V]

@@ -9,7 +9,7 @@ INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/", "lt": "<", "le": "<=", 
 COMPARE = ("lt", "le", "gt", "ge", "eq", "ne")
 CALLS = {"exp": "tl.exp", "log": "tl.log", "sqrt": "tl.sqrt", "erf": "tl.erf", "abs": "tl.abs", "sigmoid": "tl.sigmoid",
          "minimum": "tl.minimum", "maximum": "tl.maximum", "where": "tl.where"}
-CALLS |= {name: f"lib.{name}" for name in ("sign", "logsigmoid", "softplus", "tanh", "relu", "silu", "gelu")}
+CALLS |= {name: f"lib.{name}" for name in ("sign", "logsigmoid", "softplus", "tanh", "relu", "silu", "gelu", "parity")}
 
 
 def number(x: float) -> str:
@@ -51,7 +51,7 @@ def call(fn: str, args: list[str], powers: tuple[bool, float] | None = None) -> 
         case "stop":
             return args[0]
         case "logfloor":
-            return f"tl.log(tl.maximum({args[0]}, {FLOOR}))"
+            return f"tl.log(tl.maximum(tl.abs({args[0]}), {FLOOR}))"
         case "pow":
             return _power(args, powers)
     return f"{CALLS[fn]}({', '.join(args)})"

@@ -23,7 +23,7 @@ class Printed:
 
 
 def print_kernel(name: str, s: Slice, heading: str) -> Printed:
-    """A `@triton.jit` function. Arguments: tensors, table, T (0 for packed sequences), H, R, N, then by name C, SLOTS, PRECISION,
+    """A `@triton.jit` function. Arguments: tensors, table, T (0 for packed sequences), H, R, N, then by name C, SLOTS, PRECISION, EXACT,
     PACKED, the dims' sizes and blocks."""
     return _Kernel(s).function(name, heading)
 
@@ -43,7 +43,7 @@ class _Kernel(Values):
         self.places()
         {"rows": self.rows, "loop": self.loop, "slots": self.slots_grid}[self.kind]()
         arguments = [*(self.pointers[t] for t in tensors), "table_ptr", *SIZES]
-        constants = ["C", "SLOTS", "PRECISION", "PACKED", *(f"size_{d}" for d in dims), *(f"block_{d}" for d in dims)]
+        constants = ["C", "SLOTS", "PRECISION", "EXACT", "PACKED", *(f"size_{d}" for d in dims), *(f"block_{d}" for d in dims)]
         head = ["@triton.jit(do_not_specialize=[" + ", ".join(f'"{x}"' for x in SIZES) + "])",
                 f"def {name}({', '.join(arguments)},", "    " + " " * len(name) + f" {', '.join(c + ': tl.constexpr' for c in constants)}):"]
         return Printed(name, "\n".join([*head, f'    """{heading}"""', *self.lines]) + "\n", tensors, dims)

@@ -168,7 +168,7 @@ class Values(Tiles):
             self.define(v, f"lib.sums_before({text}, {v['reverse']})", name.axes)
             return
         axes = (v["axis"], *(a for a in name.axes if a != v["axis"]))
-        self.define(v, f"lib.row_sums_before({self.aligned(name, axes)}, {v['reverse']})", axes)
+        self.define(v, f"lib.row_sums_before({self.aligned(name, axes)}, {v['reverse']}, EXACT)", axes)
 
     def _topk(self, v: Value) -> None:
         name = self.get(v.args[0])

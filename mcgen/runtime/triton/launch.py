@@ -6,7 +6,7 @@ from typing import Any, Mapping
 
 import torch
 
-from .options import chosen, own, plain, power
+from .options import EXACT, chosen, own, plain, power
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def arguments(kernel: Mapping[str, Any], call: Call, record: Mapping | None) -> 
     for dim in map(plain, kernel["blocked"]):
         parts *= -(-call.sizes[dim] // blocks[dim])
     front = {"rows": (call.rows,), "slots": (call.slots,), "loop": ()}[kernel["grid"]]
-    constants = {"C": power(call.chunk), "SLOTS": power(max(1, call.slots)), "PRECISION": options.precision, "PACKED": call.packed,
+    constants = {"C": power(call.chunk), "SLOTS": power(max(1, call.slots)), "PRECISION": options.precision, "EXACT": EXACT[call.backend], "PACKED": call.packed,
                  **{f"size_{dim}": call.sizes[dim] for dim in kernel["dims"]}, **{f"block_{dim}": side for dim, side in blocks.items()}}
     return (*front, call.batch * call.heads, parts), constants, {
         "num_warps": options.num_warps, "num_stages": options.num_stages, "enable_fp_fusion": True}

@@ -32,14 +32,14 @@ def sums_before(x, REVERSE: tl.constexpr):
 
 
 @triton.jit
-def row_sums_before(x, REVERSE: tl.constexpr):
-    """x [C, K] -> [C, K]: the same along the first axis."""
+def row_sums_before(x, REVERSE: tl.constexpr, EXACT: tl.constexpr):
+    """x [C, K] -> [C, K]: the same along the first axis. EXACT: the precision of products that is nearest to float32's."""
     at = tl.arange(0, x.shape[0])
     if REVERSE:
         chosen = at[None, :] > at[:, None]
     else:
         chosen = at[None, :] < at[:, None]
-    return tl.dot(tl.where(chosen, 1.0, 0.0), x, input_precision="ieee")
+    return tl.dot(tl.where(chosen, 1.0, 0.0), x, input_precision=EXACT)
 
 
 @triton.jit
@@ -83,6 +83,12 @@ def topk(score, past, TOP: tl.constexpr):
 @triton.jit
 def sign(x):
     return tl.where(x > 0.0, 1.0, tl.where(x < 0.0, -1.0, 0.0))
+
+
+@triton.jit
+def parity(count):
+    """The sign of a product of so many negative factors."""
+    return 1.0 - 2.0 * (count - 2.0 * tl.floor(count * 0.5))
 
 
 @triton.jit

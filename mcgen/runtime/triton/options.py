@@ -14,6 +14,8 @@ STAGES = (1, 2, 3, 4)
 BLOCKS = (16, 32, 64, 128)
 PRECISIONS = {"cuda": ("ieee", "tf32x3", "tf32", "bf16"), "hip": ("ieee", "bf16"), "interpreter": ("ieee",)}
 
+EXACT = {"cuda": "tf32x3", "hip": "ieee", "interpreter": "ieee"}       # nearest to float32; 'ieee' itself spills everything on CUDA
+
 
 @dataclass(frozen=True)
 class Options:
@@ -53,8 +55,7 @@ def default(kernel: Mapping[str, Any], sizes: Mapping[str, int], backend: str = 
     on tensor cores, whose parts take registers."""
     blocks = {dim: min(64, power(sizes[dim])) for dim in map(plain, kernel["blocked"])}
     largest = max((blocks.get(dim, power(sizes[dim])) for dim in kernel["dims"]), default=16)
-    accurate = "tf32x3" if backend == "cuda" else "ieee"
-    return Options(num_warps=8 if largest > 64 or (backend == "cuda" and largest == 64) else 4, precision=accurate, blocks=blocks)
+    return Options(num_warps=8 if largest > 64 or (backend == "cuda" and largest == 64) else 4, precision=EXACT[backend], blocks=blocks)
 
 
 def chosen(kernel: Mapping[str, Any], sizes: Mapping[str, int], record: Mapping[str, Any] | None, backend: str = "cuda") -> Options:

@@ -91,7 +91,7 @@ def broken():
     """A kernel with the arguments of another one and a body that no compiler takes."""
     import triton
 
-    def kernel(k_ptr, v_ptr, g_ptr, table_ptr, T, H, R, N, C, SLOTS, PRECISION, size_K, size_V, block_K, block_V):
+    def kernel(k_ptr, v_ptr, g_ptr, table_ptr, T, H, R, N, C, SLOTS, PRECISION, EXACT, PACKED, size_K, size_V, block_K, block_V):
         return k_ptr + "no"
 
     return triton.jit(kernel)

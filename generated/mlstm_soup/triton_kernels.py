@@ -1,0 +1,1093 @@
+"""mlstm_soup on GPUs.
+
+Written by mcgen: build it again instead of changing it. Kernels run one after the other: grids over the chunk table's rows,
+loops over the rows of a sequence and head, loops over the rows for every cached memory. Axes: c and d tokens of a row, n
+cached memories, then the dims. `mcgen.runtime.triton` launches them.
+
+    S = exp(g) * S + exp(i) * scale * outer(k, v)
+    n = exp(g) * n + exp(i) * scale * k
+    read = S.T @ q / maximum(abs(dot(n, q)), 1)
+    summary = mean(k)
+    score = dot(u, summary)
+    weight = softmax(score)
+    mix = states
+    segments of 256 tokens, carry
+"""
+import triton
+import triton.language as tl
+
+from mcgen.runtime.triton import lib
+
+@triton.jit(do_not_specialize=["T", "H", "R", "N"])
+def forward_0(k_ptr, v_ptr, i_ptr, g_ptr, state_S_ptr, summary_partial_ptr, state_n_ptr, new_state_S_ptr, new_state_n_ptr, new_summary_ptr, new_summary_partial_ptr, new_cache_S_ptr, new_cache_n_ptr, saved_S_ptr, saved_summary_partial_ptr, saved_n_ptr, table_ptr, T, H, R, N,
+              C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
+    """The rows one after the other: new.state.S, new.state.n, new.summary, new.summary.partial, new.cache.S, new.cache.n, saved.S, saved.summary.partial, saved.n."""
+    z = tl.program_id(0).to(tl.int64)
+    b, h = z // H, z % H
+    rows_ptr = table_ptr + b * R * 4
+    c = tl.arange(0, C)
+    block_of_K = tl.program_id(1) % tl.cdiv(size_K, block_K)
+    block_of_V = (tl.program_id(1) // tl.cdiv(size_K, block_K))
+    at_K = block_of_K * block_K + tl.arange(0, block_K)
+    at_V = block_of_V * block_V + tl.arange(0, block_V)
+    state_S = tl.load(state_S_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+    state_n = tl.load(state_n_ptr + z * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+    summary_partial = tl.load(summary_partial_ptr + z * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+    S = state_S  # [K, V]
+    n2 = state_n  # [K]
+    summary_partial2 = summary_partial  # [K]
+    for i in range(0, R):
+        r = i
+        row_ptr = rows_ptr + r * 4
+        start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
+        segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+        completes = (count > 0) & (count + offset == 256)
+        token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
+        first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+        valid = c < count  # [c]
+        g_c = lib.tokens(tl.load(g_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+        at_least = tl.maximum(g_c, (-120.0))  # [c]
+        log_decay = tl.where(valid, at_least, 0.0)  # [c]
+        # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+        total = tl.sum(log_decay, 0)  # []
+        decay_of_row = tl.exp(total)  # []
+        k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
+        exp = tl.exp(G_after.to(tl.float32))  # [c]
+        decay_after = tl.where(valid, exp, 0.0)  # [c]
+        write = k_c * decay_after[:, None]  # [c, K]
+        i_c = lib.tokens(tl.load(i_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+        exp2 = tl.exp(i_c)  # [c]
+        v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+        scaled = exp2[:, None] * v_c  # [c, V]
+        product = lib.dot(tl.trans(write), scaled, PRECISION)  # [K, V]
+        increment_S = (size_K ** (-0.5)) * product  # [K, V]
+        scaled2 = S * decay_of_row  # [K, V]
+        next_S = scaled2 + increment_S  # [K, V]
+        # spec line 18: n: exp(g) * n + exp(i) * scale * k
+        product2 = tl.sum(exp2[:, None] * write, 0)  # [K]
+        increment_n = (size_K ** (-0.5)) * product2  # [K]
+        scaled3 = n2 * decay_of_row  # [K]
+        next_n = scaled3 + increment_n  # [K]
+        # spec line 24: summary: mean(k)
+        summand = tl.where(valid[:, None], k_c, 0.0)  # [c, K]
+        sum_of_row = tl.sum(summand, 0)  # [K]
+        added = offset + count  # []
+        mask = added == 256  # []
+        mask2 = count > 0  # []
+        completes2 = mask & mask2  # []
+        partial = summary_partial2 + sum_of_row  # [K]
+        next_partial = tl.where(completes2, 0.0, partial)  # [K]
+        finished = partial * 0.00390625  # [K]
+        if completes & (block_of_V == 0):
+            tl.store(new_summary_ptr + (z * N + segment) * (size_K) + at_K, finished, mask=(at_K < size_K))
+        if completes:
+            tl.store(new_cache_S_ptr + (z * N + segment) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], next_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
+        if completes & (block_of_V == 0):
+            tl.store(new_cache_n_ptr + (z * N + segment) * (size_K) + at_K, next_n, mask=(at_K < size_K))
+        tl.store(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
+        if (block_of_V == 0):
+            tl.store(saved_summary_partial_ptr + (z * R + r) * (size_K) + at_K, summary_partial2, mask=(at_K < size_K))
+        if (block_of_V == 0):
+            tl.store(saved_n_ptr + (z * R + r) * (size_K) + at_K, n2, mask=(at_K < size_K))
+        S, n2, summary_partial2 = next_S, next_n, next_partial
+    tl.store(new_state_S_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
+    if (block_of_V == 0):
+        tl.store(new_state_n_ptr + z * (size_K) + at_K, n2, mask=(at_K < size_K))
+    if (block_of_V == 0):
+        tl.store(new_summary_partial_ptr + z * (size_K) + at_K, summary_partial2, mask=(at_K < size_K))
+
+@triton.jit(do_not_specialize=["T", "H", "R", "N"])
+def forward_1(q_ptr, k_ptr, i_ptr, g_ptr, u_ptr, new_summary_ptr, new_cache_n_ptr, saved_summary_partial_ptr, saved_n_ptr, stored_scaled_ptr, stored_weight_online_ptr, stored_mixed_ptr, table_ptr, T, H, R, N,
+              C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, block_K: tl.constexpr):
+    """A program for every row of the chunk table: stored.scaled, stored.weight_online, stored.mixed."""
+    r = tl.program_id(0)
+    z = tl.program_id(1).to(tl.int64)
+    b, h = z // H, z % H
+    rows_ptr = table_ptr + b * R * 4
+    c = tl.arange(0, C)
+    slots = tl.arange(0, SLOTS)
+    at_K = tl.arange(0, block_K)
+    row_ptr = rows_ptr + r * 4
+    start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
+    segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+    completes = (count > 0) & (count + offset == 256)
+    token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
+    first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    # spec line 26: weight: softmax(score)
+    past = slots < segment  # [n]
+    valid = c < count  # [c]
+    # spec line 24: summary: mean(k)
+    added = offset + c  # [c]
+    number = added.to(tl.float32)  # [c]
+    seen = 1.0 + number  # [c]
+    ratio = 1.0 / seen  # [c]
+    u_c = lib.tokens(tl.load(u_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    new_summary = tl.load(new_summary_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
+    # spec line 25: score: dot(u, summary)
+    score_cached = lib.dot(u_c, tl.trans(new_summary), PRECISION)  # [c, n]
+    # spec line 26: weight: softmax(score)
+    masked = tl.where(past[None, :], score_cached, (-1e+30))  # [c, n]
+    largest = tl.max(tl.where((slots[None, :] < N), masked, float("-inf")), 1)  # [c]
+    k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    # spec line 24: summary: mean(k)
+    summand = tl.where(valid[:, None], k_c, 0.0)  # [c, K]
+    running = tl.cumsum(summand, 0)  # [c, K]
+    saved_summary_partial = tl.load(saved_summary_partial_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+    sum_so_far = running + saved_summary_partial[None, :]  # [c, K]
+    # spec line 25: score: dot(u, summary)
+    product = tl.sum(u_c * sum_so_far, 1)  # [c]
+    score_online = ratio * product  # [c]
+    # spec line 26: weight: softmax(score)
+    at_least = tl.maximum(largest, score_online)  # [c]
+    difference = masked - at_least[:, None]  # [c, n]
+    exp_cached = tl.exp(difference)  # [c, n]
+    difference2 = score_online - at_least  # [c]
+    exp_online = tl.exp(difference2)  # [c]
+    total = tl.sum(tl.where((slots[None, :] < N), exp_cached, 0.0), 1)  # [c]
+    total2 = exp_online + total  # [c]
+    share = 1.0 / total2  # [c]
+    scaled = exp_cached * share[:, None]  # [c, n]
+    tl.store(stored_scaled_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], scaled, mask=(slots[None, :] < N))
+    weight_online = exp_online * share  # [c]
+    tl.store(stored_weight_online_ptr + (z * R + r) * (C) + c, weight_online)
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    mask = c[:, None] >= c[None, :]  # [c, d]
+    mask2 = c < count  # [d]
+    earlier = mask & mask2[None, :]  # [c, d]
+    g_c = lib.tokens(tl.load(g_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    at_least2 = tl.maximum(g_c, (-120.0))  # [c]
+    log_decay = tl.where(valid, at_least2, 0.0)  # [c]
+    G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
+    decay = tl.exp(G.to(tl.float32))  # [c]
+    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    saved_n = tl.load(saved_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+    product2 = tl.sum(q_c * saved_n[None, :], 1)  # [c]
+    carried = decay * product2  # [c]
+    i_c = lib.tokens(tl.load(i_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    exp = tl.exp(i_c)  # [c]
+    new_cache_n = tl.load(new_cache_n_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    read_n = lib.dot(q_c, tl.trans(new_cache_n), PRECISION)  # [c, n]
+    # spec line 26: weight: softmax(score)
+    weight_cached = tl.where(past[None, :], scaled, 0.0)  # [c, n]
+    recalled = tl.sum(tl.where((slots[None, :] < N), read_n * weight_cached, 0.0), 1)  # [c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    product3 = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
+    gap = G[:, None] - G[None, :]  # [c, d]
+    masked2 = tl.where(earlier, gap, (-10000.0))  # [c, d]
+    reach = tl.exp(masked2.to(tl.float32))  # [c, d]
+    P = product3 * reach  # [c, d]
+    product4 = tl.sum(P * exp[None, :], 1)  # [c]
+    recent = (size_K ** (-0.5)) * product4  # [c]
+    online = carried + recent  # [c]
+    # spec line 26: weight: softmax(score)
+    scaled2 = weight_online * online  # [c]
+    mixed = recalled + scaled2  # [c]
+    tl.store(stored_mixed_ptr + (z * R + r) * (C) + c, mixed)
+
+@triton.jit(do_not_specialize=["T", "H", "R", "N"])
+def forward_2(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, new_cache_S_ptr, saved_S_ptr, stored_scaled_ptr, stored_weight_online_ptr, stored_mixed_ptr, y_ptr, table_ptr, T, H, R, N,
+              C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
+    """A program for every row of the chunk table: y."""
+    r = tl.program_id(0)
+    z = tl.program_id(1).to(tl.int64)
+    b, h = z // H, z % H
+    rows_ptr = table_ptr + b * R * 4
+    c = tl.arange(0, C)
+    slots = tl.arange(0, SLOTS)
+    block_of_V = tl.program_id(2)
+    at_K = tl.arange(0, block_K)
+    at_V = block_of_V * block_V + tl.arange(0, block_V)
+    row_ptr = rows_ptr + r * 4
+    start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
+    segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+    completes = (count > 0) & (count + offset == 256)
+    token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
+    first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    valid = c < count  # [c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    mask = c[:, None] >= c[None, :]  # [c, d]
+    mask2 = c < count  # [d]
+    earlier = mask & mask2[None, :]  # [c, d]
+    stored_scaled = tl.load(stored_scaled_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
+    new_cache_S = tl.load(new_cache_S_ptr + z * N * (size_K * size_V) + slots[:, None, None] * (size_K * size_V) + at_K[None, :, None] * (size_V) + at_V[None, None, :], mask=(slots[:, None, None] < N) & (at_K[None, :, None] < size_K) & (at_V[None, None, :] < size_V), other=0.0).to(tl.float32)  # [n, K, V]
+    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    recalled = tl.zeros((C, block_V,), tl.float32)  # [c, V]
+    for slot in range(0, segment):
+        n = tl.full((), slot, tl.int32)
+        stored_scaled2 = tl.load(stored_scaled_ptr + (z * R + r) * (N * C) + n * (C) + c).to(tl.float32)  # [c]
+        new_cache_S2 = tl.load(new_cache_S_ptr + (z * N + n) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        mask3 = n < segment  # []
+        masked = tl.where(mask3, stored_scaled2, 0.0)  # [c]
+        read_S = lib.dot(q_c, new_cache_S2, PRECISION)  # [c, V]
+        scaled = masked[:, None] * read_S  # [c, V]
+        recalled += scaled
+    stored_mixed = tl.load(stored_mixed_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    abs = tl.abs(stored_mixed)  # [c]
+    at_least = tl.maximum(1.0, abs)  # [c]
+    ratio = 1.0 / at_least  # [c]
+    g_c = lib.tokens(tl.load(g_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    at_least2 = tl.maximum(g_c, (-120.0))  # [c]
+    log_decay = tl.where(valid, at_least2, 0.0)  # [c]
+    G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
+    decay = tl.exp(G.to(tl.float32))  # [c]
+    i_c = lib.tokens(tl.load(i_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    exp = tl.exp(i_c)  # [c]
+    v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+    scaled2 = exp[:, None] * v_c  # [c, V]
+    saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    product = lib.dot(q_c, saved_S, PRECISION)  # [c, V]
+    carried = decay[:, None] * product  # [c, V]
+    k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    product2 = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
+    gap = G[:, None] - G[None, :]  # [c, d]
+    masked2 = tl.where(earlier, gap, (-10000.0))  # [c, d]
+    reach = tl.exp(masked2.to(tl.float32))  # [c, d]
+    P = product2 * reach  # [c, d]
+    product3 = lib.dot(P, scaled2, PRECISION)  # [c, V]
+    recent = (size_K ** (-0.5)) * product3  # [c, V]
+    online = carried + recent  # [c, V]
+    stored_weight_online = tl.load(stored_weight_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    # spec line 26: weight: softmax(score)
+    scaled3 = online * stored_weight_online[:, None]  # [c, V]
+    mixed = scaled3 + recalled  # [c, V]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    y = ratio[:, None] * mixed  # [c, V]
+    tl.store(y_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], y, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
+
+@triton.jit(do_not_specialize=["T", "H", "R", "N"])
+def backward_0(q_ptr, k_ptr, i_ptr, g_ptr, u_ptr, new_summary_ptr, new_cache_n_ptr, saved_summary_partial_ptr, saved_n_ptr, stored_scaled_ptr, stored_mixed_ptr, stored_weight_online_ptr, stored_scaled_3_ptr, stored_product_ptr, stored_total_ptr, stored_largest_ptr, stored_read_n_ptr, stored_difference_ptr, table_ptr, T, H, R, N,
+               C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, block_K: tl.constexpr):
+    """A program for every row of the chunk table: stored.scaled, stored.mixed, stored.weight_online, stored.scaled.3, stored.product, stored.total, stored.largest, stored.read_n, stored.difference."""
+    r = tl.program_id(0)
+    z = tl.program_id(1).to(tl.int64)
+    b, h = z // H, z % H
+    rows_ptr = table_ptr + b * R * 4
+    c = tl.arange(0, C)
+    slots = tl.arange(0, SLOTS)
+    at_K = tl.arange(0, block_K)
+    row_ptr = rows_ptr + r * 4
+    start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
+    segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+    completes = (count > 0) & (count + offset == 256)
+    token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
+    first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    valid = c < count  # [c]
+    # spec line 26: weight: softmax(score)
+    past = slots < segment  # [n]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    mask = c[:, None] >= c[None, :]  # [c, d]
+    mask2 = c < count  # [d]
+    earlier = mask & mask2[None, :]  # [c, d]
+    # spec line 24: summary: mean(k)
+    added = offset + c  # [c]
+    number = added.to(tl.float32)  # [c]
+    seen = 1.0 + number  # [c]
+    ratio = 1.0 / seen  # [c]
+    g_c = lib.tokens(tl.load(g_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    at_least = tl.maximum(g_c, (-120.0))  # [c]
+    log_decay = tl.where(valid, at_least, 0.0)  # [c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
+    decay = tl.exp(G.to(tl.float32))  # [c]
+    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    saved_n = tl.load(saved_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+    product = tl.sum(q_c * saved_n[None, :], 1)  # [c]
+    carried = decay * product  # [c]
+    i_c = lib.tokens(tl.load(i_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    exp = tl.exp(i_c)  # [c]
+    k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    # spec line 24: summary: mean(k)
+    summand = tl.where(valid[:, None], k_c, 0.0)  # [c, K]
+    running = tl.cumsum(summand, 0)  # [c, K]
+    saved_summary_partial = tl.load(saved_summary_partial_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+    sum_so_far = running + saved_summary_partial[None, :]  # [c, K]
+    u_c = lib.tokens(tl.load(u_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    # spec line 25: score: dot(u, summary)
+    product2 = tl.sum(u_c * sum_so_far, 1)  # [c]
+    score_online = ratio * product2  # [c]
+    new_summary = tl.load(new_summary_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
+    score_cached = lib.dot(u_c, tl.trans(new_summary), PRECISION)  # [c, n]
+    # spec line 26: weight: softmax(score)
+    masked = tl.where(past[None, :], score_cached, (-1e+30))  # [c, n]
+    largest = tl.max(tl.where((slots[None, :] < N), masked, float("-inf")), 1)  # [c]
+    at_least2 = tl.maximum(largest, score_online)  # [c]
+    difference = score_online - at_least2  # [c]
+    exp_online = tl.exp(difference)  # [c]
+    difference2 = masked - at_least2[:, None]  # [c, n]
+    exp_cached = tl.exp(difference2)  # [c, n]
+    total = tl.sum(tl.where((slots[None, :] < N), exp_cached, 0.0), 1)  # [c]
+    total2 = exp_online + total  # [c]
+    share = 1.0 / total2  # [c]
+    weight_online = exp_online * share  # [c]
+    scaled = exp_cached * share[:, None]  # [c, n]
+    weight_cached = tl.where(past[None, :], scaled, 0.0)  # [c, n]
+    new_cache_n = tl.load(new_cache_n_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    read_n = lib.dot(q_c, tl.trans(new_cache_n), PRECISION)  # [c, n]
+    # spec line 26: weight: softmax(score)
+    recalled = tl.sum(tl.where((slots[None, :] < N), read_n * weight_cached, 0.0), 1)  # [c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    product3 = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
+    gap = G[:, None] - G[None, :]  # [c, d]
+    masked2 = tl.where(earlier, gap, (-10000.0))  # [c, d]
+    reach = tl.exp(masked2.to(tl.float32))  # [c, d]
+    P = product3 * reach  # [c, d]
+    product4 = tl.sum(P * exp[None, :], 1)  # [c]
+    recent = (size_K ** (-0.5)) * product4  # [c]
+    online = carried + recent  # [c]
+    # spec line 26: weight: softmax(score)
+    scaled2 = weight_online * online  # [c]
+    mixed = recalled + scaled2  # [c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    abs = tl.abs(mixed)  # [c]
+    at_least3 = tl.maximum(1.0, abs)  # [c]
+    ratio2 = 1.0 / at_least3  # [c]
+    scaled3 = weight_online * ratio2  # [c]
+    tl.store(stored_scaled_ptr + (z * R + r) * (C) + c, scaled3)
+    tl.store(stored_mixed_ptr + (z * R + r) * (C) + c, mixed)
+    tl.store(stored_weight_online_ptr + (z * R + r) * (C) + c, weight_online)
+    tl.store(stored_scaled_3_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], scaled, mask=(slots[None, :] < N))
+    product5 = lib.dot(tl.where((slots[None, :] < N), weight_cached, 0.0), new_cache_n, PRECISION)  # [c, K]
+    tl.store(stored_product_ptr + (z * R + r) * (C * size_K) + c[:, None] * (size_K) + at_K[None, :], product5, mask=(at_K[None, :] < size_K))
+    tl.store(stored_total_ptr + (z * R + r) * (C) + c, total2)
+    tl.store(stored_largest_ptr + (z * R + r) * (C) + c, largest)
+    tl.store(stored_read_n_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], read_n, mask=(slots[None, :] < N))
+    tl.store(stored_difference_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], difference2, mask=(slots[None, :] < N))
+
+@triton.jit(do_not_specialize=["T", "H", "R", "N"])
+def backward_1(q_ptr, new_cache_S_ptr, d_y_ptr, stored_total_ptr, stored_difference_ptr, stored_out_3_ptr, stored_out_4_ptr, table_ptr, T, H, R, N,
+               C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
+    """A program for every row of the chunk table: stored.out.3, stored.out.4."""
+    r = tl.program_id(0)
+    z = tl.program_id(1).to(tl.int64)
+    b, h = z // H, z % H
+    rows_ptr = table_ptr + b * R * 4
+    c = tl.arange(0, C)
+    slots = tl.arange(0, SLOTS)
+    at_K = tl.arange(0, block_K)
+    at_V = tl.arange(0, block_V)
+    row_ptr = rows_ptr + r * 4
+    start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
+    segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+    completes = (count > 0) & (count + offset == 256)
+    token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
+    first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    over_n = tl.zeros((C, block_K,), tl.float32)  # [c, K]
+    stored_total = tl.load(stored_total_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    # spec line 26: weight: softmax(score)
+    share = 1.0 / stored_total  # [c]
+    d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    for slot in range(0, segment):
+        n = tl.full((), slot, tl.int32)
+        stored_difference = tl.load(stored_difference_ptr + (z * R + r) * (N * C) + n * (C) + c).to(tl.float32)  # [c]
+        new_cache_S = tl.load(new_cache_S_ptr + (z * N + n) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+        mask = n < segment  # []
+        exp = tl.exp(stored_difference)  # [c]
+        scaled = exp * share  # [c]
+        masked = tl.where(mask, scaled, 0.0)  # [c]
+        product = lib.dot(d_y_c, tl.trans(new_cache_S), PRECISION)  # [c, K]
+        scaled2 = masked[:, None] * product  # [c, K]
+        over_n += scaled2
+        product2 = tl.sum(q_c * product, 1)  # [c]
+        tl.store(stored_out_3_ptr + (z * R + r) * (N * C) + n * (C) + c, product2)
+    stored_difference2 = tl.load(stored_difference_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
+    new_cache_S2 = tl.load(new_cache_S_ptr + z * N * (size_K * size_V) + slots[:, None, None] * (size_K * size_V) + at_K[None, :, None] * (size_V) + at_V[None, None, :], mask=(slots[:, None, None] < N) & (at_K[None, :, None] < size_K) & (at_V[None, None, :] < size_V), other=0.0).to(tl.float32)  # [n, K, V]
+    tl.store(stored_out_4_ptr + (z * R + r) * (C * size_K) + c[:, None] * (size_K) + at_K[None, :], over_n, mask=(at_K[None, :] < size_K))
+
+@triton.jit(do_not_specialize=["T", "H", "R", "N"])
+def backward_2(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, u_ptr, new_summary_ptr, saved_S_ptr, saved_summary_partial_ptr, saved_n_ptr, d_y_ptr, stored_mixed_ptr, stored_weight_online_ptr, stored_scaled_3_ptr, stored_out_3_ptr, stored_product_ptr, stored_out_4_ptr, stored_total_ptr, stored_largest_ptr, stored_read_n_ptr, stored_difference_ptr, d_q_ptr, d_u_ptr, stored_d_score_online_ptr, stored_d_online_ptr, stored_scaled_2_ptr, stored_d_read_n_ptr, table_ptr, T, H, R, N,
+               C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
+    """A program for every row of the chunk table: d.q, d.u, stored.d_score_online, stored.d_online, stored.scaled.2, stored.d_read_n."""
+    r = tl.program_id(0)
+    z = tl.program_id(1).to(tl.int64)
+    b, h = z // H, z % H
+    rows_ptr = table_ptr + b * R * 4
+    c = tl.arange(0, C)
+    slots = tl.arange(0, SLOTS)
+    at_V = tl.arange(0, block_V)
+    at_K = tl.arange(0, block_K)
+    row_ptr = rows_ptr + r * 4
+    start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
+    segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+    completes = (count > 0) & (count + offset == 256)
+    token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
+    first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    valid = c < count  # [c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    mask = c[:, None] >= c[None, :]  # [c, d]
+    mask2 = c < count  # [d]
+    earlier = mask & mask2[None, :]  # [c, d]
+    # spec line 26: weight: softmax(score)
+    past = slots < segment  # [n]
+    g_c = lib.tokens(tl.load(g_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    at_least = tl.maximum(g_c, (-120.0))  # [c]
+    log_decay = tl.where(valid, at_least, 0.0)  # [c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
+    decay = tl.exp(G.to(tl.float32))  # [c]
+    stored_mixed = tl.load(stored_mixed_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    abs = tl.abs(stored_mixed)  # [c]
+    mask3 = 1.0 == abs  # [c]
+    mask4 = 1.0 > abs  # [c]
+    at_least2 = tl.maximum(1.0, abs)  # [c]
+    ratio = 1.0 / at_least2  # [c]
+    stored_weight_online = tl.load(stored_weight_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    scaled = stored_weight_online * ratio  # [c]
+    scaled2 = decay * scaled  # [c]
+    sign = lib.sign(stored_mixed)  # [c]
+    scaled3 = ratio * ratio  # [c]
+    minus = -scaled3  # [c]
+    i_c = lib.tokens(tl.load(i_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    exp = tl.exp(i_c)  # [c]
+    written = exp * (size_K ** (-0.5))  # [c]
+    stored_out_4 = tl.load(stored_out_4_ptr + (z * R + r) * (C * size_K) + c[:, None] * (size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [c, K]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    d_q_part = ratio[:, None] * stored_out_4  # [c, K]
+    v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    scaled4 = exp[:, None] * v_c  # [c, V]
+    d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+    saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    product = lib.dot(d_y_c, tl.trans(saved_S), PRECISION)  # [c, K]
+    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    # spec line 26: weight: softmax(score)
+    product2 = tl.sum(q_c * product, 1)  # [c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    d_q_part2 = product * scaled2[:, None]  # [c, K]
+    # spec line 26: weight: softmax(score)
+    scaled5 = decay * product2  # [c]
+    k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    product3 = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
+    gap = G[:, None] - G[None, :]  # [c, d]
+    masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
+    reach = tl.exp(masked.to(tl.float32))  # [c, d]
+    P = product3 * reach  # [c, d]
+    product4 = lib.dot(P, scaled4, PRECISION)  # [c, V]
+    # spec line 26: weight: softmax(score)
+    product5 = tl.sum(d_y_c * product4, 1)  # [c]
+    scaled6 = (size_K ** (-0.5)) * product5  # [c]
+    added = scaled5 + scaled6  # [c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    scaled7 = added * stored_weight_online  # [c]
+    stored_scaled_3 = tl.load(stored_scaled_3_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
+    # spec line 26: weight: softmax(score)
+    weight_cached = tl.where(past[None, :], stored_scaled_3, 0.0)  # [c, n]
+    stored_out_3 = tl.load(stored_out_3_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    masked2 = tl.where(past[None, :], stored_out_3, 0.0)  # [c, n]
+    product6 = tl.sum(weight_cached * masked2, 1)  # [c]
+    added2 = scaled7 + product6  # [c]
+    scaled8 = minus * added2  # [c]
+    scaled9 = 0.5 * scaled8  # [c]
+    masked3 = tl.where(mask4, 0.0, scaled8)  # [c]
+    masked4 = tl.where(mask3, scaled9, masked3)  # [c]
+    d_mixed = sign * masked4  # [c]
+    # spec line 26: weight: softmax(score)
+    d_online = stored_weight_online * d_mixed  # [c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    scaled10 = decay * d_online  # [c]
+    d_P_part = written[None, :] * d_online[:, None]  # [c, d]
+    stored_product = tl.load(stored_product_ptr + (z * R + r) * (C * size_K) + c[:, None] * (size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [c, K]
+    d_q_part3 = stored_product * d_mixed[:, None]  # [c, K]
+    saved_n = tl.load(saved_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+    d_q_part4 = saved_n[None, :] * scaled10[:, None]  # [c, K]
+    d_q_part5 = d_q_part3 + d_q_part4  # [c, K]
+    d_q_part6 = d_q_part + d_q_part5  # [c, K]
+    product7 = lib.dot(d_y_c, tl.trans(v_c), PRECISION)  # [c, d]
+    scaled11 = written[None, :] * product7  # [c, d]
+    d_P_part2 = scaled11 * scaled[:, None]  # [c, d]
+    d_P = d_P_part2 + d_P_part  # [c, d]
+    scaled12 = reach * d_P  # [c, d]
+    d_q_part7 = lib.dot(scaled12, k_c, PRECISION)  # [c, K]
+    d_q_part8 = d_q_part6 + d_q_part7  # [c, K]
+    d_q = d_q_part2 + d_q_part8  # [c, K]
+    tl.store(d_q_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_q, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
+    stored_total = tl.load(stored_total_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    # spec line 26: weight: softmax(score)
+    share = 1.0 / stored_total  # [c]
+    # spec line 24: summary: mean(k)
+    added3 = offset + c  # [c]
+    number = added3.to(tl.float32)  # [c]
+    seen = 1.0 + number  # [c]
+    ratio2 = 1.0 / seen  # [c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    product8 = tl.sum(q_c * saved_n[None, :], 1)  # [c]
+    carried = decay * product8  # [c]
+    stored_difference = tl.load(stored_difference_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
+    # spec line 26: weight: softmax(score)
+    exp_cached = tl.exp(stored_difference)  # [c, n]
+    d_weight_cached_part = ratio[:, None] * masked2  # [c, n]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    product9 = tl.sum(P * exp[None, :], 1)  # [c]
+    recent = (size_K ** (-0.5)) * product9  # [c]
+    online = carried + recent  # [c]
+    # spec line 26: weight: softmax(score)
+    d_weight_online_part = online * d_mixed  # [c]
+    stored_read_n = tl.load(stored_read_n_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
+    d_weight_cached_part2 = stored_read_n * d_mixed[:, None]  # [c, n]
+    d_weight_cached = d_weight_cached_part + d_weight_cached_part2  # [c, n]
+    masked5 = tl.where(past[None, :], d_weight_cached, 0.0)  # [c, n]
+    d_share_part = tl.sum(tl.where((slots[None, :] < N), exp_cached * masked5, 0.0), 1)  # [c]
+    d_exp_cached_part = share[:, None] * masked5  # [c, n]
+    # spec line 24: summary: mean(k)
+    summand = tl.where(valid[:, None], k_c, 0.0)  # [c, K]
+    running = tl.cumsum(summand, 0)  # [c, K]
+    saved_summary_partial = tl.load(saved_summary_partial_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+    sum_so_far = running + saved_summary_partial[None, :]  # [c, K]
+    u_c = lib.tokens(tl.load(u_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    # spec line 25: score: dot(u, summary)
+    product10 = tl.sum(u_c * sum_so_far, 1)  # [c]
+    score_online = ratio2 * product10  # [c]
+    # spec line 24: summary: mean(k)
+    summary_online = ratio2[:, None] * sum_so_far  # [c, K]
+    stored_largest = tl.load(stored_largest_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    # spec line 26: weight: softmax(score)
+    at_least3 = tl.maximum(score_online, stored_largest)  # [c]
+    difference = score_online - at_least3  # [c]
+    exp_online = tl.exp(difference)  # [c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    product11 = lib.dot(q_c, saved_S, PRECISION)  # [c, V]
+    product12 = tl.sum(d_y_c * product11, 1)  # [c]
+    # spec line 26: weight: softmax(score)
+    scaled13 = decay * product12  # [c]
+    added4 = scaled6 + scaled13  # [c]
+    d_weight_online_part2 = added4 * ratio  # [c]
+    d_weight_online = d_weight_online_part2 + d_weight_online_part  # [c]
+    d_share_part2 = exp_online * d_weight_online  # [c]
+    d_share = d_share_part + d_share_part2  # [c]
+    scaled14 = share * d_share  # [c]
+    ratio3 = scaled14 / stored_total  # [c]
+    d_total = -ratio3  # [c]
+    d_exp_cached = d_total[:, None] + d_exp_cached_part  # [c, n]
+    scaled15 = exp_cached * d_exp_cached  # [c, n]
+    d_score_cached = tl.where(past[None, :], scaled15, 0.0)  # [c, n]
+    new_summary = tl.load(new_summary_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
+    # spec line 25: score: dot(u, summary)
+    d_u_part = lib.dot(tl.where((slots[None, :] < N), d_score_cached, 0.0), new_summary, PRECISION)  # [c, K]
+    # spec line 26: weight: softmax(score)
+    d_exp_online_part = share * d_weight_online  # [c]
+    d_exp_online = d_total + d_exp_online_part  # [c]
+    d_score_online = exp_online * d_exp_online  # [c]
+    # spec line 25: score: dot(u, summary)
+    d_u_part2 = summary_online * d_score_online[:, None]  # [c, K]
+    d_u = d_u_part + d_u_part2  # [c, K]
+    tl.store(d_u_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_u, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
+    tl.store(stored_d_score_online_ptr + (z * R + r) * (C) + c, d_score_online)
+    tl.store(stored_d_online_ptr + (z * R + r) * (C) + c, d_online)
+    tl.store(stored_scaled_2_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], scaled15, mask=(slots[None, :] < N))
+    # spec line 26: weight: softmax(score)
+    d_read_n = weight_cached * d_mixed[:, None]  # [c, n]
+    tl.store(stored_d_read_n_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], d_read_n, mask=(slots[None, :] < N))
+
+@triton.jit(do_not_specialize=["T", "H", "R", "N"])
+def backward_3(q_ptr, u_ptr, d_y_ptr, d_new_summary_ptr, d_new_cache_S_ptr, d_new_cache_n_ptr, stored_mixed_ptr, stored_scaled_2_ptr, stored_scaled_3_ptr, stored_d_read_n_ptr, d_summary_ptr, d_cache_S_ptr, d_cache_n_ptr, stored_d_cached_S_part_ptr, stored_d_summaries_part_ptr, stored_d_cached_n_part_ptr, table_ptr, T, H, R, N,
+               C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
+    """A program for every cached memory, its rows one after the other: d.summary, d.cache.S, d.cache.n, stored.d_cached_S_part, stored.d_summaries_part, stored.d_cached_n_part."""
+    n = tl.program_id(0)
+    z = tl.program_id(1).to(tl.int64)
+    b, h = z // H, z % H
+    rows_ptr = table_ptr + b * R * 4
+    c = tl.arange(0, C)
+    block_of_K = tl.program_id(2) % tl.cdiv(size_K, block_K)
+    block_of_V = (tl.program_id(2) // tl.cdiv(size_K, block_K))
+    at_K = block_of_K * block_K + tl.arange(0, block_K)
+    at_V = block_of_V * block_V + tl.arange(0, block_V)
+    kept = lib.keeps(rows_ptr, R, n, 256)
+    d_new_summary = tl.load(d_new_summary_ptr + (z * N + n) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+    d_new_cache_S = tl.load(d_new_cache_S_ptr + (z * N + n) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+    d_new_cache_n = tl.load(d_new_cache_n_ptr + (z * N + n) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+    d_summaries_part = tl.zeros((block_K,), tl.float32)  # [K]
+    d_cached_S_part = tl.zeros((block_K, block_V,), tl.float32)  # [K, V]
+    d_cached_n_part = tl.zeros((block_K,), tl.float32)  # [K]
+    for r in range(lib.first_row(rows_ptr, R, n), R):
+        row_ptr = rows_ptr + r * 4
+        start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
+        segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+        completes = (count > 0) & (count + offset == 256)
+        token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
+        first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+        u_c = lib.tokens(tl.load(u_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        # spec line 26: weight: softmax(score)
+        past = n < segment  # []
+        stored_scaled_2 = tl.load(stored_scaled_2_ptr + (z * R + r) * (N * C) + n * (C) + c).to(tl.float32)  # [c]
+        d_score_cached = tl.where(past, stored_scaled_2, 0.0)  # [c]
+        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+        stored_mixed = tl.load(stored_mixed_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+        # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+        abs = tl.abs(stored_mixed)  # [c]
+        at_least = tl.maximum(1.0, abs)  # [c]
+        ratio = 1.0 / at_least  # [c]
+        d_mixed = d_y_c * ratio[:, None]  # [c, V]
+        stored_scaled_3 = tl.load(stored_scaled_3_ptr + (z * R + r) * (N * C) + n * (C) + c).to(tl.float32)  # [c]
+        # spec line 26: weight: softmax(score)
+        weight_cached = tl.where(past, stored_scaled_3, 0.0)  # [c]
+        d_read_S = d_mixed * weight_cached[:, None]  # [c, V]
+        stored_d_read_n = tl.load(stored_d_read_n_ptr + (z * R + r) * (N * C) + n * (C) + c).to(tl.float32)  # [c]
+        d_summaries_part += tl.sum(u_c * d_score_cached[:, None], 0)
+        d_cached_S_part += lib.dot(tl.trans(q_c), d_read_S, PRECISION)
+        d_cached_n_part += tl.sum(q_c * stored_d_read_n[:, None], 0)
+    # spec line 25: score: dot(u, summary)
+    d_summaries = d_new_summary + d_summaries_part  # [K]
+    # spec line 24: summary: mean(k)
+    d_summary = tl.where(kept, d_summaries, 0.0)  # [K]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    d_cached_S = d_new_cache_S + d_cached_S_part  # [K, V]
+    d_cache_S = tl.where(kept, d_cached_S, 0.0)  # [K, V]
+    d_cached_n = d_new_cache_n + d_cached_n_part  # [K]
+    d_cache_n = tl.where(kept, d_cached_n, 0.0)  # [K]
+    if (block_of_V == 0):
+        tl.store(d_summary_ptr + (z * N + n) * (size_K) + at_K, d_summary, mask=(at_K < size_K))
+    tl.store(d_cache_S_ptr + (z * N + n) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_cache_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
+    if (block_of_V == 0):
+        tl.store(d_cache_n_ptr + (z * N + n) * (size_K) + at_K, d_cache_n, mask=(at_K < size_K))
+    tl.store(stored_d_cached_S_part_ptr + (z * N + n) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_cached_S_part, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
+    if (block_of_V == 0):
+        tl.store(stored_d_summaries_part_ptr + (z * N + n) * (size_K) + at_K, d_summaries_part, mask=(at_K < size_K))
+    if (block_of_V == 0):
+        tl.store(stored_d_cached_n_part_ptr + (z * N + n) * (size_K) + at_K, d_cached_n_part, mask=(at_K < size_K))
+
+@triton.jit(do_not_specialize=["T", "H", "R", "N"])
+def backward_4(q_ptr, g_ptr, u_ptr, d_y_ptr, d_new_state_S_ptr, d_new_state_n_ptr, d_new_summary_ptr, d_new_summary_partial_ptr, d_new_cache_S_ptr, d_new_cache_n_ptr, stored_d_score_online_ptr, stored_d_online_ptr, stored_mixed_ptr, stored_weight_online_ptr, stored_d_cached_S_part_ptr, stored_d_summaries_part_ptr, stored_d_cached_n_part_ptr, d_state_S_ptr, d_summary_partial_ptr, d_state_n_ptr, stored_d_increment_n_ptr, stored_d_increment_S_ptr, stored_d_sum_of_row_ptr, stored_out_ptr, stored_out_2_ptr, table_ptr, T, H, R, N,
+               C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
+    """The rows one after the other, from the last to the first: d.state.S, d.summary.partial, d.state.n, stored.d_increment_n, stored.d_increment_S, stored.d_sum_of_row, stored.out, stored.out.2."""
+    z = tl.program_id(0).to(tl.int64)
+    b, h = z // H, z % H
+    rows_ptr = table_ptr + b * R * 4
+    c = tl.arange(0, C)
+    slots = tl.arange(0, SLOTS)
+    block_of_K = tl.program_id(1) % tl.cdiv(size_K, block_K)
+    block_of_V = (tl.program_id(1) // tl.cdiv(size_K, block_K))
+    at_K = block_of_K * block_K + tl.arange(0, block_K)
+    at_V = block_of_V * block_V + tl.arange(0, block_V)
+    d_new_state_S = tl.load(d_new_state_S_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+    d_new_cache_S = tl.load(d_new_cache_S_ptr + z * N * (size_K * size_V) + slots[:, None, None] * (size_K * size_V) + at_K[None, :, None] * (size_V) + at_V[None, None, :], mask=(slots[:, None, None] < N) & (at_K[None, :, None] < size_K) & (at_V[None, None, :] < size_V), other=0.0).to(tl.float32)  # [n, K, V]
+    stored_d_cached_S_part = tl.load(stored_d_cached_S_part_ptr + z * N * (size_K * size_V) + slots[:, None, None] * (size_K * size_V) + at_K[None, :, None] * (size_V) + at_V[None, None, :], mask=(slots[:, None, None] < N) & (at_K[None, :, None] < size_K) & (at_V[None, None, :] < size_V), other=0.0).to(tl.float32)  # [n, K, V]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    d_cached_S = d_new_cache_S + stored_d_cached_S_part  # [n, K, V]
+    d_new_summary_partial = tl.load(d_new_summary_partial_ptr + z * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+    d_new_summary = tl.load(d_new_summary_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
+    stored_d_summaries_part = tl.load(stored_d_summaries_part_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
+    # spec line 25: score: dot(u, summary)
+    d_summaries = d_new_summary + stored_d_summaries_part  # [n, K]
+    d_new_state_n = tl.load(d_new_state_n_ptr + z * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+    d_new_cache_n = tl.load(d_new_cache_n_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
+    stored_d_cached_n_part = tl.load(stored_d_cached_n_part_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    d_cached_n = d_new_cache_n + stored_d_cached_n_part  # [n, K]
+    d_old_S = d_new_state_S  # [K, V]
+    d_old_summary_partial = d_new_summary_partial  # [K]
+    d_old_n = d_new_state_n  # [K]
+    for i in range(0, R):
+        r = R - 1 - i
+        row_ptr = rows_ptr + r * 4
+        start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
+        segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+        completes = (count > 0) & (count + offset == 256)
+        token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
+        first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+        d_new_cache_S2 = tl.load(d_new_cache_S_ptr + (z * N + segment) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K * completes.to(tl.int32)) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        stored_d_cached_S_part2 = tl.load(stored_d_cached_S_part_ptr + (z * N + segment) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K * completes.to(tl.int32)) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        d_cached_S2 = d_new_cache_S2 + stored_d_cached_S_part2  # [K, V]
+        at_end = tl.where(completes, d_cached_S2, 0.0)  # [K, V]
+        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        valid = c < count  # [c]
+        g_c = lib.tokens(tl.load(g_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+        at_least = tl.maximum(g_c, (-120.0))  # [c]
+        log_decay = tl.where(valid, at_least, 0.0)  # [c]
+        G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
+        decay = tl.exp(G.to(tl.float32))  # [c]
+        stored_weight_online = tl.load(stored_weight_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+        d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+        stored_mixed = tl.load(stored_mixed_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+        abs = tl.abs(stored_mixed)  # [c]
+        at_least2 = tl.maximum(1.0, abs)  # [c]
+        ratio = 1.0 / at_least2  # [c]
+        d_mixed = d_y_c * ratio[:, None]  # [c, V]
+        # spec line 26: weight: softmax(score)
+        d_online = stored_weight_online[:, None] * d_mixed  # [c, V]
+        # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+        scaled = decay[:, None] * d_online  # [c, V]
+        product = lib.dot(tl.trans(q_c), scaled, PRECISION)  # [K, V]
+        # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+        total = tl.sum(log_decay, 0)  # []
+        decay_of_row = tl.exp(total)  # []
+        # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+        d_next_S = d_old_S + at_end  # [K, V]
+        # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+        d_old_S2 = decay_of_row * d_next_S  # [K, V]
+        added = d_old_S2 + product  # [K, V]
+        d_new_summary2 = tl.load(d_new_summary_ptr + (z * N + segment) * (size_K) + at_K, mask=(at_K < size_K * completes.to(tl.int32)), other=0.0).to(tl.float32)  # [K]
+        stored_d_summaries_part2 = tl.load(stored_d_summaries_part_ptr + (z * N + segment) * (size_K) + at_K, mask=(at_K < size_K * completes.to(tl.int32)), other=0.0).to(tl.float32)  # [K]
+        # spec line 25: score: dot(u, summary)
+        d_summaries2 = d_new_summary2 + stored_d_summaries_part2  # [K]
+        # spec line 24: summary: mean(k)
+        d_finished = tl.where(completes, d_summaries2, 0.0)  # [K]
+        scaled2 = 0.00390625 * d_finished  # [K]
+        added2 = offset + c  # [c]
+        number = added2.to(tl.float32)  # [c]
+        seen = 1.0 + number  # [c]
+        ratio2 = 1.0 / seen  # [c]
+        u_c = lib.tokens(tl.load(u_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        stored_d_score_online = tl.load(stored_d_score_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+        # spec line 25: score: dot(u, summary)
+        d_summary_online = u_c * stored_d_score_online[:, None]  # [c, K]
+        # spec line 24: summary: mean(k)
+        product2 = tl.sum(ratio2[:, None] * d_summary_online, 0)  # [K]
+        added3 = offset + count  # []
+        mask = added3 == 256  # []
+        mask2 = count > 0  # []
+        completes2 = mask & mask2  # []
+        d_partial_part = tl.where(completes2, 0.0, d_old_summary_partial)  # [K]
+        d_partial = scaled2 + d_partial_part  # [K]
+        added4 = d_partial + product2  # [K]
+        d_new_cache_n2 = tl.load(d_new_cache_n_ptr + (z * N + segment) * (size_K) + at_K, mask=(at_K < size_K * completes.to(tl.int32)), other=0.0).to(tl.float32)  # [K]
+        stored_d_cached_n_part2 = tl.load(stored_d_cached_n_part_ptr + (z * N + segment) * (size_K) + at_K, mask=(at_K < size_K * completes.to(tl.int32)), other=0.0).to(tl.float32)  # [K]
+        # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+        d_cached_n2 = d_new_cache_n2 + stored_d_cached_n_part2  # [K]
+        at_end2 = tl.where(completes, d_cached_n2, 0.0)  # [K]
+        stored_d_online = tl.load(stored_d_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+        scaled3 = decay * stored_d_online  # [c]
+        product3 = tl.sum(q_c * scaled3[:, None], 0)  # [K]
+        d_next_n = d_old_n + at_end2  # [K]
+        # spec line 18: n: exp(g) * n + exp(i) * scale * k
+        d_old_n2 = decay_of_row * d_next_n  # [K]
+        added5 = d_old_n2 + product3  # [K]
+        if (block_of_V == 0):
+            tl.store(stored_d_increment_n_ptr + (z * R + r) * (size_K) + at_K, d_next_n, mask=(at_K < size_K))
+        tl.store(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_next_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
+        if (block_of_V == 0):
+            tl.store(stored_d_sum_of_row_ptr + (z * R + r) * (size_K) + at_K, d_partial, mask=(at_K < size_K))
+        if (block_of_V == 0):
+            tl.store(stored_out_ptr + (z * R + r) * (size_K) + at_K, d_next_n, mask=(at_K < size_K))
+        tl.store(stored_out_2_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_next_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
+        d_old_S, d_old_summary_partial, d_old_n = added, added4, added5
+    tl.store(d_state_S_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_old_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
+    if (block_of_V == 0):
+        tl.store(d_summary_partial_ptr + z * (size_K) + at_K, d_old_summary_partial, mask=(at_K < size_K))
+    if (block_of_V == 0):
+        tl.store(d_state_n_ptr + z * (size_K) + at_K, d_old_n, mask=(at_K < size_K))
+
+@triton.jit(do_not_specialize=["T", "H", "R", "N"])
+def backward_5(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, saved_S_ptr, saved_n_ptr, d_y_ptr, stored_d_increment_n_ptr, stored_d_increment_S_ptr, stored_d_online_ptr, stored_mixed_ptr, stored_weight_online_ptr, stored_out_ptr, stored_out_2_ptr, d_i_ptr, d_g_ptr, table_ptr, T, H, R, N,
+               C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
+    """A program for every row of the chunk table: d.i, d.g."""
+    r = tl.program_id(0)
+    z = tl.program_id(1).to(tl.int64)
+    b, h = z // H, z % H
+    rows_ptr = table_ptr + b * R * 4
+    c = tl.arange(0, C)
+    at_V = tl.arange(0, block_V)
+    at_K = tl.arange(0, block_K)
+    row_ptr = rows_ptr + r * 4
+    start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
+    segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+    completes = (count > 0) & (count + offset == 256)
+    token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
+    first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    mask = c[:, None] >= c[None, :]  # [c, d]
+    mask2 = c < count  # [d]
+    earlier = mask & mask2[None, :]  # [c, d]
+    valid = c < count  # [c]
+    i_c = lib.tokens(tl.load(i_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    exp = tl.exp(i_c)  # [c]
+    g_c = lib.tokens(tl.load(g_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    at_least = tl.maximum(g_c, (-120.0))  # [c]
+    log_decay = tl.where(valid, at_least, 0.0)  # [c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
+    exp2 = tl.exp(G_after.to(tl.float32))  # [c]
+    decay_after = tl.where(valid, exp2, 0.0)  # [c]
+    stored_mixed = tl.load(stored_mixed_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    abs = tl.abs(stored_mixed)  # [c]
+    at_least2 = tl.maximum(1.0, abs)  # [c]
+    ratio = 1.0 / at_least2  # [c]
+    k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    stored_d_increment_n = tl.load(stored_d_increment_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+    # spec line 18: n: exp(g) * n + exp(i) * scale * k
+    product = tl.sum(k_c * stored_d_increment_n[None, :], 1)  # [c]
+    d_written_part = decay_after * product  # [c]
+    d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    d_mixed = d_y_c * ratio[:, None]  # [c, V]
+    stored_weight_online = tl.load(stored_weight_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    # spec line 26: weight: softmax(score)
+    d_online = stored_weight_online[:, None] * d_mixed  # [c, V]
+    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    product2 = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
+    gap = G[:, None] - G[None, :]  # [c, d]
+    masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
+    reach = tl.exp(masked.to(tl.float32))  # [c, d]
+    P = product2 * reach  # [c, d]
+    product3 = lib.dot(tl.trans(P), d_online, PRECISION)  # [d, V]
+    stored_d_online = tl.load(stored_d_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    product4 = tl.sum(P * stored_d_online[:, None], 0)  # [d]
+    # spec line 18: n: exp(g) * n + exp(i) * scale * k
+    d_written_part2 = product4 + d_written_part  # [c]
+    stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    product5 = lib.dot(k_c, stored_d_increment_S, PRECISION)  # [c, V]
+    d_written_part3 = decay_after[:, None] * product5  # [c, V]
+    d_written = product3 + d_written_part3  # [c, V]
+    v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+    d_written_part4 = tl.sum(v_c * d_written, 1)  # [c]
+    d_written2 = d_written_part4 + d_written_part2  # [c]
+    scaled = exp * d_written2  # [c]
+    d_i = (size_K ** (-0.5)) * scaled  # [c]
+    tl.store(d_i_ptr + ((b * T + start) * H + h) * (1) + c * (H * 1), d_i, mask=(c < count))
+    mask3 = g_c == (-120.0)  # [c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    mask4 = c[None, :] < c[:, None]  # [c, d]
+    mask5 = g_c > (-120.0)  # [c]
+    saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+    stored_out_2 = tl.load(stored_out_2_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    d_factor_S = tl.sum(tl.sum(saved_S * stored_out_2, 1), 0)  # []
+    saved_n = tl.load(saved_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+    stored_out = tl.load(stored_out_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+    # spec line 18: n: exp(g) * n + exp(i) * scale * k
+    d_factor_n = tl.sum(saved_n * stored_out, 0)  # []
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    d_decay_of_row = d_factor_S + d_factor_n  # []
+    total = tl.sum(log_decay, 0)  # []
+    decay_of_row = tl.exp(total)  # []
+    d_log_decay_part = decay_of_row * d_decay_of_row  # []
+    written = exp * (size_K ** (-0.5))  # [c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    scaled2 = stored_weight_online * ratio  # [c]
+    decay = tl.exp(G.to(tl.float32))  # [c]
+    product6 = tl.sum(q_c * saved_n[None, :], 1)  # [c]
+    d_decay_part = product6 * stored_d_online  # [c]
+    d_P_part = written[None, :] * stored_d_online[:, None]  # [c, d]
+    product7 = lib.dot(d_y_c, tl.trans(v_c), PRECISION)  # [c, d]
+    scaled3 = written[None, :] * product7  # [c, d]
+    d_P_part2 = scaled3 * scaled2[:, None]  # [c, d]
+    d_P = d_P_part + d_P_part2  # [c, d]
+    d_reach = product2 * d_P  # [c, d]
+    scaled4 = reach * d_reach  # [c, d]
+    d_gap = tl.where(earlier, scaled4, 0.0)  # [c, d]
+    running = tl.cumsum(d_gap, 0, reverse=True)  # [c, d]
+    masked2 = tl.where(mask4, running, 0.0)  # [c, d]
+    d_log_decay_part2 = tl.sum(masked2, 1)  # [c]
+    # spec line 18: n: exp(g) * n + exp(i) * scale * k
+    d_write_part = written[:, None] * stored_d_increment_n[None, :]  # [c, K]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    product8 = lib.dot(q_c, saved_S, PRECISION)  # [c, V]
+    product9 = tl.sum(d_y_c * product8, 1)  # [c]
+    d_decay_part2 = product9 * scaled2  # [c]
+    d_decay = d_decay_part2 + d_decay_part  # [c]
+    d_G = decay * d_decay  # [c]
+    d_log_decay_part3 = tl.cumsum(d_G.to(tl.float64), 0, reverse=True)  # [c]
+    d_log_decay_part4 = d_log_decay_part2 + d_log_decay_part3.to(tl.float32)  # [c]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    product10 = lib.dot(v_c, tl.trans(stored_d_increment_S), PRECISION)  # [c, K]
+    d_write_part2 = written[:, None] * product10  # [c, K]
+    d_write = d_write_part2 + d_write_part  # [c, K]
+    d_decay_after = tl.sum(k_c * d_write, 1)  # [c]
+    masked3 = tl.where(valid, d_decay_after, 0.0)  # [c]
+    d_G_after = exp2 * masked3  # [c]
+    d_log_decay_part5 = lib.sums_before(d_G_after.to(tl.float64), False)  # [c]
+    d_log_decay_part6 = d_log_decay_part4 + d_log_decay_part5.to(tl.float32)  # [c]
+    d_log_decay = d_log_decay_part6 + d_log_decay_part  # [c]
+    masked4 = tl.where(valid, d_log_decay, 0.0)  # [c]
+    scaled5 = 0.5 * masked4  # [c]
+    masked5 = tl.where(mask5, masked4, 0.0)  # [c]
+    d_g = tl.where(mask3, scaled5, masked5)  # [c]
+    tl.store(d_g_ptr + ((b * T + start) * H + h) * (1) + c * (H * 1), d_g, mask=(c < count))
+
+@triton.jit(do_not_specialize=["T", "H", "R", "N"])
+def backward_6(q_ptr, k_ptr, i_ptr, g_ptr, d_y_ptr, stored_d_increment_S_ptr, stored_mixed_ptr, stored_weight_online_ptr, d_v_ptr, table_ptr, T, H, R, N,
+               C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
+    """A program for every row of the chunk table: d.v."""
+    r = tl.program_id(0)
+    z = tl.program_id(1).to(tl.int64)
+    b, h = z // H, z % H
+    rows_ptr = table_ptr + b * R * 4
+    c = tl.arange(0, C)
+    block_of_V = tl.program_id(2)
+    at_K = tl.arange(0, block_K)
+    at_V = block_of_V * block_V + tl.arange(0, block_V)
+    row_ptr = rows_ptr + r * 4
+    start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
+    segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+    completes = (count > 0) & (count + offset == 256)
+    token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
+    first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    mask = c[:, None] >= c[None, :]  # [c, d]
+    mask2 = c < count  # [d]
+    earlier = mask & mask2[None, :]  # [c, d]
+    valid = c < count  # [c]
+    i_c = lib.tokens(tl.load(i_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    exp = tl.exp(i_c)  # [c]
+    written = exp * (size_K ** (-0.5))  # [c]
+    g_c = lib.tokens(tl.load(g_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    at_least = tl.maximum(g_c, (-120.0))  # [c]
+    log_decay = tl.where(valid, at_least, 0.0)  # [c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
+    exp2 = tl.exp(G_after.to(tl.float32))  # [c]
+    decay_after = tl.where(valid, exp2, 0.0)  # [c]
+    stored_mixed = tl.load(stored_mixed_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    abs = tl.abs(stored_mixed)  # [c]
+    at_least2 = tl.maximum(1.0, abs)  # [c]
+    ratio = 1.0 / at_least2  # [c]
+    d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+    d_mixed = d_y_c * ratio[:, None]  # [c, V]
+    stored_weight_online = tl.load(stored_weight_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    # spec line 26: weight: softmax(score)
+    d_online = stored_weight_online[:, None] * d_mixed  # [c, V]
+    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    product = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
+    gap = G[:, None] - G[None, :]  # [c, d]
+    masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
+    reach = tl.exp(masked.to(tl.float32))  # [c, d]
+    P = product * reach  # [c, d]
+    product2 = lib.dot(tl.trans(P), d_online, PRECISION)  # [d, V]
+    stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    product3 = lib.dot(k_c, stored_d_increment_S, PRECISION)  # [c, V]
+    d_written_part = decay_after[:, None] * product3  # [c, V]
+    d_written = product2 + d_written_part  # [c, V]
+    d_v = written[:, None] * d_written  # [c, V]
+    tl.store(d_v_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], d_v, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
+
+@triton.jit(do_not_specialize=["T", "H", "R", "N"])
+def backward_7(q_ptr, v_ptr, i_ptr, g_ptr, u_ptr, d_y_ptr, stored_d_increment_n_ptr, stored_d_increment_S_ptr, stored_d_sum_of_row_ptr, stored_d_score_online_ptr, stored_d_online_ptr, stored_scaled_ptr, d_k_ptr, table_ptr, T, H, R, N,
+               C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
+    """A program for every row of the chunk table: d.k."""
+    r = tl.program_id(0)
+    z = tl.program_id(1).to(tl.int64)
+    b, h = z // H, z % H
+    rows_ptr = table_ptr + b * R * 4
+    c = tl.arange(0, C)
+    block_of_K = tl.program_id(2)
+    at_K = block_of_K * block_K + tl.arange(0, block_K)
+    at_V = tl.arange(0, block_V)
+    row_ptr = rows_ptr + r * 4
+    start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
+    segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+    completes = (count > 0) & (count + offset == 256)
+    token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
+    first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    mask = c[:, None] >= c[None, :]  # [c, d]
+    mask2 = c < count  # [d]
+    earlier = mask & mask2[None, :]  # [c, d]
+    valid = c < count  # [c]
+    g_c = lib.tokens(tl.load(g_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    at_least = tl.maximum(g_c, (-120.0))  # [c]
+    log_decay = tl.where(valid, at_least, 0.0)  # [c]
+    G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
+    exp = tl.exp(G_after.to(tl.float32))  # [c]
+    decay_after = tl.where(valid, exp, 0.0)  # [c]
+    i_c = lib.tokens(tl.load(i_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    exp2 = tl.exp(i_c)  # [c]
+    written = exp2 * (size_K ** (-0.5))  # [c]
+    # spec line 24: summary: mean(k)
+    added = offset + c  # [c]
+    number = added.to(tl.float32)  # [c]
+    seen = 1.0 + number  # [c]
+    ratio = 1.0 / seen  # [c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    gap = G[:, None] - G[None, :]  # [c, d]
+    masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
+    reach = tl.exp(masked.to(tl.float32))  # [c, d]
+    d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+    v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+    product = lib.dot(d_y_c, tl.trans(v_c), PRECISION)  # [c, d]
+    scaled = written[None, :] * product  # [c, d]
+    stored_scaled = tl.load(stored_scaled_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    d_P_part = scaled * stored_scaled[:, None]  # [c, d]
+    stored_d_online = tl.load(stored_d_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    d_P_part2 = written[None, :] * stored_d_online[:, None]  # [c, d]
+    d_P = d_P_part + d_P_part2  # [c, d]
+    scaled2 = reach * d_P  # [c, d]
+    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    product2 = lib.dot(tl.trans(scaled2), q_c, PRECISION)  # [d, K]
+    stored_d_increment_n = tl.load(stored_d_increment_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+    # spec line 18: n: exp(g) * n + exp(i) * scale * k
+    d_write_part = written[:, None] * stored_d_increment_n[None, :]  # [c, K]
+    u_c = lib.tokens(tl.load(u_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    stored_d_score_online = tl.load(stored_d_score_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    # spec line 25: score: dot(u, summary)
+    d_summary_online = u_c * stored_d_score_online[:, None]  # [c, K]
+    # spec line 24: summary: mean(k)
+    d_sum_so_far = ratio[:, None] * d_summary_online  # [c, K]
+    d_summand_part = tl.cumsum(d_sum_so_far, 0, reverse=True)  # [c, K]
+    stored_d_sum_of_row = tl.load(stored_d_sum_of_row_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+    d_summand = stored_d_sum_of_row[None, :] + d_summand_part  # [c, K]
+    d_k_part = tl.where(valid[:, None], d_summand, 0.0)  # [c, K]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    d_k_part2 = product2 + d_k_part  # [c, K]
+    stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    product3 = lib.dot(v_c, tl.trans(stored_d_increment_S), PRECISION)  # [c, K]
+    d_write_part2 = written[:, None] * product3  # [c, K]
+    d_write = d_write_part2 + d_write_part  # [c, K]
+    d_k_part3 = decay_after[:, None] * d_write  # [c, K]
+    d_k = d_k_part2 + d_k_part3  # [c, K]
+    tl.store(d_k_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_k, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
+
+forward = {
+    "scratch": [('stored.scaled', 'starts', ('n', 'c')), ('stored.weight_online', 'starts', ('c',)), ('stored.mixed', 'starts', ('c',))],
+    "copies": [('new.summary', 'summary'), ('new.cache.S', 'cache.S'), ('new.cache.n', 'cache.n')],
+    "kernels": [
+        {"run": forward_0, "grid": 'loop', "blocked": ('K', 'V'), "dims": ('K', 'V'),
+         "tensors": ('k', 'v', 'i', 'g', 'state.S', 'summary.partial', 'state.n', 'new.state.S', 'new.state.n', 'new.summary', 'new.summary.partial', 'new.cache.S', 'new.cache.n', 'saved.S', 'saved.summary.partial', 'saved.n')},
+        {"run": forward_1, "grid": 'rows', "blocked": (), "dims": ('K',),
+         "tensors": ('q', 'k', 'i', 'g', 'u', 'new.summary', 'new.cache.n', 'saved.summary.partial', 'saved.n', 'stored.scaled', 'stored.weight_online', 'stored.mixed')},
+        {"run": forward_2, "grid": 'rows', "blocked": ('V',), "dims": ('K', 'V'),
+         "tensors": ('q', 'k', 'v', 'i', 'g', 'new.cache.S', 'saved.S', 'stored.scaled', 'stored.weight_online', 'stored.mixed', 'y')},
+    ],
+    "shifted": [],
+}
+
+backward = {
+    "scratch": [('stored.d_increment_n', 'starts', ('K',)), ('stored.d_increment_S', 'starts', ('K', 'V')), ('stored.d_sum_of_row', 'starts', ('K',)), ('stored.d_score_online', 'starts', ('c',)), ('stored.d_online', 'starts', ('c',)), ('stored.scaled', 'starts', ('c',)), ('stored.mixed', 'starts', ('c',)), ('stored.weight_online', 'starts', ('c',)), ('stored.out', 'starts', ('K',)), ('stored.out.2', 'starts', ('K', 'V')), ('stored.d_cached_S_part', 'slots', ('K', 'V')), ('stored.d_summaries_part', 'slots', ('K',)), ('stored.d_cached_n_part', 'slots', ('K',)), ('stored.scaled.2', 'starts', ('n', 'c')), ('stored.scaled.3', 'starts', ('n', 'c')), ('stored.d_read_n', 'starts', ('n', 'c')), ('stored.out.3', 'starts', ('n', 'c')), ('stored.product', 'starts', ('c', 'K')), ('stored.out.4', 'starts', ('c', 'K')), ('stored.total', 'starts', ('c',)), ('stored.largest', 'starts', ('c',)), ('stored.read_n', 'starts', ('n', 'c')), ('stored.difference', 'starts', ('n', 'c'))],
+    "copies": [],
+    "kernels": [
+        {"run": backward_0, "grid": 'rows', "blocked": (), "dims": ('K',),
+         "tensors": ('q', 'k', 'i', 'g', 'u', 'new.summary', 'new.cache.n', 'saved.summary.partial', 'saved.n', 'stored.scaled', 'stored.mixed', 'stored.weight_online', 'stored.scaled.3', 'stored.product', 'stored.total', 'stored.largest', 'stored.read_n', 'stored.difference')},
+        {"run": backward_1, "grid": 'rows', "blocked": (), "dims": ('K', 'V'),
+         "tensors": ('q', 'new.cache.S', 'd.y', 'stored.total', 'stored.difference', 'stored.out.3', 'stored.out.4')},
+        {"run": backward_2, "grid": 'rows', "blocked": (), "dims": ('K', 'V'),
+         "tensors": ('q', 'k', 'v', 'i', 'g', 'u', 'new.summary', 'saved.S', 'saved.summary.partial', 'saved.n', 'd.y', 'stored.mixed', 'stored.weight_online', 'stored.scaled.3', 'stored.out.3', 'stored.product', 'stored.out.4', 'stored.total', 'stored.largest', 'stored.read_n', 'stored.difference', 'd.q', 'd.u', 'stored.d_score_online', 'stored.d_online', 'stored.scaled.2', 'stored.d_read_n')},
+        {"run": backward_3, "grid": 'slots', "blocked": ('K', 'V'), "dims": ('K', 'V'),
+         "tensors": ('q', 'u', 'd.y', 'd.new.summary', 'd.new.cache.S', 'd.new.cache.n', 'stored.mixed', 'stored.scaled.2', 'stored.scaled.3', 'stored.d_read_n', 'd.summary', 'd.cache.S', 'd.cache.n', 'stored.d_cached_S_part', 'stored.d_summaries_part', 'stored.d_cached_n_part')},
+        {"run": backward_4, "grid": 'loop', "blocked": ('K', 'V'), "dims": ('K', 'V'),
+         "tensors": ('q', 'g', 'u', 'd.y', 'd.new.state.S', 'd.new.state.n', 'd.new.summary', 'd.new.summary.partial', 'd.new.cache.S', 'd.new.cache.n', 'stored.d_score_online', 'stored.d_online', 'stored.mixed', 'stored.weight_online', 'stored.d_cached_S_part', 'stored.d_summaries_part', 'stored.d_cached_n_part', 'd.state.S', 'd.summary.partial', 'd.state.n', 'stored.d_increment_n', 'stored.d_increment_S', 'stored.d_sum_of_row', 'stored.out', 'stored.out.2')},
+        {"run": backward_5, "grid": 'rows', "blocked": (), "dims": ('K', 'V'),
+         "tensors": ('q', 'k', 'v', 'i', 'g', 'saved.S', 'saved.n', 'd.y', 'stored.d_increment_n', 'stored.d_increment_S', 'stored.d_online', 'stored.mixed', 'stored.weight_online', 'stored.out', 'stored.out.2', 'd.i', 'd.g')},
+        {"run": backward_6, "grid": 'rows', "blocked": ('V',), "dims": ('K', 'V'),
+         "tensors": ('q', 'k', 'i', 'g', 'd.y', 'stored.d_increment_S', 'stored.mixed', 'stored.weight_online', 'd.v')},
+        {"run": backward_7, "grid": 'rows', "blocked": ('K',), "dims": ('K', 'V'),
+         "tensors": ('q', 'v', 'i', 'g', 'u', 'd.y', 'stored.d_increment_n', 'stored.d_increment_S', 'stored.d_sum_of_row', 'stored.d_score_online', 'stored.d_online', 'stored.scaled', 'd.k')},
+    ],
+    "shifted": [],
+}

@@ -1,0 +1,612 @@
+"""swla on GPUs.
+
+Written by mcgen: build it again instead of changing it. Kernels run one after the other: grids over the chunk table's rows,
+loops over the rows of a sequence and head, loops over the rows for every cached memory. Axes: c and d tokens of a row, n
+cached memories, then the dims. `mcgen.runtime.triton` launches them.
+
+    S = a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    read = scale * S.T @ q
+"""
+import triton
+import triton.language as tl
+
+from mcgen.runtime.triton import lib
+
+@triton.jit(do_not_specialize=["T", "H", "R", "N"])
+def forward_0(k_ptr, v_ptr, a_ptr, b_ptr, l_ptr, state_S_ptr, new_state_S_ptr, saved_S_ptr, table_ptr, T, H, R, N,
+              C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
+    """The rows one after the other: new.state.S, saved.S."""
+    z = tl.program_id(0).to(tl.int64)
+    b, h = z // H, z % H
+    rows_ptr = table_ptr + b * R * 4
+    c = tl.arange(0, C)
+    block_of_K = tl.program_id(1) % tl.cdiv(size_K, block_K)
+    block_of_V = (tl.program_id(1) // tl.cdiv(size_K, block_K))
+    at_K = block_of_K * block_K + tl.arange(0, block_K)
+    at_V = block_of_V * block_V + tl.arange(0, block_V)
+    state_S = tl.load(state_S_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+    S = state_S  # [K, V]
+    for i in range(0, R):
+        r = i
+        row_ptr = rows_ptr + r * 4
+        start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
+        segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+        token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
+        first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+        valid = c < count  # [c]
+        a_c = lib.tokens(tl.load(a_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+        # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+        logfloor = tl.log(tl.maximum(tl.abs(a_c), 1e-30))  # [c]
+        at_least = tl.maximum(logfloor, (-120.0))  # [c]
+        log_decay = tl.where(valid, at_least, 0.0)  # [c]
+        total = tl.sum(log_decay, 0)  # []
+        decay_of_row = tl.exp(total)  # []
+        b_c = lib.tokens(tl.load(b_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+        added = offset + c  # [c]
+        mask = added >= 1  # [c]
+        v_c_1 = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+        masked = tl.where(mask[:, None], v_c_1, 0.0)  # [c, V]
+        written = b_c[:, None] * masked  # [c, V]
+        k_c_1 = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        key = tl.where(mask[:, None], k_c_1, 0.0)  # [c, K]
+        G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
+        exp = tl.exp(G_after.to(tl.float32))  # [c]
+        decay_after = tl.where(valid, exp, 0.0)  # [c]
+        write = key * decay_after[:, None]  # [c, K]
+        product = lib.dot(tl.trans(written), write, PRECISION)  # [V, K]
+        l_c = lib.tokens(tl.load(l_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+        v_c = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+        written2 = l_c[:, None] * v_c  # [c, V]
+        k_c = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        write2 = k_c * decay_after[:, None]  # [c, K]
+        product2 = lib.dot(tl.trans(written2), write2, PRECISION)  # [V, K]
+        increment_S = product + product2  # [V, K]
+        scaled = S * decay_of_row  # [K, V]
+        next_S = scaled + tl.trans(increment_S)  # [K, V]
+        tl.store(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
+        S = next_S
+    tl.store(new_state_S_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
+
+@triton.jit(do_not_specialize=["T", "H", "R", "N"])
+def forward_1(q_ptr, k_ptr, v_ptr, a_ptr, b_ptr, l_ptr, saved_S_ptr, y_ptr, table_ptr, T, H, R, N,
+              C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
+    """A program for every row of the chunk table: y."""
+    r = tl.program_id(0)
+    z = tl.program_id(1).to(tl.int64)
+    b, h = z // H, z % H
+    rows_ptr = table_ptr + b * R * 4
+    c = tl.arange(0, C)
+    block_of_V = tl.program_id(2)
+    at_V = block_of_V * block_V + tl.arange(0, block_V)
+    at_K = tl.arange(0, block_K)
+    row_ptr = rows_ptr + r * 4
+    start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
+    segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+    token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
+    first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    # spec line 18: read: scale * S.T @ q
+    mask = c[:, None] >= c[None, :]  # [c, d]
+    mask2 = c < count  # [d]
+    earlier = mask & mask2[None, :]  # [c, d]
+    valid = c < count  # [c]
+    a_c = lib.tokens(tl.load(a_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    logfloor = tl.log(tl.maximum(tl.abs(a_c), 1e-30))  # [c]
+    at_least = tl.maximum(logfloor, (-120.0))  # [c]
+    log_decay = tl.where(valid, at_least, 0.0)  # [c]
+    # spec line 18: read: scale * S.T @ q
+    G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    added = offset + c  # [c]
+    mask3 = added >= 1  # [c]
+    # spec line 18: read: scale * S.T @ q
+    decay = tl.exp(G.to(tl.float32))  # [c]
+    l_c = lib.tokens(tl.load(l_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    v_c = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    written = l_c[:, None] * v_c  # [c, V]
+    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    k_c = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    # spec line 18: read: scale * S.T @ q
+    product = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
+    gap = G[:, None] - G[None, :]  # [c, d]
+    masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
+    reach = tl.exp(masked.to(tl.float32))  # [c, d]
+    P = product * reach  # [c, d]
+    recent = lib.dot(P, written, PRECISION)  # [c, V]
+    v_c_1 = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    masked2 = tl.where(mask3[:, None], v_c_1, 0.0)  # [c, V]
+    b_c = lib.tokens(tl.load(b_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    written2 = b_c[:, None] * masked2  # [c, V]
+    k_c_1 = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    key = tl.where(mask3[:, None], k_c_1, 0.0)  # [c, K]
+    # spec line 18: read: scale * S.T @ q
+    product2 = lib.dot(q_c, tl.trans(key), PRECISION)  # [c, d]
+    P2 = product2 * reach  # [c, d]
+    recent2 = lib.dot(P2, written2, PRECISION)  # [c, V]
+    saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+    product3 = lib.dot(q_c, saved_S, PRECISION)  # [c, V]
+    carried = decay[:, None] * product3  # [c, V]
+    added2 = recent2 + carried  # [c, V]
+    online = recent + added2  # [c, V]
+    y = (size_K ** (-0.5)) * online  # [c, V]
+    tl.store(y_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], y, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
+
+@triton.jit(do_not_specialize=["T", "H", "R", "N"])
+def backward_0(q_ptr, a_ptr, d_y_ptr, d_new_state_S_ptr, d_state_S_ptr, stored_d_increment_S_ptr, stored_out_ptr, table_ptr, T, H, R, N,
+               C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
+    """The rows one after the other, from the last to the first: d.state.S, stored.d_increment_S, stored.out."""
+    z = tl.program_id(0).to(tl.int64)
+    b, h = z // H, z % H
+    rows_ptr = table_ptr + b * R * 4
+    c = tl.arange(0, C)
+    block_of_K = tl.program_id(1) % tl.cdiv(size_K, block_K)
+    block_of_V = (tl.program_id(1) // tl.cdiv(size_K, block_K))
+    at_K = block_of_K * block_K + tl.arange(0, block_K)
+    at_V = block_of_V * block_V + tl.arange(0, block_V)
+    d_new_state_S = tl.load(d_new_state_S_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+    d_old_S = d_new_state_S  # [K, V]
+    for i in range(0, R):
+        r = R - 1 - i
+        row_ptr = rows_ptr + r * 4
+        start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
+        segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+        token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
+        first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        valid = c < count  # [c]
+        a_c = lib.tokens(tl.load(a_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+        # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+        logfloor = tl.log(tl.maximum(tl.abs(a_c), 1e-30))  # [c]
+        at_least = tl.maximum(logfloor, (-120.0))  # [c]
+        log_decay = tl.where(valid, at_least, 0.0)  # [c]
+        # spec line 18: read: scale * S.T @ q
+        G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
+        decay = tl.exp(G.to(tl.float32))  # [c]
+        d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+        scaled = decay[:, None] * d_y_c  # [c, V]
+        product = lib.dot(tl.trans(q_c), scaled, PRECISION)  # [K, V]
+        scaled2 = (size_K ** (-0.5)) * product  # [K, V]
+        # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+        total = tl.sum(log_decay, 0)  # []
+        decay_of_row = tl.exp(total)  # []
+        d_old_S2 = decay_of_row * d_old_S  # [K, V]
+        added = d_old_S2 + scaled2  # [K, V]
+        tl.store(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_old_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
+        tl.store(stored_out_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_old_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
+        d_old_S = added
+    tl.store(d_state_S_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_old_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
+
+@triton.jit(do_not_specialize=["T", "H", "R", "N"])
+def backward_1(q_ptr, k_ptr, v_ptr, a_ptr, d_y_ptr, stored_d_increment_S_ptr, d_b_ptr, d_l_ptr, table_ptr, T, H, R, N,
+               C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
+    """A program for every row of the chunk table: d.b, d.l."""
+    r = tl.program_id(0)
+    z = tl.program_id(1).to(tl.int64)
+    b, h = z // H, z % H
+    rows_ptr = table_ptr + b * R * 4
+    c = tl.arange(0, C)
+    at_V = tl.arange(0, block_V)
+    at_K = tl.arange(0, block_K)
+    row_ptr = rows_ptr + r * 4
+    start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
+    segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+    token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
+    first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    # spec line 18: read: scale * S.T @ q
+    mask = c[:, None] >= c[None, :]  # [c, d]
+    mask2 = c < count  # [d]
+    earlier = mask & mask2[None, :]  # [c, d]
+    valid = c < count  # [c]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    added = offset + c  # [c]
+    mask3 = added >= 1  # [c]
+    a_c = lib.tokens(tl.load(a_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    logfloor = tl.log(tl.maximum(tl.abs(a_c), 1e-30))  # [c]
+    at_least = tl.maximum(logfloor, (-120.0))  # [c]
+    log_decay = tl.where(valid, at_least, 0.0)  # [c]
+    # spec line 18: read: scale * S.T @ q
+    G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
+    exp = tl.exp(G_after.to(tl.float32))  # [c]
+    decay_after = tl.where(valid, exp, 0.0)  # [c]
+    v_c_1 = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+    masked = tl.where(mask3[:, None], v_c_1, 0.0)  # [c, V]
+    k_c_1 = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    key = tl.where(mask3[:, None], k_c_1, 0.0)  # [c, K]
+    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    # spec line 18: read: scale * S.T @ q
+    product = lib.dot(q_c, tl.trans(key), PRECISION)  # [c, d]
+    stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    product2 = lib.dot(key, stored_d_increment_S, PRECISION)  # [c, V]
+    product3 = tl.sum(masked * product2, 1)  # [c]
+    scaled = decay_after * product3  # [c]
+    # spec line 18: read: scale * S.T @ q
+    gap = G[:, None] - G[None, :]  # [c, d]
+    masked2 = tl.where(earlier, gap, (-10000.0))  # [c, d]
+    reach = tl.exp(masked2.to(tl.float32))  # [c, d]
+    P = product * reach  # [c, d]
+    d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+    product4 = lib.dot(tl.trans(P), d_y_c, PRECISION)  # [d, V]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    product5 = tl.sum(masked * product4, 1)  # [c]
+    scaled2 = (size_K ** (-0.5)) * product5  # [c]
+    d_b = scaled2 + scaled  # [c]
+    tl.store(d_b_ptr + ((b * T + start) * H + h) * (1) + c * (H * 1), d_b, mask=(c < count))
+    k_c = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    # spec line 18: read: scale * S.T @ q
+    product6 = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
+    P2 = product6 * reach  # [c, d]
+    product7 = lib.dot(tl.trans(P2), d_y_c, PRECISION)  # [d, V]
+    v_c = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    product8 = tl.sum(v_c * product7, 1)  # [c]
+    scaled3 = (size_K ** (-0.5)) * product8  # [c]
+    product9 = lib.dot(k_c, stored_d_increment_S, PRECISION)  # [c, V]
+    product10 = tl.sum(v_c * product9, 1)  # [c]
+    scaled4 = decay_after * product10  # [c]
+    d_l = scaled3 + scaled4  # [c]
+    tl.store(d_l_ptr + ((b * T + start) * H + h) * (1) + c * (H * 1), d_l, mask=(c < count))
+
+@triton.jit(do_not_specialize=["T", "H", "R", "N"])
+def backward_2(q_ptr, k_ptr, v_ptr, a_ptr, b_ptr, l_ptr, saved_S_ptr, d_y_ptr, stored_d_increment_S_ptr, stored_out_ptr, d_a_ptr, table_ptr, T, H, R, N,
+               C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
+    """A program for every row of the chunk table: d.a."""
+    r = tl.program_id(0)
+    z = tl.program_id(1).to(tl.int64)
+    b, h = z // H, z % H
+    rows_ptr = table_ptr + b * R * 4
+    c = tl.arange(0, C)
+    at_K = tl.arange(0, block_K)
+    at_V = tl.arange(0, block_V)
+    row_ptr = rows_ptr + r * 4
+    start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
+    segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+    token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
+    first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    valid = c < count  # [c]
+    # spec line 18: read: scale * S.T @ q
+    mask = c[None, :] < c[:, None]  # [c, d]
+    mask2 = c[:, None] >= c[None, :]  # [c, d]
+    mask3 = c < count  # [d]
+    earlier = mask2 & mask3[None, :]  # [c, d]
+    a_c = lib.tokens(tl.load(a_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    mask4 = a_c < 0.0  # [c]
+    saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+    stored_out = tl.load(stored_out_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+    d_factor_S = tl.sum(tl.sum(saved_S * stored_out, 1), 0)  # []
+    logfloor = tl.log(tl.maximum(tl.abs(a_c), 1e-30))  # [c]
+    mask5 = logfloor == (-120.0)  # [c]
+    mask6 = logfloor > (-120.0)  # [c]
+    at_least = tl.maximum(logfloor, (-120.0))  # [c]
+    log_decay = tl.where(valid, at_least, 0.0)  # [c]
+    total = tl.sum(log_decay, 0)  # []
+    decay_of_row = tl.exp(total)  # []
+    d_log_decay_part = decay_of_row * d_factor_S  # []
+    # spec line 18: read: scale * S.T @ q
+    G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
+    exp = tl.exp(G_after.to(tl.float32))  # [c]
+    added = offset + c  # [c]
+    mask7 = added >= 1  # [c]
+    # spec line 18: read: scale * S.T @ q
+    decay = tl.exp(G.to(tl.float32))  # [c]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    at_most = tl.minimum(a_c, (-1e-30))  # [c]
+    at_least2 = tl.maximum(a_c, 1e-30)  # [c]
+    masked = tl.where(mask4, at_most, at_least2)  # [c]
+    # spec line 18: read: scale * S.T @ q
+    gap = G[:, None] - G[None, :]  # [c, d]
+    masked2 = tl.where(earlier, gap, (-10000.0))  # [c, d]
+    reach = tl.exp(masked2.to(tl.float32))  # [c, d]
+    k_c_1 = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    key = tl.where(mask7[:, None], k_c_1, 0.0)  # [c, K]
+    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    # spec line 18: read: scale * S.T @ q
+    product = lib.dot(q_c, tl.trans(key), PRECISION)  # [c, d]
+    v_c_1 = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    masked3 = tl.where(mask7[:, None], v_c_1, 0.0)  # [c, V]
+    d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+    # spec line 18: read: scale * S.T @ q
+    product2 = lib.dot(d_y_c, tl.trans(masked3), PRECISION)  # [c, d]
+    scaled = product * product2  # [c, d]
+    b_c = lib.tokens(tl.load(b_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    scaled2 = b_c[None, :] * scaled  # [c, d]
+    d_reach_part = (size_K ** (-0.5)) * scaled2  # [c, d]
+    stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    product3 = lib.dot(masked3, tl.trans(stored_d_increment_S), PRECISION)  # [c, K]
+    product4 = tl.sum(key * product3, 1)  # [c]
+    d_decay_after_part = b_c * product4  # [c]
+    k_c = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    # spec line 18: read: scale * S.T @ q
+    product5 = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
+    v_c = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+    product6 = lib.dot(d_y_c, tl.trans(v_c), PRECISION)  # [c, d]
+    scaled3 = product5 * product6  # [c, d]
+    l_c = lib.tokens(tl.load(l_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    scaled4 = l_c[None, :] * scaled3  # [c, d]
+    d_reach_part2 = (size_K ** (-0.5)) * scaled4  # [c, d]
+    d_reach = d_reach_part + d_reach_part2  # [c, d]
+    scaled5 = reach * d_reach  # [c, d]
+    d_gap = tl.where(earlier, scaled5, 0.0)  # [c, d]
+    running = tl.cumsum(d_gap, 0, reverse=True)  # [c, d]
+    masked4 = tl.where(mask, running, 0.0)  # [c, d]
+    d_log_decay_part2 = tl.sum(masked4, 1)  # [c]
+    product7 = lib.dot(d_y_c, tl.trans(saved_S), PRECISION)  # [c, K]
+    product8 = tl.sum(q_c * product7, 1)  # [c]
+    scaled6 = decay * product8  # [c]
+    d_G = (size_K ** (-0.5)) * scaled6  # [c]
+    d_log_decay_part3 = tl.cumsum(d_G.to(tl.float64), 0, reverse=True)  # [c]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    product9 = lib.dot(v_c, tl.trans(stored_d_increment_S), PRECISION)  # [c, K]
+    product10 = tl.sum(k_c * product9, 1)  # [c]
+    d_decay_after_part2 = l_c * product10  # [c]
+    d_decay_after = d_decay_after_part2 + d_decay_after_part  # [c]
+    masked5 = tl.where(valid, d_decay_after, 0.0)  # [c]
+    d_G_after = exp * masked5  # [c]
+    d_log_decay_part4 = lib.sums_before(d_G_after.to(tl.float64), False)  # [c]
+    d_log_decay_part5 = d_log_decay_part3.to(tl.float32) + d_log_decay_part4.to(tl.float32)  # [c]
+    d_log_decay_part6 = d_log_decay_part + d_log_decay_part5  # [c]
+    # spec line 18: read: scale * S.T @ q
+    d_log_decay = d_log_decay_part2 + d_log_decay_part6  # [c]
+    masked6 = tl.where(valid, d_log_decay, 0.0)  # [c]
+    scaled7 = 0.5 * masked6  # [c]
+    masked7 = tl.where(mask6, masked6, 0.0)  # [c]
+    masked8 = tl.where(mask5, scaled7, masked7)  # [c]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    d_a = masked8 / masked  # [c]
+    tl.store(d_a_ptr + ((b * T + start) * H + h) * (1) + c * (H * 1), d_a, mask=(c < count))
+
+@triton.jit(do_not_specialize=["T", "H", "R", "N"])
+def backward_3(q_ptr, k_ptr, a_ptr, b_ptr, l_ptr, d_y_ptr, stored_d_increment_S_ptr, stored_d_v_0_ptr, stored_d_v_1_ptr, table_ptr, T, H, R, N,
+               C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
+    """A program for every row of the chunk table: stored.d.v.0, stored.d.v.1."""
+    r = tl.program_id(0)
+    z = tl.program_id(1).to(tl.int64)
+    b, h = z // H, z % H
+    rows_ptr = table_ptr + b * R * 4
+    c = tl.arange(0, C)
+    block_of_V = tl.program_id(2)
+    at_V = block_of_V * block_V + tl.arange(0, block_V)
+    at_K = tl.arange(0, block_K)
+    row_ptr = rows_ptr + r * 4
+    start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
+    segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+    token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
+    first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    # spec line 18: read: scale * S.T @ q
+    mask = c[:, None] >= c[None, :]  # [c, d]
+    mask2 = c < count  # [d]
+    earlier = mask & mask2[None, :]  # [c, d]
+    valid = c < count  # [c]
+    a_c = lib.tokens(tl.load(a_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    logfloor = tl.log(tl.maximum(tl.abs(a_c), 1e-30))  # [c]
+    at_least = tl.maximum(logfloor, (-120.0))  # [c]
+    log_decay = tl.where(valid, at_least, 0.0)  # [c]
+    # spec line 18: read: scale * S.T @ q
+    G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
+    exp = tl.exp(G_after.to(tl.float32))  # [c]
+    decay_after = tl.where(valid, exp, 0.0)  # [c]
+    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    k_c = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    # spec line 18: read: scale * S.T @ q
+    product = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
+    gap = G[:, None] - G[None, :]  # [c, d]
+    masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
+    reach = tl.exp(masked.to(tl.float32))  # [c, d]
+    P = product * reach  # [c, d]
+    d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+    product2 = lib.dot(tl.trans(P), d_y_c, PRECISION)  # [d, V]
+    scaled = (size_K ** (-0.5)) * product2  # [d, V]
+    stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    product3 = lib.dot(k_c, stored_d_increment_S, PRECISION)  # [c, V]
+    d_written_part = decay_after[:, None] * product3  # [c, V]
+    # spec line 18: read: scale * S.T @ q
+    d_written = scaled + d_written_part  # [c, V]
+    l_c = lib.tokens(tl.load(l_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    d_v = l_c[:, None] * d_written  # [c, V]
+    tl.store(stored_d_v_0_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], d_v, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
+    added = offset + c  # [c]
+    mask3 = added >= 1  # [c]
+    k_c_1 = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    key = tl.where(mask3[:, None], k_c_1, 0.0)  # [c, K]
+    # spec line 18: read: scale * S.T @ q
+    product4 = lib.dot(q_c, tl.trans(key), PRECISION)  # [c, d]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    product5 = lib.dot(key, stored_d_increment_S, PRECISION)  # [c, V]
+    d_written_part2 = decay_after[:, None] * product5  # [c, V]
+    # spec line 18: read: scale * S.T @ q
+    P2 = product4 * reach  # [c, d]
+    product6 = lib.dot(tl.trans(P2), d_y_c, PRECISION)  # [d, V]
+    scaled2 = (size_K ** (-0.5)) * product6  # [d, V]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    d_written2 = scaled2 + d_written_part2  # [c, V]
+    b_c = lib.tokens(tl.load(b_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    scaled3 = b_c[:, None] * d_written2  # [c, V]
+    d_v2 = tl.where(mask3[:, None], scaled3, 0.0)  # [c, V]
+    tl.store(stored_d_v_1_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], d_v2, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
+
+@triton.jit(do_not_specialize=["T", "H", "R", "N"])
+def backward_4(q_ptr, v_ptr, a_ptr, b_ptr, l_ptr, d_y_ptr, stored_d_increment_S_ptr, stored_d_k_0_ptr, stored_d_k_1_ptr, table_ptr, T, H, R, N,
+               C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
+    """A program for every row of the chunk table: stored.d.k.0, stored.d.k.1."""
+    r = tl.program_id(0)
+    z = tl.program_id(1).to(tl.int64)
+    b, h = z // H, z % H
+    rows_ptr = table_ptr + b * R * 4
+    c = tl.arange(0, C)
+    block_of_K = tl.program_id(2)
+    at_K = block_of_K * block_K + tl.arange(0, block_K)
+    at_V = tl.arange(0, block_V)
+    row_ptr = rows_ptr + r * 4
+    start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
+    segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+    token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
+    first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    # spec line 18: read: scale * S.T @ q
+    mask = c[:, None] >= c[None, :]  # [c, d]
+    mask2 = c < count  # [d]
+    earlier = mask & mask2[None, :]  # [c, d]
+    valid = c < count  # [c]
+    l_c = lib.tokens(tl.load(l_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    scaled = (size_K ** (-0.5)) * l_c  # [d]
+    a_c = lib.tokens(tl.load(a_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    logfloor = tl.log(tl.maximum(tl.abs(a_c), 1e-30))  # [c]
+    at_least = tl.maximum(logfloor, (-120.0))  # [c]
+    log_decay = tl.where(valid, at_least, 0.0)  # [c]
+    # spec line 18: read: scale * S.T @ q
+    G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
+    exp = tl.exp(G_after.to(tl.float32))  # [c]
+    decay_after = tl.where(valid, exp, 0.0)  # [c]
+    # spec line 18: read: scale * S.T @ q
+    gap = G[:, None] - G[None, :]  # [c, d]
+    masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
+    reach = tl.exp(masked.to(tl.float32))  # [c, d]
+    d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+    v_c = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+    product = lib.dot(d_y_c, tl.trans(v_c), PRECISION)  # [c, d]
+    scaled2 = reach * product  # [c, d]
+    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    product2 = lib.dot(tl.trans(scaled2), q_c, PRECISION)  # [d, K]
+    scaled3 = scaled[:, None] * product2  # [d, K]
+    stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    product3 = lib.dot(v_c, tl.trans(stored_d_increment_S), PRECISION)  # [c, K]
+    d_write = l_c[:, None] * product3  # [c, K]
+    d_k_part = decay_after[:, None] * d_write  # [c, K]
+    # spec line 18: read: scale * S.T @ q
+    d_k = scaled3 + d_k_part  # [c, K]
+    tl.store(stored_d_k_0_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_k, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
+    b_c = lib.tokens(tl.load(b_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    scaled4 = (size_K ** (-0.5)) * b_c  # [d]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    added = offset + c  # [c]
+    mask3 = added >= 1  # [c]
+    v_c_1 = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+    masked2 = tl.where(mask3[:, None], v_c_1, 0.0)  # [c, V]
+    # spec line 18: read: scale * S.T @ q
+    product4 = lib.dot(d_y_c, tl.trans(masked2), PRECISION)  # [c, d]
+    scaled5 = reach * product4  # [c, d]
+    product5 = lib.dot(tl.trans(scaled5), q_c, PRECISION)  # [d, K]
+    scaled6 = scaled4[:, None] * product5  # [d, K]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    product6 = lib.dot(masked2, tl.trans(stored_d_increment_S), PRECISION)  # [c, K]
+    d_write2 = b_c[:, None] * product6  # [c, K]
+    d_key_part = decay_after[:, None] * d_write2  # [c, K]
+    d_key = scaled6 + d_key_part  # [c, K]
+    d_k2 = tl.where(mask3[:, None], d_key, 0.0)  # [c, K]
+    tl.store(stored_d_k_1_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_k2, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
+
+@triton.jit(do_not_specialize=["T", "H", "R", "N"])
+def backward_5(k_ptr, v_ptr, a_ptr, b_ptr, l_ptr, saved_S_ptr, d_y_ptr, d_q_ptr, table_ptr, T, H, R, N,
+               C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
+    """A program for every row of the chunk table: d.q."""
+    r = tl.program_id(0)
+    z = tl.program_id(1).to(tl.int64)
+    b, h = z // H, z % H
+    rows_ptr = table_ptr + b * R * 4
+    c = tl.arange(0, C)
+    block_of_K = tl.program_id(2)
+    at_K = block_of_K * block_K + tl.arange(0, block_K)
+    at_V = tl.arange(0, block_V)
+    row_ptr = rows_ptr + r * 4
+    start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
+    segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+    token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
+    first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    # spec line 18: read: scale * S.T @ q
+    mask = c[:, None] >= c[None, :]  # [c, d]
+    mask2 = c < count  # [d]
+    earlier = mask & mask2[None, :]  # [c, d]
+    valid = c < count  # [c]
+    a_c = lib.tokens(tl.load(a_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    logfloor = tl.log(tl.maximum(tl.abs(a_c), 1e-30))  # [c]
+    at_least = tl.maximum(logfloor, (-120.0))  # [c]
+    log_decay = tl.where(valid, at_least, 0.0)  # [c]
+    # spec line 18: read: scale * S.T @ q
+    G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
+    decay = tl.exp(G.to(tl.float32))  # [c]
+    scaled = decay * (size_K ** (-0.5))  # [c]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    added = offset + c  # [c]
+    mask3 = added >= 1  # [c]
+    # spec line 18: read: scale * S.T @ q
+    gap = G[:, None] - G[None, :]  # [c, d]
+    masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
+    reach = tl.exp(masked.to(tl.float32))  # [c, d]
+    d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+    v_c = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+    product = lib.dot(d_y_c, tl.trans(v_c), PRECISION)  # [c, d]
+    scaled2 = reach * product  # [c, d]
+    l_c = lib.tokens(tl.load(l_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    scaled3 = l_c[None, :] * scaled2  # [c, d]
+    k_c = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    product2 = lib.dot(scaled3, k_c, PRECISION)  # [c, K]
+    d_q_part = (size_K ** (-0.5)) * product2  # [c, K]
+    saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+    product3 = lib.dot(d_y_c, tl.trans(saved_S), PRECISION)  # [c, K]
+    d_q_part2 = scaled[:, None] * product3  # [c, K]
+    k_c_1 = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    key = tl.where(mask3[:, None], k_c_1, 0.0)  # [c, K]
+    v_c_1 = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+    masked2 = tl.where(mask3[:, None], v_c_1, 0.0)  # [c, V]
+    # spec line 18: read: scale * S.T @ q
+    product4 = lib.dot(d_y_c, tl.trans(masked2), PRECISION)  # [c, d]
+    scaled4 = reach * product4  # [c, d]
+    b_c = lib.tokens(tl.load(b_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    scaled5 = b_c[None, :] * scaled4  # [c, d]
+    product5 = lib.dot(scaled5, key, PRECISION)  # [c, K]
+    d_q_part3 = (size_K ** (-0.5)) * product5  # [c, K]
+    d_q_part4 = d_q_part2 + d_q_part3  # [c, K]
+    d_q = d_q_part + d_q_part4  # [c, K]
+    tl.store(d_q_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_q, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
+
+forward = {
+    "scratch": [],
+    "copies": [],
+    "kernels": [
+        {"run": forward_0, "grid": 'loop', "blocked": ('K', 'V'), "dims": ('K', 'V'),
+         "tensors": ('k', 'v', 'a', 'b', 'l', 'state.S', 'new.state.S', 'saved.S')},
+        {"run": forward_1, "grid": 'rows', "blocked": ('V',), "dims": ('K', 'V'),
+         "tensors": ('q', 'k', 'v', 'a', 'b', 'l', 'saved.S', 'y')},
+    ],
+    "shifted": [],
+}
+
+backward = {
+    "scratch": [('stored.d.k.0', 'token', ('K',)), ('stored.d.k.1', 'token', ('K',)), ('stored.d.v.0', 'token', ('V',)), ('stored.d.v.1', 'token', ('V',)), ('stored.d_increment_S', 'starts', ('K', 'V')), ('stored.out', 'starts', ('K', 'V'))],
+    "copies": [],
+    "kernels": [
+        {"run": backward_0, "grid": 'loop', "blocked": ('K', 'V'), "dims": ('K', 'V'),
+         "tensors": ('q', 'a', 'd.y', 'd.new.state.S', 'd.state.S', 'stored.d_increment_S', 'stored.out')},
+        {"run": backward_1, "grid": 'rows', "blocked": (), "dims": ('K', 'V'),
+         "tensors": ('q', 'k', 'v', 'a', 'd.y', 'stored.d_increment_S', 'd.b', 'd.l')},
+        {"run": backward_2, "grid": 'rows', "blocked": (), "dims": ('K', 'V'),
+         "tensors": ('q', 'k', 'v', 'a', 'b', 'l', 'saved.S', 'd.y', 'stored.d_increment_S', 'stored.out', 'd.a')},
+        {"run": backward_3, "grid": 'rows', "blocked": ('V',), "dims": ('K', 'V'),
+         "tensors": ('q', 'k', 'a', 'b', 'l', 'd.y', 'stored.d_increment_S', 'stored.d.v.0', 'stored.d.v.1')},
+        {"run": backward_4, "grid": 'rows', "blocked": ('K',), "dims": ('K', 'V'),
+         "tensors": ('q', 'v', 'a', 'b', 'l', 'd.y', 'stored.d_increment_S', 'stored.d.k.0', 'stored.d.k.1')},
+        {"run": backward_5, "grid": 'rows', "blocked": ('K',), "dims": ('K', 'V'),
+         "tensors": ('k', 'v', 'a', 'b', 'l', 'saved.S', 'd.y', 'd.q')},
+    ],
+    "shifted": [('d.k', (('stored.d.k.0', 0), ('stored.d.k.1', 1))), ('d.v', (('stored.d.v.0', 0), ('stored.d.v.1', 1)))],
+}
