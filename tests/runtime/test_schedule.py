@@ -94,7 +94,7 @@ def test_an_op_takes_what_its_record_says(tmp_path, monkeypatch):
     assert found.find(CPU, torch.float32, {"K": 8, "V": 8}, 2, 100) == Schedule.of(32, {"rows": 4})
     assert found.find(CPU, torch.float32, {"K": 16, "V": 8}, 2, 100) == found.find(CPU, torch.float64, {"K": 8, "V": 8}, 2, 100) == Schedule(64)
     monkeypatch.setenv("MCGEN_CACHE", str(tmp_path / "cache"))
-    op = mcgen.load(SPEC)
+    op = mcgen.load({**SPEC, "name": "recorded"})
     write(op.folder / "tuned")
     results(op)
     assert {(k[1], k[2]) for k in op._backends.tvm._kernels} == {(32, (("rows", 4),))}
