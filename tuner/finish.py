@@ -31,7 +31,8 @@ class Verdict:
 def judge(space: Space, trials: Sequence[Trial], race: Callable[[Mapping[str, Config]], Outcome], gates: Callable[[Config], Outcome]) -> Verdict:
     """race: measures configurations by name beside the default. gates: whether one is right. Both in processes of their own.
 
-    Among those that beat the default by more than the noise the fastest wins, or a simpler one that is within the noise of it.
+    Among those that beat the default by more than the noise the fastest wins, or a simpler one that is within the noise of it; and only if it
+    does so again.
     """
     best = [t for t in ranked(trials) if t.config != space.default and t.score is not None and t.score < 1.0][:FINALISTS]
     if not best:
@@ -54,10 +55,21 @@ def judge(space: Space, trials: Sequence[Trial], race: Callable[[Mapping[str, Co
     for name in by_plainness(order, scores, noises, lambda n: space.plainness(named[n])):
         checked = gates(named[name])
         if checked.ok and checked.found.get("ok"):
-            return Verdict(named[name], f"{name} takes {scores[name]:.3f} of the default's time, with a noise of {noises[name]:.3f}", scores[name],
-                           noises[name], name, times, checked.found, failed)
+            return confirmed(name, named[name], race({name: named[name]}), checked, failed)
         failed[name] = ", ".join(checked.found.get("failed", ())) or f"{checked.state}: {checked.detail}"
     return Verdict(None, "every configuration that was faster failed a gate", None, None, None, times, {}, failed)
+
+
+def confirmed(name: str, config: Config, outcome: Outcome, checked: Outcome, failed: Mapping[str, str]) -> Verdict:
+    """The best of several is partly the luckiest of them, so it has to gain once more, alone beside the default; these times are kept."""
+    if not outcome.ok:
+        return Verdict(None, f"the last measurement ended with: {outcome.state} ({outcome.detail})", failed=failed)
+    times = outcome.found["times"]
+    score, noise = measure.score(times, name), max(floor_of(times), measure.noise(times, name))
+    said = f"{name} takes {score:.3f} of the default's time, with a noise of {noise:.3f}"
+    if not gains(times, name, noise):
+        return Verdict(None, f"measured once more, {said}: no gain", score, noise, None, times, {}, failed)
+    return Verdict(config, said, score, noise, name, times, checked.found, failed)
 
 
 def floor_of(times: Mapping[str, Any]) -> float:

@@ -20,14 +20,15 @@ def target_of(subject: Subject) -> str:
     return f"{kind}:{subject.architecture}"
 
 
-def kernels_of(op: Any, subject: Subject) -> dict[str, tuple[dict[str, Sequence], dict[str, Any]]]:
+def kernels_of(op: Any, subject: Subject, target: str) -> dict[str, tuple[dict[str, Sequence], dict[str, Any]]]:
     """Kernel name -> (its knobs with their choices, its analytic default)."""
     compiler, options = _back_end()
+    backend, _ = compiler.parse_target(target)
     found = {}
     for kernel in compiler.kernels(compiler.load(Path(subject.folder))):
-        usual = asdict(options.default(kernel, subject.all_dims(op)))
+        usual = asdict(options.default(kernel, subject.all_dims(op), backend))
         blocks = usual.pop("blocks")
-        found[compiler.name_of(kernel)] = (options.knobs(kernel, subject.all_dims(op)), {**{f"block_{d}": side for d, side in blocks.items()}, **usual})
+        found[compiler.name_of(kernel)] = (options.knobs(kernel, subject.all_dims(op), backend), {**{f"block_{d}": side for d, side in blocks.items()}, **usual})
     return found
 
 

@@ -25,7 +25,8 @@ def space_for(op: Any, subject: Subject) -> Space:
     from .gpu import gpu_space
     from .kernels import kernels_of, resources_for, target_of
 
-    return gpu_space(kernels_of(op, subject), op.manifest.chunks, op.manifest.chunk, resources_for(op, subject, target_of(subject)))
+    target = target_of(subject)
+    return gpu_space(kernels_of(op, subject, target), op.manifest.chunks, op.manifest.chunk, resources_for(op, subject, target))
 
 
 def recorded(subject: Subject) -> Schedule | None:

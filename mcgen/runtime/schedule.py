@@ -42,20 +42,6 @@ def options_of(options: Sequence[tuple[str, int | str]], kernel: str) -> dict[st
     return {**{name: value for name, value in options if "." not in name}, **own}
 
 
-def by_kernel(options: Sequence[tuple[str, int | str]]) -> dict[str, dict[str, int | str]]:
-    """Kernel -> its own options.
-
-    >>> by_kernel((("forward.num_warps", 4), ("forward.num_stages", 2), ("backward.num_warps", 8)))
-    {'forward': {'num_warps': 4, 'num_stages': 2}, 'backward': {'num_warps': 8}}
-    """
-    found: dict[str, dict[str, int | str]] = {}
-    for name, value in options:
-        kernel, dot, option = name.partition(".")
-        if dot:
-            found.setdefault(kernel, {})[option] = value
-    return found
-
-
 class Schedules:
     """The schedule of each call of one op. `forced` holds for every call; else the record's, else the package's own choice."""
 

@@ -11,7 +11,7 @@ from mcgen.diagnostics import UsageError
 from mcgen.runtime import records
 from mcgen.runtime.devices import architecture, device_name, likeness, processor, slug
 from mcgen.runtime.records import BadRecord, entries_for, parse_record, read_record
-from mcgen.runtime.schedule import Schedule, Schedules, by_kernel, look_up, options_of
+from mcgen.runtime.schedule import Schedule, Schedules, look_up, options_of
 from mcgen.runtime.tvm import Options
 
 CPU = torch.device("cpu")
@@ -87,27 +87,17 @@ def test_forced_schedules_are_their_own_ops():
         results(op.with_schedule(Schedule.of(32, {"columns": 9})))
 
 
-def test_an_op_takes_what_its_record_says(tmp_path):
+def test_an_op_takes_what_its_record_says(tmp_path, monkeypatch):
     """Chunk and options, and only for calls of the record's sizes."""
-    op = mcgen.load(SPEC)
-    write(tmp_path)
-    found = Schedules(64, (tmp_path,))
+    write(tmp_path / "tuned")
+    found = Schedules(64, (tmp_path / "tuned",))
     assert found.find(CPU, torch.float32, {"K": 8, "V": 8}, 2, 100) == Schedule.of(32, {"rows": 4})
     assert found.find(CPU, torch.float32, {"K": 16, "V": 8}, 2, 100) == found.find(CPU, torch.float64, {"K": 8, "V": 8}, 2, 100) == Schedule(64)
-    tuned = op.folder / "tuned"
-    try:
-        path = write(tuned)
-        mcgen.load(SPEC)._backends.schedules._found.clear()
-        op._chunks.clear()
-        op._backends.tvm._kernels.clear()
-        results(op)
-        assert {(k[1], k[2]) for k in op._backends.tvm._kernels} == {(32, (("rows", 4),))}
-    finally:
-        path.unlink()
-        tuned.rmdir()
-        entries_for.cache_clear()
-        op._backends.schedules._found.clear()
-        op._chunks.clear()
+    monkeypatch.setenv("MCGEN_CACHE", str(tmp_path / "cache"))
+    op = mcgen.load({**SPEC, "name": "recorded"})
+    write(op.folder / "tuned")
+    results(op)
+    assert {(k[1], k[2]) for k in op._backends.tvm._kernels} == {(32, (("rows", 4),))}
 
 
 def test_traced_calls_take_the_chunk_that_all_rows_agree_on(tmp_path):
@@ -138,7 +128,6 @@ def test_look_up_takes_the_nearest():
 def test_options_of_a_kernel():
     options = (("backward.rows", 4), ("rows", 6), ("unroll", 2))
     assert options_of(options, "forward") == {"rows": 6, "unroll": 2} and options_of(options, "backward") == {"rows": 4, "unroll": 2}
-    assert by_kernel(options) == {"backward": {"rows": 4}}
 
 
 @pytest.mark.parametrize("change, words", [

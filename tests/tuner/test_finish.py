@@ -44,6 +44,21 @@ def test_a_gain_within_the_noise_is_none(noise, control):
     assert verdict.config is None and "no gain" in verdict.why and verdict.score == pytest.approx(0.95)
 
 
+def test_luck_does_not_last():
+    """Fastest among several, and no gain when it is measured again: not kept."""
+    first, again = race({"trial 0": 0.8, "trial 1": 0.85}), race({"trial 0": 0.99})
+    asked = []
+
+    def run(named):
+        asked.append(list(named))
+        return (first if len(named) > 1 else again)(named)
+
+    verdict = judge(SPACE, trials(0.8, 0.85), run, lambda c: PASSED)
+    assert verdict.config is None and "once more" in verdict.why and verdict.score == pytest.approx(0.99) and asked[1] == ["trial 0"]
+    dies = judge(SPACE, trials(0.8, 0.85), lambda n: first(n) if len(n) > 1 else Outcome(states.TIMEOUT), lambda c: PASSED)
+    assert dies.config is None and "timeout" in dies.why
+
+
 def test_slower_in_one_direction_is_no_gain():
     verdict = judge(SPACE, trials(0.8), race({"trial 0": 0.7}, forward={"trial 0": 1.1}), lambda c: PASSED)
     assert verdict.config is None
