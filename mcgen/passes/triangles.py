@@ -10,6 +10,8 @@ def lower_triangular(v: Value) -> bool:
     """Whether v[c, d] is proved 0 for d > c (by how it is computed)."""
     if not {"c", "d"} <= set(v.axes):
         return False
+    if v.op == "pair":
+        return True
     if v.op != "map":
         return False
     match v["fn"]:
@@ -20,7 +22,8 @@ def lower_triangular(v: Value) -> bool:
         case "add" | "sub":
             return all(lower_triangular(a) for a in v.args)
         case "where":
-            return _below(v.args[0]) and v.args[2].op == "const" and v.args[2]["value"] == 0.0
+            zero = v.args[2].op == "const" and v.args[2]["value"] == 0.0
+            return zero and (_below(v.args[0]) or lower_triangular(v.args[1]))
         case "exp":
             gap = v.args[0]          # masked before the exponential: exp(-1e4) is 0
             return gap.op == "map" and gap["fn"] == "where" and _below(gap.args[0]) and \
@@ -32,6 +35,7 @@ def needed_below(v: Value, users: Mapping[int, list[Value]]) -> bool:
     """Whether v[c, d] for d > c reaches nothing: all that uses it is 0 there, or used so in turn."""
     found = users.get(id(v), [])
     return bool(found) and {"c", "d"} <= set(v.axes) and all(
+        u.op in ("solve", "papply", "pfactor") and u.args[0] is v or
         u.op == "map" and (lower_triangular(u) or needed_below(u, users)) for u in found)
 
 
@@ -40,4 +44,6 @@ def _below(mask: Value) -> bool:
         return False
     if mask["fn"] == "and":
         return any(_below(a) for a in mask.args)
+    if mask["fn"] == "eq":
+        return {a.get("axis") for a in mask.args if a.op == "iota"} == {"c", "d"}
     return mask["fn"] in ("ge", "gt") and [a.get("axis") for a in mask.args if a.op == "iota"] == ["c", "d"]

@@ -21,8 +21,7 @@ def pair(q: Tensor, k: Tensor, f: Tensor) -> Tensor:
     """A[c, d] = sum over channels of q[c] k[d] weight; 0 unless d comes before c."""
     size = q.shape[-2]
     q, k = (_padded(x) for x in (q, k))
-    blocks = torch.zeros(*q.shape[:-2], q.shape[-2], 1, dtype=q.dtype, device=q.device)       # [.., n, 1, 1] as it were
-    blocks = blocks[..., None]
+    blocks = q.new_zeros(*q.shape[:-1], 1, 1)                # [.., blocks, h, h], h = 1 at first
     for h, before, after in _levels(f):
         low, high = _halves(k, h)[0] * after, _halves(q, h)[1] * before
         met = high @ low.mT
