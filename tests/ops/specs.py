@@ -32,7 +32,7 @@ AFFINE = [
     op("channels_of_both_axes", rule={
         "inputs": {**DECAY["inputs"], "g": {"shape": ["K"], "domain": ["-inf", 0]}, "h": {"shape": ["V"], "domain": [-1, 1]}},
         "state": {"S": ["K", "V"], "m": ["V"]}, "update": {"S": "diag(exp(g)) @ S @ diag(h) + outer(k, v)", "m": "h * m + v"},
-        "read": "S.T @ q + prev(S).T @ k + m"}, cache={}),
+        "read": "S.T @ q + prev(S).T @ k + m"}),
     op("channels_and_steps", rule={
         "inputs": {**UNIT_K, "p": {"shape": ["K"], "domain": "unit"}, "a": {"shape": ["K"], "domain": [-1, 1]}},
         "functions": {"step(X, x)": "X + b * outer(x, v - X.T @ x)"},
