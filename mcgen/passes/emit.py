@@ -13,7 +13,7 @@ from ..ir.nodes import Param, Value, dim_axis
 from ..symbolic.model import Model
 from ..symbolic.terms import Shape, Term
 
-UNARY = {"logfloor", "exp", "log", "sqrt", "abs", "sign", "sigmoid", "logsigmoid", "softplus", "tanh", "relu", "silu", "gelu", "neg"}
+UNARY = {"logfloor", "exp", "log", "sqrt", "abs", "sign", "sigmoid", "logsigmoid", "softplus", "tanh", "relu", "silu", "gelu", "erf", "neg"}
 BINARY = {"add", "sub", "mul", "div", "minimum", "maximum"}
 EPS = 1e-6                       # of l2norm and layernorm, from the spec language
 
@@ -158,6 +158,8 @@ class Emitter:
         product = self.b.dot(self.b.rename(x, {left[1]: inner}),
                              self.b.rename(y, {right[0]: inner, right[1]: axes_of(t.shape)[1]}), [inner])
         return product
+
+    def _spread(self, t, x): return x          # constant along its axes: they may be missing
 
     def _diag(self, t, x):
         first, second = axes_of(t.shape)

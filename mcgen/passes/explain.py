@@ -8,6 +8,7 @@ from ..diagnostics import NotLowered, SpecError
 from ..symbolic.affine import Factor, Group, collect_affine
 from ..symbolic.algebra import Algebra
 from ..symbolic.decay import log_decay
+from ..symbolic.gradient import expand_gradients
 from ..symbolic.linear import form
 from ..symbolic.model import Model
 from ..symbolic.read import Atom, Read, analyse_read
@@ -25,6 +26,7 @@ BYTES = 4                        # of a state's number: float32
 def explain(model: Model) -> str:
     """Plain text in sections. A model that is refused is explained as far as it was understood, with every reason."""
     problems: list[SpecError] = []
+    model = expand_gradients(model)
     sections = [("states", [*_states(model, problems)]), ("read", [*_read(model, problems)])]
     if model.cache is not None:
         sections.append(("cache", [*_cache(model)]))
