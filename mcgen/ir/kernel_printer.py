@@ -58,6 +58,8 @@ def _statement(s, indent: str) -> list[str]:
             return _block(f"when {expression(s.condition)}", s.body, indent)
         case kr.Loop():
             return _block(f"loop {s.kind}", s.body, indent)
+        case kr.Along():
+            return _block(f"along {s.axis}", s.body, indent)
         case kr.Saving():
             return _block("saving", s.body, indent)
         case kr.Product():
@@ -80,6 +82,8 @@ def _right(s) -> str:
             return f"{s.kind}({expression(s.value)})" + _words(over=", ".join(s.over))
         case kr.Cumsum():
             return f"cumsum({expression(s.value)})" + _words(over=s.axis, reverse=s.reverse, exclusive=s.exclusive)
+        case kr.DenseSolve():
+            return f"dense_solve({expression(s.matrix)}, {expression(s.right)})" + _words(row=s.row, column=s.column)
         case kr.Topk():
             return f"topk({_ref(s.score)}, {s.k})"
         case kr.Dot():
