@@ -1,7 +1,20 @@
 """Text of one operation in a torch program: alignment by axis names, elementwise functions, einsum."""
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from ..ir.nodes import Value, dim_of
+
+
+@dataclass(frozen=True)
+class Name:
+    """How a value is spelled: text, its axes, whether it has the leading z, whether it is a Python number."""
+
+    text: str
+    axes: tuple[str, ...] = ()
+    batched: bool = True
+    scalar: bool = False
+
 
 INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/", "lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==",
          "ne": "!=", "and": "&", "or": "|", "pow": "**"}

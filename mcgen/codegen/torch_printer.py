@@ -1,28 +1,17 @@
 """Prints a chunk-level program as a torch function: whole tensors over all rows, loops only where the program has them."""
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from ..ir.naming import fresh, stem
 from ..ir.nodes import Param, Program, Result, Value, dim_of, order
 from ..passes.precision import precise
 from .torch_channels import Channels
-from .torch_expr import CALLS, INFIX, aligned, number, shape_comment, spelled
+from .torch_expr import CALLS, INFIX, Name, aligned, number, shape_comment, spelled
+from .torch_loops import Loops
 
 
 # what a printed function calls its own: a parameter of that name gets a number (functions are called by position)
-OWN = {"z", "rows", "like", "table", "chunk", "save", "R", "N", "T", "B", "H", "ops", "torch", "F", "n", "r", "results", "range", "reversed",
+OWN = {"z", "rows", "like", "table", "chunk", "save", "R", "N", "T", "B", "H", "ops", "torch", "F", "n", "r", "c", "results", "range", "reversed",
        "float", "min", "max", "inputs", "sizes", "dtype", "device"}
-
-
-@dataclass(frozen=True)
-class Name:
-    """How a value is spelled: text, its axes, whether it has the leading z, whether it is a Python number."""
-
-    text: str
-    axes: tuple[str, ...] = ()
-    batched: bool = True
-    scalar: bool = False
 
 
 def print_function(name: str, program: Program, before_table: int, save_from: int | None = None, doc: str = "") -> str:
@@ -36,7 +25,7 @@ def print_starts(names: dict[str, Value], axes: dict[str, tuple[str, ...]]) -> s
     return _Printer(Program("initial_states", (), ())).starts(names, axes)
 
 
-class _Printer(Channels):
+class _Printer(Channels, Loops):
     def __init__(self, program: Program):
         self.program = program
         self.lines: list[str] = []
@@ -44,6 +33,7 @@ class _Printer(Channels):
         self.taken = set(OWN)
         self.dims: dict[str, str] = {}
         self.indent = "    "
+        self.scope: list[Value] = []            # the values of the program or loop that is being printed
         self.precise: set[int] = set()
         self.of_heads = False
         self.spec_line = 0
@@ -58,9 +48,9 @@ class _Printer(Channels):
         self.line(f"like = {inputs[0]}", "")
         self.preamble()
         roots = program.roots()
-        values = order(roots)
-        self.precise = precise(values)
-        self.statements(values)
+        self.scope = order(roots)
+        self.precise = precise(self.scope)
+        self.statements(self.scope)
         self.results(save_from)
         head = [f"def {name}({', '.join(inputs)}, *, {keywords}):"] + ([f'    """{doc}"""'] if doc else [])
         return "\n".join(head + self.lines) + "\n"
@@ -262,98 +252,16 @@ class _Printer(Channels):
     def _keep(self, v):
         return f"rows.keep({self.full(v.args[0], v.axes)})"
 
+    def _dense_solve(self, v):
+        matrix, x = v.args
+        row, column = v["row"], v["column"]
+        lead = tuple(a for a in v.axes if a in matrix.axes and a != column)
+        own = tuple(a for a in v.axes if a not in matrix.axes)
+        made = f"ops.dense_solve({self.full(matrix, lead + (row, column))}, {self.full(x, lead + (row,) + own)}, {len(own)})"
+        return aligned(made, lead + (column,) + own, v.axes)
+
     def _topk(self, v):
         return f"rows.topk({self.full(v.args[0], v.axes)}, {v['k']})"
-
-    # -- loops -------------------------------------------------------------------------------------------------
-    def body(self, body: Program, bound: dict[str, Name]) -> None:
-        """The statements of a loop's body, with its parameters bound."""
-        values = order(body.roots())
-        self.precise = self.precise | precise(values)
-        for v in values:
-            if v.op == "param" and v["name"] in bound:
-                self.names[id(v)] = bound[v["name"]]
-            elif v.op in ("const", "size", "row") or id(v) not in self.names:
-                self.statement(v)
-        self.inside = [v for v in values]
-
-    def scan(self, v: Value) -> None:
-        body: Program = v["body"]
-        n, m = v["carries"], v["xs"]
-        outer = dict(self.names)
-        carry = [self.fresh(p.name) for p in body.params[:n]]
-        starts = [self.fresh(f"{c}_starts") for c in carry]
-        ys = [self.fresh(f"{r.name}_rows") for r in body.results[n:]]
-        for name, p, arg in zip(carry, body.params, v.args):
-            self.line(f"{name} = {self.full(arg, p.axes)}")
-        for name in starts + ys:
-            self.line(f"{name} = [None] * R")
-        self.line(f"for r in {'reversed(range(R))' if v['reverse'] else 'range(R)'}:  # {body.name}")
-        self.indent += "    "
-        bound = {p.name: Name(c, p.axes) for p, c in zip(body.params, carry)}
-        for i, (p, arg) in enumerate(zip(body.params[n:], v.args[n:])):
-            name = self.names[id(arg)]
-            if i < m and "r" in name.axes and not name.scalar:
-                place = name.axes.index("r")
-                index = ", ".join([":"] * (1 + place) + ["r"])
-                text = f"{self.ref(arg)}[{index}]"
-                bound[p.name] = Name(text, tuple(a for a in name.axes if a != "r"))
-            else:
-                bound[p.name] = name
-        for name, start in zip(carry, starts):
-            self.line(f"{start}[r] = {name}")
-        self.body(body, bound)
-        for name, r in zip(ys, body.results[n:]):
-            self.line(f"{name}[r] = {self.full(r.parts[0][0], r.axes)}")
-        self.line(f"{', '.join(carry)} = {', '.join(self.full(r.parts[0][0], p.axes) for r, p in zip(body.results, body.params[:n]))}")
-        self.indent = self.indent[4:]
-        self.names = outer
-        for users in self.users_of(v):
-            axes = users.axes
-            kind, i = users["kind"], users["index"]
-            if kind == "final":
-                self.names[id(users)] = Name(carry[i], body.params[i].axes)
-            else:
-                rows_axes = (body.params[i] if kind == "start" else body.results[n + i]).axes
-                name = (starts if kind == "start" else ys)[i]
-                self.line(f"{name} = ops.stacked({name}, (z, {''.join(self.size(a) + ', ' for a in rows_axes)}), like)", f"[{', '.join(('z', *axes))}]")
-                self.names[id(users)] = Name(name, ("r",) + rows_axes)
-
-    def users_of(self, loop: Value) -> list[Value]:
-        return [v for v in order(self.program.roots()) if v.op == "out" and v.args[0] is loop]
-
-    def slots(self, v: Value) -> None:
-        body: Program = v["body"]
-        m = v["xs"]
-        outer = dict(self.names)
-        called = {u["index"]: u.name for u in self.users_of(v)}
-        outs = [self.fresh(called.get(i) or ("over_n" if r.kind == "sum" else "per_n")) for i, r in enumerate(body.results)]
-        for name, r in zip(outs, body.results):
-            self.line(f"{name} = " + (f"like.new_zeros((z, {''.join(self.size(a) + ', ' for a in r.axes)}))" if r.kind == "sum" else "[None] * N"))
-        self.line(f"for n in range(N):  # one cached memory after the other: {body.name}")
-        self.indent += "    "
-        bound = {}
-        for i, (p, arg) in enumerate(zip(body.params, v.args)):
-            name = self.names[id(arg)]
-            if i < m and "n" in name.axes and not name.scalar:
-                place = name.axes.index("n") + (1 if name.batched else 0)
-                bound[p.name] = Name(f"{self.ref(arg)}[{', '.join([':'] * place + ['n'])}]", tuple(a for a in name.axes if a != "n"), name.batched)
-            else:
-                bound[p.name] = name
-        self.body(body, bound)
-        for name, r in zip(outs, body.results):
-            value = r.parts[0][0]
-            self.line(f"{name} = {name} + {self.ref(value, r.axes)}" if r.kind == "sum" else f"{name}[n] = {self.full(value, r.axes)}")
-        self.indent = self.indent[4:]
-        self.names = outer
-        for user in self.users_of(v):
-            i = user["index"]
-            r = body.results[i]
-            if r.kind == "stack":
-                place = user.axes.index("n")
-                self.line(f"{outs[i]} = ops.stacked({outs[i]}, (z, {''.join(self.size(a) + ', ' for a in r.axes)}), like, {1 + place})",
-                          shape_comment(user))
-            self.names[id(user)] = Name(outs[i], user.axes)
 
     # -- results -----------------------------------------------------------------------------------------------
     def results(self, save_from: int | None) -> None:

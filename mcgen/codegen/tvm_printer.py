@@ -121,13 +121,19 @@ class _Printer:
                 self.line(f"k.channels({given}{wanted})")
             case kr.Topk():
                 self.line(f"k.topk({self.ref(s.dst)}, {self.ref(s.score)}, top={s.k}, limit=k.segment)")
+            case kr.DenseSolve():
+                self.line(f'k.dense_solve({self.ref(s.dst)}, {self.expr(s.matrix)}, {self.expr(s.right)}, row="{axis(s.row)}", column="{axis(s.column)}")')
             case kr.When():
                 self.block(f"with k.when({self.expr(s.condition)}):", s.body)
+            case kr.Loop(kind="tokens" | "tokens_back"):
+                self.block(f'with k.loop("c", 0, k.count{", reverse=True" if s.kind == "tokens_back" else ""}):', s.body)
             case kr.Loop():
                 bounds = {"past": "0, k.segment", "segment": "k.segment, k.segment + 1", "all": "0, k.slots_count"}[s.kind]
                 outer, self.in_loop = self.in_loop, True
                 self.block(f'with k.loop("n", {bounds}):', s.body)
                 self.in_loop = outer
+            case kr.Along():
+                self.block(f'with k.loop("{axis(s.axis)}", 0, k.sizes["{dim_of(s.axis)}"]):', s.body)
             case kr.Saving():
                 self.block("if save:", s.body)
 

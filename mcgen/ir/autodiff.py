@@ -9,7 +9,7 @@ from typing import Callable, Mapping, Sequence
 
 from .builder import Builder
 from .functions import TABLE
-from .nodes import Param, Program, Result, Value, order
+from .nodes import Param, Program, Result, Value, order, scan_axis, sort_axes
 
 Cotangents = dict[int, Value]
 
@@ -158,6 +158,13 @@ def _rename(b: Builder, y: Value, g: Value) -> tuple:
     return (b.rename(g, {new: old for old, new in y["moves"]}),)
 
 
+def _dense_solve(b: Builder, y: Value, g: Value) -> tuple:
+    """A y = x: dx = A^-T g, and dA = -dx y^T."""
+    matrix, x = y.args
+    back = b.dense_solve(matrix, g, y["column"], y["row"])
+    return b.map("neg", b.contract(back, y, matrix.axes)), _over(b, back, [a for a in y.axes if a != y["column"]], x)
+
+
 def _collect(b: Builder, y: Value, g: Value) -> tuple:
     x, old = y.args
     return _over(b, b.expose(g), [a for a in y.axes if a != "n"], x), _over(b, b.keep(g), y.axes, old)
@@ -179,6 +186,7 @@ RULES: dict[str, Callable[[Builder, Value, Value], tuple]] = {
     "pair": _pair,
     "papply": _papply,
     "rename": _rename,
+    "dense_solve": _dense_solve,
     "collect": _collect,
     "expose": _expose,
     "keep": lambda b, y, g: (b.keep(g),),
@@ -187,49 +195,53 @@ RULES: dict[str, Callable[[Builder, Value, Value], tuple]] = {
 
 
 def _scan(b: Builder, loop: Value, got: Mapping[tuple[str, int], Value]) -> list[Value]:
-    """The reversed scan. Its body is the derivative of the body, from the carries before each row.
+    """The reversed scan. Its body is the derivative of the body, from the carries before each row or token.
 
-    Cotangents of final carries start it; those of `start` outs and ys enter row by row.
+    Cotangents of final carries start it; those of `start` outs and ys enter one by one. A constant of the body gets its
+    share from every row, summed by one more reduction; from every token, summed on the way, since tokens are many.
     """
     body: Program = loop["body"]
-    n, m = loop["carries"], loop["xs"]
+    n, m, axis = loop["carries"], loop["xs"], scan_axis(loop)
     params = [b.param(p) for p in body.params]
     first = body.params[0].name              # carries have different names in all scans
+    args, count = loop.args[:len(body.params)], loop.args[len(body.params):]
+    lead = [a for c in count for a in c.axes]          # how many tokens count differs from row to row
+
+    def without(value: Value) -> tuple[str, ...]:
+        return sort_axes(a for a in (*lead, *value.axes) if a != axis)
+
     d_next = [b.declare(Param(f"d.{p.name}", "value", p.axes)) for p in body.params[:n]]
     outputs = [(r.parts[0][0], b.param(d)) for r, d in zip(body.results, d_next)]
-    row_inputs: list[tuple[Param, Value]] = []
+    inputs: list[tuple[Param, Value]] = []
 
-    def row_input(name: str, axes: tuple[str, ...], value: Value) -> Value:
-        param = b.declare(Param(f"{name}.{first}", "value", axes))
-        row_inputs.append((param, value))
-        return b.param(param)
+    def entering(name: str, value: Value) -> Value:
+        inputs.append((b.declare(Param(f"{name}.{first}", "value", without(value))), value))
+        return b.param(inputs[-1][0])
 
     for i, result in enumerate(body.results[n:]):
         if ("y", i) in got:
-            cotangent = got["y", i]
-            outputs.append((result.parts[0][0], row_input(f"dy.{i}", _no_r(cotangent), cotangent)))
+            outputs.append((result.parts[0][0], entering(f"dy.{i}", got["y", i])))
     grads = vjp(b, outputs, params)
     carried = []
     for i in range(n):
         total = grads[i]
         if ("start", i) in got:
-            cotangent = got["start", i]
-            total = b.map("add", total, row_input(f"ds.{i}", _no_r(cotangent), cotangent))
+            total = b.map("add", total, entering(f"ds.{i}", got["start", i]))
         carried.append(total)
-    starts = [b.make("out", (loop,), ("r",) + p.axes, kind="start", index=i) for i, p in enumerate(body.params[:n])]
-    # constants of the body get their share row by row; the sum over rows is one more reduction
+    starts = [b.out(loop, "start", i) for i in range(n)]
+    of_xs, of_consts = grads[n:n + m], grads[n + m:]
     results = [Result(p.name, "value", p.axes, ((c, 0),)) for p, c in zip(d_next, carried)]
-    results += [Result(f"d.{p.name}", "value", g.axes, ((g, 0),)) for p, g in zip(body.params[n:], grads[n:])]
-    reverse_body = Program(body.name + "_backward", (*d_next, *(p for p, _ in row_inputs), *body.params), tuple(results),
+    live = [i for i, g in enumerate(of_consts) if not _zero(g)] if axis == "c" else []
+    sums = [b.declare(Param(f"sum.{body.params[n + m + i].name}.{first}", "value", sort_axes((*lead, *of_consts[i].axes)))) for i in live]
+    results += [Result(p.name, "value", p.axes, ((b.map("add", b.param(p), of_consts[i]), 0),)) for p, i in zip(sums, live)]
+    stacked = of_xs if axis == "c" else grads[n:]
+    results += [Result(f"d.{p.name}", "value", sort_axes((*lead, *g.axes)), ((g, 0),)) for p, g in zip(body.params[n:], stacked)]
+    reverse_body = Program(body.name + "_backward", (*d_next, *sums, *(p for p, _ in inputs), *body.params), tuple(results),
                            body.level, body.segment)
-    inits = [got.get(("final", i), b.zero()) for i in range(n)]
-    finals, _, ys = b.scan(reverse_body, inits, [v for _, v in row_inputs] + starts + list(loop.args[n:n + m]),
-                           list(loop.args[n + m:]), reverse=not loop["reverse"])
-    d_xs = ys[:m]
-    d_consts = [b.sum(y, ["r"]) if g.op != "const" else b.zero() for y, g in zip(ys[m:], grads[n + m:])]
-    d_xs = [y if not _zero(g) else b.zero() for y, g in zip(d_xs, grads[n:n + m])]
-    return [_over(b, x, p.axes, arg) for x, p, arg in zip([*finals, *d_xs, *d_consts], body.params, loop.args)]
-
-
-def _no_r(value: Value) -> tuple[str, ...]:
-    return tuple(a for a in value.axes if a != "r")
+    inits = [got.get(("final", i), b.zero()) for i in range(n)] + [b.zero() for _ in sums]
+    finals, _, ys = b.scan(reverse_body, inits, [v for _, v in inputs] + starts + list(args[n:n + m]), list(args[n + m:]),
+                           not loop["reverse"], *count)
+    d_xs = [y if not _zero(g) else b.zero() for y, g in zip(ys, of_xs)]
+    totals = dict(zip(live, finals[n:])) if axis == "c" else {i: b.sum(y, ["r"]) for i, y in enumerate(ys[m:])}
+    d_consts = [totals[i] if not _zero(g) else b.zero() for i, g in enumerate(of_consts)]
+    return [_over(b, x, p.axes, arg) for x, p, arg in zip([*finals[:n], *d_xs, *d_consts], body.params, args)]

@@ -9,7 +9,7 @@ import math
 from typing import Any, Iterable, Mapping, Sequence
 
 from .functions import TABLE
-from .nodes import NO_POS, Param, Pos, Program, Value, dim_of, sort_axes
+from .nodes import NO_POS, Param, Pos, Program, Value, dim_of, scan_axis, sort_axes
 
 _COMMUTATIVE = {"add", "mul", "minimum", "maximum", "and", "or", "eq", "ne"}
 
@@ -216,6 +216,15 @@ class Builder:
             return self.rename(x.args[0], both)
         return self.make("rename", (x,), tuple(moved.get(a, a) for a in x.axes), x.dtype, moves=tuple(sorted(moved.items())))
 
+    def dense_solve(self, matrix: Value, x: Value, row: str, column: str) -> Value:
+        """The y over `column` with sum over `column` of matrix * y = x, for matrices over `row` and `column`."""
+        if _is(x, 0.0):
+            return x
+        for axis in (row, column):
+            matrix = self.spread(matrix, axis)
+        axes = sort_axes(a for a in (*matrix.axes, *x.axes) if a != row)
+        return self.make("dense_solve", (matrix, self.spread(x, row)), axes, row=row, column=column)
+
     # -- cache -------------------------------------------------------------------------------------------------
     def collect(self, x: Value, old: Value) -> Value:
         axes = ("n",) + tuple(a for a in sort_axes((*x.axes, *old.axes)) if a not in ("r", "n"))
@@ -232,19 +241,22 @@ class Builder:
 
     # -- loops -------------------------------------------------------------------------------------------------
     def scan(self, body: Program, carries: Sequence[Value], xs: Sequence[Value], consts: Sequence[Value],
-             reverse: bool = False) -> tuple[list[Value], list[Value], list[Value]]:
-        """The body row after row. Returns final carries, carries before each row (with r), ys (with r)."""
-        loop = self.make("scan", (*carries, *xs, *consts), (), "f", body=body, carries=len(carries), xs=len(xs),
-                         reverse=reverse)
-        count = len(carries)
-        finals, starts = [], []
-        for i in range(count):
-            axes = body.params[i].axes
-            finals.append(self.make("out", (loop,), axes, kind="final", index=i))
-            starts.append(self.make("out", (loop,), ("r",) + axes, kind="start", index=i))
-        ys = [self.make("out", (loop,), ("r",) + result.axes, kind="y", index=i)
-              for i, result in enumerate(body.results[count:])]
-        return finals, starts, ys
+             reverse: bool = False, count: Value | None = None) -> tuple[list[Value], list[Value], list[Value]]:
+        """The body row after row; with `count`, token after token of a row, `count` of them. Returns final carries, carries
+        before each row or token, ys: with r or c."""
+        axis = {} if count is None else {"axis": "c"}
+        loop = self.make("scan", (*carries, *xs, *consts, *([count] if count is not None else ())), (), "f", body=body,
+                         carries=len(carries), xs=len(xs), reverse=reverse, **axis)
+        return tuple([self.out(loop, kind, i) for i in range(n)] for kind, n in
+                     (("final", len(carries)), ("start", len(carries)), ("y", len(body.results) - len(carries))))
+
+    def out(self, loop: Value, kind: str, index: int) -> Value:
+        """One result of a scan."""
+        body, n = loop["body"], loop["carries"]
+        if kind == "final":
+            return self.make("out", (loop,), body.params[index].axes, kind=kind, index=index)
+        axes = body.params[index].axes if kind == "start" else body.results[n + index].axes
+        return self.make("out", (loop,), sort_axes((scan_axis(loop), *axes)), kind=kind, index=index)
 
     def slots(self, body: Program, xs: Sequence[Value], consts: Sequence[Value]) -> list[Value]:
         """The body for every slot; results of kind 'sum' lose n, results of kind 'stack' have it."""

@@ -11,7 +11,7 @@ from typing import Mapping
 import torch
 
 from .functions import TABLE
-from .nodes import Program, Value, dim_of, order
+from .nodes import Program, Value, dim_of, order, scan_axis, sort_axes
 
 Tensor = torch.Tensor
 
@@ -258,32 +258,58 @@ class _Machine:
         rank = torch.argsort(torch.argsort(score, dim=-1, descending=True, stable=True), dim=-1, stable=True)
         return ((rank < v["k"]) & past).movedim(-1, axis)
 
+    def do_dense_solve(self, v, a):
+        """Torch solves along the last two axes; the other axes of matrix and right side broadcast."""
+        matrix, x = v.args
+        row, column = v["row"], v["column"]
+        rest = tuple(ax for ax in v.axes if ax != column)
+        lead = tuple(ax for ax in rest if ax in matrix.axes)
+        own = tuple(ax for ax in rest if ax not in matrix.axes)
+        left = self.full(a[0], matrix.axes, lead + (row, column))
+        right = self.full(a[1], x.axes, lead + (row,) + own)
+        got = torch.linalg.solve(left, right.flatten(len(lead) + 2)) if own else torch.linalg.solve(left, right)
+        return self.align(got.reshape(right.shape), lead + (column,) + own, v.axes)
+
     # -- loops
     def scan(self, v: Value, values, bound) -> dict:
+        """Over tokens, those past the row's count change nothing and give ys of 0."""
         body: Program = v["body"]
-        n, m = v["carries"], v["xs"]
+        n, m, axis = v["carries"], v["xs"], scan_axis(v)
         args = [(values[id(x)], x.axes) for x in v.args]
         carry = [self.full(t, ax, p.axes) for (t, ax), p in zip(args[:n], body.params[:n])]
-        starts = [[None] * self.r for _ in range(n)]
-        ys = [[None] * self.r for _ in body.results[n:]]
-        for r in (reversed(range(self.r)) if v["reverse"] else range(self.r)):
+        steps = self.extent(axis)
+        starts = [[None] * steps for _ in range(n)]
+        ys = [[None] * steps for _ in body.results[n:]]
+        for step in (reversed(range(steps)) if v["reverse"] else range(steps)):
             inner = dict(bound or {})
             for i in range(n):
-                starts[i][r] = carry[i]
+                starts[i][step] = carry[i]
                 inner[body.params[i].name] = (carry[i], body.params[i].axes)
             for (t, ax), p in zip(args[n:n + m], body.params[n:n + m]):
-                if "r" in ax:
-                    t = t.select(1 + ax.index("r"), r)
-                inner[p.name] = (t, tuple(a for a in ax if a != "r"))
+                if axis in ax:
+                    t = t.select(1 + ax.index(axis), step)
+                inner[p.name] = (t, tuple(a for a in ax if a != axis))
             for (t, ax), p in zip(args[n + m:], body.params[n + m:]):
                 inner[p.name] = (t, ax)
             got = self.evaluate(body.roots(), inner)
             outs = [self.full(got[id(res.parts[0][0])], res.parts[0][0].axes, res.axes) for res in body.results]
-            carry = [self.full(o, res.axes, p.axes) for o, res, p in zip(outs[:n], body.results, body.params)]
+            after = [self.full(o, res.axes, p.axes) for o, res, p in zip(outs[:n], body.results, body.params)]
+            if axis == "c":
+                real = args[-1][0] > step
+                inside = lambda axes: self.align(real, v.args[-1].axes, axes)
+                after = [torch.where(inside(p.axes), x, old) for x, old, p in zip(after, carry, body.params)]
+                outs[n:] = [torch.where(inside(res.axes), o, torch.zeros((), dtype=o.dtype)) for o, res in zip(outs[n:], body.results[n:])]
+            carry = after
             for i, o in enumerate(outs[n:]):
-                ys[i][r] = o
+                ys[i][step] = o
         found = {("final", i): c for i, c in enumerate(carry)}
-        stack = lambda xs, axes: torch.stack(xs, 1) if xs else torch.zeros(self.z, 0, *map(self.extent, axes), dtype=torch.float64)
+
+        def stack(xs, axes):
+            at = sort_axes((axis, *axes)).index(axis)
+            if xs:
+                return torch.stack(xs, 1 + at)
+            shape = [self.z, *map(self.extent, axes)]
+            return torch.zeros(shape[:1 + at] + [0] + shape[1 + at:], dtype=torch.float64)
         found |= {("start", i): stack(s, body.params[i].axes) for i, s in enumerate(starts)}
         found |= {("y", i): stack(y, body.results[n + i].axes) for i, y in enumerate(ys)}
         return found

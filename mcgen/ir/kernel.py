@@ -1,4 +1,4 @@
-"""The kernel level: statements on named tiles inside loops over rows and slots. What the CPU and GPU printers print.
+"""The kernel level: statements on named tiles inside loops over rows, slots and tokens. What the CPU and GPU printers print.
 `kernel_printer` shows it as text (grammar.md), `kernel_verifier` checks it.
 
     kernel  := params, tiles, before (stmt*), rows (stmt*), after (stmt*)       per sequence and head
@@ -18,8 +18,11 @@
              | pair ref, ref, ref, ref           [c, d]: the second over c times the third over d, times the fourth between
              | channels ref, ref?, ref?, ref -> ref?, ref?, ref?      what a matrix of tokens makes of pairs: derivatives
              | topk ref, ref, k
+             | dense_solve ref, ref, ref, row, column    the ref over column with matrix * it = the last ref over row
              | when expr { stmt* }               a condition on the row
              | loop 'past' | 'segment' | 'all' { stmt* }      n over the slots before the row's segment; the row's own; all
+             | along axis { stmt* }              one position of the axis after the other, in order
+             | loop 'tokens' | 'tokens_back' { stmt* }        c over the row's tokens, the first or the last one first
 """
 from __future__ import annotations
 
@@ -180,6 +183,15 @@ class Topk:
 
 
 @dataclass(frozen=True)
+class DenseSolve:
+    dst: Ref
+    matrix: Expr
+    right: Expr
+    row: str
+    column: str
+
+
+@dataclass(frozen=True)
 class When:
     condition: Expr
     body: tuple
@@ -188,6 +200,12 @@ class When:
 @dataclass(frozen=True)
 class Loop:
     kind: str
+    body: tuple
+
+
+@dataclass(frozen=True)
+class Along:
+    axis: str
     body: tuple
 
 

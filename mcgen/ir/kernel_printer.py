@@ -58,6 +58,8 @@ def _statement(s, indent: str) -> list[str]:
             return _block(f"when {expression(s.condition)}", s.body, indent)
         case kr.Loop():
             return _block(f"loop {s.kind}", s.body, indent)
+        case kr.Along():
+            return _block(f"along {s.axis}", s.body, indent)
         case kr.Saving():
             return _block("saving", s.body, indent)
         case kr.Product():
@@ -92,6 +94,8 @@ def _right(s) -> str:
             return f"decayed({expression(s.value)}, {expression(s.factor)})" + _words(reverse=s.reverse)
         case kr.Pair():
             return f"pair({', '.join(map(_ref, (s.q, s.k, s.factor)))})"
+        case kr.DenseSolve():
+            return f"dense_solve({expression(s.matrix)}, {expression(s.right)})" + _words(row=s.row, column=s.column)
         case kr.Topk():
             return f"topk({_ref(s.score)}, {s.k})"
         case kr.Dot():

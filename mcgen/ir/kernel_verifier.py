@@ -54,6 +54,7 @@ class _Verifier:
         self.ready: set[str] = set()               # tiles and results that hold something wherever control may come from
         self.touched: set[str] = set()             # results that some statement writes
         self.in_rows = self.in_loop = self.in_saving = False
+        self.loops: set[str] = set()               # axes that enclosing loops run along
         self.acc: tuple[str, ...] | None = None    # the axes of 'acc', where it stands for the element of a product
         self.now: object = None
 
@@ -139,6 +140,16 @@ class _Verifier:
                 self.need(self.in_rows and s.condition.dtype == "b" and not axes_in(s.condition), "a condition on the row")
                 self.value(s.condition, ())
                 self.inside(s.body)
+            case kr.Loop(kind="tokens" | "tokens_back"):
+                self.need(self.in_rows and not self.in_loop, "a loop over the tokens of no row")
+                self.along("c", s.body)
+            case kr.Along():
+                self.along(s.axis, s.body)
+            case kr.DenseSolve():
+                self.need(s.column in s.dst.axes and s.row not in s.dst.axes and s.column not in axes_in(s.right), f"no unknowns over {s.column}")
+                self.value(s.matrix, (*s.dst.axes, s.row))
+                self.value(s.right, (*s.dst.axes, s.row))
+                self.target(s.dst, False)
             case kr.Loop():
                 self.need(s.kind in ("past", "segment", "all") and (self.in_rows or s.kind == "all"), f"no loop over {s.kind} here")
                 self.need(not self.in_loop, "a loop over slots in another")
@@ -161,6 +172,13 @@ class _Verifier:
             if ref is not None:
                 self.need(ref.kind == "tile" and ref.axes == (token, *axis) and len(axis) == 1, f"{ref.storage} is over [{', '.join(ref.axes)}]")
                 self.read(ref)
+
+    def along(self, axis: str, body: tuple) -> None:
+        """Every position of an axis; a row has a token, and a dimension is at least 1, so what is written there is written."""
+        self.need(axis not in self.loops, f"a loop along {axis} in another")
+        self.loops.add(axis)
+        self.block(body)
+        self.loops.remove(axis)
 
     def inside(self, body: tuple) -> set[str]:
         """A block that may be skipped: what it writes is not sure to be there after it."""
@@ -214,7 +232,7 @@ class _Verifier:
     # -- expressions and references ----------------------------------------------------------------------------
     def value(self, e: kr.Expr, loops: tuple[str, ...]) -> None:
         """Requires of an expression: its axes are loops around it, its functions exist, what it reads is written."""
-        free = axes_in(e) - set(loops) - ({"n"} if self.in_loop else set())
+        free = axes_in(e) - set(loops) - self.loops - ({"n"} if self.in_loop else set())
         self.need(not free, f"no loop over {', '.join(sorted(free))}")
         for x in _ops(e):
             match x.op:

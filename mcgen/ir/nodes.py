@@ -156,6 +156,11 @@ def is_dim(axis: str) -> bool:
     return axis not in AXIS_ORDER
 
 
+def scan_axis(loop: Value) -> str:
+    """What a scan runs over: the rows, or the tokens of a row."""
+    return loop.get("axis", "r")
+
+
 def bodies(value: Value) -> Iterator[Program]:
     body = value.get("body")
     if body is not None:

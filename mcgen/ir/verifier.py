@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from .functions import TABLE
-from .nodes import AXIS_ORDER, Program, Value, is_dim, sort_axes
+from .nodes import AXIS_ORDER, Program, Value, is_dim, scan_axis, sort_axes
 
 
 class BrokenProgram(AssertionError):
@@ -67,6 +67,10 @@ def _value(program: Program, value: Value, declared: set[str]) -> None:
             need("n" in value.axes, "axes")
         case "topk":
             need(value.dtype == "b" and {"r", "c", "n"} <= set(value.axes), "axes")
+        case "dense_solve":
+            row, column = value["row"], value["column"]
+            need({row, column} <= set(args[0].axes) and row in args[1].axes and column not in args[1].axes, "axes")
+            need(set(value.axes) == {*args[0].axes, *args[1].axes} - {row}, "axes")
         case "scan":
             _scan(value, need)
         case "slots":
@@ -83,14 +87,19 @@ def _value(program: Program, value: Value, declared: set[str]) -> None:
 
 def _scan(value: Value, need) -> None:
     body: Program = value["body"]
-    n, m = value["carries"], value["xs"]
-    need(len(value.args) == len(body.params), "arguments and parameters differ in number")
+    n, m, axis = value["carries"], value["xs"], scan_axis(value)
+    need(len(value.args) == len(body.params) + (axis == "c"), "arguments and parameters differ in number")
     need(len(body.results) >= n, "fewer results than carries")
     for i, (param, arg) in enumerate(zip(body.params, value.args)):
-        axes = set(arg.axes) - ({"r"} if n <= i < n + m else set())
+        axes = set(arg.axes) - ({axis} if n <= i < n + m else set())
         need(axes <= set(param.axes), f"{param.name} is over [{', '.join(arg.axes)}]")
     for param, result in zip(body.params, body.results[:n]):
         need(set(result.parts[0][0].axes) <= set(param.axes), f"carry {param.name} changes its axes")
+    if axis == "c":
+        rows = set(value.args[-1].axes)
+        need(rows <= {"r"}, "the number of tokens is one of a row")
+        need(all(rows <= set(x.axes) for x in (*body.params, *body.results[n:])), "a parameter or result that lacks the rows")
+        need(not any("c" in v.axes for v in body.order()), "a token inside a scan over tokens")
     verify_program(body)
 
 

@@ -14,7 +14,7 @@ from ..symbolic.model import CacheModel
 from ..symbolic.read import Read
 from ..symbolic.terms import Term, walk
 from .emit import Emitter, axes_of
-from .states import States
+from .memories import Memories
 
 MASKED = -1.0e30                 # a score that never wins: finite, so that differences of scores stay finite
 _PER_MEMORY = {"age", "level", "score", "summary"}
@@ -32,7 +32,7 @@ class Weights:
 class CachePass:
     """One model's cache. `results` gathers what the memory hands on: (name, kind, axes, value)."""
 
-    def __init__(self, b: Builder, model, emitter: Emitter, states: States):
+    def __init__(self, b: Builder, model, emitter: Emitter, states: Memories):
         self.b, self.model, self.emitter, self.states = b, model, emitter, states
         self.cache: CacheModel = model.cache
         b.pos = self.cache.weight.pos
@@ -152,20 +152,23 @@ class CachePass:
     def mix(self, read: Read) -> Value:
         """y before `output`, over r, c and the read's shape."""
         b, states, emitter = self.b, self.states, self.emitter
-        memories = {a.state: None for a in read.atoms}
+        memories: dict[str, Value] = dict.fromkeys(name for a in read.atoms for name in a.states)
         b.pos = self.model.read.pos
         for name in memories:
             axes = states.axes[name]
             memories[name] = b.called(b.collect(states.end[name], b.param(Param(f"cache.{name}", "slots", axes))), f"cached_{name}")
             self.results.append((f"new.cache.{name}", "slots", axes, memories[name]))
-        online = [states.online(a, emitter) for a in read.atoms]
+        online = states.online(read, emitter)
         weights = self.weights()
         if self.carried_sum(read):
-            summed = [b.map("add", x, states.contract(a, self._sum_of_cached(a.state, memories), emitter))
-                      for a, x in zip(read.atoms, online)]
+            sums = {name: self._sum_of_cached(name, memories) for name in memories}
+            summed = [b.map("add", x, y) for x, y in zip(online, states.of(read, sums, emitter))]
             return b.map("mul", weights.online, apply(read, summed, emitter))
+        if self.cache.mix == "states" and read.nested:
+            raise NotLowered("mixed states under a read that is no function of products of a state with a vector", self.model.read.pos,
+                             hint="mix: reads mixes what the memories answer")
         b.pos = self.model.read.pos
-        cached = [states.contract(a, memories[a.state], emitter) for a in read.atoms]
+        cached = states.of(read, memories, emitter)
         b.pos = self.cache.weight.pos
         if self.cache.mix == "states" or read.linear:
             mixed = [b.called(b.map("add", b.map("mul", weights.online, x), b.called(b.sum(b.map("mul", weights.cached, y), ["n"]), "recalled")), "mixed")

@@ -4,7 +4,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..ir.builder import Builder
-from ..ir.nodes import Program, Result, Value
+from ..ir.nodes import Program, Result, Value, scan_axis
 from .rewrite import Rebuilder, inline
 
 
@@ -19,18 +19,18 @@ class Carry:
 
 
 def open_scans(program: Program, b: Builder) -> tuple[Program, list[Carry], bool]:
-    """The program without scans, its carries, and whether rows run in reverse.
+    """The program without scans over rows, its carries, and whether rows run in reverse.
 
     Requires: all scans run the same way. A carry's value is the leaf carry(name) over r; after the rows, final(name).
     """
     opened: dict[int, tuple[list[str], list[Value]]] = {}
     carries: list[Carry] = []
-    directions = {v["reverse"] for v in program.order() if v.op == "scan"}
+    directions = {v["reverse"] for v in program.order() if v.op == "scan" and scan_axis(v) == "r"}
     if len(directions) > 1:
         raise ValueError(f"{program.name}: scans in both directions")
 
     def hook(rebuilder: Rebuilder, value: Value, args: list[Value]) -> Value | None:
-        if value.op == "scan":
+        if value.op == "scan" and scan_axis(value) == "r":
             body: Program = value["body"]
             n = value["carries"]
             names = [p.name.removeprefix("old.") for p in body.params[:n]]

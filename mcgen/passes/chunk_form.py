@@ -15,7 +15,7 @@ Names = dict[str, str]           # decays by their spelling, values by theirs
 
 
 def chunk_form(model: Model, groups: tuple[Group, ...], read: Read) -> Iterator[str]:
-    """A line a formula. Requires: the affine form of every state."""
+    """A line a formula. The states that have one, and what is read of them."""
     yield "rows of at most C tokens that never cross a segment's end; c and d are tokens of a row, d the writing one"
     names, decays = _decays(model, groups)
     yield from decays
@@ -26,8 +26,9 @@ def chunk_form(model: Model, groups: tuple[Group, ...], read: Read) -> Iterator[
             seen = " + ".join(_contracted(n, y, group.contracted, group, names, values, True) for n, y in w.reads)
             yield f"{write_name(w, values)}[c] = {plain}{seen}"
     for i, atom in enumerate(read.atoms):
-        group = next(g for g in groups if atom.state in g.states)
-        yield f"read{i + 1}[c] = {_read(atom, group, names, values)}"
+        group = next((g for g in groups if atom.state in g.states), None)
+        if group is not None:
+            yield f"read{i + 1}[c] = {_read(atom, group, names, values)}"
     for group in groups:
         for name in group.states:
             yield f"next {name} = {_next(name, group, names, values)}"

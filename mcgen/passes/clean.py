@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..ir.builder import Builder
-from ..ir.nodes import Program, Value
+from ..ir.nodes import Program, Value, scan_axis
 from .rewrite import Rebuilder, rebuild_program
 
 
 def clean(program: Program, b: Builder) -> Program:
     """Hoists, moves and prunes until nothing changes. Ensures: the same results."""
-    program = rebuild_program(program, b, _hoist)
+    program = rebuild_program(rebuild_program(program, b, _clean_tokens), b, _hoist)
     for _ in range(4):
         before = program.roots()
         products = {(frozenset(map(id, v.args)), v["over"]) for v in program.order() if v.op == "dot"}
@@ -25,6 +25,14 @@ def clean(program: Program, b: Builder) -> Program:
         if all(x is y for x, y in zip(before, program.roots())):
             break
     return prune(program, b)
+
+
+def _clean_tokens(rebuilder: Rebuilder, value: Value, args: list[Value]) -> Value | None:
+    """Cleans the bodies of scans over tokens, wherever they are: a token's step costs as much as a chunk's product."""
+    if value.op != "scan" or scan_axis(value) == "r" and not any(v.op == "scan" for v in value["body"].order()):
+        return None
+    body = clean(value["body"], rebuilder.b)
+    return rebuilder.b.make("scan", args, (), "f", **{**dict(value.attrs), "body": body})
 
 
 def scale_of(b: Builder, x: Value, over: Sequence[str]) -> tuple[Value | None, Value]:
@@ -148,7 +156,8 @@ def prune(program: Program, b: Builder) -> Program:
             kept = [i for i in range(len(body.results) - n) if ("y", i) in read.get(id(value), ())]
             renumber[id(value)] = {old: new for new, old in enumerate(kept)}
             results = body.results[:n] + tuple(body.results[n + i] for i in kept)
-            trimmed = Program(body.name, body.params, results, body.level, body.segment)
+            trimmed = prune(Program(body.name, body.params, results, body.level, body.segment), b)
+            results = trimmed.results
             used = {v["name"] for v in trimmed.order() if v.op == "param"}
             rest = [(p, a, i < m) for i, (p, a) in enumerate(zip(body.params[n:], args[n:])) if p.name in used]
             trimmed = Program(body.name, body.params[:n] + tuple(p for p, _, _ in rest), results, body.level, body.segment)
@@ -156,8 +165,8 @@ def prune(program: Program, b: Builder) -> Program:
                 return value
             if trimmed == body:
                 trimmed = body
-            return rebuilder.b.make("scan", (*args[:n], *(a for _, a, _ in rest)), (), "f", body=trimmed, carries=n,
-                                    xs=sum(x for _, _, x in rest), reverse=value["reverse"])
+            made = {**dict(value.attrs), "body": trimmed, "xs": sum(x for _, _, x in rest)}
+            return rebuilder.b.make("scan", (*args[:n], *(a for _, a, _ in rest), *args[len(body.params):]), (), "f", **made)
         if value.op == "out" and value["kind"] == "y" and id(value.args[0]) in renumber:
             index = renumber[id(value.args[0])][value["index"]]
             return rebuilder.b.make("out", args, value.axes, value.dtype, kind="y", index=index)

@@ -69,13 +69,26 @@ def per_row(axes: Iterable[str]) -> Formula:
 
 
 def scans(program: Program) -> Formula:
-    """Multiply-adds a token of carrying states from row to row."""
+    """Multiply-adds a token of carrying states from row to row, and from token to token."""
     total: Formula = Formula()
     for value in program.order():
         if value.op == "scan":
             for param in value["body"].params[: value["carries"]]:
                 if any(map(is_dim, param.axes)):
                     total += per_token(param.axes)
+            for inner in value["body"].order():
+                if inner.op == "scan":
+                    total += _each_token(inner["body"])
+    return total
+
+
+def _each_token(body: Program) -> Formula:
+    """Arithmetic of a token's step on what has a dimension."""
+    total: Formula = Formula()
+    for v in body.order():
+        axes = {a for x in (v, *v.args) for a in x.axes if is_dim(a)}
+        if v.op in ("map", "sum", "dot", "max", "dense_solve") and axes:
+            total += per_token([*axes, "c", *([v["row"] + "'"] if v.op == "dense_solve" else [])])
     return total
 
 

@@ -13,7 +13,7 @@ from ..ir.nodes import Param, Value, dim_axis
 from ..symbolic.model import Model
 from ..symbolic.terms import Shape, Term
 
-UNARY = {"logfloor", "exp", "log", "sqrt", "abs", "sign", "sigmoid", "logsigmoid", "softplus", "tanh", "relu", "silu", "gelu", "neg"}
+UNARY = {"logfloor", "exp", "log", "sqrt", "abs", "sign", "sigmoid", "logsigmoid", "softplus", "tanh", "relu", "silu", "gelu", "erf", "neg"}
 BINARY = {"add", "sub", "mul", "div", "minimum", "maximum"}
 EPS = 1e-6                       # of l2norm and layernorm, from the spec language
 
@@ -71,7 +71,7 @@ class Emitter:
                 return self._delay(t.args[0], shift + t["n"])
             case "window":
                 return b.add(*(self._delay(t.args[0], shift + n) if n or shift else self.emit(t.args[0]) for n in range(t["n"])))
-            case "solve" | "grad":
+            case "grad":
                 raise NotLowered(f"'{t.op}'", t.pos)
             case "state" | "atom" | "online" | "after" | "mixsoftmax":
                 if self.leaf is None:
@@ -79,6 +79,9 @@ class Emitter:
                 return self.leaf(t)
         if t.op == "matmul" and t.args[0].op == "diag":
             return b.map("mul", self.emit(t.args[0].args[0], shift), self.emit(t.args[1], shift))
+        if t.op == "matmul" and t.args[1].op == "diag":
+            columns = b.rename(self.emit(t.args[1].args[0], shift), {dim_axis(t.shape[1]): axes_of(t.shape)[1]})
+            return b.map("mul", self.emit(t.args[0], shift), columns)
         args = [self.emit(a, shift) for a in t.args]
         if t.op in UNARY:
             return b.map(t.op, *args)
@@ -158,6 +161,14 @@ class Emitter:
         product = self.b.dot(self.b.rename(x, {left[1]: inner}),
                              self.b.rename(y, {right[0]: inner, right[1]: axes_of(t.shape)[1]}), [inner])
         return product
+
+    def _solve(self, t, matrix, x):
+        row, second = axes_of(t.args[0].shape)
+        column = row + "'"                      # an axis of its own: x may have the second one too
+        solved = self.b.dense_solve(self.b.rename(matrix, {second: column}), x, row, column)
+        return self.b.rename(solved, {column: row})
+
+    def _spread(self, t, x): return x          # constant along its axes: they may be missing
 
     def _diag(self, t, x):
         first, second = axes_of(t.shape)

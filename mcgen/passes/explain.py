@@ -5,18 +5,18 @@ from collections import Counter
 from typing import Iterator
 
 from ..diagnostics import NotLowered, SpecError
-from ..symbolic.affine import Factor, Group, collect_affine
+from ..symbolic.affine import Factor, Group
 from ..symbolic.algebra import Algebra
 from ..symbolic.decay import log_decay
-from ..symbolic.linear import form
+from ..symbolic.gradient import expand_gradients
 from ..symbolic.model import Model
-from ..symbolic.read import Atom, Read, analyse_read
+from ..symbolic.read import Atom, Read
 from ..symbolic.terms import Term, walk
 from ..symbolic.text import text
+from .choose import Choice, choose
 from .chunk_form import chunk_form, read_text, times_text, write_name, write_text
 from .cost import all_products, per_row, scans, spelled
 from .emit import axes_of
-from .forward import refuse
 from .pipeline import Compiled, compile_model
 
 BYTES = 4                        # of a state's number: float32
@@ -24,44 +24,31 @@ BYTES = 4                        # of a state's number: float32
 
 def explain(model: Model) -> str:
     """Plain text in sections. A model that is refused is explained as far as it was understood, with every reason."""
-    problems: list[SpecError] = []
-    sections = [("states", [*_states(model, problems)]), ("read", [*_read(model, problems)])]
+    model = expand_gradients(model)
+    choice = choose(model)
+    sections = [("states", [*_states(model, choice)]), ("read", [*_read(model, choice.read)])]
     if model.cache is not None:
         sections.append(("cache", [*_cache(model)]))
-    compiled = None
     try:
-        refuse(model)
         compiled = compile_model(model)
-    except NotLowered as refused:
-        problems.insert(0, refused)
-    if compiled is not None:
-        source = compiled.source
-        sections += [("structure", [*_structure(compiled)]), ("chunk form", [*chunk_form(compiled.model, source.affine, source.read)]),
+        sections += [("structure", [*_structure(compiled)]),
+                     *([("chunk form", [*chunk_form(model, choice.affine, choice.read)])] if choice.affine else []),
                      ("forward", [*_program(compiled, "forward")]), ("backward", [*_program(compiled, "backward")]),
                      ("memory", [*_memory(compiled)])]
-    else:
-        reasons = dict.fromkeys(map(str, problems))
-        sections.append(("not lowered", [line for reason in reasons for line in reason.splitlines()]))
+    except NotLowered as refused:
+        sections.append(("not lowered", str(refused).splitlines()))
     return "\n\n".join("\n".join([title, *(f"  {line}" for line in lines)]) for title, lines in sections)
 
 
 # -- the update and the read, as understood ----------------------------------------------------------------------------
 
-def _states(model: Model, problems: list[SpecError]) -> Iterator[str]:
+def _states(model: Model, choice: Choice) -> Iterator[str]:
     names: dict[str, str] = {}
-    try:
-        for group in collect_affine(model):
-            yield from _group(model, group, names)
-        return
-    except NotLowered as refused:
-        problems.append(refused)
-    for name, update in model.update.items():          # each by itself: what is wrong with which
-        head = f"{name} {_shape(model.states[name].shape)}"
-        try:
-            yield f"{head}: {_many(len(form(update)), 'term')}, affine in the states"
-        except NotLowered as refused:
-            problems.append(refused)
-            yield f"{head}: {_reason(refused)}"
+    for group in choice.affine:
+        yield from _group(model, group, names)
+    for name, reason in choice.scanned.items():
+        yield f"{name} {_shape(model.states[name].shape)}, token by token: {text(model.update[name])}; starts {_start(model, name)}"
+        yield f"    no chunk form: {_reason(reason)}"
 
 
 def _group(model: Model, group: Group, names: dict[str, str]) -> Iterator[str]:
@@ -96,13 +83,7 @@ def _decay(model: Model, group: Group, name: str) -> str:
     return f"has a scalar decay: times {text(own.scalar)}, logarithm {text(log)}{note}" + ("" if sign is None else ", and its sign") + others
 
 
-def _read(model: Model, problems: list[SpecError]) -> Iterator[str]:
-    try:
-        read = analyse_read(model.read)
-    except NotLowered as refused:
-        problems.append(refused)
-        yield _reason(refused)
-        return
+def _read(model: Model, read: Read) -> Iterator[str]:
     yield f"{_linearity(read)}: {text(read.body)}"
     for i, atom in enumerate(read.atoms):
         yield f"    read{i + 1} = {_atom(atom)}" + (", before the token's update" if atom.when == "old" else "")
@@ -117,6 +98,8 @@ def _linearity(read: Read) -> str:
 def _atom(atom: Atom) -> str:
     query = "" if atom.query is None else text(atom.query)
     vector = f"({query})" if " " in query and not query.endswith(")") else query
+    if atom.kind == "free":
+        return text(atom.term)
     return {"rows": f"{atom.state}.T @ {vector}", "cols": f"{atom.state} @ {vector}", "vector": f"dot({atom.state}, {query})",
             "whole": atom.state}[atom.kind]
 
@@ -124,8 +107,14 @@ def _atom(atom: Atom) -> str:
 # -- structure ---------------------------------------------------------------------------------------------------------
 
 def _structure(compiled: Compiled) -> Iterator[str]:
-    model, affine = compiled.model, compiled.source.affine
-    yield "every update is affine in its state: chunks of tokens are matrix products, states pass between them"
+    model, affine = compiled.model, compiled.source.choice.affine
+    scanned = compiled.source.choice.scanned
+    if scanned:
+        yield f"a scan over tokens: {', '.join(scanned)}, one token after the other; between rows of C tokens one copy is kept for the "\
+              "backward pass, which computes the C copies of a row again"
+    if affine:
+        whose = f"the update of {', '.join(n for g in affine for n in g.states)} is affine" if scanned else "every update is affine in its state"
+        yield f"{whose}: chunks of tokens are matrix products, states pass between them"
     for group in affine:
         if group.unknown:
             yield (f"what is written to {', '.join(group.states)} reads the state: a triangular system of "
@@ -162,7 +151,7 @@ def _kind(model: Model, log: Term | None, factor: Factor) -> str:
 
 
 def _mix(compiled: Compiled) -> Iterator[str]:
-    model, read = compiled.model, compiled.source.read
+    model, read = compiled.model, compiled.source.choice.read
     cache = model.cache
     assert cache is not None
     if compiled.source.carried_sum:
@@ -239,7 +228,7 @@ def _memory(compiled: Compiled) -> Iterator[str]:
 
 def _reason(refused: SpecError) -> str:
     d = refused.diagnostics[0]
-    return f"{d.message}" + (f" ({d.pos})" if d.pos.line else "")
+    return d.message.removeprefix("not lowered yet: ") + (f" ({d.pos})" if d.pos.line else "")
 
 
 def _shape(shape: tuple) -> str:

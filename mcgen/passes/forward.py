@@ -6,12 +6,11 @@ from dataclasses import dataclass, replace
 from ..diagnostics import NotLowered
 from ..ir.builder import Builder
 from ..ir.nodes import Param, Program, Result, Value, order
-from ..symbolic.affine import Group, collect_affine
 from ..symbolic.model import Model
-from ..symbolic.read import Read, analyse_read
 from .cache import CachePass, Weights, apply
+from .choose import Choice, choose
 from .emit import Emitter, axes_of
-from .states import States
+from .memories import Memories
 
 
 @dataclass(frozen=True)
@@ -21,8 +20,7 @@ class Forward:
     builder: Builder
     program: Program
     weights: Program | None          # results weight_online, weight_cached, taking: for return_weights
-    affine: tuple[Group, ...]
-    read: Read
+    choice: Choice
     carried_sum: bool
 
 
@@ -45,16 +43,16 @@ def build_forward(model: Model) -> Forward:
     emitter = Emitter(b, model, params)
     fresh = model.cache is not None and model.cache.segments.start == "fresh"
     update_emitter = Emitter(b, model, params, within_segment=True) if fresh else emitter
-    affine = collect_affine(model)
-    states = States(b, model, update_emitter, affine, fresh)
-    read = analyse_read(model.read)
+    choice = choose(model)
+    read = choice.read
+    states = Memories(b, model, emitter, update_emitter, choice, fresh)
     out_axes = axes_of(model.read.shape)
     weights: Weights | None = None
     results: list[tuple[str, str, tuple[str, ...], Value]] = []
     carried = False
     b.pos = model.read.pos
     if model.cache is None:
-        y = apply(read, [states.online(a, emitter) for a in read.atoms], emitter)
+        y = apply(read, states.online(read, emitter), emitter)
     else:
         cache = CachePass(b, model, emitter, states)
         y = cache.mix(read)
@@ -77,7 +75,7 @@ def build_forward(model: Model) -> Forward:
                 Result("taking", "token", ("n",), ((b.where(weights.taking, b.const(1.0)), 0),))]
         shown = finish(model.name + "_weights", seen, params, segment)
         shown = replace(shown, params=program.params)
-    return Forward(b, program, shown, affine, read, carried)
+    return Forward(b, program, shown, choice, carried)
 
 
 def finish(name: str, results: list[Result], inputs: dict[str, Param], segment: int) -> Program:

@@ -11,8 +11,9 @@ from ..ir.builder import Builder
 from ..ir.kernel_verifier import verify_kernel
 from ..ir.nodes import Program, Result, Value, order
 from .carries import open_scans
-from .fuse_sums import Sums
+from .fuse_tokens import Tokens
 from .join import join_products
+from .share_rows import share_rows
 
 
 def fuse(program: Program, b: Builder, saved: int | None = None) -> kr.Kernel:
@@ -25,10 +26,12 @@ def fuse(program: Program, b: Builder, saved: int | None = None) -> kr.Kernel:
     verify_kernel(kernel)
     joined = join_products(kernel)
     verify_kernel(joined)
-    return joined
+    shared = share_rows(joined)
+    verify_kernel(shared)
+    return shared
 
 
-class _Fuser(Sums):
+class _Fuser(Tokens):
     """The frame: before the rows, each row, its end, after the rows."""
 
     def run(self) -> None:
@@ -63,11 +66,6 @@ class _Fuser(Sums):
                 self.out.append(kr.Map(kr.Ref(result.name, "memory", result.axes), self.expr(result.parts[0][0])))
             elif result.kind == "slots" and result.parts[0][0].op != "collect":
                 self.slots_result(result)
-
-    def into(self, block: list, work) -> None:
-        outer, self.out = self.out, block
-        work()
-        self.out = outer
 
     def slots_result(self, result: Result) -> None:
         value = result.parts[0][0]
@@ -135,22 +133,6 @@ class _Fuser(Sums):
             self.into(block, lambda: self.out.append(kr.Map(ref, self.expr(value))))
             self.guarded(guard, block)
 
-    def update(self, ref: kr.Ref, leaf: Value, value: Value) -> None:
-        """carry <- value, in place if nothing but elementwise arithmetic of `value` still reads the carry."""
-        if id(value) in self.refs:
-            if self.refs[id(value)] != ref:
-                self.out.append(kr.Map(ref, self.expr(value)))
-            return
-        if self.reads_in_products(value, ref):
-            spare = self.tile(value.name or "next", ref.axes)
-            self.assign(spare, value)
-            self.out.append(kr.Map(ref, kr.Expr("ref", attr=spare)))
-            return
-        terms = self.terms(value, [], True)
-        held = any(t is leaf and not f for f, t in terms) and not any(t is leaf and f for f, t in terms)
-        self.assign(ref, value, ref if held else None)
-        self.refs[id(value)] = ref
-
     def exchange(self, pending: list[tuple[kr.Ref, Value, Value]]) -> None:
         """Carries whose next values read each other."""
         spares = []
@@ -171,14 +153,3 @@ class _Fuser(Sums):
             if id(v) not in self.refs:
                 stack.extend(v.args)
         return False
-
-    def reads_in_products(self, value: Value, ref: kr.Ref) -> bool:
-        """Whether a product that is still to be computed for `value` reads the tile."""
-        found, stack = False, [(value, False)]
-        while stack and not found:
-            v, inside = stack.pop()
-            if id(v) in self.refs:
-                found = inside and self.refs[id(v)] == ref
-                continue
-            stack.extend((a, inside or v.op not in ("map", "rename")) for a in v.args)
-        return found

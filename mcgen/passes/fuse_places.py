@@ -37,7 +37,8 @@ class Places:
         self.params = {p.name: p for p in program.params}
         self.names: set[str] = {p.name for p in program.params} | {r.name for r in program.results}
         self.out: list = kernel.before               # where statements go now
-        self.in_loop = False
+        self.in_loop = False                          # over slots
+        self.in_tokens = False
         self.rows: kr.Expr | None = None             # in a loop: the tokens that count, where not all do
         self.values = values
         self.transposed: dict[str, kr.Ref] = {}       # memories, transposed before the rows
@@ -52,6 +53,11 @@ class Places:
         self.kernel.tiles.append(kr.Tile(name, axes, precise, self.pos))
         return kr.Ref(name, "tile", axes, None, precise)
 
+    def into(self, block: list, work) -> None:
+        outer, self.out = self.out, block
+        work()
+        self.out = outer
+
     def place(self, v: Value) -> kr.Ref:
         """The tile of a value, computed now if it has none."""
         if id(v) not in self.refs:
@@ -60,7 +66,7 @@ class Places:
 
     def compute(self, v: Value) -> None:
         outer, pos, self.pos = self.out, self.pos, v.pos if v.args else NO_POS
-        if not self.in_loop and id(v) not in self.dependent and v.op not in ("final", "out"):
+        if not (self.in_loop or self.in_tokens) and id(v) not in self.dependent and v.op not in ("final", "out"):
             self.out = self.kernel.before if self.out is not self.kernel.after else self.out
         match v.op:
             case "load":
@@ -100,8 +106,15 @@ class Places:
                 ref = self.tile(stem(v), v.axes)
                 self.out.append(kr.Topk(ref, score, v["k"]))
                 self.refs[id(v)] = ref
+            case "out" if v.args[0].op == "scan":
+                self.tokens(v.args[0])
             case "out":
                 self.loop(v.args[0])
+            case "dense_solve":
+                matrix, x = (self.plain(a) for a in v.args)
+                ref = self.tile(stem(v), v.axes)
+                self.out.append(kr.DenseSolve(ref, matrix, x, v["row"], v["column"]))
+                self.refs[id(v)] = ref
             case "expose":
                 ref = self.tile(stem(v), v.axes)
                 self.out.append(kr.Map(ref, kr.Expr("num", attr=0.0)))
@@ -153,14 +166,19 @@ class Places:
         if v.op != "map" or v["fn"] != "add":
             return None
         for arg in v.args:
-            if arg.op == "carry" and self.uses[id(arg)] == 1 and arg.axes == v.axes:
+            if arg.op in ("carry", "param") and id(arg) in self.refs and self.uses[id(arg)] == 1 and arg.axes == v.axes:
                 return self.refs[id(arg)]
         return None
+
+    def plain(self, v: Value) -> kr.Expr:
+        """A value as elements of one tile or parameter."""
+        expr = self.expr(v) if v.op in ("param", "rename", "carry", "load", "final") or id(v) in self.refs else None
+        return expr if expr is not None and expr.op == "ref" else self.ref(self.place(v), {}, v)
 
     # -- expressions -------------------------------------------------------------------------------------------
     def root_expr(self, v: Value, axes: tuple[str, ...]) -> kr.Expr:
         """An expression for what is stored: its sums of products in a tile."""
-        if id(v) not in self.refs and v.op in ("map", "dot", "out", "sum") and not self.inlined(v, None):
+        if id(v) not in self.refs and v.op in ("map", "dot", "out", "sum", "dense_solve") and not (v.op == "map" and self.inlined(v, None)):
             self.place(v)
         return self.expr(v)
 
@@ -209,6 +227,8 @@ class Places:
             return True
         if all(a.op in LEAVES or (a.op == "map" and a.dtype in "ib" and self.inlined(a, None)) for a in v.args):
             return TABLE[v["fn"]].cheap
+        if self.in_tokens and len(v.axes) > 1 and TABLE[v["fn"]].cheap and all(len(a.axes) < len(v.axes) for a in v.args):
+            return True                       # an outer product of vectors: cheaper to compute again than to keep
         users = self.users.get(id(v), [])
         if self.uses.get(id(v), 0) != 1:
             return False
@@ -216,7 +236,7 @@ class Places:
             return True
         user = users[0]
         wide = [a for a in (*user.axes, *(user.get("over") or ())) if a not in v.axes]
-        if user.op in ("cumsum", "topk", "slots", "rename"):
+        if user.op in ("cumsum", "topk", "slots", "rename", "scan", "dense_solve"):
             return user.op == "cumsum"
         if user.op == "dot" and self.is_product(user):
             return False

@@ -16,7 +16,7 @@ class Sums(Places):
         """dst = v; with `base`, dst already holds that term of v."""
         terms = self.terms(v, [], True)
         if base is not None:
-            terms = [(f, t) for f, t in terms if not (t.op == "carry" and self.refs.get(id(t)) == base)]
+            terms = [(f, t) for f, t in terms if not (t.op in ("carry", "param") and self.refs.get(id(t)) == base)]
         plain = [(f, t) for f, t in terms if not self.separate(f, t, dst)]
         rest = [(f, t) for f, t in terms if self.separate(f, t, dst)]
         started = base is not None
@@ -223,10 +223,9 @@ class Sums(Places):
         else:
             self.out.append(kr.When(test, tuple(block)))
 
-    @staticmethod
-    def row_condition(value: Value) -> Value | None:
-        """The condition of where(condition on the row, x, y), if it is one."""
-        if value.op == "map" and value["fn"] == "where" and value.args[0].axes == ("r",):
+    def row_condition(self, value: Value) -> Value | None:
+        """The condition of where(condition on the row, x, y), if it is one: in a loop over tokens it may be one on the token."""
+        if not self.in_tokens and value.op == "map" and value["fn"] == "where" and value.args[0].axes == ("r",):
             return value.args[0]
         return None
 

@@ -13,7 +13,7 @@ from ..ir import kernel as kr
 
 def join_products(kernel: kr.Kernel) -> kr.Kernel:
     """In place. Requires: tiles that are written once unless accumulated. Ensures: the same values up to rounding."""
-    reads = Counter(r.storage for s in (*kernel.before, *kernel.rows, *kernel.after) for r in _reads(s))
+    reads = Counter(r.storage for s in (*kernel.before, *kernel.rows, *kernel.after) for r in reads_of(s))
     gone: set[str] = set()
     kernel.before, kernel.rows, kernel.after = (_block(list(part), reads, gone) for part in (kernel.before, kernel.rows, kernel.after))
     kernel.tiles = [t for t in kernel.tiles if t.name not in gone]
@@ -60,8 +60,8 @@ def _consumed(s: kr.Dot, rest: list, reads: Counter, gone: set[str]) -> kr.Dot |
     """A product into a tile that only statements further down this block read, element by element."""
     if "n" in s.dst.axes or s.scale is not None:
         return s
-    users = [i for i, other in enumerate(rest) if s.dst.storage in {r.storage for r in _reads(other)}]
-    count = sum(r.storage == s.dst.storage for i in users for r in _reads(rest[i]))
+    users = [i for i, other in enumerate(rest) if s.dst.storage in {r.storage for r in reads_of(other)}]
+    count = sum(r.storage == s.dst.storage for i in users for r in reads_of(rest[i]))
     if not users or count != reads[s.dst.storage] or not all(_takes(rest[i], s.dst) and _moves_up(rest, i, users) for i in users):
         return s
     body = tuple(_replaced(rest[i], s.dst) for i in users)
@@ -73,7 +73,7 @@ def _consumed(s: kr.Dot, rest: list, reads: Counter, gone: set[str]) -> kr.Dot |
 
 def _takes(user, tile: kr.Ref) -> bool:
     """Whether a statement can be part of the product that makes the tile."""
-    if any(r.storage == tile.storage and r.axes != tile.axes for r in _reads(user)):
+    if any(r.storage == tile.storage and r.axes != tile.axes for r in reads_of(user)):
         return False
     if isinstance(user, kr.Map):
         return set(_own(user.dst)) == set(tile.axes) and not user.dst.precise
@@ -83,13 +83,13 @@ def _takes(user, tile: kr.Ref) -> bool:
 
 def _moves_up(rest: list, i: int, users: list[int]) -> bool:
     """Whether statement i may run before all that stands above it, but for the other users."""
-    wanted, made = {r.storage for r in _reads(rest[i])}, rest[i].dst.storage
+    wanted, made = {r.storage for r in reads_of(rest[i])}, rest[i].dst.storage
     for j in range(i):
-        written = {r.storage for r in _writes(rest[j])}
+        written = {r.storage for r in writes_of(rest[j])}
         if j in users:
             if made in written or wanted & written:
                 return False
-        elif wanted & written or made in written or made in {r.storage for r in _reads(rest[j])}:
+        elif wanted & written or made in written or made in {r.storage for r in reads_of(rest[j])}:
             return False
     return True
 
@@ -116,22 +116,22 @@ def _refs(e: kr.Expr) -> Iterator[kr.Ref]:
         yield from _refs(arg)
 
 
-def _reads(s) -> Iterator[kr.Ref]:
+def reads_of(s) -> Iterator[kr.Ref]:
     """What a statement and those inside it read; what is accumulated into counts as written only."""
     for part in vars(s).values():
         if isinstance(part, kr.Expr):
             yield from _refs(part)
         elif isinstance(part, tuple) and part and not isinstance(part[0], str):
             for inner in part:
-                yield from _reads(inner)
+                yield from reads_of(inner)
     given = {kr.Topk: ("score",), kr.Solve: ("x", "matrix"), kr.Pair: ("q", "k", "factor"), kr.Channels: ("matrix", "q", "k", "factor")}
     yield from (ref for name in given.get(type(s), ()) if (ref := getattr(s, name)) is not None)
 
 
-def _writes(s) -> Iterator[kr.Ref]:
+def writes_of(s) -> Iterator[kr.Ref]:
     made = {kr.Solve: ("x",), kr.Channels: ("dq", "dk", "df")}
     yield from (ref for name in made.get(type(s), ("dst",)) if isinstance(ref := getattr(s, name, None), kr.Ref))
     for part in vars(s).values():
         if isinstance(part, tuple) and part and not isinstance(part[0], str):
             for inner in part:
-                yield from _writes(inner)
+                yield from writes_of(inner)

@@ -7,6 +7,7 @@ from typing import Callable, Iterator
 from ..ir.builder import Builder
 from ..ir.nodes import Program
 from ..ir.verifier import verify_program
+from ..symbolic.gradient import expand_gradients
 from ..symbolic.model import Model
 from .backward import build_backward, with_saved
 from .clean import clean
@@ -44,6 +45,7 @@ def compile_model(model: Model) -> Compiled:
 
 def stages(model: Model) -> Iterator[tuple[str, Compiled]]:
     """The op after every stage: 'build' (chunk form), 'differentiate', then each of PASSES. Every one is verified."""
+    model = expand_gradients(model)
     source = build_forward(model)
     count = len(source.program.results)
     nothing = Program(model.name + "_backward", (), ())

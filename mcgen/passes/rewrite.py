@@ -1,10 +1,11 @@
 """Rebuilding a program with some values replaced: the one way in which passes change programs."""
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Callable, Mapping, Sequence
 
 from ..ir.builder import Builder
-from ..ir.nodes import Program, Result, Value, order
+from ..ir.nodes import Program, Result, Value, order, scan_axis, sort_axes
 
 Hook = Callable[["Rebuilder", Value, list[Value]], "Value | None"]
 
@@ -97,14 +98,41 @@ def remake(b: Builder, value: Value, args: Sequence[Value]) -> Value:
             return b.keep(args[0])
         case "topk":
             return b.topk(args[0], value["k"])
+        case "dense_solve":
+            return b.dense_solve(args[0], args[1], value["row"], value["column"])
+        case "scan" if scan_axis(value) == "c":
+            return widen(b, value, args)
         case "out":
             if args[0] is value.args[0]:
                 return value
+            if args[0].op == "scan":
+                return b.out(args[0], value["kind"], value["index"])
             return b.make("out", args, value.axes, value.dtype, **dict(value.attrs))
         case _:
             if not value.args:
                 return b.make(value.op, (), value.axes, value.dtype, **dict(value.attrs))
             return b.make(value.op, args, value.axes, value.dtype, **dict(value.attrs))
+
+
+def widen(b: Builder, loop: Value, args: Sequence[Value]) -> Value:
+    """A scan over tokens on arguments that may have the rows as one more axis: its body then works for all rows at once."""
+    body, n, m = loop["body"], loop["carries"], loop["xs"]
+    rows = args[-1].axes
+    axes = {p.name: sort_axes((*rows, *p.axes, *(x for x in a.axes if x != "c" or not n <= i < n + m)))
+            for i, (p, a) in enumerate(zip(body.params, args))}
+    if all(axes[p.name] == p.axes for p in body.params):
+        return b.make("scan", args, (), "f", **dict(loop.attrs))
+    while True:
+        params = [replace(p, axes=axes[p.name]) for p in body.params]
+        values = inline(b, body, {p.name: b.param(p) for p in params})
+        grown = {p.name: sort_axes((*p.axes, *v.axes)) for p, v in zip(params[:n], values)}
+        if all(axes[name] == found for name, found in grown.items()):
+            break
+        axes |= grown
+    results = tuple(replace(r, axes=params[i].axes if i < n else sort_axes((*rows, *r.axes, *v.axes)), parts=((v, 0),))
+                    for i, (r, v) in enumerate(zip(body.results, values)))
+    wide = Program(body.name, tuple(params), results, body.level, body.segment)
+    return b.make("scan", args, (), "f", **{**dict(loop.attrs), "body": wide})
 
 
 def rebuild_program(program: Program, b: Builder, hook: Hook | None = None,

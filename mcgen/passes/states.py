@@ -290,6 +290,10 @@ class States:
         axis = axes[1] if atom.kind == "cols" else axes[0]
         return self.b.called(self.plain(atom, self.b.dot(self.query(atom, emitter), memory, [axis])), f"read_{atom.state}")
 
+    def shape(self, atom: Atom) -> tuple[str, ...]:
+        """The axes of an atom's value beside the tokens'."""
+        return axes_of(atom.shape)
+
     def plain(self, atom: Atom, x: Value) -> Value:
         axes = self.axes[atom.state]
         if atom.kind == "rows" and axes[1].endswith("~"):

@@ -182,6 +182,13 @@ def where(mask: Tensor, x: Tensor | float, y: Tensor | float, like: Tensor) -> T
     return torch.where(mask, x, y)
 
 
+def dense_solve(matrix: Tensor, x: Tensor, own: int) -> Tensor:
+    """The y with matrix @ y = x: matrix [*, n, n], x [*, n] and `own` more axes."""
+    if not own:
+        return torch.linalg.solve(matrix, x[..., None])[..., 0]
+    return torch.linalg.solve(matrix, x.flatten(-own)).reshape(x.shape)
+
+
 def stacked(parts: list[Tensor], shape: tuple[int, ...], like: Tensor, axis: int = 1) -> Tensor:
     """Parts of one shape stacked along a new axis; of length 0 where there are none."""
     if parts:

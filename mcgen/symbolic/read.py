@@ -1,50 +1,76 @@
-"""The read as a function of a few linear reads (atoms) of the states, and what is proved about it.
+"""The read as a function of a few reads (atoms) of the states, and what is proved about it.
 
 An atom is the state contracted with a per-token vector: kind 'rows' (S^T x), 'cols' (S x), 'vector' (dot(z, x)), or
-the vector or scalar state itself, kind 'whole'. In the rewritten read an atom is the term atom(index).
+the vector or scalar state itself, kind 'whole'; or, kind 'free', any other expression of states, which needs the whole
+states at every token. In the rewritten read an atom is the term atom(index); a query may hold atoms of lower index.
 """
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Mapping
 
 from ..diagnostics import NotLowered, Pos
 from .linear import Form, Piece, form, has_state, times
-from .terms import Term, term
+from .terms import Term, term, walk
 
 
 @dataclass(frozen=True)
 class Atom:
-    """state, when ('old' | 'new'), kind, query (vector term or None), shape."""
+    """state, when ('old' | 'new'), kind, query (vector term or None), shape; of kind 'free': term, no state."""
 
     state: str
     when: str
     kind: str
     query: Term | None
     shape: tuple
+    term: Term | None = None
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """All states that it reads."""
+        if self.term is None:
+            return (self.state,)
+        return tuple(dict.fromkeys(t["name"] for t in walk(self.term) if t.op == "state"))
+
+    @property
+    def inner(self) -> tuple[int, ...]:
+        """The atoms in its query."""
+        return () if self.query is None else tuple(t["index"] for t in walk(self.query) if t.op == "atom")
 
 
 @dataclass(frozen=True)
 class Read:
-    """`body`: the read over atom(index) leaves. `linear`: proved linear in the atoms, with no constant part."""
+    """`body`: the read over atom(index) leaves. `linear`: proved linear in the atoms, with no constant part, and these
+    linear in the states. `whole`: why states are needed whole, by state."""
 
     atoms: tuple[Atom, ...]
     body: Term
     linear: bool
+    whole: Mapping[str, NotLowered]
+
+    @property
+    def nested(self) -> bool:
+        """Whether what is read depends on more than one product of a state with a vector known before."""
+        return any(a.kind == "free" or a.inner for a in self.atoms)
 
 
 def analyse_read(t: Term) -> Read:
-    atoms: list[Atom] = []
-    body = _Rewriter(atoms, t.pos).rewrite(t)
-    return Read(tuple(atoms), body, degree(body) == 1)
+    """The read taken apart. What is no product of a state with a vector becomes a free atom, as small as possible."""
+    rewriter = _Rewriter(t.pos)
+    body = rewriter.rewrite(t)
+    read = Read(tuple(rewriter.atoms), body, degree(body) == 1, rewriter.whole)
+    return replace(read, linear=read.linear and not read.nested)
 
 
 class _Rewriter:
-    def __init__(self, atoms: list[Atom], pos: Pos):
-        self.atoms, self.pos = atoms, pos
+    def __init__(self, pos: Pos):
+        self.pos = pos
+        self.atoms: list[Atom] = []
+        self.whole: dict[str, NotLowered] = {}
         self.done: dict[int, Term] = {}
 
-    def atom(self, state: str, when: str, kind: str, query: Term | None, shape: tuple) -> Term:
-        made = Atom(state, when, kind, query, shape)
+    def atom(self, state: str, when: str, kind: str, query: Term | None, shape: tuple, free: Term | None = None) -> Term:
+        made = Atom(state, when, kind, query, shape, free)
         if made not in self.atoms:
             self.atoms.append(made)
         return term("atom", shape=shape, pos=self.pos, index=self.atoms.index(made))
@@ -54,14 +80,25 @@ class _Rewriter:
             return t
         found = self.done.get(id(t))
         if found is None:
-            found = self.done[id(t)] = self._rewrite(t)
+            count = len(self.atoms)
+            try:
+                found = self._rewrite(t)
+            except NotLowered as reason:
+                if len(t.shape) == 2:
+                    raise
+                del self.atoms[count:]
+                found = self.atom("", "", "free", None, t.shape, t)
+                for name in self.atoms[found["index"]].states:
+                    self.whole.setdefault(name, reason)
+            self.done[id(t)] = found
         return found
 
     def _rewrite(self, t: Term) -> Term:
         if t.op == "matmul" and len(t.args[0].shape) == 2 and len(t.args[1].shape) == 1:
-            if has_state(t.args[1]):
-                raise NotLowered("a read that reads a state with what it read from a state", t.pos)
-            return self.linear(t, form(t))
+            matrix, vector = t.args
+            if has_state(matrix):
+                t = term("matmul", matrix, self.rewrite(vector), shape=t.shape, pos=t.pos)
+                return self.linear(t, form(t))
         if t.op == "dot" and has_state(t.args[0]) != has_state(t.args[1]):
             if _is_plain(t.args[0] if has_state(t.args[0]) else t.args[1]):
                 return self.linear(t, form(t))

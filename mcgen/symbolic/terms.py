@@ -25,6 +25,10 @@ Operations (shapes are checked where terms are made: `mcgen.symbolic.elaborate`)
     after                   in a cache
     grad(state)             args: () or (at,): the gradient of the objective
     mixsoftmax              in a cache's weight: softmax of a scalar across memories
+
+Made by the compiler alone
+    spread                  a scalar as a vector or matrix whose entries are all that scalar
+    erf                     elementwise, in the derivative of gelu
 """
 from __future__ import annotations
 

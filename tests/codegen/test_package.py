@@ -61,6 +61,7 @@ def test_a_failing_write_leaves_the_old_package_whole(tmp_path, monkeypatch, aft
 
 def test_a_refused_spec_leaves_nothing(tmp_path):
     with pytest.raises(NotLowered):
-        build(load_spec({"name": "cubic", "rule": {"inputs": {"v": ["K"]}, "state": {"S": ["K"]}, "update": {"S": "S * S * S + v"}, "read": "S * v"}}),
+        build(load_spec({"name": "cubic", "rule": {"inputs": {"v": ["K"]}, "state": {"S": ["K"]}, "objective": "sum(S**3 * v)",
+                                           "gradient": {"chunk": 4}, "update": {"S": "S - grad(S)"}, "read": "S * v"}}),
               tmp_path / "op")
     assert not list(tmp_path.iterdir())

@@ -11,6 +11,7 @@ from mcgen.ir.nodes import Param, Program, Result
 from . import test_channels as channels
 from .helpers import CHUNK, M, ROWS, TOKENS, W, X, Y, gradients, tensors, value_of
 
+
 SMOOTH = {"exp", "erf", "sigmoid", "logsigmoid", "softplus", "tanh", "relu", "silu", "gelu", "abs", "sign", "neg"}
 POSITIVE = {"log", "sqrt", "logfloor"}
 PAIRS = {"add", "sub", "mul", "div", "minimum", "maximum"}
@@ -154,6 +155,23 @@ def test_rename_there_and_back():
     values_and_gradients(make, [X], lambda x: (x @ x.mT @ x).mT)
 
 
+A, R = Param("a", "memory", ("K", "K~")), Param("r", "memory", ("K", "V"))
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("right", [Param("x", "memory", ("K",)), R])
+def test_dense_solve(transposed, right):
+    params = [A, right]
+    given = tensors(params)
+    b = Builder()
+    matrix = b.rename(b.param(A), {"K": "K~", "K~": "K"}) if transposed else b.param(A)
+    value = b.dense_solve(matrix, b.param(right), "K", "K~")
+    m = given["a"].mT if transposed else given["a"]
+    torch.testing.assert_close(value_of(value, params, given), torch.linalg.solve(m, given[right.name]), rtol=1e-10, atol=1e-12)
+    for got, wanted in zip(*gradients(b, value, params, given)):
+        torch.testing.assert_close(got, wanted, rtol=1e-9, atol=1e-10)
+
+
 def test_load_shift_and_short_rows():
     b = Builder()
     given = tensors([TOKENS])
@@ -252,6 +270,7 @@ def test_a_broken_derivative_is_seen(op, monkeypatch):
     tests = {"map": lambda: test_unary("tanh"), "sum": lambda: test_sum(("K",)), "dot": lambda: test_dot(("K",), "zkv,zkv->zv"),
              "cumsum": lambda: test_cumsum(False, True), "segsum": lambda: test_segsum(False), "rename": test_rename_there_and_back,
              "collect": test_collect_expose_keep, "expose": test_collect_expose_keep, "keep": test_collect_expose_keep,
+             "dense_solve": lambda: test_dense_solve(False, R),
              "topk": test_topk_ranks_past_slots_and_has_no_derivative,
              "solve": lambda: channels.test_solve(False), "pair": channels.test_pair, "papply": lambda: channels.test_papply(False),
              "decayed": lambda: channels.test_decayed_and_cumprod(False), "cumprod": lambda: channels.test_decayed_and_cumprod(True)}

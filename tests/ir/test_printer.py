@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mcgen.ir.builder import Builder
-from mcgen.ir.nodes import Param, Program, Result
+from mcgen.ir.nodes import Param, Program, Result, scan_axis
 from mcgen.ir.printer import print_program
 from mcgen.ir.verifier import BrokenProgram, verify_program
 
@@ -23,6 +23,9 @@ def every_op() -> Program:
     old, add = Param("old", "value", ("K",)), Param("add", "value", ("K",))
     body = Program("carry", (old, add), (Result("old", "value", ("K",), ((b.map("add", b.param(old), b.param(add)), 0),)),))
     finals, starts, _ = b.scan(body, [b.max(x, "V")], [b.sum(t, ["c"])], [], reverse=True)
+    at, one_t = Param("at_f", "value", ("r", "K")), Param("x_t", "value", ("r", "K"))
+    token = Program("tokens", (at, one_t), (Result("at_f", "value", ("r", "K"), ((b.map("mul", b.param(at), b.param(one_t)), 0),)),))
+    (last,), _, _ = b.scan(token, [starts[0]], [t], [], count=b.row("count"))
     cached = b.collect(starts[0], b.keep(m))
     gap = b.segsum(b.sum(t, ["K"]), exclusive=True)
     chosen = b.topk(b.spread(b.dot(t, m, ["K"]), "c"), 2)
@@ -30,10 +33,12 @@ def every_op() -> Program:
     each = b.slots(Program("loop", (one,), (Result("out0", "sum", ("K",), ((b.map("exp", b.param(one)), 0),)),)), [m], [])
     tokens = b.map("add", y, b.map("mul", b.sum(gap, ["d"]), b.sum(b.where(chosen, b.const(1.0)), ["n"])))
     square = b.dot(x, b.rename(x, {"K": "K~"}), ["V"])
+    solved = b.dense_solve(square, b.max(x, "V"), "K", "K~")
     return Program("every", (X, T, M), (
         Result("y", "token", ("V",), ((tokens, 0), (b.cumsum(y, "c", reverse=True), 1)), delay=1), Result("f", "memory", ("K",), ((finals[0], 0),)),
         Result("new_m", "slots", ("K",), ((cached, 0),)), Result("s", "memory", ("K",), ((b.map("mul", each[0], b.size("K")), 0),)),
-        Result("e", "starts", ("K",), ((b.expose(m), 0),)), Result("q", "memory", ("K", "K~"), ((square, 0),))), "chunk", 4)
+        Result("e", "starts", ("K",), ((b.expose(m), 0),)), Result("q", "memory", ("K", "K~"), ((square, 0),)),
+        Result("l", "starts", ("K",), ((last, 0),)), Result("i", "memory", ("K~",), ((solved, 0),))), "chunk", 4)
 
 
 def test_text(golden):
@@ -63,6 +68,7 @@ WRONG = {
     "segsum over": lambda b, x, t, m: b.make("segsum", (x,), x.axes, exclusive=False),
     "collect over": lambda b, x, t, m: b.make("collect", (m, m), m.axes),
     "expose over": lambda b, x, t, m: b.make("expose", (m,), m.axes),
+    "solve over": lambda b, x, t, m: b.make("dense_solve", (x, m), ("n", "V"), row="K", column="n"),
     "topk over": lambda b, x, t, m: b.make("topk", (m,), m.axes, "b", k=1),
 }
 
@@ -75,7 +81,8 @@ def test_a_broken_value_is_named(words):
 
 def test_broken_loops_and_results():
     program = every_op()
-    loops = {v.op: v for v in program.order() if v.op in ("scan", "slots")}
+    loops = {v.op: v for v in program.order() if v.op == "slots" or v.op == "scan" and scan_axis(v) == "r"}
+    tokens, = (v for v in program.order() if v.op == "scan" and scan_axis(v) == "c")
 
     def within(loop):
         b = Builder()
@@ -84,7 +91,11 @@ def test_broken_loops_and_results():
     scan, body = loops["scan"], loops["scan"]["body"]
     attrs = {k: v for k, v in scan.attrs if k != "body"}
     b = Builder()
-    for made in (b.make("scan", scan.args[:1], (), body=body, **attrs),
+    inner = dict(tokens.attrs)
+    plain = replace(inner["body"], params=tuple(replace(p, axes=("K",)) for p in inner["body"].params))
+    for made in (b.make("scan", tokens.args[:2], (), **inner), b.make("scan", (*tokens.args[:2], tokens.args[1]), (), **inner),
+                 b.make("scan", tokens.args, (), **{**inner, "body": plain}),
+                 b.make("scan", scan.args[:1], (), body=body, **attrs),
                  b.make("scan", scan.args, (), body=replace(body, results=()), **attrs),
                  b.make("scan", scan.args, (), body=replace(body, params=(replace(body.params[0], axes=()), body.params[1])), **attrs)):
         with pytest.raises(BrokenProgram):

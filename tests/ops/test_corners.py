@@ -12,7 +12,7 @@ from mcgen.verify.world import all_inputs
 
 from .specs import CORNERS
 
-SIZES = {"K": 8, "V": 16, "R": 8}
+SIZES = {"K": 8, "V": 16, "R": 8, "D": 16}
 SHIPPED = sorted(p.parent.name for p in (Path(__file__).parents[2] / "generated").glob("*/spec.yaml"))
 TOLERANCE = 2e-5                # of the largest entry: float32 with a few hundred terms
 

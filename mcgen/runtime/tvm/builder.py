@@ -97,9 +97,9 @@ class TileBuilder:
         return self._block(st.When(truth(condition)))
 
     @contextmanager
-    def loop(self, name: str, low, high):
-        """In order over low <= name < high; inside, `name` as an index means the loop's position."""
-        with self._block(st.Loop(name, wrap(low), wrap(high))):
+    def loop(self, name: str, low, high, reverse: bool = False):
+        """In order over low <= name < high, the last first with `reverse`; inside, `name` as an index means the loop's position."""
+        with self._block(st.Loop(name, wrap(low), wrap(high), reverse)):
             self._loops.append(name)
             try:
                 yield self.index(name)
@@ -167,6 +167,10 @@ class TileBuilder:
     def solve(self, x: Expr, matrix: Expr, transposed: bool = False) -> None:
         """x["c",..] <- (1 - L)^-1 x, in place; matrix["c","d"] is L, read only where c > d. transposed: with L^T."""
         self._add(st.Solve(_target(x), matrix, transposed))
+
+    def dense_solve(self, dst: Expr, matrix: Expr, right: Expr, row: str, column: str) -> None:
+        """dst[..,column] with sum over column of matrix[row,column] * dst[..,column] = right[..,row]; NaN or infinity for a singular matrix."""
+        self._add(st.DenseSolve(_target(dst), matrix, right, row, column))
 
     def load(self, dst: Expr, source: Storage | Expr, shift=0, fill: float | None = None) -> None:
         """Row c of dst is token start + c - shift, clamped to a real token; with `fill`, tokens outside the row read as that."""

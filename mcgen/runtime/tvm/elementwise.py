@@ -81,6 +81,28 @@ class Nest:
                 yield
                 self.vector, self.lanes = None, 1
 
+    @contextmanager
+    def lanes_at(self, axis: str, first, depth: int, memo: list | None):
+        """Eight lanes from one position of the axis on, which the frame at `depth` fixes. memo: None: the caller's own are in place."""
+        self.vars[axis], self.depth[axis], self.vector, self.lanes = first, depth, axis, LANES
+        if memo is not None:
+            self.memo.append((depth, {}))
+        yield
+        if memo is not None:
+            self.memo.pop()
+        del self.vars[axis], self.depth[axis]
+        self.vector, self.lanes = None, 1
+
+    def known_outside(self, expr: Expr, axes: set[str]) -> None:
+        """Computes the largest parts of an expression that depend on none of the axes."""
+        if expr.op in ("const", "acc"):
+            return
+        if expr.axes & axes:
+            for arg in expr.args:
+                self.known_outside(arg, axes)
+        else:
+            self.value(expr)
+
     # expressions
 
     def level(self, axes) -> int:
@@ -112,6 +134,10 @@ class Nest:
             case "iota":
                 index = self.vars[expr.attr] if expr.attr in self.vars else self.scope.loops[expr.attr]
                 return em.bind(em.lanes_from(index, self.lanes if expr.attr == self.vector else 1), level)
+        if expr.op in ("add", "sub"):
+            fused = self.fused(expr, level)
+            if fused is not None:
+                return em.bind(fused, level)
         args = [self.value(arg) for arg in expr.args]
         match expr.op:
             case "add" | "sub" | "mul" | "div" | "floordiv" | "mod" | "lt" | "le" | "gt" | "ge" | "eq" | "ne" | "and" | "or":
@@ -129,6 +155,40 @@ class Nest:
                 return self.extreme(expr.op, *args, level)
             case op:
                 return apply(em, op, args[0], level, expr.attr)
+
+    def fused(self, expr: Expr, level: int) -> Value | None:
+        """x + a * b, x - a * b, a * b - x in one rounding, for a product that is computed here and nowhere else."""
+        for one, other in ((1, 0), (0, 1)):
+            found = self.product(expr.args[one], level)
+            if found is not None:
+                sign, a, b = found
+                rest = self.value(expr.args[other])
+                if expr.op == "sub" and one == 1:
+                    sign = -sign
+                elif expr.op == "sub":
+                    rest = self.negative(rest)
+                a = self.value(a)
+                return self.em.fma(self.negative(a) if sign < 0 else a, self.value(b), rest)
+        return None
+
+    def product(self, expr: Expr, level: int) -> tuple[int, Expr, Expr] | None:
+        """(sign, a, b) of a product of floats that has to be computed at this level."""
+        sign = 1
+        while True:
+            if expr.dtype[0] != "f" or self.level(expr.axes) != level or self.known(expr, level) or _has_acc(expr):
+                return None
+            if expr.op == "neg":
+                sign, expr = -sign, expr.args[0]
+            elif expr.op == "mul" and expr.args[0].op == "const" and expr.args[0].attr == -1:
+                sign, expr = -sign, expr.args[1]
+            else:
+                return (sign, *expr.args) if expr.op == "mul" else None
+
+    def known(self, expr: Expr, level: int) -> bool:
+        return id(expr) in next(m for depth, m in reversed(self.memo) if depth <= level)
+
+    def negative(self, value: Value) -> Value:
+        return self.em.binary("sub", self.em.const(-0.0, value.dtype, value.lanes), value)
 
     def extreme(self, op: str, a: Value, b: Value, level: int = -1) -> Value:
         """The smaller or larger; NaN if either is."""

@@ -48,6 +48,22 @@ def shared(builder) -> dict[str, str]:
     return owners
 
 
+def statements_with(builder) -> dict[str, int]:
+    """tile -> how many statements read or write it, those inside loops counted one by one."""
+    found: dict[str, int] = {}
+
+    def count(body) -> None:
+        for s in body:
+            inside = getattr(s, "body", None)
+            own = {t for e in vars(s).values() if isinstance(e, Expr) for t in _tiles(e)} if inside is not None else {t for t, _, _ in _accesses(s, True)}
+            for name in own:
+                found[name] = found.get(name, 0) + 1
+            count(inside or ())
+
+    count(builder.body)
+    return found
+
+
 def _accesses(statement, certain: bool) -> Iterator[tuple[str, bool, bool]]:
     """(tile, whether it is written, whether that surely happens) in order of execution."""
     if isinstance(statement, (st.When, st.Loop, st.Rows, st.Product)):

@@ -9,11 +9,13 @@ from __future__ import annotations
 from . import statements as st
 from .channels import lower_channels, lower_pair
 from .dot import lower_dot
+from .dense_solve import lower_dense_solve
 from .emit import Emitter, Value
-from .lifetimes import shared
+from .lifetimes import shared, statements_with
 from .memory import Scope
 from .product import lower_product
 from .reduce import lower_cumsum, lower_map, lower_recurrence, lower_reduce, lower_topk
+from .rowwise import lower_rowwise
 from .solve import lower_solve
 from .tokens import lower_load, lower_store
 
@@ -47,6 +49,7 @@ def _sequence(em: Emitter, builder, sizes, options, buffers, table, extents, ind
         else:
             scope.place_param(param, buffers[param.name], b, h)
     owners = shared(builder)
+    scope.uses = statements_with(builder)
     for tile in builder.tiles:
         if tile.name not in owners:
             scope.make_tile(tile)
@@ -77,6 +80,8 @@ def run(scope: Scope, body: list) -> None:
                 lower_pair(scope, statement)
             case st.Channels():
                 lower_channels(scope, statement)
+            case st.DenseSolve():
+                lower_dense_solve(scope, statement)
             case st.Load():
                 lower_load(scope, statement)
             case st.Store():
@@ -114,9 +119,11 @@ def _loop(scope: Scope, s: st.Loop) -> None:
     high = em.bind_index(em.as_index(scope.integer(s.high)))
     if s.name in scope.loops:
         raise ValueError(f"k.loop({s.name!r}) inside a loop of that name")
-    with em.loop(low, em.tir.Max(low, high), name=s.name) as index:
+    with em.loop(low, em.tir.Max(low, high), name=s.name) as step:
+        index = em.bind_index(low + high - 1 - step, name=s.name + "_back") if s.reverse else step
         scope.loops[s.name] = index
-        run(scope, s.body)
+        if not lower_rowwise(scope, s.body):
+            run(scope, s.body)
         del scope.loops[s.name]
 
 

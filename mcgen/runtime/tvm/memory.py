@@ -46,6 +46,7 @@ class Scope:
     places: dict[str, Place] = field(default_factory=dict)
     triangles: dict[str, str] = field(default_factory=dict)       # tiles written by a dot with lower: "lower" or "upper" as stored
     scratch: dict[tuple, object] = field(default_factory=dict)    # reused between statements
+    uses: dict[str, int] = field(default_factory=dict)            # tile -> statements that use it
     options: object = None
     table: object = None
 

@@ -6,6 +6,7 @@ from .emit import Value
 from .memory import Scope
 from .statements import Cumprod, Cumsum, Decayed, Map, Reduce, Topk
 
+TOGETHER = 8      # vectors of sums that are added up side by side
 START = {"sum": 0.0, "max": float("-inf")}
 
 
@@ -27,38 +28,77 @@ def lower_reduce(scope: Scope, s: Reduce) -> None:
     with nest.loops([a for a in axes if a != vector]):
         if vector in over:
             sections = nest.sections(vector)
-            totals = [_start(em, s.kind, dtype, lanes) for _, lanes, _ in sections]
+            totals = [start(em, s.kind, dtype, lanes) for _, lanes, _ in sections]
             with nest.loops([a for a in over if a != vector]):
                 for total, section in zip(totals, sections):
                     with nest.section(vector, *section):
-                        _collect(nest, s.kind, total, dtype, section[1], s.value)
+                        collect(nest, s.kind, total, dtype, section[1], s.value)
             parts = [across(nest, s.kind, em.bind(em.load(t, 0, dtype, lanes))) for t, (_, lanes, _) in zip(totals, sections)]
             result = parts[0]
             for part in parts[1:]:
                 result = combine(nest, s.kind, result, part)
-            _finish(nest, s, result)
+            finish(nest, s, result)
         else:
-            for section in nest.sections(vector):
-                with nest.section(vector, *section):
-                    total = _start(em, s.kind, dtype, section[1])
-                    with nest.loops(over):
-                        _collect(nest, s.kind, total, dtype, section[1], s.value)
-                    _finish(nest, s, em.bind(em.load(total, 0, dtype, section[1])))
+            for blocks, lanes, first in nest.sections(vector):
+                done = 0
+                if vector is not None and isinstance(blocks, int) and blocks >= TOGETHER:
+                    done = blocks // TOGETHER
+                    _several(nest, s, vector, over, dtype, done, first)
+                if done != blocks // TOGETHER or not done or blocks % TOGETHER:
+                    rest = blocks - done * TOGETHER
+                    with nest.section(vector, rest, lanes, first + done * TOGETHER * lanes if done else first):
+                        total = start(em, s.kind, dtype, lanes)
+                        with nest.loops(over):
+                            collect(nest, s.kind, total, dtype, lanes, s.value)
+                        finish(nest, s, em.bind(em.load(total, 0, dtype, lanes)))
 
 
-def _start(em, kind: str, dtype: str, lanes: int):
+def _several(nest: Nest, s: Reduce, vector: str, over, dtype: str, groups: int, first) -> None:
+    """TOGETHER vectors of results at once, so that additions need not wait for one another."""
+    em = nest.em
+    with em.loop(0, groups, name="x") as step:
+        places = [(step * TOGETHER + u) * LANES + first for u in range(TOGETHER)]
+        totals = [start(em, s.kind, dtype, LANES) for _ in places]
+        outer = nest.memo
+        mine: list[dict] = []
+        for place in places:                       # what depends on the vector alone is computed once, out here
+            with nest.lanes_at(vector, place, len(em.frames) - 1, []):
+                nest.known_outside(s.value, set(over))
+                mine.append(nest.memo[-1][1])
+        depth = len(em.frames) - 1
+        with nest.loops(over):
+            nest.known_outside(s.value, {vector})
+            inner = nest.memo[len(outer):]
+            for place, total, memo in zip(places, totals, mine):
+                nest.memo = [*outer, (depth, memo), *((d, dict(m)) for d, m in inner)]
+                with nest.lanes_at(vector, place, depth, None):
+                    collect(nest, s.kind, total, dtype, LANES, s.value)
+            nest.memo = [*outer, *inner]
+        for place, total in zip(places, totals):
+            with nest.lanes_at(vector, place, depth, []):
+                finish(nest, s, em.bind(em.load(total, 0, dtype, LANES)))
+
+
+def start(em, kind: str, dtype: str, lanes: int):
     total = em.local(lanes, dtype)
     em.store(total, 0, em.const(START[kind], dtype, lanes))
     return total
 
 
-def _collect(nest: Nest, kind: str, total, dtype: str, lanes: int, value) -> None:
+def collect(nest: Nest, kind: str, total, dtype: str, lanes: int, value) -> None:
     em = nest.em
+    product = nest.product(value, len(em.frames) - 1) if kind == "sum" and value.dtype == dtype else None
+    if product is not None:
+        sign, a, b = product
+        a, b = nest.value(a), nest.value(b)
+        added = em.fma(nest.negative(a) if sign < 0 else a, b, em.bind(em.load(total, 0, dtype, lanes)))
+        em.store(total, 0, em.spread(added, lanes))
+        return
     found = em.spread(em.cast(nest.value(value), dtype), lanes)
     em.store(total, 0, combine(nest, kind, em.bind(em.load(total, 0, dtype, lanes)), found))
 
 
-def _finish(nest: Nest, s: Reduce, result: Value) -> None:
+def finish(nest: Nest, s: Reduce, result: Value) -> None:
     if s.accumulate:
         result = combine(nest, s.kind, nest.em.cast(nest.em.bind(nest.read(s.dst)), result.dtype), result)
     nest.write(s.dst, result)
@@ -91,7 +131,7 @@ def lower_cumsum(scope: Scope, s: Cumsum) -> None:
     with nest.loops([a for a in axes if a != vector]):
         for section in nest.sections(vector):
             with nest.section(vector, *section):
-                total = _start(em, "sum", dtype, section[1])
+                total = start(em, "sum", dtype, section[1])
                 extent = nest.extent(s.axis)
                 with em.loop(0, extent) as step:
                     with nest._frame(s.axis, extent - 1 - step if s.reverse else step):

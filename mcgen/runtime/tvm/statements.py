@@ -177,6 +177,17 @@ class Channels:
 
 
 @dataclass(frozen=True)
+class DenseSolve:
+    """dst over column = the solution of matrix * dst = right over row."""
+
+    dst: Expr
+    matrix: Expr
+    right: Expr
+    row: str
+    column: str
+
+
+@dataclass(frozen=True)
 class Load:
     dst: Expr
     source: Expr
@@ -222,4 +233,5 @@ class Loop:
     name: str
     low: Expr
     high: Expr
+    reverse: bool = False
     body: list = field(default_factory=list)

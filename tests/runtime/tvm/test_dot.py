@@ -157,3 +157,26 @@ def test_products_that_are_not_stored(C, K, V):
     close(got["total"][0, 0], total + w[:, None] * (y @ m))
     close(got["sums"][0, 0], ((y @ m) * q).sum(1))
     close(got["more"][0, 0], more + (y @ m).sum(1))
+
+
+@pytest.mark.parametrize("K, V", [(1, 1), (5, None), (8, 3), (33, 17), (64, None), (64, 64)])
+def test_dense_solve(K, V):
+    """A zero pivot in the first step: rows must change places."""
+    own = () if V is None else ("V",)
+
+    def fn(k):
+        A, b, x = k.memory("A", "K", "K~"), k.memory("b", "K", *own), k.memory("x", "K~", *own, out=True)
+        z = k.memory("z", *own, "K", out=True)
+        with k.sequences():
+            k.dense_solve(x["K~", *own], A["K", "K~"], b["K", *own], row="K", column="K~")
+            k.dense_solve(z[*own, "K"], A["K", "K~"], x["K~", *own], row="K~", column="K")
+    torch.manual_seed(K)
+    A, b = torch.randn(1, 1, K, K), torch.randn(1, 1, K, *([V] if V else []))
+    if K > 1:
+        A[..., 0, 0] = 0
+    out = run(fn, {"K": K, "V": V or 1}, {"A": A, "b": b}, {"x": torch.empty_like(b), "z": torch.empty(1, 1, *([V] if V else []), K)}, NO_ROWS)
+    a, r = A[0, 0].double(), b[0, 0].double()
+    x = torch.linalg.solve(a, r)
+    close(out["x"][0, 0], x, 1e-5)
+    z = torch.linalg.solve(a.T, out["x"][0, 0].double())
+    close(out["z"][0, 0], z.T if V else z, 1e-5)

@@ -1,0 +1,120 @@
+"""States computed token by token: a scan over the rows of the chunk table whose body is a scan over the row's tokens.
+
+Between rows the states are carried as in any other form, and saved for the backward pass; inside a row they go from token
+to token, and what a token reads of them leaves the scan. So the backward pass recomputes one row's states at a time.
+What depends on no state is computed outside, for all tokens at once, unless it is a matrix for every token.
+"""
+from __future__ import annotations
+
+from typing import Callable, Sequence
+
+from ..ir.builder import Builder
+from ..ir.nodes import Param, Program, Result, Value
+from ..symbolic.read import Read
+from ..symbolic.terms import Term, walk
+from .emit import Emitter
+from .states import States
+
+
+class TokenScan:
+    """start, end, final: of each scanned state, as `States` has them. reads: index of an atom -> its value over r and c."""
+
+    def __init__(self, b: Builder, model, names: Sequence[str], read: Read, emitter: Emitter, update_emitter: Emitter,
+                 states: States, fresh: bool):
+        """update_emitter: for update terms, whose delays stay within a segment under `fresh`."""
+        self.b, self.names, self.axes = b, list(names), states.axes
+        self.entered = _Entered(b)
+        old = {n: b.param(Param(f"at.{n}", "value", self.axes[n])) for n in names}
+        update = _TokenEmitter(update_emitter, self.entered, lambda t: old[t["name"]])
+        new = {n: update.emit(model.update[n]) for n in names}
+        atoms: dict[int, Value] = {}
+        reader = _TokenEmitter(emitter, self.entered, lambda t: atoms[t["index"]] if t.op == "atom" else
+                               (old if t["when"] == "old" else new)[t["name"]])
+        for i, atom in enumerate(read.atoms):
+            if atom.kind == "free":
+                atoms[i] = reader.emit(atom.term)
+            elif atom.state in new:
+                atoms[i] = states.contract(atom, (old if atom.when == "old" else new)[atom.state], reader)
+        shapes = {i: states.shape(read.atoms[i]) for i in atoms}
+        body = Program("tokens", (*(Param(f"at.{n}", "value", self.axes[n]) for n in names), *self.entered.params()), (
+            *(Result(f"at.{n}", "value", self.axes[n], ((new[n], 0),)) for n in names),
+            *(Result(f"read.{i}", "value", shapes[i], ((value, 0),)) for i, value in atoms.items())))
+        self._rows(body, shapes, states.completes if fresh else None)
+
+    def _rows(self, body: Program, shapes: dict[int, tuple[str, ...]], completes: Value | None) -> None:
+        b, names = self.b, self.names
+        outer = _Entered(b, "row", rows=True)
+        old = [Param(f"old.{n}", "value", self.axes[n]) for n in names]
+        count = outer.enter(b.row("count"))
+        xs, consts = ([outer.enter(v) for v in values] for values in (self.entered.xs, self.entered.consts))
+        last, _, reads = b.scan(body, [b.param(p) for p in old], xs, consts, count=count)
+        carried = last
+        if completes is not None:
+            done = outer.enter(completes)
+            starts = [outer.enter(b.param(Param(f"init.{n}", "head", self.axes[n]))) for n in names]
+            carried = [b.where(done, start, after) for start, after in zip(starts, last)]
+        rows = Program("rows", (*old, *outer.params()), (
+            *(Result(p.name, "value", p.axes, ((v, 0),)) for p, v in zip(old, carried)),
+            *(Result(f"end.{n}", "value", self.axes[n], ((v, 0),)) for n, v in zip(names, last)),
+            *(Result(f"read.{i}", "value", ("c", *axes), ((v, 0),)) for (i, axes), v in zip(shapes.items(), reads))))
+        states = [b.param(Param(f"state.{n}", "memory", self.axes[n])) for n in names]
+        finals, starts, ys = b.scan(rows, states, outer.xs, outer.consts)
+        self.final, self.start, self.end = (dict(zip(names, values)) for values in (finals, starts, ys))
+        self.reads = dict(zip(shapes, ys[len(names):]))
+
+
+class _Entered:
+    """Values that a loop's body uses: what has the loop's axis comes element by element, the rest as it is."""
+
+    def __init__(self, b: Builder, stem: str = "x", rows: bool = False):
+        self.b, self.stem, self.axis = b, stem, "r" if rows else "c"
+        self.found: dict[int, tuple[Param, Value]] = {}
+
+    def enter(self, value: Value) -> Value:
+        if value.op in ("const", "size"):
+            return value
+        if id(value) not in self.found:
+            axes = tuple(a for a in value.axes if a != self.axis and (a != "r" or self.axis == "r"))
+            self.found[id(value)] = Param(f"{self.stem}.{len(self.found)}", "value", axes, dtype=value.dtype), value
+        return self.b.param(self.found[id(value)][0])
+
+    @property
+    def xs(self) -> list[Value]:
+        return [v for _, v in self.found.values() if self.axis in v.axes]
+
+    @property
+    def consts(self) -> list[Value]:
+        return [v for _, v in self.found.values() if self.axis not in v.axes]
+
+    def params(self) -> list[Param]:
+        return [p for p, v in sorted(self.found.values(), key=lambda pv: self.axis not in pv[1].axes)]
+
+
+class _TokenEmitter(Emitter):
+    """Emits terms inside the scan's body, where a value has no token: what holds no state comes from outside."""
+
+    def __init__(self, outer: Emitter, entered: _Entered, leaf: Callable[[Term], Value]):
+        super().__init__(outer.b, outer.model, outer.params, leaf, outer.within_segment)
+        self.outer, self.entered = outer, entered
+        self.known: dict[int, tuple[bool, bool]] = {}          # whether a term depends on states, on the token's inputs
+
+    def emit(self, t: Term, shift: int = 0) -> Value:
+        key = (id(t), shift)
+        if key not in self.memo and self.outside(t):
+            self.memo[key] = self.entered.enter(self.outer.emit(t, shift))
+        return super().emit(t, shift)
+
+    def outside(self, t: Term) -> bool:
+        if id(t) not in self.known:
+            for x in walk(t):
+                own = x.op in ("state", "atom"), x.op == "input" and self.params[x["name"]].kind == "token"
+                below = [self.known[id(a)] for a in x.args]
+                self.known[id(x)] = (own[0] or any(s for s, _ in below), own[1] or any(i for _, i in below))
+        of_states, of_token = self.known[id(t)]
+        return not of_states and not (of_token and len(t.shape) == 2)
+
+    def _input(self, t: Term, shift: int) -> Value:
+        return self.entered.enter(self.outer._input(t, shift))
+
+    def reaches(self, shift: int) -> Value:
+        return self.entered.enter(self.outer.reaches(shift))
