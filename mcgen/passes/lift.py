@@ -6,7 +6,7 @@ before each row, the scan's own inputs, and whatever the carries need on the way
 from __future__ import annotations
 
 from ..ir.builder import Builder
-from ..ir.nodes import Program, Result, Value, order
+from ..ir.nodes import Program, Result, Value, order, scan_axis
 from .rewrite import Rebuilder, rebuild_program
 
 PRODUCTS = {"dot", "solve", "pair", "papply", "pfactor", "decayed"}
@@ -17,7 +17,7 @@ def lift(program: Program, b: Builder) -> Program:
     lifted: dict[int, dict[int, Value]] = {}
 
     def hook(rebuilder: Rebuilder, value: Value, args: list[Value]) -> Value | None:
-        if value.op == "scan":
+        if value.op == "scan" and scan_axis(value) == "r":          # a scan over tokens keeps its results inside
             made = _lift(b, value, args)
             if made is None:
                 return None
