@@ -38,10 +38,10 @@ def test_what_was_found_is_said(rule, cache_name, words):
 def test_a_scan_says_so_and_why():
     model = elaborate(load_spec({"name": "two", "rule": {
         "inputs": {"q": ["K"], "a": ["K"]}, "state": {"S": ["K", "K"], "z": ["K"], "m": ["K"], "P": ["K", "K"]},
-        "update": {"S": "tanh(S) + outer(q, a)", "z": "0.5 * z + q", "m": "a * m", "P": "P + outer(a, a)"}, "read": "S.T @ (S @ q) + z + m * norm(P)"}}))
+        "update": {"S": "tanh(S) + outer(q, a)", "z": "0.5 * z + q", "m": "abs(m) + a", "P": "P + outer(a, a)"}, "read": "S.T @ (S @ q) + z + m * norm(P)"}}))
     said = explain(model)
     assert "S [K, K], token by token: tanh(S) + outer(q, a); starts from zero\n      no chunk form: 'tanh' of a state" in said
-    assert "no chunk form: elementwise decay of a state" in said and "no chunk form: 'norm' of a matrix state in a read" in said
+    assert "no chunk form: 'abs' of a state" in said and "no chunk form: 'norm' of a matrix state in a read" in said
     assert "z [K] has a scalar decay: times 0.5" in said and "the update of z is affine" in said
     assert "a scan over tokens: S, m, P, one token after the other" in said
 
