@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, Callable, NamedTuple, Sequence
 
 import torch
+from torch._C._functorch import is_functorch_wrapped_tensor
 from torch.autograd import profiler
 
 from .autograd import applied, differentiable, own_gradient
@@ -133,7 +134,10 @@ def _unseen(args: Sequence) -> bool:
     """Whether no trace, transform, mode, profiler or tensor subclass takes part in a call."""
     if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active() or torch._C._len_torch_dispatch_stack():
         return False
-    return not profiler._is_profiler_enabled and torch._C._get_tracing_state() is None and PLAIN.issuperset(map(type, args))
+    if profiler._is_profiler_enabled or torch._C._get_tracing_state() is not None or not PLAIN.issuperset(map(type, args)):
+        return False
+    # what a transform that is over has wrapped, as the pull-back of torch.func.vjp hands it on, is a plain tensor by type only
+    return not any(x is not None and type(x) is not int and is_functorch_wrapped_tensor(x) for x in args)
 
 
 def _vmap(operator: Callable) -> Callable:
