@@ -125,6 +125,14 @@ def test_runtime_is_light():
     assert done.returncode == 0, done.stderr
 
 
+def test_a_shipped_op_loads_without_compilers():
+    """Neither mcgen's nor torch's: each would take longer than all the rest."""
+    heavy = {"sympy", "torch._dynamo", "tvm", "optuna"}
+    code = f"import mcgen, sys; mcgen.load('linear_attention'); sys.exit(','.join(sorted({heavy!r} & set(sys.modules))) or None)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+
+
 def test_importing_mcgen_costs_nothing():
     code = "import sys, mcgen; sys.exit(','.join(sorted({'torch', 'sympy', 'yaml', 'tvm', 'numpy', 'rich'} & set(sys.modules))) or None)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)

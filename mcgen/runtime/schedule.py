@@ -55,8 +55,10 @@ class Schedules:
             chunks = {e.chunk for e in entries_for(self.folders, torch.device(device)) if e.dtype == dtype}
             return chunks.pop() if len(chunks) == 1 else self.default.chunk
 
-        # In a traced call, where sizes may be symbols: the chunk that all rows of a dtype agree on, else the package's own.
-        self.traced_chunk = torch.compiler.assume_constant_result(traced_chunk)
+        # In a traced call, where sizes may be symbols: the chunk that all rows of a dtype agree on, else the package's own. The mark is
+        # what torch.compiler.assume_constant_result sets, without its import of torch._dynamo, which takes a second.
+        traced_chunk._dynamo_marked_constant = True                     # type: ignore[attr-defined]
+        self.traced_chunk = traced_chunk
 
     def find(self, device: torch.device, dtype: torch.dtype, sizes: Mapping[str, int], heads: int, tokens: int) -> Schedule:
         """heads: B*H. The row of this dtype and these sizes whose B*H and T are nearest, as powers of two."""
