@@ -27,7 +27,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Iterator
 
 from ..diagnostics import Pos
 from .nodes import NO_POS, Param, Result
@@ -52,6 +52,20 @@ class Ref:
     axes: tuple[str, ...]
     at: str | None = None
     precise: bool = False
+
+
+def axes_in(e: Expr) -> set[str]:
+    """The axes over which an expression varies, as it names them."""
+    own = set(e.attr.axes) if e.op == "ref" else {e.attr} if e.op == "iota" else set()
+    return own.union(*map(axes_in, e.args))
+
+
+def refs_in(e: Expr) -> Iterator[Ref]:
+    """Every element that an expression reads, in reading order."""
+    if e.op == "ref":
+        yield e.attr
+    for arg in e.args:
+        yield from refs_in(arg)
 
 
 @dataclass(frozen=True)

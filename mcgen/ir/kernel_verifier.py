@@ -23,16 +23,6 @@ def verify_kernel(kernel: kr.Kernel) -> None:
     _Verifier(kernel).run()
 
 
-def axes_in(e: kr.Expr) -> set[str]:
-    """The axes over which an expression varies, as it names them."""
-    own = set(e.attr.axes) if e.op == "ref" else {e.attr} if e.op == "iota" else set()
-    return own.union(*map(axes_in, e.args))
-
-
-def _refs(e: kr.Expr) -> Iterator[kr.Ref]:
-    return (x.attr for x in _ops(e) if x.op == "ref")
-
-
 def _ops(e: kr.Expr) -> Iterator[kr.Expr]:
     yield e
     for a in e.args:
@@ -106,7 +96,7 @@ class _Verifier:
             case kr.Product():
                 self.product(s)
             case kr.Cumsum():
-                self.need(s.axis in s.dst.axes and s.axis in axes_in(s.value), f"no axis {s.axis}")
+                self.need(s.axis in s.dst.axes and s.axis in kr.axes_in(s.value), f"no axis {s.axis}")
                 self.value(s.value, s.dst.axes)
                 self.target(s.dst, False)
             case kr.Cumprod() | kr.Decayed():
@@ -137,7 +127,7 @@ class _Verifier:
                 self.read(s.score)
                 self.target(s.dst, False)
             case kr.When():
-                self.need(self.in_rows and s.condition.dtype == "b" and not axes_in(s.condition), "a condition on the row")
+                self.need(self.in_rows and s.condition.dtype == "b" and not kr.axes_in(s.condition), "a condition on the row")
                 self.value(s.condition, ())
                 self.inside(s.body)
             case kr.Loop(kind="tokens" | "tokens_back"):
@@ -146,7 +136,7 @@ class _Verifier:
             case kr.Along():
                 self.along(s.axis, s.body)
             case kr.DenseSolve():
-                self.need(s.column in s.dst.axes and s.row not in s.dst.axes and s.column not in axes_in(s.right), f"no unknowns over {s.column}")
+                self.need(s.column in s.dst.axes and s.row not in s.dst.axes and s.column not in kr.axes_in(s.right), f"no unknowns over {s.column}")
                 self.value(s.matrix, (*s.dst.axes, s.row))
                 self.value(s.right, (*s.dst.axes, s.row))
                 self.target(s.dst, False)
@@ -197,7 +187,7 @@ class _Verifier:
             if more is not None:
                 self.value(more, loops)
         self.need(not s.lower or set(s.dst.axes) == {"c", "d"}, "the lower triangle of what is no token-by-token matrix")
-        self.need(not s.over_lower or any({"c", "d"} <= axes_in(x) for x in (s.left, s.right)), "no token-by-token matrix among the factors")
+        self.need(not s.over_lower or any({"c", "d"} <= kr.axes_in(x) for x in (s.left, s.right)), "no token-by-token matrix among the factors")
         if s.then is not None:
             self.need(not s.accumulate, "an epilogue of a sum that goes on")
             self.acc = ()
@@ -218,21 +208,21 @@ class _Verifier:
             self.need(isinstance(inner, kr.Map) or (isinstance(inner, kr.Reduce) and inner.kind == "sum"), "is no part of a product")
             loops = inner.dst.axes + (() if isinstance(inner, kr.Map) else inner.over)
             self.need(set(loops) - {"n"} == set(s.axes) and (isinstance(inner, kr.Map) or inner.over == s.axes[1:]), "goes over other axes than its product")
-            strange = {r.storage for r in _refs(inner.value) if r != inner.dst or isinstance(inner, kr.Reduce)}
+            strange = {r.storage for r in kr.refs_in(inner.value) if r != inner.dst or isinstance(inner, kr.Reduce)}
             self.need(not made & strange, "reads what its product's statements write")
             self.statement(inner)
         self.acc, self.now = None, s
-        self.need(not made & {r.storage for x in (s.left, s.right) for r in _refs(x)}, "writes a factor of its product")
+        self.need(not made & {r.storage for x in (s.left, s.right) for r in kr.refs_in(x)}, "writes a factor of its product")
 
     def over(self, target: tuple[str, ...], over: tuple[str, ...], value: kr.Expr) -> None:
         self.need(len(set(over)) == len(over) and not set(over) & set(target), f"sums over an axis of the target: {', '.join(over)}")
         for axis in over:
-            self.need(axis in axes_in(value), f"reduces the axis {axis}, which is not there")
+            self.need(axis in kr.axes_in(value), f"reduces the axis {axis}, which is not there")
 
     # -- expressions and references ----------------------------------------------------------------------------
     def value(self, e: kr.Expr, loops: tuple[str, ...]) -> None:
         """Requires of an expression: its axes are loops around it, its functions exist, what it reads is written."""
-        free = axes_in(e) - set(loops) - self.loops - ({"n"} if self.in_loop else set())
+        free = kr.axes_in(e) - set(loops) - self.loops - ({"n"} if self.in_loop else set())
         self.need(not free, f"no loop over {', '.join(sorted(free))}")
         for x in _ops(e):
             match x.op:

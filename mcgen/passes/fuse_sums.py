@@ -159,7 +159,7 @@ class Sums(Places):
         else:
             value = self.expr(v.args[0])
         if scale is not None:
-            if not set(over) & _axes(scale) and set(over):
+            if not set(over) & kr.axes_in(scale) and set(over):
                 spare = self.tile(stem(v), dst.axes)
                 self.out.append(kr.Reduce(v.op if v.op == "max" else "sum", spare, value, over))
                 self.out.append(kr.Map(dst, kr.Expr("mul", (scale, kr.Expr("ref", attr=spare))), accumulate))
@@ -287,8 +287,3 @@ class Sums(Places):
 
 def _is_zero(v: Value) -> bool:
     return v.op == "const" and v["value"] == 0.0
-
-
-def _axes(e: kr.Expr) -> set[str]:
-    found = set(e.attr.axes) if e.op == "ref" else {e.attr} if e.op == "iota" else set()
-    return found.union(*(_axes(a) for a in e.args))

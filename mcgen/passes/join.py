@@ -51,7 +51,7 @@ def _acc(axes: tuple[str, ...]) -> kr.Expr:
 def _scaled(s: kr.Dot) -> kr.Dot | kr.Product:
     """A product that is added to a tile with a factor a row."""
     axes = s.dst.axes
-    if s.scale is None or "n" in axes or not _axes(s.scale) <= {axes[0], "n"}:
+    if s.scale is None or "n" in axes or not kr.axes_in(s.scale) <= {axes[0], "n"}:
         return s
     return kr.Product(axes, s.left, s.right, s.over, (kr.Map(s.dst, kr.Expr("mul", (s.scale, _acc(axes))), True),))
 
@@ -104,23 +104,11 @@ def _replaced(user: kr.Map | kr.Reduce, tile: kr.Ref) -> kr.Map | kr.Reduce:
     return kr.Reduce(user.kind, user.dst, swap(user.value), user.over, user.accumulate)
 
 
-def _axes(e: kr.Expr) -> set[str]:
-    found = set(e.attr.axes) if e.op == "ref" else {e.attr} if e.op == "iota" else set()
-    return found.union(*map(_axes, e.args))
-
-
-def _refs(e: kr.Expr) -> Iterator[kr.Ref]:
-    if e.op == "ref":
-        yield e.attr
-    for arg in e.args:
-        yield from _refs(arg)
-
-
 def reads_of(s) -> Iterator[kr.Ref]:
     """What a statement and those inside it read; what is accumulated into counts as written only."""
     for part in vars(s).values():
         if isinstance(part, kr.Expr):
-            yield from _refs(part)
+            yield from kr.refs_in(part)
         elif isinstance(part, tuple) and part and not isinstance(part[0], str):
             for inner in part:
                 yield from reads_of(inner)

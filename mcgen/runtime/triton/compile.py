@@ -15,8 +15,10 @@ from typing import Any, Iterator, Mapping
 
 from mcgen.diagnostics import EnvironmentLacks, McgenError, UsageError
 
+from mcgen.runtime.schedule import options_of
+
 from .launch import Call, arguments, name_of
-from .options import check, own
+from .options import check
 
 SHARED = {"sm_80": 166_912, "sm_86": 101_376, "sm_89": 101_376, "sm_90": 232_448, "sm_100": 232_448, "sm_120": 101_376, "gfx90a": 65_536,
           "gfx942": 65_536}       # bytes of shared memory that one program may have
@@ -75,7 +77,7 @@ def each(folder: str | Path, target: str, sizes: Mapping[str, int], chunk: int =
     parse_target(target)
     module = load(Path(folder))
     for kernel in kernels(module):
-        yield compile_one(kernel, target, sizes, chunk, slots, own(options or {}, name_of(kernel)))
+        yield compile_one(kernel, target, sizes, chunk, slots, options_of(tuple((options or {}).items()), name_of(kernel)))
 
 
 def load(folder: Path) -> ModuleType:

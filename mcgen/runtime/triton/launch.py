@@ -6,7 +6,9 @@ from typing import Any, Mapping
 
 import torch
 
-from .options import EXACT, chosen, own, plain, power
+from mcgen.runtime.schedule import options_of
+
+from .options import EXACT, chosen, plain, power
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ def run(program: Mapping[str, Any], call: Call, tensors: dict[str, torch.Tensor]
     for result, param in program["copies"]:
         tensors[result].copy_(tensors[param])
     for kernel in program["kernels"]:
-        launch(kernel, call, tensors, own(options or {}, name_of(kernel)))
+        launch(kernel, call, tensors, options_of(tuple((options or {}).items()), name_of(kernel)))
     for result, parts in program["shifted"]:
         add_shifted(call, tensors[result].zero_(), [(tensors[part], shift) for part, shift in parts], like)
 

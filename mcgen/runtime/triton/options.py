@@ -1,6 +1,6 @@
 """Launch options of Triton kernels: what can be chosen, and what is taken where nothing was tuned.
 
-An option never changes what a kernel computes beyond rounding.
+An option never changes what a kernel computes beyond rounding: of float32, but for `precision`, of the precision named.
 """
 from __future__ import annotations
 
@@ -64,16 +64,6 @@ def chosen(kernel: Mapping[str, Any], sizes: Mapping[str, int], record: Mapping[
     blocks = {dim: int(record.get(f"block_{dim}", side)) for dim, side in base.blocks.items()}
     return Options(int(record.get("num_warps", base.num_warps)), int(record.get("num_stages", base.num_stages)),
                    str(record.get("precision", base.precision)), blocks)
-
-
-def own(options: Mapping[str, Any], kernel: str) -> dict[str, Any]:
-    """The options that hold for a kernel: those for all kernels, and its own over them.
-
-    >>> own({"num_warps": 4, "forward_0.num_warps": 8, "forward_1.num_stages": 1}, "forward_0")
-    {'num_warps': 8}
-    """
-    mine = {name.removeprefix(f"{kernel}."): value for name, value in options.items() if name.startswith(f"{kernel}.")}
-    return {**{name: value for name, value in options.items() if "." not in name}, **mine}
 
 
 def check(kernel: Mapping[str, Any], sizes: Mapping[str, int], record: Mapping[str, Any], backend: str) -> None:
