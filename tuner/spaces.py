@@ -21,7 +21,7 @@ def space_for(op: Any, subject: Subject) -> Space:
         from mcgen.runtime.tvm import llvm
 
         llvm.require()
-        return cpu_space(op.manifest.chunks, op.manifest.chunk, subject.architecture)
+        return cpu_space(op.manifest.chunks, op.chunk_at("cpu", subject.all_dims(op)), subject.architecture)
     from .gpu import gpu_space
     from .kernels import kernels_of, resources_for, target_of
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..ir.nodes import dim_of
+from ..ir.nodes import Program, bodies, dim_of
 from ..passes.pipeline import Compiled
 from ..spec.nodes import Domain
 
-FORMAT = 2
+FORMAT = 3
 CHUNKS = (16, 32, 64, 128)
 CHUNK = 64
 SLOTS = "#slots"                # stands for the number of cached memories in a saved tensor's shape
@@ -43,12 +43,23 @@ def manifest_of(compiled: Compiled, spec_name: str) -> dict[str, Any]:
         "delays": delays, "cache": cache,
         "constants": {name: str(text) for block in ("rule", "cache") for name, text in
                       spec.raw.get(block, {}).get("constants", {}).items()},
-        "chunks": list(CHUNKS), "chunk": CHUNK,
+        "chunks": list(CHUNKS), "chunk": CHUNK, "sides": _sides(compiled),
         "forward": {"params": [*forward, "call.table"], "results": results[: compiled.results]},
         "backward": {"params": [*forward, "call.table", *backward[len(forward):]],
                      "results": [r.name for r in compiled.backward.results]},
         "saved": [{"name": r.name, "shape": [_size(a) for a in r.axes] } for r in compiled.forward.results[compiled.results:]],
     }
+
+
+def _sides(compiled: Compiled) -> list[str | int]:
+    """The dims of states in chunk form, whose size says how long a chunk should be; none for an op that scans tokens."""
+    if _scans_tokens(compiled.forward):
+        return []
+    return list(dict.fromkeys(d for s in compiled.model.states.values() for d in s.shape))
+
+
+def _scans_tokens(program: Program) -> bool:
+    return any(v.op == "scan" and v.get("axis", "r") != "r" or any(map(_scans_tokens, bodies(v))) for v in program.order())
 
 
 def _size(axis: str) -> str | int:

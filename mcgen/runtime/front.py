@@ -4,7 +4,7 @@ from __future__ import annotations
 import inspect
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Sequence
+from typing import Any, Mapping, Sequence
 
 import torch
 
@@ -73,11 +73,10 @@ class Op:
         """The back end that every call uses; None: chosen by dtype and device."""
         return self._backends.forced
 
-    @property
-    def chunk(self) -> int:
-        """Tokens of a chunk in a long call."""
+    def chunk_at(self, device: torch.device | str, sizes: Mapping[str, int]) -> int:
+        """Tokens of a chunk in a long call at these sizes of all dims, where no record says another."""
         forced = self._backends.schedules.forced
-        return self._forced_chunk or (forced.chunk if forced else self.manifest.chunk)
+        return self._forced_chunk or (forced.chunk if forced else self._backends.schedules.usual(torch.device(device).type, sizes))
 
     def with_chunk(self, chunk: int) -> "Op":
         """This op with chunks of `chunk` tokens whatever the call. Raises UsageError for a size that it was not made for."""
@@ -218,7 +217,10 @@ class Op:
         if self._forced_chunk is not None:
             return self._forced_chunk
         if torch.compiler.is_compiling():
-            return 1 if plan.tokens == 1 else self._backends.schedules.traced_chunk(str(plan.device), str(plan.dtype).removeprefix("torch."))
+            if plan.tokens == 1:
+                return 1
+            schedules = self._backends.schedules
+            return schedules.traced_chunk(str(plan.device), str(plan.dtype).removeprefix("torch."), schedules.small(plan.sizes))
         found = plan.kept.get("chunk")
         if found is None:
             schedule = self._backends.schedules.find(plan.device, plan.dtype, plan.sizes, plan.batch * plan.heads, plan.longest)

@@ -26,7 +26,7 @@ from typing import Callable
 
 from .dims import size_of
 
-FORMAT = 2
+FORMAT = 3
 SLOTS = "#slots"                             # stands for N in a saved tensor's shape
 Shape = tuple[str | int, ...]
 
@@ -96,6 +96,7 @@ class Manifest:
     constants: dict
     chunks: tuple[int, ...]
     chunk: int
+    sides: Shape                             # the dims of states in chunk form
     forward_params: tuple[str, ...]
     forward_results: tuple[str, ...]
     backward_params: tuple[str, ...]
@@ -143,7 +144,7 @@ def parse_manifest(raw: dict) -> Manifest:
         memory_keys=keys, dims=tuple(raw["dims"]),
         derived=tuple((name, size_of(str(text))) for name, text in (raw.get("derived") or {}).items()),
         states=states, output=tuple(raw["output"]), cache=cache, run=raw.get("run"), constants=raw.get("constants") or {},
-        chunks=tuple(raw["chunks"]), chunk=raw["chunk"],
+        chunks=tuple(raw["chunks"]), chunk=raw["chunk"], sides=tuple(raw["sides"]),
         forward_params=tuple(forward["params"]), forward_results=tuple(r for r in forward["results"] if r not in dict(saved)),
         backward_params=tuple(backward["params"]), backward_results=tuple(backward["results"]), saved=saved, raw=raw)
 

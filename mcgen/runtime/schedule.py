@@ -15,6 +15,7 @@ import torch
 from .records import Entry, entries_for
 
 KEPT = 256
+SHORT, LONG = 32, 128
 
 
 @dataclass(frozen=True)
@@ -43,22 +44,39 @@ def options_of(options: Sequence[tuple[str, int | str]], kernel: str) -> dict[st
 
 
 class Schedules:
-    """The schedule of each call of one op. `forced` holds for every call; else the record's, else the package's own choice."""
+    """The schedule of each call of one op. `forced` holds for every call; else the record's, else the usual
+    one: `chunk` tokens, but SHORT on a CPU where every side of a state in chunk form is below LONG.
 
-    def __init__(self, chunk: int, folders: Sequence[Path] = (), forced: Schedule | None = None):
-        self.default, self.folders, self.forced = Schedule(chunk), tuple(folders), forced
+    A token costs C (K + V) within its row and K V / C for the state between rows. On a CPU, where blocks above the diagonal are not
+    computed, they meet near half a side.
+    """
+
+    def __init__(self, chunk: int, folders: Sequence[Path] = (), forced: Schedule | None = None, sides: Sequence[str | int] = ()):
+        self.folders, self.forced = tuple(folders), forced
+        self._chunk, self._sides = chunk, tuple(sides)
         self._found: dict[tuple, Schedule] = {}
 
-        def traced_chunk(device: str, dtype: str) -> int:
+        def traced_chunk(device: str, dtype: str, small: bool) -> int:
             if self.forced is not None:
                 return self.forced.chunk
             chunks = {e.chunk for e in entries_for(self.folders, torch.device(device)) if e.dtype == dtype}
-            return chunks.pop() if len(chunks) == 1 else self.default.chunk
+            return chunks.pop() if len(chunks) == 1 else self._usual(torch.device(device).type, small)
 
-        # In a traced call, where sizes may be symbols: the chunk that all rows of a dtype agree on, else the package's own. The mark is
+        # In a traced call, where sizes may be symbols: the chunk that all rows of a dtype agree on, else the usual one. The mark is
         # what torch.compiler.assume_constant_result sets, without its import of torch._dynamo, which takes a second.
         traced_chunk._dynamo_marked_constant = True                     # type: ignore[attr-defined]
         self.traced_chunk = traced_chunk
+
+    def usual(self, device: str, sizes: Mapping[str, int]) -> int:
+        """The chunk where no record says another. device: 'cpu', 'cuda'."""
+        return self._usual(device, self.small(sizes))
+
+    def small(self, sizes: Mapping[str, int]) -> bool:
+        found = [size if isinstance(size, int) else sizes[size] for size in self._sides]
+        return bool(found) and all(size < LONG for size in found)
+
+    def _usual(self, device: str, small: bool) -> int:
+        return min(self._chunk, SHORT) if small and device == "cpu" else self._chunk
 
     def find(self, device: torch.device, dtype: torch.dtype, sizes: Mapping[str, int], heads: int, tokens: int) -> Schedule:
         """heads: B*H. The row of this dtype and these sizes whose B*H and T are nearest, as powers of two."""
@@ -69,7 +87,7 @@ class Schedules:
         if found is None:
             entries = entries_for(self.folders, device)
             entry = look_up(entries, str(dtype).removeprefix("torch."), sizes, heads, tokens)
-            found = self.default if entry is None else Schedule.of(entry.chunk, entry.options)
+            found = Schedule(self.usual(device.type, sizes)) if entry is None else Schedule.of(entry.chunk, entry.options)
             if len(self._found) >= KEPT:
                 self._found.clear()
             self._found[key] = found

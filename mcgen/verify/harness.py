@@ -82,7 +82,7 @@ class Lab:
         self.reference, self.rounding = Reference(self.spec), Reference(self.spec, torch.float32)
         self.sizes = dim_sizes(self.spec, self.sizes)
         self.numbers = all_numbers(self.spec, self.sizes)
-        self.chunk = int(getattr(self.op, "chunk", None) or 64)
+        self.chunk = self.op.chunk_at(self.device, self.sizes) if hasattr(self.op, "chunk_at") else getattr(self.op, "chunk", 64)
         self.segment = self.spec.cache.segments.length if self.spec.cache else None
         self.token_inputs = [n for n, i in all_inputs(self.spec).items() if i.per == "token"]
 

@@ -137,7 +137,7 @@ def test_written_package_text():
 def test_copies_and_pickles(op):
     assert copy.deepcopy(op) is op
     assert pickle.loads(pickle.dumps(op)) is op
-    assert pickle.loads(pickle.dumps(op.with_chunk(2))).chunk == 2
+    assert pickle.loads(pickle.dumps(op.with_chunk(2))).chunk_at("cpu", {}) == 2
 
 
 def test_import_of_the_package():

@@ -57,7 +57,7 @@ def results(op):
 def test_a_schedule_changes_nothing_beyond_rounding(options):
     op = mcgen.load(SPEC)
     other = op.with_schedule(Schedule.of(32, options))
-    assert other.chunk == 32 and op.chunk == 64
+    assert other.chunk_at("cpu", {"K": 256, "V": 4}) == 32 and op.chunk_at("cpu", {"K": 256, "V": 4}) == 64
     for mine, usual in zip(results(other), results(op)):
         torch.testing.assert_close(mine, usual, rtol=2e-5, atol=2e-5 * float(usual.detach().abs().max()))
 
@@ -103,8 +103,18 @@ def test_an_op_takes_what_its_record_says(tmp_path, monkeypatch):
 def test_traced_calls_take_the_chunk_that_all_rows_agree_on(tmp_path):
     write(tmp_path, entries=[entry(chunk=32), entry(chunk=32, tokens=9), entry(dtype="bfloat16", chunk=16), entry(dtype="bfloat16", chunk=128)])
     found = Schedules(64, (tmp_path,))
-    assert [found.traced_chunk("cpu", d) for d in ("float32", "bfloat16", "float64")] == [32, 64, 64]
-    assert Schedules(64, (tmp_path,), Schedule(16)).traced_chunk("cpu", "float32") == 16
+    assert [found.traced_chunk("cpu", d, False) for d in ("float32", "bfloat16", "float64")] == [32, 64, 64]
+    assert Schedules(64, (tmp_path,), Schedule(16)).traced_chunk("cpu", "float32", True) == 16
+
+
+@pytest.mark.parametrize("sides, device, sizes, expected", [
+    (("K", "V"), "cpu", {"K": 64, "V": 64}, 32), (("K", "V"), "cpu", {"K": 64, "V": 128}, 64), (("K", "V"), "cuda", {"K": 64, "V": 64}, 64),
+    ((), "cpu", {"K": 64}, 64), (("K", 256), "cpu", {"K": 64}, 64), (("K", 4), "cpu", {"K": 64}, 32)])
+def test_the_usual_chunk_is_shorter_on_a_cpu_for_small_states(sides, device, sizes, expected):
+    found = Schedules(64, sides=sides)
+    assert found.usual(device, sizes) == expected
+    assert device != "cpu" or found.traced_chunk(device, "float32", found.small(sizes)) == expected
+    assert Schedules(16, sides=sides).usual(device, sizes) == 16
 
 
 def test_a_traced_call_with_a_schedule():
