@@ -41,27 +41,29 @@ def floor(case: Case, op: Any, backward: bool) -> dict[str, float]:
     inputs = draw(op, case)
     size = {"inputs": sum(x.numel() for x in inputs.values())}
     batch, tokens, heads = (case.sizes[a] for a in "BTH")
-    key, value = case.sizes.get("K", 64), case.sizes.get("V", 64)
-    size["output"] = batch * tokens * heads * value
+    sizes = {n: s for n, s in case.sizes.items() if n not in "BTH"}
+    for name, derived in op.manifest.derived:
+        sizes[name] = derived(sizes)
+    count = lambda shape: math.prod(sizes.get(d, d) for d in shape)
+    size["output"] = batch * tokens * heads * count(op.manifest.output)
     segments = math.ceil(tokens / case.segment) if case.segment else 0
-    size["cached states"] = batch * heads * segments * key * value
+    states = {s.name: count(s.shape) for s in op.manifest.states}
+    size["cached states"] = batch * heads * segments * sum(states[n] for n in (op.manifest.cache.states if segments else ()))
     if backward:
         size["gradients"] = size["inputs"] + size["output"]
-        size["chunk starts"] = batch * heads * math.ceil(tokens / getattr(op, "chunk", 64)) * key * value
+        size["chunk starts"] = batch * heads * math.ceil(tokens / op.chunk_at("cpu", sizes)) * sum(states.values())
         size["weights [T, N]"] = batch * heads * tokens * (segments + 1 if segments else 0)
     return {name: 4 * count / MIB for name, count in size.items() if count}
 
 
 def peer(case: Case, inputs: dict[str, Any]) -> Any:
-    """The torch form of a case."""
-    from . import peers
+    """The torch form of a case, the first of several."""
+    from .peer_forms import NAMES, forms_of
+    from .peers import attention
 
-    q, k, v, g = (inputs.get(n) for n in "qkvg")
-    if case.peer == "decayed":
-        return peers.decayed(q, k, v, g)                                         # type: ignore[arg-type]
-    if case.peer == "decayed_cached":
-        return peers.decayed_cached(q, k, v, g, inputs["u"], case.segment or 256)      # type: ignore[arg-type]
-    return peers.attention(q, k, v)                                              # type: ignore[arg-type]
+    if case.peer in NAMES:
+        return next(iter(forms_of(case.peer, case.segment or 256).values()))(**inputs)
+    return attention(*(inputs[n] for n in "qkv"))
 
 
 def _child(told: dict[str, Any]) -> dict[str, Any]:

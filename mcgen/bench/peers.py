@@ -16,7 +16,7 @@ def decayed(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, g: torch.Tensor |
     return y.transpose(1, 2)
 
 
-def decayed_cached(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, g: torch.Tensor | None, u: torch.Tensor,
+def decayed_cached(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, u: torch.Tensor, g: torch.Tensor | None = None,
                    segment: int = 256, form: str = "by segment") -> torch.Tensor:
     """The same with its state cached after each segment: softmax of u . mean(k) over the cached memories and the online one.
 

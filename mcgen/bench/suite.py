@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, field
-from typing import Any, Callable, Sequence
+from typing import Any, Callable
 
 import torch
 
@@ -11,6 +11,7 @@ from ..diagnostics import McgenError
 from . import cases, peers
 from .cases import Case
 from .measure import Time, both, forward, interleaved
+from .peer_forms import forms_of
 
 Call = Callable[..., torch.Tensor]
 OURS = "mcgen"
@@ -91,19 +92,10 @@ def _eager(case: Case, inputs: dict[str, torch.Tensor], wrap: Callable) -> Call:
     """The torch form of this case; of several forms the fastest here."""
     names = list(inputs)
 
-    def named(xs: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
-        return dict(zip(names, xs))
+    def by_position(form: Call) -> Call:
+        return lambda *xs: form(**dict(zip(names, xs)))
 
-    if case.peer == "decayed":
-        return lambda *xs: peers.decayed(*(named(xs).get(n) for n in ("q", "k", "v", "g")))      # type: ignore[arg-type]
-
-    def form(kind: str) -> Call:
-        def call(*xs: torch.Tensor) -> torch.Tensor:
-            by = named(xs)
-            return peers.decayed_cached(by["q"], by["k"], by["v"], by.get("g"), by["u"], case.segment or 256, kind)
-        return call
-
-    forms = {kind: form(kind) for kind in peers.FORMS}
+    forms = {kind: by_position(form) for kind, form in forms_of(case.peer, case.segment or 256).items()}
     taken = interleaved({k: wrap(f, list(inputs.values())) for k, f in forms.items()}, rounds=3, seconds=5, warm=1)
     return forms[min(taken, key=lambda k: taken[k].least)]
 

@@ -7,9 +7,11 @@ import torch
 from mcgen.bench import cases, peers
 from mcgen.bench.cases import Case
 from mcgen.bench.measure import both, exponent, forward, interleaved
+from mcgen.bench.peer_forms import NAMES, forms_of
 from mcgen.bench.report import Findings
 from mcgen.bench.scaling import Curve
 from mcgen.bench.suite import OURS, Result
+from mcgen.diagnostics import UsageError
 from mcgen.spec import load_spec
 from mcgen.verify.oracle import reference
 
@@ -18,21 +20,22 @@ def listed(peer):
     return next(c for c in cases.read()[0] if c.peer == peer)
 
 
-@pytest.mark.parametrize("form", peers.FORMS)
-def test_the_torch_peer_with_a_cache_is_the_spec(form, monkeypatch):
-    monkeypatch.setattr(peers, "CHUNK", 4)
-    case = Case(listed("decayed_cached").op, {"B": 2, "T": 24, "H": 2, "K": 3, "V": 5}, 8)
-    exact = reference(load_spec(case.op, segment_length=8))
+@pytest.mark.parametrize("peer", NAMES)
+def test_torch_peers_are_the_spec(peer, monkeypatch):
+    """Every way to write it, against the reference."""
+    monkeypatch.setattr(peers, "CHUNK", 32)
+    case = Case(listed(peer).op, {"B": 1, "T": 128, "H": 2, "K": 3, "V": 5}, 64)
+    spec = load_spec(case.op)
+    exact = reference(spec if spec.cache is None else load_spec(case.op, segment_length=64))
     x = {n: v.double() for n, v in cases.draw(exact, case).items()}
-    torch.testing.assert_close(peers.decayed_cached(x["q"], x["k"], x["v"], x["g"], x["u"], 8, form), exact(**x))
+    expected = exact(**x)
+    for kind, form in forms_of(peer, 64).items():
+        torch.testing.assert_close(form(**x), expected, msg=lambda text: f"{kind}: {text}")
 
 
-def test_the_torch_peer_is_the_spec(monkeypatch):
-    monkeypatch.setattr(peers, "CHUNK", 4)
-    case = Case(listed("decayed").op, {"B": 1, "T": 12, "H": 2, "K": 3, "V": 5})
-    exact = reference(load_spec(case.op))
-    x = {n: v.double() for n, v in cases.draw(exact, case).items()}
-    torch.testing.assert_close(peers.decayed(x["q"], x["k"], x["v"], x["g"]), exact(**x))
+def test_an_unknown_peer():
+    with pytest.raises(UsageError, match="no peer is called 'nobody'"):
+        forms_of("nobody", 64)
 
 
 def test_every_listed_op_is_in_the_library():
