@@ -1,7 +1,8 @@
 """What a careful user writes in torch for memories with a decay of each row, with rank-one updates, and with momentum.
 
 As in peers.py: batched over chunks, [B, T, H, *] in and out, T a multiple of the chunk, states that start at zero. What must run in
-order is a loop over chunks; `form` says how much is in it.
+order is a loop over chunks; `form` says how much is in it. torch.compile would unroll such a loop, for minutes at 64 chunks, so it gets
+what is before and behind it.
 """
 from __future__ import annotations
 
@@ -25,6 +26,7 @@ def diagonal(q: Tensor, k: Tensor, v: Tensor, g: Tensor, chunk: int = 64, form: 
     return _tokens(within @ v + q @ starts)
 
 
+@torch.compiler.disable
 def _decayed_loop(writes: Tensor, decay: Tensor) -> Tensor:
     state, starts = torch.zeros_like(writes[:, :, 0]), []
     for kept, write in zip(decay.unbind(2), writes.unbind(2)):
@@ -94,6 +96,7 @@ def momentum(q: Tensor, k: Tensor, v: Tensor, g: Tensor, m: Tensor, eta: Tensor,
     return _tokens(torch.cat([q * kept_s, q * from_z], -1) @ starts + (q @ k.mT * of_slow) @ (values - keys @ starts))
 
 
+@torch.compiler.disable
 def _loop(values: Tensor, keys: Tensor, kept: Tensor, carried: Tensor, matrix: bool = False) -> tuple[Tensor, Tensor]:
     """The states at the starts and the ends of chunks: what a chunk writes is found with the state at hand."""
     states = [values.new_zeros(*values.shape[:2], kept.shape[-2], values.shape[-1])]
@@ -103,6 +106,7 @@ def _loop(values: Tensor, keys: Tensor, kept: Tensor, carried: Tensor, matrix: b
     return torch.stack(states[:-1], 2), torch.stack(states[1:], 2)
 
 
+@torch.compiler.disable
 def _transitions(values: Tensor, keys: Tensor, kept: Tensor, carried: Tensor, matrix: bool = False) -> tuple[Tensor, Tensor]:
     """The same with each chunk's whole step known before the loop: state = A state + w."""
     eye = torch.eye(kept.shape[-2], device=kept.device, dtype=kept.dtype)

@@ -49,17 +49,18 @@ class Findings:
     memory: list[dict[str, Any]] = field(default_factory=list)
     startup: dict[str, float] = field(default_factory=dict)
     overhead: dict[str, dict[str, tuple[float, float]]] = field(default_factory=dict)      # op -> call -> median, least
+    builds: dict[str, tuple[float, float, float]] = field(default_factory=dict)             # op -> package, forward, backward
     remarks: list[str] = field(default_factory=list)
 
     def tables(self) -> list[Table]:
-        makers = (times_table, memory_table, scaling_table, startup_table, overhead_table)
+        makers = (times_table, memory_table, scaling_table, startup_table, overhead_table, builds_table)
         return [t for t in (make(self) for make in makers) if t is not None]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data."""
         return {"device": self.device, "versions": self.versions, "remarks": self.remarks,
                 "times": [{**dataclasses.asdict(r), "best_peer": r.best, "ratio": r.ratio} for r in self.results],
-                "memory": self.memory, "startup_seconds": self.startup, "overhead_microseconds": self.overhead,
+                "memory": self.memory, "startup_seconds": self.startup, "overhead_microseconds": self.overhead, "build_seconds": self.builds,
                 "scaling": [{**dataclasses.asdict(c), "exponents": c.exponents()} for c in self.curves]}
 
     def save(self, folder: Path) -> None:
@@ -116,3 +117,9 @@ def startup_table(found: Findings) -> Table | None:
 def overhead_table(found: Findings) -> Table | None:
     rows = [(op, name, f"{median:.1f}", f"{least:.1f}") for op, calls in found.overhead.items() for name, (median, least) in calls.items()]
     return Table("A call on tiny inputs, kernels included", ("op", "call", "median, µs", "fastest, µs"), rows) if rows else None
+
+
+def builds_table(found: Findings) -> Table | None:
+    rows = [(op, *(f"{s:.1f}" for s in (*parts, sum(parts)))) for op, parts in found.builds.items()]
+    heads = ("op", "package", "forward kernel", "backward kernel", "in all")
+    return Table("Builds with an empty cache, seconds on one thread", heads, rows) if rows else None

@@ -18,11 +18,13 @@ if TYPE_CHECKING:
     from ..bench.report import Findings
 
 PARTS = ("times", "memory", "scaling", "startup", "overhead")
+EXTRA = ("builds",)                  # measured only when named
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     add_specs(parser, optional=True)
-    parser.add_argument("--only", action="append", choices=PARTS, help="this part alone; may be repeated")
+    parser.add_argument("--only", action="append", choices=(*PARTS, *EXTRA),
+                        help="this part alone; may be repeated. builds, of every rule where no SPEC is named, runs only when asked for")
     parser.add_argument("--rounds", type=positive, default=9, metavar="N", help="turns of each candidate (default 9)")
     parser.add_argument("--quick", action="store_true", help="a quarter of the tokens and three turns: to see that it runs")
     parser.add_argument("--out", type=Path, default=Path("runs") / "bench", metavar="DIR", help="where results go (default runs/bench)")
@@ -34,6 +36,7 @@ def run(args: argparse.Namespace) -> int:
 
     from ..bench import cases, machine
     from ..bench.report import Findings
+    from ..spec import library_names
 
     torch.set_num_threads(args.threads)
     listed, scaling = cases.read(args.specs)
@@ -49,6 +52,8 @@ def run(args: argparse.Namespace) -> int:
     try:
         with console.status("") as status:
             _measure(found, parts, listed, scaling, rounds, lambda text: status.update(text))
+            if "builds" in parts:
+                _builds(found, args.specs or library_names("rules"), lambda text: status.update(text))
     finally:
         for table in found.tables():
             table.show(console)
@@ -88,6 +93,14 @@ def _measure(found: Findings, parts: Any, listed: list[Case], scaling: Scaling |
         for op, case in {case.op: case for case in listed}.items():
             say(f"{op}: overhead")
             _take(found, _try(overhead.microseconds, case), functools.partial(found.overhead.__setitem__, op), op)
+
+
+def _builds(found: Findings, ops: list[str], say: Callable[[str], None]) -> None:
+    from ..bench import builds
+
+    for op in ops:
+        say(f"{op}: build")
+        _take(found, _try(builds.seconds, op), functools.partial(found.builds.__setitem__, op), op)
 
 
 def _row(found: Findings, row: dict[str, Any], measured: dict[str, Any]) -> None:
