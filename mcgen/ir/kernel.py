@@ -10,7 +10,7 @@
              | reduce 'sum' | 'max', ref, expr, over, accumulate
              | dot ref, expr, expr, over, accumulate, scale, lower, over_lower
              | product axes, expr, expr, over { (map | reduce 'sum')* }      a product that is never stored: 'acc' in the
-                                                 statements is its element; a sum goes over the last of its axes
+                                                 statements is its element; a sum goes over the last of its axes; never over n
              | cumsum ref, expr, axis, reverse, exclusive
              | solve ref, ref, transposed        the first = (1 - second)^-1 of itself
              | cumprod ref, expr, reverse        over the tokens before each

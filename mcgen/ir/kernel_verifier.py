@@ -198,6 +198,7 @@ class _Verifier:
     def product(self, s: kr.Product) -> None:
         """Its statements take every element once, in no order: of what they write they may read the same element alone."""
         self.need(bool(s.over) and len(set(s.axes)) == len(s.axes), "a product over nothing")
+        self.need("n" not in s.over, "a product over the slots, which stop at the row's segment")
         for operand in (s.left, s.right):
             self.over(s.axes, s.over, operand)
             self.value(operand, s.axes + s.over)

@@ -37,7 +37,8 @@ def _inner(part, reads: Counter, gone: set[str]):
 
 
 def _plain(s: kr.Dot) -> bool:
-    return s.then is None and not s.lower and not s.over_lower and s.rows is None and not s.dst.precise
+    """A sum over the slots is none: it stops at the row's segment, beyond which operands hold nothing."""
+    return s.then is None and not s.lower and not s.over_lower and s.rows is None and not s.dst.precise and "n" not in s.over
 
 
 def _own(ref: kr.Ref) -> tuple[str, ...]:

@@ -128,7 +128,8 @@ def test_a_product_that_is_never_stored():
                             (with_product(first, replace(last, value=mul(at("acc", "c", "K", kind="acc"), at("o", "c", "K")))), "reads what its product's"),
                             (with_product(replace(last, value=mul(at("acc", "c", "K", kind="acc"), at("t", "c")))), "reads what its product's"),
                             (with_product(replace(first, dst=ref("x", "c", "K"))), "writes a factor"), (with_product(over=("c",)), "sums over an axis"),
-                            (with_product(replace(first, value=at("acc", kind="acc"))), "the sum of a product"), (with_product(over=()), "a product over nothing")):
+                            (with_product(replace(first, value=at("acc", kind="acc"))), "the sum of a product"), (with_product(over=()), "a product over nothing"),
+                            (with_product(over=("n",)), "over the slots")):
         with pytest.raises(BrokenProgram, match=message):
             verify_kernel(broken)
 

@@ -52,6 +52,12 @@ def test_a_factor_that_is_summed_over_stays():
     assert joined(scaled) == [scaled]
 
 
+def test_a_sum_over_the_slots_stays_and_stops_at_the_segment():
+    read = kr.Dot(PRODUCT.dst, ref("w", "c", "n"), ref("z", "n", "K"), ("n",))
+    scaled = kr.Dot(tile("m", "c", "K"), read.left, read.right, ("n",), True, ref("w", "c"))
+    assert joined(read, WEIGHTED) == [read, WEIGHTED] and joined(scaled) == [scaled]
+
+
 def test_a_product_that_is_read_otherwise_is_stored():
     turned = kr.Map(tile("m", "c", "K"), ref("p", "K", "c"))
     assert joined(PRODUCT, turned) == [PRODUCT, turned]
