@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Callable, Mapping, Sequence
 
+from .branches import Clauses, guard, live
 from .builder import Builder
 from .functions import TABLE
 from .nodes import Param, Program, Result, Value, order, scan_axis, sort_axes
@@ -21,6 +22,7 @@ def vjp(b: Builder, outputs: Sequence[tuple[Value, Value]], wrt: Sequence[Value]
     """
     values = order([value for value, _ in outputs])
     needed = _depends(values, wrt)
+    counts = live(values, [value for value, _ in outputs])
     cotangents: Cotangents = {}
     pending: dict[int, dict[tuple[str, int], Value]] = {}
 
@@ -55,12 +57,12 @@ def vjp(b: Builder, outputs: Sequence[tuple[Value, Value]], wrt: Sequence[Value]
         if id(value) in wanted and not value.args:
             b.called(cotangent, _cotangent(value))
             continue
-        rule = RULES.get(value.op)
-        if rule is None:
+        if value.op != "map" and value.op not in RULES:
             raise NotImplementedError(f"no derivative for {value.op}")
         b.pos = value.pos
         b.called(cotangent, _cotangent(value))
-        for arg, got_arg in zip(value.args, rule(b, value, cotangent)):
+        parts = _map(b, value, cotangent, counts[id(value)]) if value.op == "map" else RULES[value.op](b, value, cotangent)
+        for arg, got_arg in zip(value.args, parts):
             if got_arg is not None:
                 add(arg, got_arg)
     return [cotangents.get(id(w), b.zero()) for w in wrt]
@@ -90,11 +92,11 @@ def _depends(values: Sequence[Value], wrt: Sequence[Value]) -> set[int]:
     return found
 
 
-def _map(b: Builder, y: Value, g: Value) -> tuple:
-    grad = TABLE[y["fn"]].grad
+def _map(b: Builder, y: Value, g: Value, clauses: Clauses) -> tuple:
+    grad, guarded = TABLE[y["fn"]].grad, guard(b, y, clauses)
     if grad is None:
         return (None,) * len(y.args)
-    return tuple(None if x is None else _over(b, x, y.axes, arg) for x, arg in zip(grad(b, y.args, y, g), y.args))
+    return tuple(None if x is None else _over(b, guarded(x), y.axes, arg) for x, arg in zip(grad(b, y.args, y, g), y.args))
 
 
 def _over(b: Builder, x: Value, axes: Sequence[str], arg: Value) -> Value:
@@ -175,7 +177,6 @@ def _expose(b: Builder, y: Value, g: Value) -> tuple:
 
 
 RULES: dict[str, Callable[[Builder, Value, Value], tuple]] = {
-    "map": _map,
     "sum": lambda b, y, g: (g,),
     "dot": _dot,
     "cumsum": _cumsum,

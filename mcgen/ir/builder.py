@@ -302,7 +302,9 @@ def _fold(b: Builder, fn: str, args: tuple[Value, ...]) -> Value | None:
         return args[0] if _is(args[0], 0.0) or _is(args[1], 1.0) else None
     if fn == "neg" and args[0].op == "map" and args[0]["fn"] == "neg":
         return args[0].args[0]
-    if fn == "where":
+    if fn in ("where", "choose"):
+        if args[0].op == "map" and args[0].args and all(a.op == "const" for a in args[0].args):
+            return args[1] if TABLE[args[0]["fn"]].value(*(a["value"] for a in args[0].args)) else args[2]
         return args[1] if args[1] is args[2] else None
     if fn == "pow" and args[1].op == "const":
         exponent = args[1]["value"]

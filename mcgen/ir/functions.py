@@ -82,6 +82,10 @@ TABLE: dict[str, Function] = {
     "maximum": Function(2, lambda x, y: torch.maximum(_tensor(x), _tensor(y)), lambda b, a, y, g: _pick(b, a, g, "gt")),
     "where": Function(3, lambda m, x, y: torch.where(m, _tensor(x), _tensor(y)), lambda b, a, y, g: (
         None, b.map("where", a[0], g, b.const(0.0)), b.map("where", a[0], b.const(0.0), g))),
+    # the `where` of the spec language: what makes a branch is kept out of gradients where it is not taken (branches.py);
+    # `where` to every pass after differentiation
+    "choose": Function(3, lambda m, x, y: torch.where(m, _tensor(x), _tensor(y)), lambda b, a, y, g: (
+        None, b.map("where", a[0], g, b.const(0.0)), b.map("where", a[0], b.const(0.0), g))),
     "lt": Function(2, lambda x, y: x < y, None, "b"), "le": Function(2, lambda x, y: x <= y, None, "b"),
     "gt": Function(2, lambda x, y: x > y, None, "b"), "ge": Function(2, lambda x, y: x >= y, None, "b"),
     "eq": Function(2, lambda x, y: x == y, None, "b"), "ne": Function(2, lambda x, y: x != y, None, "b"),

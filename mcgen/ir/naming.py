@@ -5,7 +5,7 @@ from .nodes import Value
 
 _WORDS = {"dot": "product", "sum": "total", "max": "largest", "cumsum": "running", "collect": "cached", "expose": "at_end", "keep": "kept",
           "solve": "solved", "cumprod": "factors", "decayed": "decayed", "pair": "P", "papply": "spread", "pfactor": "by_factor",
-          "topk": "chosen", "dense_solve": "solved", "where": "masked", "div": "ratio", "sub": "difference", "add": "added", "neg": "minus", "mul": "scaled",
+          "topk": "chosen", "dense_solve": "solved", "where": "masked", "choose": "masked", "div": "ratio", "sub": "difference", "add": "added", "neg": "minus", "mul": "scaled",
           "float": "number", "maximum": "at_least", "minimum": "at_most"}
 
 

@@ -117,9 +117,9 @@ class Emitter:
         size = b.map("abs", x)
         inside = b.mul(b.const(0.5), x, x)
         outside = b.map("mul", d, b.map("sub", size, b.map("mul", d, b.const(0.5))))
-        return b.where(b.map("le", size, d), inside, outside)
+        return b.map("choose", b.map("le", size, d), inside, outside)
 
-    def _where(self, t, a, c, x, y): return self.b.where(self.b.map(t["op"], a, c), x, y)
+    def _where(self, t, a, c, x, y): return self.b.map("choose", self.b.map(t["op"], a, c), x, y)
 
     def _sum(self, t, x):
         axes = axes_of(t.args[0].shape)

@@ -59,10 +59,10 @@ UNARY: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 
 
 def _huber(x: torch.Tensor, d: torch.Tensor) -> torch.Tensor:
-    inside = x.abs() <= d
-    near = torch.where(inside, x, torch.zeros_like(x))
-    far = torch.where(inside, torch.zeros_like(x), x)
-    return torch.where(inside, near * near / 2, d * (far.abs() - d / 2))
+    """Neither part sees the arguments of the other: an infinite d adds nothing to a gradient inside."""
+    inside, zero = x.abs() <= d, torch.zeros((), dtype=x.dtype)
+    near, far, slope = torch.where(inside, x, zero), torch.where(inside, zero, x), torch.where(inside, zero, d)
+    return torch.where(inside, near * near / 2, slope * (far.abs() - slope / 2))
 
 
 BINARY: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {

@@ -56,11 +56,17 @@ class _Unary(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad):
         (x,) = ctx.saved_tensors
+        return None, _Chain.apply(grad, _Unary.apply(_slope(ctx.f), x))
+
+
+def _slope(f: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[torch.Tensor], torch.Tensor]:
+    """The derivative of an elementwise function, as one that can be differentiated in turn."""
+    def slope(x: torch.Tensor) -> torch.Tensor:
         with torch.enable_grad():
             point = x if x.requires_grad else x.detach().requires_grad_()
-            (slope,) = torch.autograd.grad(ctx.f(point).sum(), point, create_graph=True, allow_unused=True,
-                                           materialize_grads=True)
-        return None, _Chain.apply(grad, slope)
+            (found,) = torch.autograd.grad(f(point).sum(), point, create_graph=True, allow_unused=True, materialize_grads=True)
+        return found
+    return slope
 
 
 def mul(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:

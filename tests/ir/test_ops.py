@@ -49,7 +49,7 @@ def test_binary_with_broadcasting(fn):
 
 
 def test_every_function_is_tested():
-    others = {"parity", "pow", "where", "float", "stop", "lt", "le", "gt", "ge", "eq", "ne", "and", "or"}
+    others = {"parity", "pow", "where", "choose", "float", "stop", "lt", "le", "gt", "ge", "eq", "ne", "and", "or"}
     assert set(functions.TABLE) == SMOOTH | POSITIVE | PAIRS | others
 
 
