@@ -10,31 +10,37 @@ from ..symbolic.model import Model
 from ..symbolic.read import Atom, Read
 from ..symbolic.terms import Term
 from ..symbolic.text import text
+from .letters import CHUNK, READER, WRITER, letters_for, worded
 
 Names = dict[str, str]           # decays by their spelling, values by theirs
 
 
 def chunk_form(model: Model, groups: tuple[Group, ...], read: Read) -> Iterator[str]:
     """A line a formula. The states that have one, and what is read of them."""
-    yield "rows of at most C tokens that never cross a segment's end; c and d are tokens of a row, d the writing one"
+    letters = letters_for(model)
+    yield from (worded(line, letters) for line in _lines(model, groups, read))
+
+
+def _lines(model: Model, groups: tuple[Group, ...], read: Read) -> Iterator[str]:
+    yield f"rows of at most {CHUNK} tokens that never cross a segment's end; {READER} and {WRITER} are tokens of a row, {WRITER} the writing one"
     names, decays = _decays(model, groups)
     yield from decays
     values: Names = {}
     for group in groups:
         for w in group.unknown:
-            plain = "" if w.plain is None else f"{_at(w.plain, 'c')} + "
+            plain = "" if w.plain is None else f"{_at(w.plain, READER)} + "
             seen = " + ".join(_contracted(n, y, group.contracted, group, names, values, True) for n, y in w.reads)
-            yield f"{write_name(w, values)}[c] = {plain}{seen}"
+            yield f"{write_name(w, values)}[{READER}] = {plain}{seen}"
     for i, atom in enumerate(read.atoms):
         group = next((g for g in groups if atom.state in g.states), None)
         if group is not None:
-            yield f"read{i + 1}[c] = {_read(atom, group, names, values)}"
+            yield f"read{i + 1}[{READER}] = {_read(atom, group, names, values)}"
     for group in groups:
         for name in group.states:
             yield f"next {name} = {_next(name, group, names, values)}"
     if any(g.unknown for g in groups):
         yield "the values w of a row solve a triangular system; their keys' products do not need the state"
-    if names:
+    if any(name[0] == "G" for name in names.values()):
         yield "differences are masked before exp, so no factor exceeds what the decays themselves give"
 
 
@@ -53,37 +59,39 @@ def _decays(model: Model, groups: tuple[Group, ...]) -> tuple[Names, list[str]]:
             logs += [log] * (at == len(logs))
             names[name] = str(at + 1)
     names = {n: "G" if len(logs) == 1 else "G" + i for n, i in names.items()}
-    lines = [f"{name}[c] = sum of {text(log)} over the row's tokens up to c"
+    lines = [f"{name}[{READER}] = sum of {text(log)} over the row's tokens up to {READER}"
              for name, log in zip(dict.fromkeys(names.values()), logs)]
     for group in groups:
         for name in group.states:
             factor = group.factors[name, name]
             if factor.diagonal:
                 names[name] = f"D{name}"
-                what = " and ".join(f"{text(t)} along axis {i}" for i, t in enumerate((factor.rows, factor.cols)) if t is not None)
-                lines.append(f"D{name}[d:c] = product over the tokens after d up to c of {what}, a factor for each channel")
+                what = " and ".join(f"{text(t)} for each {side}" for side, t in (("row", factor.rows), ("column", factor.cols)) if t is not None)
+                lines.append(f"D{name}[{WRITER}:{READER}] = product of the factors of the tokens after {WRITER} up to {READER}: {what} of {name}; "
+                             f"D{name}[:{READER}]: of all up to {READER}")
             elif any(i == name != j for i, j in group.factors):
                 names[name] = f"W{name}"
-                lines.append(f"W{name}[d:c] = how much of what d wrote to the group reaches {name} at c: products of its decay matrices")
+                lines.append(f"W{name}[{WRITER}:{READER}] = how much of what {WRITER} wrote to {' and '.join(group.states)} is in {name} at {READER}, "
+                             f"W{name}[:{READER}]: of what they were before the row; sums of products of factors")
     return names, lines
 
 
 def _weight(name: str, names: Names, late: bool) -> tuple[str, str]:
     """The weight from the row's start, and from a token, to what token c reads."""
-    g, at = names.get(name, ""), "c-1" if late else "c"
+    g, at = names.get(name, ""), f"{READER}-1" if late else READER
     if not g:
         return "", ""
     if g[0] in "DW":
-        return f"{g}[:{at}] * ", f"{g}[d:{at}] * "
-    return f"exp({g}[{at}]) * ", f"exp({g}[{at}] - {g}[d]) * "
+        return f"{g}[:{at}] * ", f"{g}[{WRITER}:{at}] * "
+    return f"exp({g}[{at}]) * ", f"exp({g}[{at}] - {g}[{WRITER}]) * "
 
 
 def _read(atom: Atom, group: Group, names: Names, values: Names) -> str:
     late = atom.when == "old"
     if atom.kind == "whole":
         start, gap = _weight(atom.state, names, late)
-        parts = [start + atom.state]
-        parts += [f"sum over d {'<' if late else '<='} c: {gap}{_written(w, atom.state, group, values)}" for w in group.writes if atom.state in dict(w.keys)]
+        parts = [start + _before(atom.state, group, names.get(atom.state, ""))]
+        parts += [f"sum over {WRITER} {'<' if late else '<='} {READER}: {gap}{_written(w, atom.state, group, values)}" for w in group.writes if atom.state in dict(w.keys)]
         return " + ".join(parts)
     return _contracted(atom.state, atom.query, int(atom.kind == "cols"), group, names, values, late)
 
@@ -92,8 +100,9 @@ def _contracted(name: str, query: Term, axis: int, group: Group, names: Names, v
     """A state contracted along an axis with a query, as token c sees it."""
     start, gap = _weight(name, names, late)
     vector = not any(w.keys and dict(w.keys).get(name, (None, None))[1] is not None and _matrix(w, group) for w in group.writes)
-    asked = _at(query, "c")
-    old = f"dot({name}, {asked})" if vector else f"{name} @ {asked}" if axis else f"{name}.T @ {asked}"
+    asked = _at(query, READER)
+    state = _before(name, group, names.get(name, ""))
+    old = f"dot({state}, {asked})" if vector else f"{state} @ {asked}" if axis else f"{state}.T @ {asked}"
     parts = [start + old]
     for w in group.writes:
         if name not in dict(w.keys):
@@ -101,8 +110,13 @@ def _contracted(name: str, query: Term, axis: int, group: Group, names: Names, v
         key, value = _key(w, name), _value(w, values)
         against, other = (key, value) if axis == group.contracted else (value, key)
         met = f"dot({asked}, {against})" + ("" if other == "1" else f" * {other}")
-        parts.append(f"sum over d {'<' if late else '<='} c: {gap}{met}")
+        parts.append(f"sum over {WRITER} {'<' if late else '<='} {READER}: {gap}{met}")
     return " + ".join(parts)
+
+
+def _before(name: str, group: Group, weight: str) -> str:
+    """The states before the row that a weight from its start belongs to."""
+    return f"({', '.join(group.states)})" if weight.startswith("W") else name
 
 
 def _matrix(w: Write, group: Group) -> bool:
@@ -111,9 +125,10 @@ def _matrix(w: Write, group: Group) -> bool:
 
 def _next(name: str, group: Group, names: Names, values: Names) -> str:
     g = names.get(name, "")
-    whole, gap = ("", "") if not g else (f"{g}[:C] * ", f"{g}[d:C] * ") if g[0] in "DW" else (f"exp({g}[C]) * ", f"exp({g}[C] - {g}[d]) * ")
-    parts = [whole + name]
-    parts += [f"sum over d: {gap}{_written(w, name, group, values)}" for w in group.writes if name in dict(w.keys)]
+    whole, gap = ("", "") if not g else (f"{g}[:{CHUNK}] * ", f"{g}[{WRITER}:{CHUNK}] * ") if g[0] in "DW" else \
+        (f"exp({g}[{CHUNK}]) * ", f"exp({g}[{CHUNK}] - {g}[{WRITER}]) * ")
+    parts = [whole + _before(name, group, g)]
+    parts += [f"sum over {WRITER}: {gap}{_written(w, name, group, values)}" for w in group.writes if name in dict(w.keys)]
     return " + ".join(parts)
 
 
@@ -129,14 +144,14 @@ def _written(w: Write, name: str, group: Group, values: Names) -> str:
 def _key(w: Write, name: str) -> str:
     coef, key = dict(w.keys)[name]
     one = coef.op == "num" and coef["value"] == 1
-    spelled = "" if key is None else _at(key, "d")
-    return spelled if one and spelled else _at(coef, "d") + (f" * {spelled}" if spelled else "") if not one else "1"
+    spelled = "" if key is None else _at(key, WRITER)
+    return spelled if one and spelled else _at(coef, WRITER) + (f" * {spelled}" if spelled else "") if not one else "1"
 
 
 def _value(w: Write, values: Names) -> str:
     if w.reads:
-        return write_name(w, values) + "[d]"
-    return "0" if w.plain is None else _at(w.plain, "d")
+        return write_name(w, values) + f"[{WRITER}]"
+    return "0" if w.plain is None else _at(w.plain, WRITER)
 
 
 # -- what a token writes, in the words of the spec ---------------------------------------------------------------------

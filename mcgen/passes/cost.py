@@ -1,4 +1,4 @@
-"""What programs cost, as formulas of dims, the chunk C and the number N of cached memories."""
+"""What programs cost, as formulas of dims, the tokens of a chunk and the number of cached memories."""
 from __future__ import annotations
 
 from collections import Counter
@@ -7,8 +7,9 @@ from typing import Iterable, Iterator
 
 from ..ir.nodes import Program, Value, bodies, dim_of, is_dim
 from .clean import WHOLE, products
+from .letters import CHUNK, SLOTS, USUAL, Letters
 
-_LETTERS = {"c": "C", "d": "C", "mid": "C", "n": "N"}
+_SIZES = {"c": CHUNK, "d": CHUNK, "mid": CHUNK, "n": SLOTS}
 
 
 @dataclass(frozen=True)
@@ -18,10 +19,11 @@ class Product:
     value: Value
     loop: str = ""
 
-    def __str__(self) -> str:
-        left, right = (_axes(a.axes) for a in self.value.args[:2])
+    def text(self, letters: Letters) -> str:
+        """The shapes of its operands and its result."""
+        left, right = (_axes(a.axes, letters) for a in self.value.args[:2])
         what = {"solve": ", a triangular system", "pair": ", with factors", "papply": ", with factors"}.get(self.value.op, "")
-        return f"{left} x {right} -> {_axes(self.value.axes)}" + what + (", for every cached memory" if self.each else "")
+        return f"{left} x {right} -> {_axes(self.value.axes, letters)}" + what + (", for every cached memory" if self.each else "")
 
     @property
     def each(self) -> bool:
@@ -33,7 +35,8 @@ class Product:
         return per_token(axes)
 
 
-Formula = Counter            # monomial (sorted letters; '/C' for a division by the chunk) -> coefficient
+Formula = Counter            # monomial (sorted sizes; OVER for a division by the chunk) -> coefficient
+OVER = "/" + CHUNK
 
 
 def all_products(program: Program, loop: str = "") -> Iterator[Product]:
@@ -56,11 +59,11 @@ def _inner(body: Program, loop: str) -> Iterator[Product]:
 
 def per_token(axes: Iterable[str]) -> Formula:
     """The elements of a row over these axes, divided by the row's tokens."""
-    letters = sorted((_LETTERS.get(a) or dim_of(a) for a in axes if a != "r"), key=_rank)
-    if "C" in letters:
-        letters.remove("C")
-        return Formula({tuple(letters): 1})
-    return Formula({(*letters, "/C"): 1})
+    sizes = sorted((_SIZES.get(a) or dim_of(a) for a in axes if a != "r"), key=_rank)
+    if CHUNK in sizes:
+        sizes.remove(CHUNK)
+        return Formula({tuple(sizes): 1})
+    return Formula({(*sizes, OVER): 1})
 
 
 def per_row(axes: Iterable[str]) -> Formula:
@@ -92,24 +95,27 @@ def _each_token(body: Program) -> Formula:
     return total
 
 
-def spelled(formula: Formula, factor: int = 1) -> str:
+def spelled(formula: Formula, factor: int = 1, letters: Letters = USUAL) -> str:
     """A formula as text.
 
     >>> spelled(per_token(["r", "c", "d", "K"]) + per_token(["c", "K", "V"]) + per_token(["c", "K", "V"]))
     'C K + 2 K V'
+    >>> spelled(per_token(["c", "C", "C~", "d"]), letters={**USUAL, CHUNK: "L"})
+    'L C^2'
     """
-    terms = sorted(formula.items(), key=lambda item: ("/C" in item[0], "N" in item[0], -len(item[0]), item[0]))
+    terms = sorted(formula.items(), key=lambda item: (OVER in item[0], SLOTS in item[0], -len(item[0]), item[0]))
     parts = []
-    for letters, count in terms:
-        top = " ".join(x for x in letters if x != "/C")
+    for sizes, count in terms:
+        powers = Counter(letters[x] if x in (CHUNK, SLOTS) else x for x in sizes if x != OVER)
+        top = " ".join(x if n == 1 else f"{x}^{n}" for x, n in powers.items())
         number = count * factor
-        parts.append(((f"{number} {top}" if number != 1 else top) if top else str(number)) + (" / C" if "/C" in letters else ""))
+        parts.append(((f"{number} {top}" if number != 1 else top) if top else str(number)) + (f" / {letters[CHUNK]}" if OVER in sizes else ""))
     return " + ".join(parts) or "0"
 
 
-def _rank(letter: str) -> tuple[int, str]:
-    return ({"N": 0, "C": 1}.get(letter, 3 if letter == "/C" else 2), letter)
+def _rank(size: str) -> tuple[int, str]:
+    return ({SLOTS: 0, CHUNK: 1, OVER: 3}.get(size, 2), size)
 
 
-def _axes(axes: Iterable[str]) -> str:
-    return "[" + ", ".join(a for a in axes if a != "r") + "]"
+def _axes(axes: Iterable[str], letters: Letters) -> str:
+    return "[" + ", ".join(letters.get(a, a.rstrip(".")) for a in axes if a != "r") + "]"

@@ -17,6 +17,7 @@ from .choose import Choice, choose
 from .chunk_form import chunk_form, read_text, times_text, write_name, write_text
 from .cost import all_products, per_row, scans, spelled
 from .emit import axes_of
+from .letters import CHUNK, SLOTS, letters_for
 from .pipeline import Compiled, compile_model
 
 BYTES = 4                        # of a state's number: float32
@@ -110,8 +111,9 @@ def _structure(compiled: Compiled) -> Iterator[str]:
     model, affine = compiled.model, compiled.source.choice.affine
     scanned = compiled.source.choice.scanned
     if scanned:
-        yield f"a scan over tokens: {', '.join(scanned)}, one token after the other; between rows of C tokens one copy is kept for the "\
-              "backward pass, which computes the C copies of a row again"
+        size = letters_for(model)[CHUNK]
+        yield f"a scan over tokens: {', '.join(scanned)}, one token after the other; between rows of {size} tokens one copy is kept for the "\
+              f"backward pass, which computes the {size} copies of a row again"
     if affine:
         whose = f"the update of {', '.join(n for g in affine for n in g.states)} is affine" if scanned else "every update is affine in its state"
         yield f"{whose}: chunks of tokens are matrix products, states pass between them"
@@ -188,42 +190,46 @@ def _cache(model: Model) -> Iterator[str]:
 # -- programs and costs ------------------------------------------------------------------------------------------------
 
 def _program(compiled: Compiled, which: str) -> Iterator[str]:
-    program = getattr(compiled, which)
+    program, letters = getattr(compiled, which), letters_for(compiled.model)
     found = list(all_products(program))
     each = sum(p.each for p in found)
     count = Counter(v.op for v in program.order())
     per_memory = f", {each} of them for every cached memory" if each else ""
     yield (f"{len(program.order())} operations, {_many(count['scan'], 'scan')} over rows"
            + (f", {_many(count['slots'], 'loop')} over cached memories" if count["slots"] else ""))
-    yield f"{_many(len(found), 'product')} a chunk{per_memory}"
-    for shape, number in Counter(str(p) for p in found).items():
+    if found:
+        used = {a for p in found for x in (p.value, *p.value.args) for a in x.axes}
+        tokens = ", ".join(letters[a] for a in ("c", "d", "mid") if a in used)
+        memories = f"; {letters['n']}: the memories" if "n" in used else ""
+        yield f"{_many(len(found), 'product')} a chunk{per_memory} ({tokens}: its tokens{memories})"
+    for shape, number in Counter(p.text(letters) for p in found).items():
         yield f"    {shape}" + (f"   ({number} times)" if number > 1 else "")
     total: Counter = Counter()
     for p in found:
         total += p.cost()
-    yield f"multiply-adds a token and head: {spelled(total + scans(program))}"
+    yield f"multiply-adds a token and head: {spelled(total + scans(program), 1, letters)}"
 
 
 def _memory(compiled: Compiled) -> Iterator[str]:
-    model, count = compiled.model, compiled.results
+    model, count, letters = compiled.model, compiled.results, letters_for(compiled.model)
     states: Counter = Counter()
     for state in model.states.values():
         states += per_row(axes_of(state.shape))
-    yield f"state, bytes a sequence and head: {spelled(states, BYTES)} (float32)"
+    yield f"state, bytes a sequence and head: {spelled(states, BYTES, letters)} (float32)"
     cached: Counter = Counter()
     for result in compiled.forward.results[:count]:
         if result.kind == "slots":
             cached += per_row(a for a in result.axes if a != "n")
     if model.cache is not None:
-        yield f"cache, bytes a memory: {spelled(cached, BYTES)}; N memories after N segments"
+        yield f"cache, bytes a memory: {spelled(cached, BYTES, letters)}; {letters[SLOTS]} memories after {letters[SLOTS]} segments"
     saved: Counter = Counter()
     for result in compiled.forward.results[count:]:
         saved += per_row(a for a in result.axes if a != "n")
-        yield f"saved for the backward pass: {result.name.removeprefix('saved.')} before every row, [{', '.join(result.axes)}]"
+        yield f"saved for the backward pass: {result.name.removeprefix('saved.')} before every row, [{', '.join(a.rstrip('.') for a in result.axes if a != 'r')}]"
     if not compiled.forward.results[count:]:
         yield "saved for the backward pass: nothing but the inputs"
     else:
-        yield f"that is, bytes a row: {spelled(saved, BYTES)}; all else is computed again from the inputs"
+        yield f"that is, bytes a row: {spelled(saved, BYTES, letters)}; all else is computed again from the inputs"
 
 
 def _reason(refused: SpecError) -> str:

@@ -57,6 +57,24 @@ def test_what_was_found_in_a_rule(name, words):
     assert not [w for w in words if w not in text], text
 
 
+def test_names_that_the_spec_has_taken_are_left_to_it():
+    """Dimensions C and n, a decay d, a gate N: the chunk, its tokens and the memories go by other letters."""
+    said = explain(elaborate(load_spec({"name": "taken", "rule": {
+        "inputs": {"q": ["C"], "k": {"shape": ["C"], "domain": "unit"}, "v": ["n"], "d": {"shape": [], "domain": ["-inf", 0]}, "N": {"shape": [], "domain": [0, 1]}},
+        "state": {"S": ["C", "n"]}, "update": {"S": "exp(d) * S + N * outer(k, v - S.T @ k)"}, "read": "S.T @ q"},
+        "cache": {"inputs": {"u": ["C"]}, "segments": {"length": 16}, "summary": "mean(k)", "score": "dot(u, summary)", "weight": "softmax(score)"}})))
+    for words in ("rows of at most L tokens that never cross a segment's end; c and i are tokens of a row", "next S = exp(G[L]) * S + sum over i",
+                  "[c, C] x [i, C] -> [c, i]", "multiply-adds a token and head: 2 L C + 2 L n + 3 C n + M C n + C n / L + C / L",
+                  "cache, bytes a memory: 4 C n + 4 C; M memories after M segments", "S before every row, [C, n]"):
+        assert words in said, said
+
+
+def test_what_a_pair_of_states_comes_to():
+    said = explain(elaborate(load_spec("titans_linear")))
+    assert "next S = WS[:C] * (Z, S) + sum over d: WS[d:C] * outer(k[d], w1[d])" in said and "what d wrote to Z and S is in S at c" in said
+    assert "12 products a chunk (c, d, mid: its tokens)" in said and "2 C^2 + 2 C K" in said
+
+
 def test_a_refused_spec_says_why_and_what_was_understood():
     said = explain(elaborate(load_spec({"name": "runs", "rule": {
         "inputs": {"q": ["K"], "k": ["K"], "v": ["K"]}, "state": {"S": ["K", "K"], "z": ["K"]}, "objective": "sum(tanh(S @ k) * v)",
@@ -66,7 +84,7 @@ def test_a_refused_spec_says_why_and_what_was_understood():
 
 def test_formulas():
     assert spelled(per_token("cdK") + per_token("rcKV") + per_token("rcKV") + per_token("rKV")) == "C K + 2 K V + K V / C"
-    assert spelled(per_token("cnK"), 4) == "4 N K" and spelled(per_token("c")) == "1" and spelled(per_token("rcd")) == "C"
+    assert spelled(per_token("cnK"), 4) == "4 N K" and spelled(per_token("cKK")) == "K^2" and spelled(per_token("c")) == "1" and spelled(per_token("rcd")) == "C"
 
 
 def test_bisect_command(capsys, tmp_path):
