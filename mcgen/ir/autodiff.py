@@ -22,7 +22,7 @@ def vjp(b: Builder, outputs: Sequence[tuple[Value, Value]], wrt: Sequence[Value]
     """
     values = order([value for value, _ in outputs])
     needed = _depends(values, wrt)
-    counts = live(values, [value for value, _ in outputs])
+    counts = live(b, values, [value for value, _ in outputs])
     cotangents: Cotangents = {}
     pending: dict[int, dict[tuple[str, int], Value]] = {}
 

@@ -18,7 +18,7 @@ LINEAR = {"add", "sub", "neg", "where", "choose", "float"}      # derivatives th
 LIMIT = 4                                                       # clauses of one value; beyond: it counts always
 
 
-def live(values: Sequence[Value], outputs: Sequence[Value]) -> dict[int, Clauses]:
+def live(b: Builder, values: Sequence[Value], outputs: Sequence[Value]) -> dict[int, Clauses]:
     """For each value (arguments before users) that an output is made of, the clauses in one of which it counts."""
     found: dict[int, Clauses] = {id(v): ALWAYS for v in outputs}
     for value in reversed(values):
@@ -29,10 +29,18 @@ def live(values: Sequence[Value], outputs: Sequence[Value]) -> dict[int, Clauses
             clauses = own
             if value.op == "map" and value["fn"] == "choose" and i:
                 clauses = tuple(c | {(value.args[0], i == 1)} for c in own)
-            if value.op not in ("map", "sum", "dot") or any(set(m.axes) - set(arg.axes) for c in clauses for m, _ in c):
-                clauses = ALWAYS
+            clauses = tuple(frozenset(_along(b, m, taken, arg.axes) for m, taken in c) for c in clauses) if value.op in ("map", "sum", "dot") else ALWAYS
             found[id(arg)] = _either(found.get(id(arg), ()), clauses)
     return found
+
+
+def _along(b: Builder, mask: Value, taken: bool, axes: Sequence[str]) -> tuple[Value, bool]:
+    """The condition for a value over these axes: along others it is enough that one entry takes the branch."""
+    more = [a for a in mask.axes if a not in axes]
+    if not more:
+        return mask, taken
+    counted = b.where(mask, b.const(float(taken)), b.const(float(not taken)))
+    return b.map("gt", b.sum(counted, more), b.zero()), True
 
 
 def _either(one: Clauses, other: Clauses) -> Clauses:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Callable, Iterator
 
 from ..diagnostics import NotLowered
+from .branches import live, masked
 from .model import Model
 from .terms import Shape, Term, term, walk
 from .tidy import apply, bilinear, is_zero, less, minus, ones, over, plus, power, rebuilt, size, spread, times, total, turn, where
@@ -85,7 +86,7 @@ class _Reverse:
         for node in nodes:
             if any(id(a) in depends for a in node.args):
                 depends.add(id(node))
-        guarded = {id(below) for node in nodes if node.op == "where" for below in walk(*node.args[2:])}
+        counts = live(nodes, root, ELEMENTWISE)
         cotangents: dict[int, Term] = {id(root): cotangent}
         for node in reversed(nodes):
             g = cotangents.get(id(node))
@@ -95,8 +96,8 @@ class _Reverse:
             for arg, part in (self.window(node, g) if node.op == "window" else _rule(node, g)):
                 if id(arg) not in depends or is_zero(part):
                     continue
-                if id(node) in guarded and node.op in ELEMENTWISE and part.shape == g.shape:
-                    part = where("eq", g, num(0), num(0), part)
+                if node.op in ELEMENTWISE and part.shape == g.shape and frozenset() not in counts[id(node)]:
+                    part = masked(counts[id(node)], part)
                 part = fit(part, arg.shape)
                 old = cotangents.get(id(arg))
                 cotangents[id(arg)] = part if old is None else plus(old, part)
