@@ -199,7 +199,9 @@ class _Printer(Channels, Loops):
         if fn == "neg":
             return f"-{text[0]}"
         if fn == "where":
-            if all(scalars[1:]):
+            if all(scalars):
+                return f"{text[1]} if {text[0]} else {text[2]}"
+            if scalars[0] or all(scalars[1:]):
                 return f"ops.where({', '.join(text)}, like)"
             return f"torch.where({', '.join(text)})"
         if fn in ("minimum", "maximum"):
@@ -209,7 +211,7 @@ class _Printer(Channels, Loops):
                 text = text[::-1]
             return f"ops.{fn}({text[0]}, {text[1]})"
         if fn == "float":
-            return f"{text[0]}.to(like.dtype)"
+            return f"float({text[0]})" if scalars[0] else f"{text[0]}.to(like.dtype)"
         if fn == "stop":
             return (text[0] if scalars[0] else f"{text[0]}.detach()")
         if scalars[0]:

@@ -67,7 +67,7 @@ class Sums(Places):
         over = tuple(a for a in dot["over"] if a != "r")
         self.refs[id(dot)] = kr.Ref("acc", "acc", ())
         then = self.product(factors, self.expr(t, top=True))
-        self.out.append(kr.Dot(dst, left, right, over, False, None, then, lower_triangular(whole)))
+        self.out.append(kr.Dot(dst, left, right, over, False, None, then, set(dst.axes) == {"c", "d"} and lower_triangular(whole)))
         return True
 
     def terms(self, v: Value, factors: list[Value], root: bool = False) -> list[tuple[list[Value], Value]]:
