@@ -30,6 +30,7 @@ class Draft:
         self.answer: tuple[str, str | int, str | int] | None = None      # a function that the memory is, from and to which dimension
         self.cache: dict[str, Any] | None = None
         self.odd = self.chance(1, 12)
+        self.wild = self.chance(2, 5)                        # whether anything goes; else what has a chunk form, mostly
         self.taken: set[str] = set()
         self.dims: list[str | int] = [self.name("dim"), self.name("dim")]
         if self.chance(1, 8):

@@ -19,7 +19,7 @@ def read(d: Draft) -> None:
     body = d.one_of(*(lambda: main,) * 3, lambda: f"{d.pick('0.5', f'{d.dims[0]}**-0.5')} * {main}",
                     lambda: f"{main} + {d.pick('', '0.5 * ')}{vector(d, size, 1, place)}", lambda: f"{main} / (1 + abs({scalar(d, 1, place)}))",
                     lambda: f"{d.pick('tanh', 'l2norm', 'layernorm', 'silu', 'softmax', 'relu')}({main})", lambda: vector(d, size, 2, place),
-                    lambda: whole(d, known, size, main))
+                    lambda: whole(d, known, size, main) if d.wild else main)
     d.lines["read"] = body
     if d.chance(1, 4):
         d.lines["output"] = output(d, size)

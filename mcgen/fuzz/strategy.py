@@ -1,7 +1,7 @@
 """Cases: a spec, and a call of it. Drawn by hypothesis, so that a failure shrinks."""
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Callable, Mapping, Sequence
 
 import torch

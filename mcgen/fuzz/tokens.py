@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Sequence
+from typing import Callable, Sequence
 
 from .draft import Draft, Shape
 
@@ -80,14 +80,25 @@ def vector(d: Draft, dim: str | int, fuel: int = 2, place: Place = TOKEN) -> str
                lambda: f"({sub()} / (1 + {d.pick('abs', 'exp', 'softplus')}({few()})))", lambda: f"{d.pick(*KINKED)}({sub()})",
                lambda: f"{d.pick('maximum', 'minimum')}({sub()}, {d.pick(sub, few)()})", lambda: f"huber({sub()}, {d.pick('0.5', '1')})",
                lambda: f"where({comparison(d, fuel - 1, place)}, {sub()}, {sub()})", lambda: f"(({sub()})**{d.pick('2', '3')})",
-               lambda: f"({matrix(d, dim, other, fuel - 1, place)} @ {vector(d, other, fuel - 1, place)})" if (other := d.axis()) else "",
+               lambda: rarely(d, lambda: _product(d, dim, fuel, place), sub),
                lambda: f"where({sub()} < {few()}, {sub()}, {few()})", lambda: f"sqrt(0.1 + abs({sub()}))",
-               lambda: f"sum({matrix(d, dim, d.axis(), fuel - 1, place)}, 1)"]
+               lambda: rarely(d, lambda: f"sum({matrix(d, dim, d.axis(), fuel - 1, place)}, 1)", sub)]
     if place.shifts:
         options += [lambda: f"delay({vector(d, dim, fuel - 1)}, {d.pick(1, 2, 3)})", lambda: f"window({vector(d, dim, fuel - 1, Place(place.leaves, False, place.cache))}, {d.pick(2, 3)})"]
     if not known and place is TOKEN:
         options += [lambda: d.let(vector(d, dim, fuel - 1))]
     return d.one_of(*options)
+
+
+def rarely(d: Draft, one: Callable[[], str], other: Callable[[], str]) -> str:
+    return one() if d.chance(1, 4) else other()
+
+
+def _product(d: Draft, dim: str | int, fuel: int, place: Place) -> str:
+    """A matrix of learned constants, sometimes any, with a vector."""
+    inner = d.axis()
+    left = d.input((dim, inner), per="head") if d.chance(3, 4) else matrix(d, dim, inner, fuel - 1, place)
+    return f"({left} @ {vector(d, inner, fuel - 1, place)})"
 
 
 def scalar(d: Draft, fuel: int = 2, place: Place = TOKEN) -> str:
@@ -125,7 +136,7 @@ def matrix(d: Draft, rows: str | int, columns: str | int, fuel: int = 1, place: 
     if fuel > 0:
         sub = lambda: matrix(d, rows, columns, fuel - 1, place)
         options += [lambda: f"({sub()} + {sub()})", lambda: f"({scalar(d, fuel - 1, place)} * {sub()})",
-                    lambda: f"({matrix(d, rows, other, fuel - 1, place)} @ {matrix(d, other, columns, fuel - 1, place)})" if (other := d.axis()) else "",
+                    lambda: f"({matrix(d, rows, rows, fuel - 1, place)} @ {matrix(d, rows, columns, fuel - 1, place)})",
                     lambda: f"{matrix(d, columns, rows, fuel - 1, place)}.T", lambda: f"tanh({sub()})"]
     return d.one_of(*options)
 

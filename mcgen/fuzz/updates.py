@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from .draft import Draft, Shape
-from .tokens import LOG, POSITIVE, UNIT_INTERVAL, Place, comparison, decay, decays, matrix, number, rate, scalar, total, unit, vector
+from .tokens import POSITIVE, UNIT_INTERVAL, Place, comparison, decay, decays, matrix, number, rate, scalar, total, unit, vector
 
 CALM = ("tanh", "l2norm", "layernorm", "relu", "silu")
 
@@ -45,7 +45,7 @@ def _plain(d: Draft, shape: Shape) -> None:
     kept = kept_part(d, name, shape, d.pick(1, 2, 3))
     parts = [kept, *(write(d, name, shape) for _ in range(d.pick(1, 1, 2, 0)))]
     update = total(parts)
-    d.rule["update"][name] = d.one_of(*(lambda: update,) * 5, lambda: nonlinear(d, update, name, shape))
+    d.rule["update"][name] = nonlinear(d, update, name, shape) if d.wild and d.chance(1, 4) else update
 
 
 def kept_part(d: Draft, x: str, shape: Shape, fuel: int) -> str:
@@ -53,6 +53,12 @@ def kept_part(d: Draft, x: str, shape: Shape, fuel: int) -> str:
     if fuel <= 0:
         return x
     sub = lambda: kept_part(d, x, shape, fuel - 1)
+    if not d.wild and len(shape) == 2:
+        a, b = shape
+        return d.one_of(lambda: f"{decay(d)} * {_part(sub())}", sub, lambda: _erased(d, sub(), a), lambda: f"{_step(d, a)}({sub()}, {unit(d, a)})",
+                        lambda: f"{_part(x)} @ diag({decays(d, b)})" if fuel == 1 else sub(), lambda: f"diag({decays(d, a)}) @ {_part(sub())}",
+                        lambda: f"(eye({a}) - {_step_size(d)} * outer({(k := unit(d, a))}, {k})) @ {_part(sub())}",
+                        lambda: f"(0.5 * {_part(y := sub())} + 0.4 * outer({unit(d, a)}, {_part(y)}.T @ {unit(d, a)}))")
     options = [lambda: f"{decay(d)} * {_part(sub())}", sub, lambda: f"(0.5 * {_part(sub())} + 0.5 * {_part(sub())})",
                lambda: f"where({comparison(d, 0)}, {sub()}, {decay(d)} * {_part(sub())})"]
     if len(shape) == 1:
@@ -63,7 +69,7 @@ def kept_part(d: Draft, x: str, shape: Shape, fuel: int) -> str:
                     *(lambda: _erased(d, sub(), a),) * 2, lambda: _erased_right(d, sub(), b),
                     lambda: f"(eye({a}) - {_step_size(d)} * outer({(k := unit(d, a))}, {k})) @ {_part(sub())}",
                     lambda: f"{_part(sub())} @ (eye({b}) - {_step_size(d)} * outer({(k := unit(d, b))}, {k}))",
-                    lambda: f"(0.5 * {_part((y := sub()))} + 0.4 * outer({unit(d, a)}, {_part(y)}.T @ {unit(d, a)}))",
+                    lambda: f"(0.5 * {_part(y := sub())} + 0.4 * outer({unit(d, a)}, {_part(y)}.T @ {unit(d, a)}))",
                     lambda: f"{_step(d, a)}({sub()}, {unit(d, a)})",
                     lambda: f"outer({decays(d, a)}, {decays(d, b)}) * {_part(sub())}"]
         if a == b:
@@ -126,7 +132,7 @@ def write(d: Draft, name: str, shape: Shape) -> str:
     outer = lambda: f"outer({d.one_of(lambda: unit(d, a), lambda: vector(d, a))}, {vector(d, b, d.pick(0, 1))})"
     flat = lambda: f"outer({unit(d, a)}, {vector(d, b, 0)})"
     return d.one_of(outer, outer, lambda: f"{rate(d)} * {outer()}", lambda: f"window({rate(d)} * {flat()}, {d.pick(2, 3)})",
-                    lambda: f"delay({outer()}, {d.pick(1, 2)})", lambda: f"window({flat()}, 2)", lambda: f"0.5 * {matrix(d, a, b)}",
+                    lambda: f"delay({outer()}, {d.pick(1, 2)})", lambda: f"window({flat()}, 2)", lambda: f"0.5 * {matrix(d, a, b)}" if d.wild else outer(),
                     lambda: f"{d.pick('', '-')}{number(d)} * {outer()}")
 
 

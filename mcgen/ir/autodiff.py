@@ -94,7 +94,10 @@ def _map(b: Builder, y: Value, g: Value) -> tuple:
     grad = TABLE[y["fn"]].grad
     if grad is None:
         return (None,) * len(y.args)
-    return tuple(None if x is None else _over(b, x, y.axes, arg) for x, arg in zip(grad(b, y.args, y, g), y.args))
+    parts = grad(b, y.args, y, g)
+    if id(y) in b.guarded:                                   # a branch that was not taken adds nothing, NaN included
+        parts = tuple(None if x is None else b.where(b.map("eq", g, b.zero()), b.zero(), x) for x in parts)
+    return tuple(None if x is None else _over(b, x, y.axes, arg) for x, arg in zip(parts, y.args))
 
 
 def _over(b: Builder, x: Value, axes: Sequence[str], arg: Value) -> Value:

@@ -9,8 +9,9 @@ import math
 from typing import Any, Iterable, Mapping, Sequence
 
 from .functions import TABLE
-from .nodes import NO_POS, Param, Pos, Program, Value, dim_of, scan_axis, sort_axes
+from .nodes import NO_POS, Param, Pos, Program, Value, dim_of, order, scan_axis, sort_axes
 
+_SINGULAR = {"div", "pow", "log", "sqrt"}
 _COMMUTATIVE = {"add", "mul", "minimum", "maximum", "and", "or", "eq", "ne"}
 
 
@@ -22,6 +23,7 @@ class Builder:
         self._serial: dict[int, int] = {}
         self.pos: Pos = NO_POS         # where values made now come from
         self.params: dict[str, Param] = {}
+        self.guarded: set[int] = set()        # ids of values below a branch: where their cotangent is 0, they pass on 0
 
     # -- the one constructor -----------------------------------------------------------------------------------
     def make(self, op: str, args: Sequence[Value] = (), axes: Iterable[str] = (), dtype: str = "f", **attrs: Any) -> Value:
@@ -99,6 +101,13 @@ class Builder:
 
     def where(self, mask: Value, x: Value, y: Value | None = None) -> Value:
         return self.map("where", mask, x, y if y is not None else self.zero())
+
+    def guard(self, branch: Value) -> Value:
+        """A branch whose values may have no finite derivative where it is not taken."""
+        below = order([branch])
+        if any(v.op == "map" and v["fn"] in _SINGULAR for v in below):
+            self.guarded |= {id(v) for v in below if v.op == "map"}
+        return branch
 
     def spread(self, x: Value, axis: str) -> Value:
         """x with the axis, along which it may be constant."""

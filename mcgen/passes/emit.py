@@ -98,7 +98,7 @@ class Emitter:
 
     def _delay(self, t: Term, shift: int) -> Value:
         value = self.emit(t, shift)
-        return self.b.where(self.reaches(shift), value) if shift else value
+        return self.b.where(self.reaches(shift), self.b.guard(value)) if shift else value
 
     def reaches(self, shift: int) -> Value:
         """Whether the token `shift` before this one exists (in the segment, or in the sequence): over r and c."""
@@ -119,7 +119,7 @@ class Emitter:
         outside = b.map("mul", d, b.map("sub", size, b.map("mul", d, b.const(0.5))))
         return b.where(b.map("le", size, d), inside, outside)
 
-    def _where(self, t, a, c, x, y): return self.b.where(self.b.map(t["op"], a, c), x, y)
+    def _where(self, t, a, c, x, y): return self.b.where(self.b.map(t["op"], a, c), self.b.guard(x), self.b.guard(y))
 
     def _sum(self, t, x):
         axes = axes_of(t.args[0].shape)
