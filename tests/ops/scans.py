@@ -12,7 +12,15 @@ def op(name, update, cache=None, inputs=None, **rule):
     return spec if cache is None else {**spec, "cache": cache}
 
 
+FOUND = [                        # by `mcgen fuzz`, shrunk
+    op("chosen_by_numbers", "where(K < 2, tanh(S), where(0.5 < 0.25, S, eta * S)) + outer(k, v)", inputs={}),
+    op("learned_in_every_row", "(eye(K) - 0.5 * outer(k, k)) @ (step(eta * S, softmax(w))) + 0.5 * M", GATED,
+       {"w": {"shape": ["K"], "per": "head"}, "M": ["K", "V"]}, functions={"step(X, x)": "X - eta * outer(x, X.T @ x)"}),
+    op("no_derivative_before_the_start", "S - window(0.3 * grad(S), 3)", {**GATED, "segments": {"length": 4, "start": "fresh"}},
+       objective="sum(abs(S.T @ k - window(v, 2))**1.5)"),
+]
 SCANS = {s["name"]: s for s in (
+    *FOUND,
     op("signed_decay", "outer(a, b) * S + outer(k, v)", TOP, {"a": {"shape": ["K"], "domain": [-1, 1]}, "b": {"shape": ["V"], "domain": [-1, 1]}}),
     op("negative_scalar_decay", "a * S + outer(k, v)", inputs={"a": {"shape": [], "domain": [-1, 0]}}),
     op("bounded", "tanh(exp(g) * S + outer(k, v))", GATED),
