@@ -16,8 +16,7 @@ FOUND = [                        # by `mcgen fuzz`, shrunk
     op("chosen_by_numbers", "where(K < 2, tanh(S), where(0.5 < 0.25, S, eta * S)) + outer(k, v)", inputs={}),
     op("learned_in_every_row", "(eye(K) - 0.5 * outer(k, k)) @ (step(eta * S, softmax(w))) + 0.5 * M", GATED,
        {"w": {"shape": ["K"], "per": "head"}, "M": ["K", "V"]}, functions={"step(X, x)": "X - eta * outer(x, X.T @ x)"}),
-    op("no_derivative_before_the_start", "S - window(0.3 * grad(S), 3)", {**GATED, "segments": {"length": 4, "start": "fresh"}},
-       objective="sum(abs(S.T @ k - window(v, 2))**1.5)"),
+    op("no_derivative_where_not_taken", "tanh(S) + where(eta > 0.5, sqrt(eta - 0.4), 0) * outer(k, v)"),
 ]
 SCANS = {s["name"]: s for s in (
     *FOUND,
