@@ -34,7 +34,7 @@ class Draft:
         self.taken: set[str] = set()
         self.dims: list[str | int] = [self.name("dim"), self.name("dim")]
         if self.chance(1, 8):
-            self.dims.append(self.pick(3, 1, 2))
+            self.dims.append(self.pick(3, 2))
         if self.chance(1, 10):
             derived = self.name("dim")
             self.rule["dims"][derived] = f"{self.pick('2*', '1 + ')}{self.dims[0]}"

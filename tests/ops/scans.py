@@ -16,6 +16,9 @@ FOUND = [                        # by `mcgen fuzz`, shrunk
     op("chosen_by_numbers", "where(K < 2, tanh(S), where(0.5 < 0.25, S, eta * S)) + outer(k, v)", inputs={}),
     op("learned_in_every_row", "(eye(K) - 0.5 * outer(k, k)) @ (step(eta * S, softmax(w))) + 0.5 * M", GATED,
        {"w": {"shape": ["K"], "per": "head"}, "M": ["K", "V"]}, functions={"step(X, x)": "X - eta * outer(x, X.T @ x)"}),
+    op("each_takes_the_other", {"Z": "(eye(K) - 0.5 * outer(w, w)) @ Z + outer(k, eta * v) - 0.3 * S", "S": "diag(exp(p)) @ S + new(Z)"},
+       inputs={"w": {"shape": ["K"], "domain": "unit", "per": "head"}, "p": {"shape": ["K"], "domain": ["-inf", 0], "per": "head"}},
+       state={"S": ["K", "V"], "Z": ["K", "V"]}, read="Z.T @ q"),
     op("no_derivative_where_not_taken", "tanh(S) + where(eta > 0.5, sqrt(eta - 0.4), 0) * outer(k, v)"),
 ]
 SCANS = {s["name"]: s for s in (
