@@ -188,7 +188,7 @@ def _descent(d: Draft, shape: Shape) -> None:
     error = f"{answer} - {target}"
     d.lines["objective"] = d.one_of(
         *(lambda: f"0.5 * sum(({error})**2)",) * 3, lambda: f"-dot({answer}, {target})", lambda: f"sum(huber({error}, {number(d)}))", lambda: f"sum(huber({error}, {d.input((), POSITIVE)}))",
-        lambda: f"0.5 * sum(({error})**2) + 0.1 * sum({s}**2)", lambda: f"sum(abs({error})**1.5)", lambda: f"0.5 * {rate(d)} * sum(({error})**2)",
+        lambda: f"0.5 * sum(({error})**2) + 0.1 * sum({s}**2)", lambda: f"0.1 * sum(abs({error})**3)", lambda: f"0.5 * {rate(d)} * sum(({error})**2)",
         lambda: f"0.2 * sum((tanh({answer}) - {target})**2)", lambda: f"0.2 * sum((layernorm({answer}) - {target})**2)",
         lambda: f"-0.3 * sum(logsigmoid({target} * ({answer})))", lambda: f"0.3 * norm({error})", lambda: f"0.3 * log(1 + sum(({error})**2))",
         lambda: f"0.3 * sum(({error}) * delay({target}, 1)) + 0.5 * sum(({error})**2)")
