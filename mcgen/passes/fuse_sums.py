@@ -31,7 +31,8 @@ class Sums(Places):
             # the expressions are made before the statement: they may compute tiles of their own
             value = None
             for factors, t in plain:
-                one = self.product(factors, self.expr(t, top=True))
+                changing = t is not v and self.uses.get(id(t), 0) > 1 and self.in_place(t) is not None     # what it reads it may overwrite
+                one = self.product(factors, self.expr(t, top=not changing))
                 value = one if value is None else kr.Expr("add", (value, one))
             self.out.append(kr.Map(dst, value, started))
             started = True
