@@ -48,6 +48,10 @@ FOUND = [                        # by `mcgen fuzz`, shrunk
         "inputs": {"q": ["V"], "k": {"shape": ["K"], "domain": "unit"}, "p": PER_HEAD_K, "a": {"shape": ["K"], "domain": [-1, 1]}, "v": ["V"]},
         "functions": {"step(X, x)": "X - 0.5 * outer(x, X.T @ x)"}, "update": {"S": "diag(a) @ step(step(S, k), p) + outer(k, v)"},
         "read": "S @ q + prev(S) @ v"}),
+    op("steps_with_learned_keys", rule={
+        "inputs": {"q": ["V"], "k": {"shape": ["K"], "domain": "unit"}, "p": PER_HEAD_K, "w": PER_HEAD_K, "g": {"shape": ["K"], "domain": ["-inf", 0]}, "v": ["V"]},
+        "functions": {"step(X, x)": "X - 0.5 * outer(x, X.T @ x)"},
+        "update": {"S": "diag(exp(g)) @ step(0.5 * S + 0.4 * outer(p, S.T @ k), w) + outer(k, v)"}, "read": "S @ q"}),
     op("same_score_for_all", cache={"inputs": {}, "score": "0", "select": {"top": 2}}),
 ]
 CORNERS = {s["name"]: s for s in (
