@@ -10,6 +10,7 @@ scale        the largest entry of the reference tensor.
 cancelled    for the gradient of an interval input (a decay) the size of the terms |x . dx| that it may be the
              difference of, and for a cache's own input (a gate) that of the answers |dy| |y| it weighs. A log decay's gradient is sum(q . dq - k . dk) over later tokens: at strong decay pure
              cancellation, so it is held against its terms. Independent errors: the root of the sum over tokens of squares.
+             For the gradient of a start, the size of the cotangents: a rule that erases leaves little of them, as a difference.
 terms        how many products one entry adds up: tokens plus sizes of the dims. Rounding errors add like a random walk.
 rounding     the largest error of the same token-by-token run in float32, in its roundoffs: the condition of the function,
              and cancellation that any evaluation has (the derivative of a softmax that has settled on one memory).
