@@ -3,8 +3,11 @@ from __future__ import annotations
 
 from typing import Sequence
 
+import torch
+
 from .dims import sizes_of
 from .manifest import SLOTS, Field, Manifest
+from .zeros import read_only_zeros
 
 Shape = tuple[int, ...]
 
@@ -59,6 +62,16 @@ class Layout:
         """Shapes of the gradients, from the backward parameters."""
         index = {name: i for i, name in enumerate(self.manifest.backward_params)}
         return [tuple(params[index[name.removeprefix("d.")]].shape) for name in self.manifest.backward_results]
+
+    def with_zeros(self, params: Sequence[torch.Tensor | None]) -> list[torch.Tensor]:
+        """Backward parameters with zeros for the gradients that are absent."""
+        if all([x is not None for x in params]):
+            return list(params)
+        results = self.forward(params[:len(self.manifest.forward_params)], False)
+        shapes = {f"d.{name}": shape for name, shape in zip(self.manifest.forward_results, results)}
+        first = params[0]
+        return [read_only_zeros(shapes[name], first.dtype, first.device) if x is None else x
+                for name, x in zip(self.manifest.backward_params, params)]
 
 
 def _shapes(manifest: Manifest) -> list[tuple[str, int, tuple]]:

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Callable
 
@@ -104,7 +105,12 @@ class Manifest:
     saved: tuple[tuple[str, Shape], ...]
     raw: dict
 
-    @property
+    @cached_property
+    def made(self) -> tuple[str, ...]:
+        """What the backward pass takes of the forward pass: results and saved tensors."""
+        return tuple(name for name in self.backward_params if name not in self.forward_params and not name.startswith("d."))
+
+    @cached_property
     def summed(self) -> frozenset[str]:
         """The gradients that programs give per sequence, [B, H, *shape]: those of per-head parameters, to be summed over B."""
         fields = {f"d.{f.name}" for f in self.fields if f.per == "head" and not f.keyword}

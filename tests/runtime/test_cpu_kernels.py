@@ -5,7 +5,7 @@ import torch.utils._python_dispatch
 
 import mcgen
 
-from .helpers import close
+from .helpers import arguments, close
 
 SPEC = {
     "name": "at_home",
@@ -82,17 +82,14 @@ def test_autocast(op):
 
 
 def test_opcheck(op):
-    taken, real = {}, op._operators
-    op._operators = real._replace(forward=lambda *args: taken.setdefault("args", args) and real.forward(*args))
-    op(*draw())
-    op._operators = real
-    args, manifest = taken["args"], op.manifest
-    torch.library.opcheck(real.forward.operator, args)
-    torch.library.opcheck(real.forward_save.operator, args)
+    real, manifest = op._operators, op.manifest
+    args = arguments(lambda: op(*draw()))
+    torch.library.opcheck(real.forward, args)
+    torch.library.opcheck(real.forward_save, args)
     torch.library.opcheck(real.own_gradient, args, test_utils=("test_schema", "test_faketensor", "test_autograd_registration"))
     made = dict(zip((*manifest.forward_results, *(name for name, _ in manifest.saved)), real.forward_save(*args)))
     made |= dict(zip(manifest.forward_params, args)) | {f"d.{r}": torch.ones_like(made[r]) for r in manifest.forward_results} | {"d.new.summary": None}
-    torch.library.opcheck(real.backward.operator, (*(made[p] for p in manifest.backward_params), args[-1]))
+    torch.library.opcheck(real.backward, (*(made[p] for p in manifest.backward_params), args[-1]))
 
 
 def test_a_call_keeps_nothing_that_is_given_away(op):

@@ -6,7 +6,7 @@ from torch.utils.checkpoint import checkpoint
 from mcgen.diagnostics import NotLowered
 from mcgen.runtime import load_package
 
-from .helpers import HANDMADE, close, decay_softmax, tensors
+from .helpers import HANDMADE, arguments, close, decay_softmax, tensors
 
 SMALL = dict(batch=1, tokens=5, heads=1, K=2, V=2)
 
@@ -105,17 +105,14 @@ def test_operators_pass_opcheck(op):
     manifest = op.manifest
     q, k, v, g, u = tensors(tokens=6)
     memory = op.empty_memory(2, 2, K=3, V=5, capacity=2, dtype=torch.float64)
-    taken = {}
-    op._operators, real = op._operators._replace(forward=lambda *a: taken.setdefault("args", a) and real.forward(*a)), op._operators
-    op(q, k, v, g, u, memory=memory)
-    op._operators = real
-    args = taken["args"]
-    torch.library.opcheck(real.forward.operator, args)
-    torch.library.opcheck(real.forward_save.operator, args)
+    real = op._operators
+    args = arguments(lambda: op(q, k, v, g, u, memory=memory))
+    torch.library.opcheck(real.forward, args)
+    torch.library.opcheck(real.forward_save, args)
     torch.library.opcheck(real.own_gradient, args, test_utils=("test_schema", "test_faketensor", "test_autograd_registration"))
     made = dict(zip((*manifest.forward_results, *(s for s, _ in manifest.saved)), real.forward_save(*args)))
     made |= dict(zip(manifest.forward_params, args)) | {f"d.{r}": torch.ones_like(made[r]) for r in manifest.forward_results} | {"d.new.summary": None}
-    torch.library.opcheck(real.backward.operator, (*(made[p] for p in manifest.backward_params), args[-1]))
+    torch.library.opcheck(real.backward, (*(made[p] for p in manifest.backward_params), args[-1]))
     torch.library.opcheck(torch.ops.mcgen.within_capacity.default, (torch.tensor([5, 6]), 4, 2))
 
 
