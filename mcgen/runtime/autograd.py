@@ -18,6 +18,7 @@ from torch.autograd import forward_ad
 
 from mcgen.diagnostics import NotLowered
 
+from .layout import arithmetic
 from .manifest import Manifest
 
 
@@ -100,11 +101,13 @@ def _gradient_of_gradients(manifest: Manifest, backward: Callable, program: Modu
 
             def gradients(*moved: torch.Tensor) -> tuple[torch.Tensor, ...]:
                 named = given | dict(zip(free, moved))
-                outputs = program.forward(*(named[p] for p in params), chunk=chunk, save=True)
-                made = dict(zip((*results, *(name for name, _ in manifest.saved)), outputs)) | named
+                wide = {n: x.to(arithmetic(x.dtype)) if x is not None and x.is_floating_point() else x for n, x in named.items()}
+                outputs = program.forward(*(wide[p] for p in params), chunk=chunk, save=True)
+                made = dict(zip((*results, *(name for name, _ in manifest.saved)), outputs)) | wide
                 zeros = {f"d.{r}": torch.zeros_like(made[r]) for r in results if made.get(f"d.{r}") is None}
                 gradients = program.backward(*((made | zeros)[name] for name in names), chunk=chunk)
-                return tuple(x.sum(0) if name in summed else x for name, x in zip(manifest.backward_results, gradients))
+                return tuple((x.sum(0) if name in summed else x).to(named[name.removeprefix("d.")].dtype)
+                             for name, x in zip(manifest.backward_results, gradients))
 
             with torch.enable_grad(), torch.autocast(seconds[0].device.type, enabled=False):
                 _, pull = torch.func.vjp(gradients, *(given[name] for name in free))

@@ -4,7 +4,7 @@ Back ends take contiguous tensors and give new, contiguous ones that share no st
 
     forward(params, chunk, save) -> results, and the saved tensors after them if `save`
     backward(params, chunk) -> gradients        (an absent gradient of a result is None in params)
-    passes(params, places, chunk, keep) -> both, for calls of one signature: see `direct.Passes`
+    passes(params, places, chunk, keep, one) -> both, for calls of one signature: see `direct.Passes`
 """
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from mcgen.diagnostics import EnvironmentLacks, UsageError
 from .bound import Bound, Given
 from .direct import Passes
 from .kernel_passes import KernelPasses, bind_backward, bind_forward
-from .layout import Layout
+from .layout import Layout, arithmetic
 from .manifest import SLOTS, Manifest
 from .schedule import Schedules, options_of
 from .tvm.kernel import Kernel
@@ -50,8 +50,8 @@ class TorchBackend:
             made = self.program.backward(*params, chunk=chunk)
             return _own([x.sum(0) if name in self.manifest.summed else x for name, x in zip(self.manifest.backward_results, made)], params)
 
-    def passes(self, params: Sequence[torch.Tensor], places: Sequence[int], chunk: int, keep: bool) -> Passes:
-        return Passes(self.manifest, self, params, places, chunk, keep)
+    def passes(self, params: Sequence[torch.Tensor], places: Sequence[int], chunk: int, keep: bool, one: bool = False) -> Passes:
+        return Passes(self.manifest, self, params, places, chunk, keep, one)
 
 
 class TvmBackend:
@@ -78,8 +78,8 @@ class TvmBackend:
         made, several = self._run((chunk,), m.backward_params, params, make), params[m.forward_params.index("call.table")].shape[0] != 1
         return [x.sum(0) if several and name in m.summed else x for name, x in zip(m.backward_results, made)]
 
-    def passes(self, params: Sequence[torch.Tensor], places: Sequence[int], chunk: int, keep: bool) -> Passes:
-        return KernelPasses(self.manifest, self, params, places, chunk, keep)
+    def passes(self, params: Sequence[torch.Tensor], places: Sequence[int], chunk: int, keep: bool, one: bool = False) -> Passes:
+        return KernelPasses(self.manifest, self, params, places, chunk, keep, one)
 
     def shapes(self, params: Sequence[torch.Tensor], save: bool) -> dict[str, tuple[int, ...]]:
         """Forward result -> its shape, the saved tensors after them if `save`."""
@@ -115,7 +115,10 @@ class TvmBackend:
 
 
 class TritonBackend:
-    """`triton_kernels.py`: float32 on CUDA and ROCm devices, and on the CPU under Triton's interpreter."""
+    """`triton_kernels.py`: float32 on CUDA and ROCm devices, and on the CPU under Triton's interpreter.
+
+    Tokens of 16 bits, y and their gradients are so in memory only: kernels widen what they load and round what they store.
+    """
 
     def __init__(self, manifest: Manifest, layout: Layout, load: Callable[[], ModuleType], schedules: Schedules):
         self.manifest, self.layout, self._load, self.schedules = manifest, layout, load, schedules
@@ -123,20 +126,21 @@ class TritonBackend:
     def forward(self, params: Sequence[torch.Tensor], chunk: int, save: bool) -> list[torch.Tensor]:
         m = self.manifest
         names = [*m.forward_results, *(name for name, _ in m.saved)]
-        results = [params[0].new_empty(shape) for shape in self.layout.forward(params, True)]
+        results = [params[0].new_empty(shape, dtype=dtype)
+                   for shape, dtype in zip(self.layout.forward(params, True), self.layout.forward_dtypes(params, True))]
         self._run("forward", params, chunk, (*m.forward_params, *names), (*params, *results))
         return results if save else results[:len(m.forward_results)]
 
     def backward(self, params: Sequence[torch.Tensor | None], chunk: int) -> list[torch.Tensor]:
         m, params = self.manifest, self.layout.with_zeros(params)
         batch = params[m.forward_params.index("call.table")].shape[0]
-        results = [params[0].new_empty((batch, *shape) if name in m.summed else shape)
-                   for name, shape in zip(m.backward_results, self.layout.backward(params))]
+        results = [params[0].new_empty((batch, *shape) if name in m.summed else shape, dtype=dtype)
+                   for name, shape, dtype in zip(m.backward_results, self.layout.backward(params), self.layout.backward_dtypes(params))]
         self._run("backward", params, chunk, (*m.backward_params, *m.backward_results), (*params, *results))
         return [x.sum(0) if name in m.summed else x for name, x in zip(m.backward_results, results)]
 
-    def passes(self, params: Sequence[torch.Tensor], places: Sequence[int], chunk: int, keep: bool) -> Passes:
-        return Passes(self.manifest, self, params, places, chunk, keep)
+    def passes(self, params: Sequence[torch.Tensor], places: Sequence[int], chunk: int, keep: bool, one: bool = False) -> Passes:
+        return Passes(self.manifest, self, params, places, chunk, keep, one)
 
     def _run(self, which: str, params: Sequence[torch.Tensor], chunk: int, names: Sequence[str], tensors: Sequence[torch.Tensor]) -> None:
         from .triton.launch import Call, backend_of, run
@@ -146,7 +150,7 @@ class TritonBackend:
         packs, tokens, heads = self.layout.tokens(params)
         batch, rows = named["call.table"].shape[:2]
         call = Call(batch, packs, tokens, heads, rows, slots, chunk, sizes, backend_of(device))
-        found = self.schedules.find(device, torch.float32, sizes, batch * heads, tokens)
+        found = self.schedules.find(device, self.layout.y_dtype(params), sizes, batch * heads, tokens)
         run(getattr(self._load(), which), call, named, dict(found.options))
 
 
@@ -163,6 +167,7 @@ class Backends:
         self.tvm = TvmBackend(manifest, self.layout, kernels["tvm"], self.schedules) if "tvm" in kernels else None
         self.triton = TritonBackend(manifest, self.layout, kernels["triton"], self.schedules) if "triton" in kernels else None
         self._passes: dict[tuple, Passes] = {}
+        self._gpus_narrow = forced is None and self.triton is not None and triton_installed()
         if forced is not None and forced not in NAMES:
             raise UsageError(f"no back end {forced!r}: expected one of {', '.join(NAMES)}", "backend")
         for name, called, made, installed, hint in (("tvm", "TVM", self.tvm, tvm_installed, INSTALL_TVM),
@@ -174,7 +179,7 @@ class Backends:
 
     def passes(self, params: Sequence[torch.Tensor], chunk: int, keep: bool) -> Passes:
         """The passes of calls whose forward parameters have the shapes of these; kept."""
-        backend = self.choose(params[0])
+        backend = self.for_params(params)
         key = (type(backend), chunk, keep, *[x.shape for x in params])
         found = self._passes.get(key)
         if found is None:
@@ -183,18 +188,26 @@ class Backends:
             found = self._passes[key] = backend.passes(params, range(len(params)), chunk, keep)
         return found
 
-    def choose(self, tensor: torch.Tensor) -> TorchBackend | TvmBackend | TritonBackend:
-        """The back end for a call whose arithmetic is in the dtype and on the device of `tensor`."""
+    def narrow(self, dtype: torch.dtype, device: torch.device) -> bool:
+        """Whether a call that computes in `dtype` takes tokens of 16 bits as they are: where it goes to Triton."""
+        return dtype is torch.float32 and (self.forced == "triton" or self._gpus_narrow and device.type == "cuda")
+
+    def for_params(self, params: Sequence[torch.Tensor]) -> TorchBackend | TvmBackend | TritonBackend:
+        """The back end for a call with such parameters."""
+        return self.choose(arithmetic(params[0].dtype), params[0].device)
+
+    def choose(self, dtype: torch.dtype, device: torch.device) -> TorchBackend | TvmBackend | TritonBackend:
+        """The back end for a call that computes in `dtype`."""
         if self.forced == "torch":
             return self.torch
-        single, where = tensor.dtype is torch.float32, tensor.device.type
+        single, where = dtype is torch.float32, device.type
         if self.forced == "tvm":
             if not (single and where == "cpu"):
-                raise UsageError(f"backend='tvm' computes in float32 on the CPU, not in {tensor.dtype} on {tensor.device}", "backend")
+                raise UsageError(f"backend='tvm' computes in float32 on the CPU, not in {dtype} on {device}", "backend")
             return self.tvm
         if self.forced == "triton":
             if not single:
-                raise UsageError(f"backend='triton' computes in float32, not in {tensor.dtype}", "backend")
+                raise UsageError(f"backend='triton' computes in float32, not in {dtype}", "backend")
             if where == "cpu" and not interpreted():
                 raise UsageError("backend='triton' needs tensors on a GPU", "backend", "on the CPU: TRITON_INTERPRET=1, for tests")
             return self.triton

@@ -16,11 +16,11 @@ class Passes:
     """The passes of calls by one back end's programs.
 
     `params`: the forward parameters of such a call; those at `places` are the call's own, the others are the same in every call.
-    keep: whether calls want all forward results, or y alone. The tensors of a call are contiguous.
+    keep: whether calls want all forward results, or y alone. one: tokens and y have no T, and no gradient. The tensors of a call are contiguous.
     """
 
-    def __init__(self, manifest: Manifest, backend: Any, params: Sequence[torch.Tensor], places: Sequence[int], chunk: int, keep: bool):
-        self.manifest, self.backend, self.chunk, self.keep = manifest, backend, chunk, keep
+    def __init__(self, manifest: Manifest, backend: Any, params: Sequence[torch.Tensor], places: Sequence[int], chunk: int, keep: bool, one: bool = False):
+        self.manifest, self.backend, self.chunk, self.keep, self.one = manifest, backend, chunk, keep, one
         self.params: list[Any] = list(params)
         for place in places:
             self.params[place] = None
@@ -32,8 +32,8 @@ class Passes:
 
     def forward(self, tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         """The results."""
-        made = self.backend.forward(self.full(tensors), self.chunk, False)
-        return list(made) if self.keep else [made[self.manifest.forward_results.index("y")]]
+        made = dict(zip(self.manifest.forward_results, self.backend.forward(self.full(tensors), self.chunk, False)))
+        return [made[name].squeeze(1) if self.one and name == "y" else made[name] for name in self.results]
 
     def save(self, tensors: Sequence[torch.Tensor]) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
         """The results, and what the backward pass needs beside `tensors`."""
@@ -54,7 +54,7 @@ class Passes:
         """All forward parameters."""
         params = self.params.copy()
         for place, x in zip(self.places, tensors):
-            params[place] = x
+            params[place] = x.unsqueeze(1) if self.one and self.manifest.forward_params[place] in self.manifest.tokens else x
         return params
 
     def made(self, kept: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:

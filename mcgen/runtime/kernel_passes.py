@@ -29,7 +29,7 @@ class KernelPasses(Passes):
 
     def forward(self, tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         if self._forward is None:
-            self._forward = bind_forward(self.backend, self._named(tensors), self._sources, self.chunk, False, self.results)
+            self._forward = bind_forward(self.backend, self._named(tensors), self._sources, self.chunk, False, self.results, one=self.one)
         return self._forward(tensors)[:len(self.results)]
 
     def save(self, tensors: Sequence[torch.Tensor]) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
@@ -84,11 +84,13 @@ class KernelPasses(Passes):
 
 
 def bind_forward(backend: Any, params: Mapping[str, torch.Tensor], sources: Mapping[str, Source], chunk: int, save: bool, alone: Sequence[str],
-                 buffers: Sequence[Made] = ()) -> Bound:
-    """A forward kernel that makes the results in `alone` as tensors, then `buffers`, then a buffer of all else."""
+                 buffers: Sequence[Made] = (), one: bool = False) -> Bound:
+    """A forward kernel that makes the results in `alone` as tensors, then `buffers`, then a buffer of all else. one: y has no T."""
     shapes = backend.shapes(list(params.values()), save)
-    return bind(backend.kernel("forward", list(params.values()), chunk, save), sources, params, shapes,
-                _with_rest([*(Made(shapes[name], {name: 0}) for name in alone), *buffers], shapes))
+    made = [Made(shapes[name], {name: 0}) for name in alone]
+    if one:
+        made = [m._replace(shape=(m.shape[0], *m.shape[2:])) if "y" in m.places else m for m in made]
+    return bind(backend.kernel("forward", list(params.values()), chunk, save), sources, params, shapes, _with_rest([*made, *buffers], shapes))
 
 
 def bind_backward(backend: Any, params: Mapping[str, torch.Tensor], sources: Mapping[str, Source], chunk: int, alone: Sequence[str]) -> Bound:

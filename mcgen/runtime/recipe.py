@@ -1,36 +1,41 @@
-"""How calls of one plan that begin without a memory find their programs' parameters: some are the caller's tensors, the rest the same each time."""
+"""How the calls of one plan find their programs' parameters: some are the call's own tensors, the rest the same each time."""
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Sequence
+from typing import Any, Mapping, NamedTuple, Sequence
 
 import torch
 
 from .backends import Backends
 from .direct import Passes
-from .manifest import Manifest
 from .zeros import SMALL
 
 
 class Recipe(NamedTuple):
-    fields: tuple[int, ...]          # which of a call's values the passes take
+    """`fields`: which of a call's values the passes take; then come the tensors of its memory, its position and table."""
+
+    fields: tuple[int, ...]
+    others: tuple[int, ...]
     passes: Passes
 
-    def tensors(self, values: Sequence[Any]) -> list[torch.Tensor]:
-        """The values that the passes take, contiguous."""
-        return [x if x.is_contiguous() else x.contiguous() for x in [values[i] for i in self.fields]]
+    def tensors(self, values: Sequence[Any], others: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        """What the passes take, contiguous."""
+        taken = [*[values[i] for i in self.fields], *[others[i] for i in self.others]]
+        return taken if all([x.is_contiguous() for x in taken]) else [x.contiguous() for x in taken]
 
 
-def recipe(manifest: Manifest, backends: Backends, values: Sequence[Any], params: Sequence[torch.Tensor], chunk: int) -> Recipe | None:
-    """The recipe that a call of these values and parameters followed; None where it took more than handing tensors on.
+def recipe(backends: Backends, params: Mapping[str, torch.Tensor], values: Mapping[str, torch.Tensor | None], others: Mapping[str, torch.Tensor],
+           chunk: int, keep: bool, one: bool) -> Recipe | None:
+    """The recipe that a call followed, from its parameters, values and other tensors by name, each in the order in which later calls have them.
 
-    Requires that what is not made from `values` is the same in every call of the plan, and never written.
+    one: later calls have tokens without T. None where the call took more than handing tensors on. Requires that what it made itself is the same in every such call, and never written.
     """
-    named = dict(zip(manifest.forward_params, params))
-    taken = {f.name: i for i, (f, x) in enumerate(zip(manifest.fields, values)) if x is not None and f.name in named}
-    rest = [x for name, x in named.items() if name not in taken]
-    if any(named[name] is not values[i] for name, i in taken.items()) or sum(x.numel() for x in rest) > SMALL:
+    own = {**{name: x for name, x in values.items() if x is not None}, **others}
+    own = {name: x for name, x in own.items() if name in params}
+    rest = {name: x for name, x in params.items() if name not in own}
+    if any(params[name] is not x for name, x in own.items()) or sum(x.numel() for x in rest.values()) > SMALL:
         return None
     with torch.inference_mode(False):
-        params = [x.clone() if x.is_inference() and name not in taken else x for name, x in named.items()]
-    places = [manifest.forward_params.index(name) for name in taken]
-    return Recipe(tuple(taken.values()), backends.choose(params[0]).passes(params, places, chunk, False))
+        kept = [x.clone() if name in rest and x.is_inference() else x for name, x in params.items()]
+    names = list(params)
+    return Recipe(tuple(i for i, name in enumerate(values) if name in own), tuple(i for i, name in enumerate(others) if name in own),
+                  backends.for_params(kept).passes(kept, [names.index(name) for name in own], chunk, keep, one))

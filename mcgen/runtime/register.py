@@ -41,18 +41,18 @@ def register(manifest: Manifest, backends: Backends, digest: str) -> Operators:
 
         def forward(save: bool) -> tuple[Callable, Callable]:
             def real(tensors, chunk):
-                return backends.choose(tensors[0]).forward(tensors, chunk, save)
+                return backends.for_params(tensors).forward(tensors, chunk, save)
 
             def fake(tensors, chunk):
-                return [tensors[0].new_empty(shape) for shape in layout.forward(tensors, save)]
+                return [tensors[0].new_empty(shape, dtype=dtype) for shape, dtype in zip(layout.forward(tensors, save), layout.forward_dtypes(tensors, save))]
 
             return real, fake
 
         def backward(tensors, chunk):
-            return backends.choose(tensors[0]).backward(tensors, chunk)
+            return backends.for_params(tensors).backward(tensors, chunk)
 
         def fake_backward(tensors, chunk):
-            return [tensors[0].new_empty(shape) for shape in layout.backward(tensors)]
+            return [tensors[0].new_empty(shape, dtype=dtype) for shape, dtype in zip(layout.backward(tensors), layout.backward_dtypes(tensors))]
 
         run = _define(f"{name}_fwd", params, manifest.forward_results, *forward(False))
         run_save = _define(f"{name}_fwd_save", params, (*manifest.forward_results, *saved), *forward(True))
