@@ -45,7 +45,7 @@ def test_what_a_backward_pass_takes(package):
         assert found.fits and found.stack <= STACK and found.tensor.get("HGMMA", 0) > 0, found
 
 
-@pytest.mark.parametrize("precision", ["tf32x3", "bf16"])
+@pytest.mark.parametrize("precision", ["tf32", "bf16"])
 def test_tokens_of_16_bits(package, precision):
     """Loaded and stored as they are."""
     dtypes = compiling.narrow(read_manifest(package / "manifest.json"), "bfloat16")
