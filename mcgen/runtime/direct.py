@@ -50,6 +50,10 @@ class Passes:
         made = dict(zip(m.backward_results, self.backend.backward([named[n] if n in named else given.get(n) for n in m.backward_params], self.chunk)))
         return [made.get(f"d.{m.forward_params[place]}") for place in self.places]
 
+    def fit(self, saved: Sequence[torch.Tensor]) -> bool:
+        """Whether what was saved came back as it was: hooks for saved tensors may give others."""
+        return True
+
     def full(self, tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         """All forward parameters."""
         params = self.params.copy()
@@ -77,7 +81,7 @@ class Direct(torch.autograd.Function):
     def backward(ctx: Any, *grads: torch.Tensor | None) -> tuple:
         passes, saved = ctx.passes, ctx.saved_tensors
         tensors, kept = saved[:len(passes.places)], saved[len(passes.places):]
-        if not torch.is_grad_enabled() and unseen([*saved, *[g for g in grads if g is not None]]):
+        if not torch.is_grad_enabled() and unseen([*saved, *[g for g in grads if g is not None]]) and passes.fit(saved):
             grads = [g if g is None or g.is_contiguous() else g.contiguous() for g in grads]
             return None, None, *passes.backward(tensors, kept, grads, ctx.needs_input_grad[2:])
         given = dict(zip(passes.results, grads))

@@ -24,6 +24,7 @@ class KernelPasses(Passes):
         self._sources: dict[str, Source] = {name: given.get(place, x) for place, (name, x) in enumerate(zip(self.manifest.forward_params, self.params))}
         self._forward: Bound | None = None
         self._save: Bound | None = None
+        self._saved: list[tuple] | None = None                       # shapes and dtypes of what is saved
         self._backward: dict[tuple, tuple[Bound, list[int | None], list[int]]] = {}
         self._layout: dict[str, tuple[Shape, int]] = {}             # of what is kept beside the results: shape, and byte in the buffer
 
@@ -43,6 +44,8 @@ class KernelPasses(Passes):
         kept = [results[i] for i in self.again]
         if self.saved:
             kept.append(made[len(results)])
+        if self._saved is None:
+            self._saved = [(x.shape, x.dtype) for x in (*tensors, *kept)]
         return results, kept
 
     def backward(self, tensors: Sequence[torch.Tensor], kept: Sequence[torch.Tensor], grads: Sequence[torch.Tensor | None],
@@ -56,6 +59,9 @@ class KernelPasses(Passes):
         for i in summed:
             made[i] = made[i].sum(0)
         return [None if i is None else made[i] for i in order]
+
+    def fit(self, saved: Sequence[torch.Tensor]) -> bool:
+        return [(x.shape, x.dtype) for x in saved] == self._saved and all([x.is_cpu and x.is_contiguous() for x in saved])
 
     def made(self, kept: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         again = {self.results[i]: x for i, x in zip(self.again, kept)}
