@@ -127,3 +127,18 @@ def test_loads_do_not_clash(op, tmp_path):
     assert not torch.allclose(short(*args), op(*args))
     close(op(*args), decay_softmax(*args)[0])
     assert load_package(other) is short and load_package(other, backend="torch") is not short
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_what_operators_make_of_tokens_of_16_bits(op, dtype):
+    """Traced: y like v, gradients like their inputs, all else float32."""
+    manifest = op.manifest
+    *given, chunk = arguments(lambda: op(*tensors(tokens=6, dtype=torch.float32), return_memory=True))
+    given = [x.to(dtype) if name in manifest.tokens else x for name, x in zip(manifest.forward_params, given)]
+    with torch._subclasses.FakeTensorMode() as mode:
+        args = [mode.from_tensor(x) for x in given]
+        made = dict(zip((*manifest.forward_results, *(name for name, _ in manifest.saved)), op._operators.forward_save(*args, chunk)))
+        assert {name: x.dtype for name, x in made.items()} == {name: dtype if name == "y" else torch.float32 for name in made}
+        named = {**made, **dict(zip(manifest.forward_params, args)), **{f"d.{r}": made[r] for r in manifest.forward_results}}
+        gradients = op._operators.backward(*(named[name] for name in manifest.backward_params), chunk)
+        assert [x.dtype for x in gradients] == [named[name.removeprefix("d.")].dtype for name in manifest.backward_results]
