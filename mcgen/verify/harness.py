@@ -13,7 +13,7 @@ from .draw import Case, dim_sizes, draw, generator
 from .oracle import Reference
 from .report import Check, Gate
 from .threads import one_thread
-from .tolerance import Allowed, allowed, arithmetic_of, roundoff
+from .tolerance import HALVES, Allowed, allowed, arithmetic_of, roundoff
 from .world import all_inputs, all_numbers
 
 Tensors = dict[str, torch.Tensor]
@@ -145,14 +145,15 @@ class Lab:
             here = compute(partial(fn, self.reference), exact, case, states, ones)
             rounded = [compute(partial(fn, self.rounding), single(_nudged(exact, i)), case, single(states), ones) for i in range(self.samples)]
         self._free_poisoned(here)
-        arithmetic = self.arithmetic or arithmetic_of(case.dtype)
+        usual = arithmetic_of(case.dtype)
+        stored = {"y", *(f"d {n}" for n in exact)} if case.dtype in HALVES else set()          # held to their own rounding alone
         terms = case.length + sum(self.sizes.values())
         cancelling = self._term_scale(exact, here)
         half_infinite = [exact[n] for n, i in all_inputs(self.spec).items()
                          if math.isinf(i.domain.lo) != math.isinf(i.domain.hi) and exact[n].numel()]
         decay = max((float(x.abs().max()) for x in half_infinite), default=0.0)
-        bounds = {n: max((allowed(here[n], r[n], terms, arithmetic, term_scale=cancelling.get(n, 0.0), decay=decay) for r in rounded),
-                         key=lambda a: a.arithmetic_error) for n in here}
+        bounds = {n: max((allowed(here[n], r[n], terms, usual if n in stored else self.arithmetic or usual, term_scale=cancelling.get(n, 0.0),
+                                  decay=decay) for r in rounded), key=lambda a: a.arithmetic_error) for n in here}
         return Expected(here, bounds)
 
     def _free_poisoned(self, result: Tensors) -> None:
