@@ -6,11 +6,17 @@ from .tokens import Place, scalar, vector
 
 
 def cache(d: Draft) -> None:
-    """Declares a cache, in two of three specs."""
+    """Declares a cache, in two of three specs; and sometimes that gradients are taken at the start of a run."""
     if not d.chance(2, 3):
+        if "objective" in d.lines and d.chance(1, 8):
+            d.lines["gradient"] = {"chunk": 3}
         return
     segments = {"length": d.pick(4, 3, 5, 7, 9, 12, 2, 1, 16, 20), "start": d.pick("carry", "carry", "fresh")}
     made: dict = {"segments": segments if segments["start"] == "fresh" else {"length": segments["length"]}}
+    if d.chance(1, 16):
+        made["segments"]["growth"] = "logarithmic"
+    if "objective" in d.lines and d.chance(1, 8):
+        d.lines["gradient"] = {"chunk": segments["length"]}
     size, shape = d.axis(), None
     if d.chance(3, 4):
         shape = d.pick((size,), (size,), (size,), ())
@@ -53,4 +59,5 @@ def weight(d: Draft, scored: bool) -> str:
 
 
 def levels(d: Draft) -> str:
-    return d.input((2,), [0, 1], cache=True)
+    """A weight for every level that so few tokens reach."""
+    return d.input((8,), [0, 1], cache=True)

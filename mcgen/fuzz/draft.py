@@ -13,6 +13,7 @@ USUAL = {"vector": ("k", "v", "q", "w", "p"), "scalar": ("b", "g", "h", "a", "e"
 ODD = ("n", "c", "r", "d", "t", "i", "x", "out", "call", "table", "chunk", "save", "torch", "math", "tl", "triton", "params", "row", "rows",
        "count_", "self", "new_", "state", "acc", "size", "C", "N", "E", "I", "pi", "float", "max", "range", "len", "args", "inputs", "start",
        "step", "total", "program", "lib", "T1", "mid", "offset", "segment", "one", "zero", "like", "lambda_", "y_", "saved", "forward")
+BEFORE = ("objective", "gradient")                            # lines that are written above `update`
 
 
 class Draft:
@@ -103,8 +104,8 @@ class Draft:
         self._bind()
         rule: dict[str, Any] = {"inputs": {n: _short(i) for n, i in self.inputs.items()}}
         rule |= {k: v for k, v in self.rule.items() if v and k not in ("state", "update")}
-        rule |= {"state": {n: _short(s) for n, s in self.rule["state"].items()}} | {k: v for k, v in self.lines.items() if k == "objective"}
-        rule |= {"update": self.rule["update"]} | {k: v for k, v in self.lines.items() if k != "objective"}
+        rule |= {"state": {n: _short(s) for n, s in self.rule["state"].items()}} | {k: v for k, v in self.lines.items() if k in BEFORE}
+        rule |= {"update": self.rule["update"]} | {k: v for k, v in self.lines.items() if k not in BEFORE}
         if self.cache is None:
             return {"name": name, "rule": rule}
         return {"name": name, "rule": rule, "cache": {"inputs": {n: _short(i) for n, i in self.own.items()}, **self.cache}}
