@@ -9,6 +9,7 @@ from __future__ import annotations
 from ..ir.builder import Builder
 from ..ir.nodes import Program, Value
 from .latest import latest
+from .token_loops import over_tokens, scans_rows
 
 LIGHT, PRODUCT, SLOTS = 0, 1, 2          # what computing a value again costs: nothing much, a product of tokens, work over the slots
 
@@ -41,11 +42,11 @@ class Stages:
         self.fill()
         self.tokens = max((self.ready(v) for r in program.results if r.kind == "token" for v, _ in r.parts), default=0)
         self.merge(max([self.tokens, *self._at.values()]))
-        self.reverse = {self.at(v): v["reverse"] for v in self.order if v.op == "scan"}
+        self.reverse = {self.at(v): v["reverse"] for v in self.order if scans_rows(v)}
 
     def merge(self, last: int) -> None:
         """Every loop runs in the stage of another one of its kind if it may, else as late as it may: few kernels are launched."""
-        hosts = [v for v in self.order if v.op in ("scan", "slots") or over_rows(v)]
+        hosts = [v for v in self.order if v.op == "slots" or scans_rows(v) or over_rows(v)]
         pinned: dict[int, int] = {}
         while len(pinned) < len(hosts):
             until = latest(self.program, self, last, pinned)
@@ -63,9 +64,9 @@ class Stages:
     def fill(self) -> None:
         for v in self.order:              # arguments first: no deep recursion
             self.weight(v)
-            if v.op in ("scan", "slots", "collect") or over_rows(v):
+            if v.op in ("slots", "collect") or scans_rows(v) or over_rows(v):
                 self.at(v)
-            if v.op not in ("scan", "slots"):
+            if v.op != "slots" and not scans_rows(v):
                 self.ready(v)
 
     over_rows = staticmethod(over_rows)
@@ -77,7 +78,7 @@ class Stages:
     def ready(self, v: Value) -> int:
         """The first stage in which a kernel can have v, from memory or by computing it."""
         if id(v) not in self._ready:
-            if v.op == "out":
+            if v.op == "out" and not over_tokens(v.args[0]):
                 host = v.args[0]
                 found = self.at(host) + (0 if host.op == "slots" and not self.stack(v) else 1)
             elif v.op == "collect" or over_rows(v):
@@ -93,7 +94,7 @@ class Stages:
         return out["kind"] == "stack"
 
     def at(self, v: Value) -> int:
-        """The stage in which a scan, slots loop, collect or sum over rows runs."""
+        """The stage in which a scan over rows, slots loop, collect or sum over rows runs."""
         if id(v) not in self._at:
             self._at[id(v)] = self._stage_of(v)
         return self._at[id(v)]
@@ -123,14 +124,14 @@ class Stages:
     def ways(self, v: Value) -> set[bool]:
         """Directions of the scans whose rows v is made of elementwise."""
         if v.op == "out":
-            return {v.args[0]["reverse"]} if v.args[0].op == "scan" and v["kind"] != "final" else set()
+            return {v.args[0]["reverse"]} if scans_rows(v.args[0]) and v["kind"] != "final" else set()
         if v.op in ("map", "rename"):
             return set().union(*map(self.ways, v.args))
         return set()
 
     def serial(self, v: Value, reverse: bool | None = None) -> int:
         """The first stage in which a loop can have v: what is dear comes from memory, outputs of its own scans from itself."""
-        if v.op == "out" and v.args[0].op == "scan" and v.args[0]["reverse"] == reverse and v["kind"] != "final":
+        if v.op == "out" and scans_rows(v.args[0]) and v.args[0]["reverse"] == reverse and v["kind"] != "final":
             return self.at(v.args[0])
         if self.passes(v):
             return max((self.serial(a, reverse) for a in v.args), default=0)
@@ -146,9 +147,9 @@ class Stages:
     def weight(self, v: Value) -> int:
         """What computing v again in another kernel costs, given what other kernels leave in memory."""
         if id(v) not in self._weight:
-            if v.op in ("scan", "slots", "collect") or over_rows(v):
+            if v.op in ("slots", "collect") or scans_rows(v) or over_rows(v):
                 found = LIGHT
-            elif v.op == "out":
+            elif v.op == "out" and not over_tokens(v.args[0]):
                 host = v.args[0]
                 found = SLOTS if host.op == "slots" and of_rows(host) and not self.stack(v) else LIGHT
             else:
@@ -159,6 +160,8 @@ class Stages:
     def own_weight(self, v: Value) -> int:
         tokens = {"c", "d"} & set(v.axes)
         over = set(v.get("over") or ())
+        if v.op == "out" and over_tokens(v.args[0]):
+            return SLOTS                            # one token after the other: nothing in a row is dearer
         if "n" in over or v.op == "topk" or (v.op == "dot" and "n" in v.axes):
             return SLOTS if "r" in v.axes else LIGHT
         if v.op == "dot":
