@@ -145,7 +145,7 @@ class _Cutter:
 
     def total_key(self, v: Value) -> Key:
         stage = self.stages.at(v)
-        return (stage, "slots", False) if "n" in v.axes else (stage, "loop", self.stages.direction(stage))
+        return (stage, "slots", False) if "n" in v.axes else (stage, "loop", self.stages.way(v, stage))
 
     def add(self, key: Key, result: Result) -> None:
         self.pending.setdefault(key, []).append(result)
@@ -193,11 +193,11 @@ class _Cutter:
 
 
 def _small(value: Value) -> list[Value]:
-    """The values below an elementwise one, as far as its arithmetic reaches."""
+    """The values below one that is known after all rows, down to what loops and sums over rows give."""
     found, stack = [], [value]
     while stack:
         v = stack.pop()
         found.append(v)
-        if v.op in ("map", "rename", "keep", "expose"):
+        if v.op not in ("out", "collect") and not over_rows(v):
             stack.extend(v.args)
     return found

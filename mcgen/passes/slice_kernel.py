@@ -142,6 +142,8 @@ class Kernel:
             return 0, True
         if self.stages.weight(v) < limit:
             return 0, False
+        if self.kind == "slots" and self.stages.of_slot(v):
+            return sum({id(a): self.cost(a, limit)[0] for a in v.args}.values()), False
         inline = sum({id(a): self.cost(a, m)[0] for a, m in self.below(v, limit)}.values())
         if not self.storable(v):
             return inline, False

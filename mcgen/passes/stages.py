@@ -7,7 +7,7 @@ each other. A loop is what takes time in order, so products of a row's tokens th
 from __future__ import annotations
 
 from ..ir.builder import Builder
-from ..ir.nodes import Program, Value
+from ..ir.nodes import Program, Value, is_dim
 from .latest import latest
 from .token_loops import over_tokens, scans_rows
 
@@ -51,7 +51,7 @@ class Stages:
         while len(pinned) < len(hosts):
             until = latest(self.program, self, last, pinned)
             v = min((v for v in hosts if id(v) not in pinned), key=lambda v: until[id(v)])
-            same = [pinned[id(u)] for u in hosts if id(u) in pinned and self.loop_kind(u) == self.loop_kind(v)]
+            same = [pinned[id(u)] for u in hosts if id(u) in pinned and (self.loop_kind(u) == self.loop_kind(v) or self.joins(v, u))]
             pinned[id(v)] = max((at for at in same if self.at(v) <= at <= until[id(v)]), default=until[id(v)])
             self._at = dict(pinned)
             self._ready.clear()
@@ -112,7 +112,7 @@ class Stages:
             return max(self.serial(x, *self.ways(x)) if self.ways(x) else self.ready(x), self.ready(old))
         if "n" in v.axes:
             return max(map(self.serial, v.args))
-        return self.serial(self.partial(v))
+        return self.serial(self.partial(v), *self.way_of(v))
 
     def partial(self, v: Value) -> Value:
         """What a sum over rows adds up: the sum of one row."""
@@ -120,6 +120,18 @@ class Stages:
             over = [a for a in v["over"] if a != "r"]
             self._partial[id(v)] = self.b.sum(v.args[0], over) if v.op == "sum" else self.b.dot(*v.args, over)
         return self._partial[id(v)]
+
+    def way_of(self, total: Value) -> set[bool]:
+        """The one direction of the scans whose rows a sum over rows adds up, where it may be added in their loop."""
+        ways = self.ways(self.partial(total))
+        return ways if len(ways) == 1 else set()
+
+    def way(self, total: Value, stage: int) -> bool:
+        return next(iter(self.way_of(total)), self.direction(stage))
+
+    def joins(self, total: Value, scan: Value) -> bool:
+        """Whether a sum over rows may be added in the loop of a scan."""
+        return over_rows(total) and "n" not in total.axes and scans_rows(scan) and scan["reverse"] in self.way_of(total)
 
     def ways(self, v: Value) -> set[bool]:
         """Directions of the scans whose rows v is made of elementwise."""
@@ -139,9 +151,15 @@ class Stages:
 
     def passes(self, v: Value) -> bool:
         """Whether a loop computes v itself, whatever its arguments are: elementwise, or small once it is computed."""
-        if v.op in ("map", "rename", "expose", "keep"):
+        if v.op in ("map", "rename", "expose", "keep") or self.of_slot(v):
             return True
         return v.op in ("dot", "sum", "max") and not over_rows(v) and self.own_weight(v) == LIGHT
+
+    @staticmethod
+    def of_slot(v: Value) -> bool:
+        """Whether v is more than a number for every token and slot, made for each slot alone: a kernel over slots computes that once, and
+        nobody has the memory for it."""
+        return v.op in ("dot", "sum", "dense_solve") and {"r", "n"} <= set(v.axes) and any(map(is_dim, v.axes))
 
     # -- weights -----------------------------------------------------------------------------------------------
     def weight(self, v: Value) -> int:
