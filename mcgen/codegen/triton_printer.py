@@ -61,7 +61,7 @@ class _Kernel(Tokens):
         self.line("b, h = z // H, z % H")
         self.line("rows_ptr = table_ptr + b * R * 4")
         used = [a for v in self.every() for a in v.axes] + [a for p in (*self.program.params, *self.program.results) for a in p.axes]
-        if {"c", "d"} & set(used) or any(r.kind == "token" for r in self.program.results):
+        if {"c", "d"} & set(used) or any(r.kind == "token" and handed_out(r.parts[0][0]) is None for r in self.program.results):
             self.line("c = tl.arange(0, C)")
         if self.tile_slots():
             self.line("slots = tl.arange(0, SLOTS)")
