@@ -28,7 +28,7 @@ _KIND = {"rows": "A program for every row of the chunk table", "loop": "The rows
 
 
 OPS = {"const", "size", "iota", "row", "param", "load", "map", "sum", "max", "dot", "cumsum", "rename", "collect", "expose", "keep", "topk", "scan",
-       "slots", "out"}
+       "slots", "out", "dense_solve"}
 FUNCTIONS = {*INFIX, *CALLS, "neg", "float", "stop", "logfloor", "pow"}
 
 
@@ -47,9 +47,9 @@ def triton_module(compiled: Compiled) -> str | None:
 
 
 def printable(program: Program) -> bool:
-    """Whether every operation is one that kernels have: in loops too, which go over rows or slots only."""
+    """Whether every operation is one that kernels have, in loops too: dense systems only one at a time, not one for every token at once."""
     for v in program.order():
-        known = v.op in OPS and (v.op != "map" or v["fn"] in FUNCTIONS) and (v.op != "scan" or v.get("axis", "r") == "r")
+        known = v.op in OPS and (v.op != "map" or v["fn"] in FUNCTIONS) and (v.op != "dense_solve" or "c" not in v.args[0].axes)
         if not known or ("body" in dict(v.attrs) and not printable(v["body"])):
             return False
     return True

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from ..ir.nodes import Program, Result, Value, dim_of, is_dim
 from ..passes.arrange import arrange
 from ..passes.slice import Slice
+from ..passes.token_loops import handed_out, scans_rows
 from .triton_tiles import Name
-from .triton_values import Values
+from .triton_tokens import Tokens
 
 SIZES = ("T", "H", "R", "N")
 
@@ -28,17 +29,13 @@ def print_kernel(name: str, s: Slice, heading: str) -> Printed:
     return _Kernel(s).function(name, heading)
 
 
-class _Kernel(Values):
+class _Kernel(Tokens):
     """The frame: where the program stands, before the rows, each row, after the rows."""
-
-    def __init__(self, s: Slice):
-        super().__init__(s.program, s.kind, s.blocked)
-        self.slice = s
 
     def function(self, name: str, heading: str) -> Printed:
         program = self.program
         read = {v["name"] for v in self.every() if v.op in ("load", "param")}
-        tensors = tuple(dict.fromkeys([p.name for p in program.params if p.name in read] + [r.name for r in program.results]))
+        tensors = tuple(dict.fromkeys([p.name for p in program.params if p.name in read] + [r.name for r in program.results] + [*self.each]))
         dims = tuple(dict.fromkeys(dim_of(a) for a in self.dims_used()))
         self.places()
         {"rows": self.rows, "loop": self.loop, "slots": self.slots_grid}[self.kind]()
@@ -64,7 +61,7 @@ class _Kernel(Values):
         self.line("b, h = z // H, z % H")
         self.line("rows_ptr = table_ptr + b * R * 4")
         used = [a for v in self.every() for a in v.axes] + [a for p in (*self.program.params, *self.program.results) for a in p.axes]
-        if {"c", "d"} & set(used):
+        if {"c", "d"} & set(used) or any(r.kind == "token" and handed_out(r.parts[0][0]) is None for r in self.program.results):
             self.line("c = tl.arange(0, C)")
         if self.tile_slots():
             self.line("slots = tl.arange(0, SLOTS)")
@@ -90,7 +87,7 @@ class _Kernel(Values):
         self.line("segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)")
         if self.segment:
             self.line(f"completes = (count > 0) & (count + offset == {self.segment})")
-        if any(v.op == "load" for v in self.every()):
+        if any(v.op == "load" and id(v) not in self.loops.alone for v in self.every()):
             self.line("token = tl.minimum(c, tl.maximum(count - 1, 0))", "past the row's end its last token again")
             self.line("first = tl.where(count > 0, start, tl.maximum(start - 1, 0))", "of a row without tokens the last one before")
 
@@ -105,13 +102,14 @@ class _Kernel(Values):
             if value.op == "collect":
                 value = value.args[0]
             self.statements(arrange([value]))
-            self.store(r, value)
+            if handed_out(value) is None:
+                self.store(r, self.get(value))
 
     # -- a loop over rows --------------------------------------------------------------------------------------
     def loop(self) -> None:
         values = self.values()
         scopes = self.scopes(values)
-        scans = [v for v in values if v.op == "scan"]
+        scans = [v for v in values if scans_rows(v)]
         totals = [v for v in values if v.op in ("sum", "dot") and "r" in v["over"]]
         self.statements([v for v in values if scopes[id(v)] == "before"])
         for scan in scans:
@@ -119,7 +117,7 @@ class _Kernel(Values):
         for total in totals:
             self.total(total)
         inside = [v for v in values if scopes[id(v)] == "row"]
-        stored = [r for r in self.program.results if r.kind == "starts" or r.parts[0][0].op == "collect"]
+        stored = [r for r in self.program.results if r.kind in ("starts", "token") or r.parts[0][0].op == "collect"]
         if scans or totals or stored:
             self.line("for i in range(0, R):")
             self.indent += "    "
@@ -130,7 +128,8 @@ class _Kernel(Values):
                 self.add(total)
             for r in stored:
                 value = r.parts[0][0]
-                self.store(r, value.args[0] if value.op == "collect" else value)
+                if handed_out(value) is None:
+                    self.store(r, self.get(value.args[0] if value.op == "collect" else value))
             self.advance(scans)
             self.indent = self.indent[4:]
         self.after([v for v in values if scopes[id(v)] == "after"], [r for r in self.program.results if r not in stored])
@@ -138,7 +137,7 @@ class _Kernel(Values):
     def after(self, values: list[Value], results: list[Result]) -> None:
         self.statements(values)
         for r in results:
-            self.store(r, r.parts[0][0])
+            self.store(r, self.get(r.parts[0][0]))
 
     def scopes(self, values: list[Value]) -> dict[int, str]:
         """Whether a value is known before the rows, in each row, or after them."""
@@ -203,17 +202,19 @@ class _Kernel(Values):
             self.line(f"{', '.join(c for c, _ in pairs)} = {', '.join(x for _, x in pairs)}")
 
     # -- stores ------------------------------------------------------------------------------------------------
-    def store(self, r: Result, value: Value) -> None:
+    def store(self, r: Result, name: Name, rest: str = "") -> None:
+        """rest: over c, where alone it is stored."""
         lead = {"slots": ("n",), "starts": ("r",)}.get(r.kind, ())
         axes = (("c",) if r.kind == "token" else ()) + tuple(lead) + r.axes
         collect = r.parts[0][0].op == "collect"
         tile = tuple(a for a in self.tile_axes(axes) if not (collect and a == "n"))
-        name = self.get(value)
         tile = name.axes if set(name.axes) == set(tile) else tile
         text = self.aligned(name, tile)
         masks = [self.mask(a, tile) for a in tile if a not in ("c", "d")]
-        if r.kind == "token":
-            masks.append(self.aligned(Name("(c < count)", ("c",)), tile))
+        if r.kind == "token" and not self.at:
+            rest = "(c < count)"
+        if rest:
+            masks.append(self.aligned(Name(rest, ("c",)), tile))
         shown = f", mask={' & '.join(masks)}" if masks else ""
         conditions = ["completes"] if collect else []
         conditions += [f"(block_of_{dim_of(a)} == 0)" for a in self.blocked if a not in r.axes]

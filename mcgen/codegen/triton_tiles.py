@@ -5,13 +5,21 @@ from dataclasses import dataclass
 from typing import Iterable, Iterator
 
 from ..ir.naming import fresh, stem
-from ..ir.nodes import Param, Program, Result, Value, dim_of, order, sort_axes
+from ..ir.nodes import Param, Program, Result, Value, bodies, dim_of, order, sort_axes
 from ..passes.padding import Padding, padded
 from ..passes.precision import precise
 from .triton_expr import aligned, number
 
 OWN = {"r", "n", "z", "b", "h", "c", "i", "slots", "start", "count", "segment", "offset", "completes", "first", "token", "kept", "slot", "rows_ptr",
-       "row_ptr", "table_ptr", "T", "H", "R", "N", "C", "SLOTS", "PRECISION", "EXACT", "PACKED", "tl", "lib", "triton", "float", "range", "block_of"}
+       "row_ptr", "table_ptr", "T", "H", "R", "N", "C", "SLOTS", "PRECISION", "EXACT", "PACKED", "tl", "lib", "triton", "float", "range", "block_of", "t", "j"}
+
+
+def every(values: Iterable[Value]) -> Iterator[Value]:
+    """The values, with what is in loops."""
+    for v in values:
+        yield v
+        for body in bodies(v):
+            yield from every(body.order())
 
 
 @dataclass(frozen=True)
@@ -44,6 +52,7 @@ class Tiles:
         self.padding = Padding()
         self.fixed: str | None = "n" if kind == "slots" else None      # the slot, where there is one only
         self.guard: str | None = None                                  # what must hold for reading that slot
+        self.at: str | None = None                                     # the token, where there is one only
         self.precise = precise(list(self.every()))
         for v in self.every():
             if v.op in ("scan", "slots"):
@@ -56,11 +65,7 @@ class Tiles:
         return order([v.args[0] if v.op == "collect" else v for v in self.program.roots()])
 
     def every(self) -> Iterator[Value]:
-        """The same, with what is in loops."""
-        for v in self.values():
-            yield v
-            if v.op in ("scan", "slots"):
-                yield from v["body"].order()
+        return every(self.values())
 
     # -- text --------------------------------------------------------------------------------------------------
     def line(self, text: str, comment: str = "") -> None:
@@ -86,7 +91,7 @@ class Tiles:
         return "(" + "".join(self.block(a) + ", " for a in axes).rstrip(" ") + ")" if axes else "()"
 
     def tile_axes(self, axes: Iterable[str]) -> tuple[str, ...]:
-        return tuple(a for a in axes if a != "r" and not (a == "n" and self.fixed))
+        return tuple(a for a in axes if a != "r" and not (a == "n" and self.fixed) and not (a == "c" and self.at))
 
     def index(self, axis: str) -> str:
         return "c" if axis in ("c", "d") else "slots" if axis == "n" else f"at_{dim_of(axis)}"
@@ -115,8 +120,8 @@ class Tiles:
         inner = " * ".join(size(a) for a in p.axes) or "1"
         more = f" + {ahead}" if ahead > 0 else f" - {-ahead}" if ahead else ""
         length = f"(T + {p.delay})" if p.delay else "T"
-        base = f"{self.pointers[p.name]} + ((b * {length} + {first}{more}) * H + h) * ({inner})"
-        offset = aligned(token, ("c",), tile) + f" * (H * {inner})"
+        base = f"{self.pointers[p.name]} + ((b * {length} + {'start' if self.at else first}{more}) * H + h) * ({inner})"
+        offset = (self.at or aligned(token, ("c",), tile)) + f" * (H * {inner})"
         return f"{base} + {' + '.join([offset, *self.offsets(p.axes, tile)])}"
 
     def offsets(self, axes: tuple[str, ...], tile: tuple[str, ...]) -> list[str]:
@@ -124,7 +129,8 @@ class Tiles:
         found = []
         for i, a in enumerate(axes):
             step = " * ".join(self.length(x) for x in axes[i + 1:])
-            index = self.fixed if a == "n" and self.fixed else aligned(self.index(a), (a,), tile)
+            one = {"n": self.fixed, "c": self.at}.get(a)
+            index = one or aligned(self.index(a), (a,), tile)
             found.append(f"{index} * ({step})" if step else index)
         return found
 
@@ -146,11 +152,11 @@ class Tiles:
         p = self.program.param(v["name"])
         axes = self.tile_axes(v.axes)
         masks = [self.mask(a, axes) for a in padded(axes)]
-        if v["fill"] is not None:
+        if v["fill"] is not None and not self.at:
             masks.append(aligned("(c < count)", ("c",), axes))
         shown = f", mask={' & '.join(masks)}, other={number(v['fill'] or 0.0)}" if masks else ""
         address = self.token_address(p, p.delay - v["shift"], "first", "token", axes)
-        called = f"{p.name}_c" + (f"_{v['shift']}" if v["shift"] else "")
+        called = f"{p.name}_{'t' if self.at else 'c'}" + (f"_{v['shift']}" if v["shift"] else "")
         self.define(v, f"lib.tokens(tl.load({address}{shown}), count, PACKED)", axes, called)
 
     def _param(self, v: Value) -> None:

@@ -17,6 +17,7 @@ class Values(Tiles):
         super().__init__(program, kind, blocked)
         self.carries: dict[int, list[Name]] = {}
         self.next: dict[int, list[str]] = {}
+        self.given: dict[str, Value] = {}                  # parameters of the bodies of scans
         self.stacks = {(id(r.parts[0][0].args[0]), r.parts[0][0]["index"]): r for r in program.results
                        if r.parts[0][0].op == "out" and r.parts[0][0]["kind"] == "stack"}
 
@@ -49,8 +50,11 @@ class Values(Tiles):
     # -- statements --------------------------------------------------------------------------------------------
     def statements(self, values: Iterable[Value]) -> None:
         for v in values:
-            if id(v) not in self.names:
+            if self.wanted(v):
                 self.statement(v)
+
+    def wanted(self, v: Value) -> bool:
+        return id(v) not in self.names
 
     def statement(self, v: Value) -> None:
         match v.op:
@@ -79,8 +83,9 @@ class Values(Tiles):
                 getattr(self, "_" + v.op)(v)
 
     def iota(self, v: Value) -> None:
-        if v["axis"] == "n" and self.fixed:
-            self.names[id(v)] = Name(self.fixed)
+        one = {"n": self.fixed, "c": self.at}.get(v["axis"])
+        if one:
+            self.names[id(v)] = Name(one)
         else:
             self.names[id(v)] = Name(self.index(v["axis"]), v.axes)
 
@@ -174,6 +179,13 @@ class Values(Tiles):
         name = self.get(v.args[0])
         self.define(v, f"lib.topk({self.aligned(name, ('c', 'n'))}, (slots < segment), {v['k']})", ("c", "n"))
 
+    def _dense_solve(self, v: Value) -> None:
+        own = (v["row"], v["column"])
+        matrix, right = (self.get(a) for a in v.args)
+        axes = (v["row"], *(a for a in right.axes if a != v["row"]))
+        texts = [self.cleaned(a, self.aligned(name, to), to, own) for a, name, to in zip(v.args, (matrix, right), (own, axes))]
+        self.define(v, f"lib.dense_solve({', '.join(texts)}, {size(v['row'])})", (v["column"], *axes[1:]))
+
     # -- slots of the cache ------------------------------------------------------------------------------------
     def at_slot(self, v: Value, slot: str, guard: str | None) -> Name:
         """v for one slot: what has no slots is known already."""
@@ -225,13 +237,13 @@ class Values(Tiles):
             if i in sums:
                 self.line(f"{sums[i].text} += {self.aligned(self.get(value), sums[i].axes)}")
             else:
-                self.store(self.stacks[id(v), i], value)
+                self.store(self.stacks[id(v), i], self.get(value))
         self.names, self.bound, self.fixed = known, bound, fixed
         self.indent = self.indent[4:]
         self.carries[id(v)] = [sums.get(i) for i in range(len(body.results))]
         self.names[id(v)] = Name("")
 
-    def store(self, r: Result, value: Value) -> None:
+    def store(self, r: Result, name: Name, rest: str = "") -> None:
         raise NotImplementedError
 
     # -- scans -------------------------------------------------------------------------------------------------
@@ -242,7 +254,9 @@ class Values(Tiles):
         for p, name in zip(body.params[:n], self.carries[id(v)]):
             self.bound[p.name] = name
         for p, arg in zip(body.params[n:], v.args[n:]):
-            self.bound[p.name] = self.get(arg)
+            self.given[p.name] = arg
+            if self.wanted(arg) or id(arg) in self.names:
+                self.bound[p.name] = self.get(arg)
         self.statements(order(body.roots()))
         self.bound = outer
         made = []

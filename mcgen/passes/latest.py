@@ -4,6 +4,7 @@ from __future__ import annotations
 from typing import Mapping
 
 from ..ir.nodes import Program, Value
+from .token_loops import over_tokens, scans_rows
 
 NEVER = 10**6
 
@@ -37,9 +38,9 @@ class _Latest:
 
     def visit(self, v: Value) -> None:
         s, rows, serial = self.stages, self.rows.get(id(v), NEVER), self.serial.get(id(v), NEVER)
-        if v.op == "out":
+        if v.op == "out" and not over_tokens(v.args[0]):
             self.out(v, rows, serial)
-        elif v.op in ("scan", "slots"):
+        elif v.op == "slots" or scans_rows(v):
             self.loop(v)
         elif s.over_rows(v):
             at = self.hosts[id(v)] = self.pinned.get(id(v), max(min(rows, serial, self.last + 1) - 1, s.at(v)))

@@ -9,7 +9,7 @@ from .rewrite import Rebuilder, rebuild_program
 
 
 def prune_loops(program: Program, b: Builder) -> Program:
-    """Carries stay, with what they need."""
+    """Carries stay, with what they need. Loops in bodies of scans are pruned too."""
     used: dict[int, set[tuple[str, int]]] = {}
     for v in program.order():
         if v.op == "out":
@@ -35,10 +35,13 @@ def _pruned(b: Builder, loop: Value, args: list[Value], used: set[tuple[str, int
     body: Program = loop["body"]
     n = loop["carries"] if loop.op == "scan" else 0
     kept = [i for i in range(len(body.results) - n) if any(k not in ("start", "final") and i == at for k, at in used)]
-    results = body.results[:n] + tuple(body.results[n + i] for i in kept)
-    needed = {v["name"] for v in replace(body, results=results).order() if v.op == "param"}
+    body = replace(body, results=body.results[:n] + tuple(body.results[n + i] for i in kept))
+    if any(v.op == "scan" for v in body.order()):
+        body = prune_loops(body, b)
+    needed = {v["name"] for v in body.order() if v.op == "param"}
     chosen = [i for i, p in enumerate(body.params) if i < n or p.name in needed]
     xs = sum(n <= i < n + loop["xs"] for i in chosen)
-    made = Program(body.name, tuple(body.params[i] for i in chosen), results, body.level, body.segment)
+    made = replace(body, params=tuple(body.params[i] for i in chosen))
     attrs = dict(loop.attrs) | {"body": made, "xs": xs}
-    return b.make(loop.op, [args[i] for i in chosen], loop.axes, loop.dtype, **attrs), {i: at for at, i in enumerate(kept)}
+    given = [args[i] for i in chosen] + args[len(body.params):]              # the count of a scan over tokens stays
+    return b.make(loop.op, given, loop.axes, loop.dtype, **attrs), {i: at for at, i in enumerate(kept)}

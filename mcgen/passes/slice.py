@@ -14,6 +14,7 @@ from ..ir.nodes import AXIS_ORDER, Param, Program, Result, Value
 from .slice_kernel import Kernel, Key, Slice
 from .stages import SLOTS, Stages, over_rows
 from .thin import thin
+from .token_loops import handed_out, over_tokens, scans_rows
 
 PRODUCTS = 6                     # how many products of matrices one kernel computes
 
@@ -96,6 +97,9 @@ class _Cutter:
             self.add(self.after(value, r.kind), r)
 
     def token(self, r: Result) -> None:
+        if r.delay == 0 and handed_out(r.parts[0][0]) is not None:
+            self.add(self.host(r.parts[0][0]), r)
+            return
         if r.delay == 0:
             self.add((max(self.token_stage(v) for v, _ in r.parts), "rows", False), r)
             return
@@ -122,9 +126,9 @@ class _Cutter:
 
     def host(self, out: Value) -> Key:
         loop = out.args[0]
-        if loop.op == "scan":
+        if scans_rows(loop):
             return self.stages.at(loop), "loop", loop["reverse"]
-        return self.stages.at(loop), "rows", False
+        return self.stages.ready(out) if over_tokens(loop) else self.stages.at(loop), "rows", False
 
     def after(self, value: Value, kind: str) -> Key:
         """The kernel for what is known when all rows are done: the one that knows most of it already."""
@@ -141,7 +145,7 @@ class _Cutter:
 
     def total_key(self, v: Value) -> Key:
         stage = self.stages.at(v)
-        return (stage, "slots", False) if "n" in v.axes else (stage, "loop", self.stages.direction(stage))
+        return (stage, "slots", False) if "n" in v.axes else (stage, "loop", self.stages.way(v, stage))
 
     def add(self, key: Key, result: Result) -> None:
         self.pending.setdefault(key, []).append(result)
@@ -189,11 +193,11 @@ class _Cutter:
 
 
 def _small(value: Value) -> list[Value]:
-    """The values below an elementwise one, as far as its arithmetic reaches."""
+    """The values below one that is known after all rows, down to what loops and sums over rows give."""
     found, stack = [], [value]
     while stack:
         v = stack.pop()
         found.append(v)
-        if v.op in ("map", "rename", "keep", "expose"):
+        if v.op not in ("out", "collect") and not over_rows(v):
             stack.extend(v.args)
     return found

@@ -4,11 +4,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Iterable
 
-from ..ir.nodes import Param, Program, Result, Value, dim_of, is_dim, sort_axes
+from ..ir.nodes import Param, Program, Result, Value, bodies, dim_of, is_dim, sort_axes
 from .prune_loops import prune_loops
 from .rewrite import Rebuilder
 from .simple_slots import simple_slots
 from .stages import LIGHT, PRODUCT, SLOTS, is_product, of_rows, over_rows
+from .token_loops import TokenLoops, over_tokens, scans_rows, token_loops
 
 SIZE = 64                        # what every axis counts when stored elements are compared
 Key = tuple[int, str, bool]      # a kernel: stage, kind, whether its rows run in reverse
@@ -18,13 +19,15 @@ Key = tuple[int, str, bool]      # a kernel: stage, kind, whether its rows run i
 class Slice:
     """One kernel. kind: 'rows' (a grid over rows), 'loop' (over rows, in order), 'slots' (a grid over slots, rows in order).
 
-    blocked: the dims along which its programs are independent.
+    blocked: the dims along which its programs are independent. kept: what its scans over tokens give of every token and it reads again
+    itself, and the result or the scratch tensor in which that lies.
     """
 
     program: Program
     kind: str
     reverse: bool
     blocked: tuple[str, ...]
+    kept: tuple[tuple[Value, Param], ...] = ()
 
 
 class Kernel:
@@ -55,7 +58,25 @@ class Kernel:
         program = Program("", (), results, "chunk", self.cutter.program.segment)
         program = prune_loops(simple_slots(program, self.b), self.b)
         program = replace(program, params=self.params(program))
-        return Slice(program, self.kind, self.reverse, separable(program))
+        kept = self.kept(token_loops(program))
+        free = [a for a in separable(program) if all(a in p.axes for _, p in kept)]       # a program reads what it wrote itself
+        return Slice(program, self.kind, self.reverse, tuple(free), kept)
+
+    def kept(self, loops: TokenLoops) -> tuple[tuple[Value, Param], ...]:
+        """Where what is read again lies: in a result, else in memory for the tokens of one row."""
+        found = []
+        for v in loops.read.values():
+            result = next((r for x, r in loops.stored if x is v and r.kind == "starts"), None)
+            if result is not None:
+                found.append((v, Param(result.name, "starts", result.axes)))
+                continue
+            loop, at = v.args[0], v["index"] + (0 if v["kind"] == "start" else v.args[0]["carries"])
+            name = (loop["body"].params if v["kind"] == "start" else loop["body"].results)[at].name
+            kind = {"rows": "starts", "loop": "memory", "slots": "slots"}[self.kind]
+            param = Param(self.cutter.fresh(f"each.{name.split('.', 1)[-1]}"), kind, tuple(a for a in v.axes if a != "r"))
+            self.cutter.scratch.append(param)
+            found.append((v, param))
+        return tuple(found)
 
     def measure(self) -> tuple[set[int], tuple[str, ...]]:
         """Products of matrices and loops in this kernel, and the dims along which it is independent."""
@@ -69,7 +90,8 @@ class Kernel:
             if id(v) not in seen:
                 seen[id(v)] = v
                 stack += [a for a, _ in self.below(v, self.limit) if id(a) not in self.stored]
-        products = {i for i, v in seen.items() if (v.op == "dot" and is_product(v)) or (v.op == "out" and v.args[0].op == "slots")}
+        products = {i for i, v in seen.items() if (v.op == "dot" and is_product(v)) or (v.op == "out" and v.args[0].op == "slots")
+                    or over_tokens(v)}
         return products, independent(list(seen.values()), self.results)
 
     def params(self, program: Program) -> tuple[Param, ...]:
@@ -82,9 +104,9 @@ class Kernel:
         """Whether a loop's output, or a sum over rows, is computed in this kernel."""
         if v.op == "out":
             loop = v.args[0]
-            if loop.op == "scan":
+            if scans_rows(loop):
                 return self.cutter.host(v) == (self.stage, self.kind, self.reverse)
-            return not of_rows(loop) or (self.kind == "rows" and self.stages.at(loop) == self.stage)
+            return over_tokens(loop) or not of_rows(loop) or (self.kind == "rows" and self.stages.at(loop) == self.stage)
         if v.op == "collect":
             return any(v is p for r in self.results for p, _ in r.parts)
         return over_rows(v) and self.cutter.total_key(v) == (self.stage, self.kind, self.reverse)
@@ -120,6 +142,8 @@ class Kernel:
             return 0, True
         if self.stages.weight(v) < limit:
             return 0, False
+        if self.kind == "slots" and self.stages.of_slot(v):
+            return sum({id(a): self.cost(a, limit)[0] for a in v.args}.values()), False
         inline = sum({id(a): self.cost(a, m)[0] for a, m in self.below(v, limit)}.values())
         if not self.storable(v):
             return inline, False
@@ -173,15 +197,24 @@ def separable(program: Program) -> tuple[str, ...]:
 
 
 def independent(values: list[Value], results: Iterable[Result]) -> tuple[str, ...]:
-    inside = [v for loop in values if loop.op in ("scan", "slots") for v in loop["body"].order()]
-    inside += [v for out in values if out.op == "out" for v in out.args[0]["body"].order()]
+    every = {id(v): v for v in values}
+    pending = list(values)
+    while pending:
+        v = pending.pop()
+        for inner in (*([v.args[0]] if v.op == "out" else ()), *(x for body in bodies(v) for x in body.order())):
+            if id(inner) not in every:
+                every[id(inner)] = inner
+                pending.append(inner)
     tied: set[str] = set()
-    for v in values + inside:
-        if v.op == "rename":
+    for v in every.values():
+        if v.op == "dense_solve":
+            tied |= {v["row"], v["column"]}
+        elif v.op == "rename":
             tied |= {a for move in v["moves"] for a in move}
         elif v.op == "cumsum":
             tied.add(v["axis"])
         elif v.args:
             tied |= set(v.get("over") or ())
     free = [a for a in sort_axes(a for r in results for a in r.axes) if is_dim(a) and not dim_of(a).isdigit() and a not in tied]
-    return tuple(a for a in free if not any(b != a and dim_of(b) == dim_of(a) for b in free))
+    used = {a for v in every.values() for a in v.axes} | set(free)
+    return tuple(a for a in free if not any(b != a and dim_of(b) == dim_of(a) for b in used))

@@ -7,8 +7,9 @@ each other. A loop is what takes time in order, so products of a row's tokens th
 from __future__ import annotations
 
 from ..ir.builder import Builder
-from ..ir.nodes import Program, Value
+from ..ir.nodes import Program, Value, is_dim
 from .latest import latest
+from .token_loops import over_tokens, scans_rows
 
 LIGHT, PRODUCT, SLOTS = 0, 1, 2          # what computing a value again costs: nothing much, a product of tokens, work over the slots
 
@@ -41,16 +42,16 @@ class Stages:
         self.fill()
         self.tokens = max((self.ready(v) for r in program.results if r.kind == "token" for v, _ in r.parts), default=0)
         self.merge(max([self.tokens, *self._at.values()]))
-        self.reverse = {self.at(v): v["reverse"] for v in self.order if v.op == "scan"}
+        self.reverse = {self.at(v): v["reverse"] for v in self.order if scans_rows(v)}
 
     def merge(self, last: int) -> None:
         """Every loop runs in the stage of another one of its kind if it may, else as late as it may: few kernels are launched."""
-        hosts = [v for v in self.order if v.op in ("scan", "slots") or over_rows(v)]
+        hosts = [v for v in self.order if v.op == "slots" or scans_rows(v) or over_rows(v)]
         pinned: dict[int, int] = {}
         while len(pinned) < len(hosts):
             until = latest(self.program, self, last, pinned)
             v = min((v for v in hosts if id(v) not in pinned), key=lambda v: until[id(v)])
-            same = [pinned[id(u)] for u in hosts if id(u) in pinned and self.loop_kind(u) == self.loop_kind(v)]
+            same = [pinned[id(u)] for u in hosts if id(u) in pinned and (self.loop_kind(u) == self.loop_kind(v) or self.joins(v, u))]
             pinned[id(v)] = max((at for at in same if self.at(v) <= at <= until[id(v)]), default=until[id(v)])
             self._at = dict(pinned)
             self._ready.clear()
@@ -63,9 +64,9 @@ class Stages:
     def fill(self) -> None:
         for v in self.order:              # arguments first: no deep recursion
             self.weight(v)
-            if v.op in ("scan", "slots", "collect") or over_rows(v):
+            if v.op in ("slots", "collect") or scans_rows(v) or over_rows(v):
                 self.at(v)
-            if v.op not in ("scan", "slots"):
+            if v.op != "slots" and not scans_rows(v):
                 self.ready(v)
 
     over_rows = staticmethod(over_rows)
@@ -77,7 +78,7 @@ class Stages:
     def ready(self, v: Value) -> int:
         """The first stage in which a kernel can have v, from memory or by computing it."""
         if id(v) not in self._ready:
-            if v.op == "out":
+            if v.op == "out" and not over_tokens(v.args[0]):
                 host = v.args[0]
                 found = self.at(host) + (0 if host.op == "slots" and not self.stack(v) else 1)
             elif v.op == "collect" or over_rows(v):
@@ -93,7 +94,7 @@ class Stages:
         return out["kind"] == "stack"
 
     def at(self, v: Value) -> int:
-        """The stage in which a scan, slots loop, collect or sum over rows runs."""
+        """The stage in which a scan over rows, slots loop, collect or sum over rows runs."""
         if id(v) not in self._at:
             self._at[id(v)] = self._stage_of(v)
         return self._at[id(v)]
@@ -111,7 +112,7 @@ class Stages:
             return max(self.serial(x, *self.ways(x)) if self.ways(x) else self.ready(x), self.ready(old))
         if "n" in v.axes:
             return max(map(self.serial, v.args))
-        return self.serial(self.partial(v))
+        return self.serial(self.partial(v), *self.way_of(v))
 
     def partial(self, v: Value) -> Value:
         """What a sum over rows adds up: the sum of one row."""
@@ -120,17 +121,29 @@ class Stages:
             self._partial[id(v)] = self.b.sum(v.args[0], over) if v.op == "sum" else self.b.dot(*v.args, over)
         return self._partial[id(v)]
 
+    def way_of(self, total: Value) -> set[bool]:
+        """The one direction of the scans whose rows a sum over rows adds up, where it may be added in their loop."""
+        ways = self.ways(self.partial(total))
+        return ways if len(ways) == 1 else set()
+
+    def way(self, total: Value, stage: int) -> bool:
+        return next(iter(self.way_of(total)), self.direction(stage))
+
+    def joins(self, total: Value, scan: Value) -> bool:
+        """Whether a sum over rows may be added in the loop of a scan."""
+        return over_rows(total) and "n" not in total.axes and scans_rows(scan) and scan["reverse"] in self.way_of(total)
+
     def ways(self, v: Value) -> set[bool]:
         """Directions of the scans whose rows v is made of elementwise."""
         if v.op == "out":
-            return {v.args[0]["reverse"]} if v.args[0].op == "scan" and v["kind"] != "final" else set()
+            return {v.args[0]["reverse"]} if scans_rows(v.args[0]) and v["kind"] != "final" else set()
         if v.op in ("map", "rename"):
             return set().union(*map(self.ways, v.args))
         return set()
 
     def serial(self, v: Value, reverse: bool | None = None) -> int:
         """The first stage in which a loop can have v: what is dear comes from memory, outputs of its own scans from itself."""
-        if v.op == "out" and v.args[0].op == "scan" and v.args[0]["reverse"] == reverse and v["kind"] != "final":
+        if v.op == "out" and scans_rows(v.args[0]) and v.args[0]["reverse"] == reverse and v["kind"] != "final":
             return self.at(v.args[0])
         if self.passes(v):
             return max((self.serial(a, reverse) for a in v.args), default=0)
@@ -138,17 +151,23 @@ class Stages:
 
     def passes(self, v: Value) -> bool:
         """Whether a loop computes v itself, whatever its arguments are: elementwise, or small once it is computed."""
-        if v.op in ("map", "rename", "expose", "keep"):
+        if v.op in ("map", "rename", "expose", "keep") or self.of_slot(v):
             return True
         return v.op in ("dot", "sum", "max") and not over_rows(v) and self.own_weight(v) == LIGHT
+
+    @staticmethod
+    def of_slot(v: Value) -> bool:
+        """Whether v is more than a number for every token and slot, made for each slot alone: a kernel over slots computes that once, and
+        nobody has the memory for it."""
+        return v.op in ("dot", "sum", "dense_solve") and {"r", "n"} <= set(v.axes) and any(map(is_dim, v.axes))
 
     # -- weights -----------------------------------------------------------------------------------------------
     def weight(self, v: Value) -> int:
         """What computing v again in another kernel costs, given what other kernels leave in memory."""
         if id(v) not in self._weight:
-            if v.op in ("scan", "slots", "collect") or over_rows(v):
+            if v.op in ("slots", "collect") or scans_rows(v) or over_rows(v):
                 found = LIGHT
-            elif v.op == "out":
+            elif v.op == "out" and not over_tokens(v.args[0]):
                 host = v.args[0]
                 found = SLOTS if host.op == "slots" and of_rows(host) and not self.stack(v) else LIGHT
             else:
@@ -159,6 +178,8 @@ class Stages:
     def own_weight(self, v: Value) -> int:
         tokens = {"c", "d"} & set(v.axes)
         over = set(v.get("over") or ())
+        if v.op == "out" and over_tokens(v.args[0]):
+            return SLOTS                            # one token after the other: nothing in a row is dearer
         if "n" in over or v.op == "topk" or (v.op == "dot" and "n" in v.axes):
             return SLOTS if "r" in v.axes else LIGHT
         if v.op == "dot":

@@ -11,7 +11,8 @@ from mcgen.codegen.triton_module import printable
 from mcgen.ir.builder import Builder
 from mcgen.ir.nodes import Param, Program, Result
 
-KERNELS = {"linear_attention": (2, 4), "simple_gla": (2, 4), "mlstm+grm": (3, 8), "linear_attention+grm": (3, 7), "swla+ssc": (3, 10)}
+KERNELS = {"linear_attention": (2, 4), "simple_gla": (2, 4), "mlstm+grm": (3, 8), "linear_attention+grm": (3, 7), "swla+ssc": (3, 10),
+           "mamba1": (1, 2), "longhorn": (1, 3), "mesa": (2, 6)}
 
 
 def text_of(name):
@@ -30,6 +31,13 @@ def test_few_kernels_are_launched(name):
 def test_states_are_cut_along_both_dims():
     text = text_of("simple_gla")
     assert text.count("\"grid\": 'loop', \"blocked\": ('K', 'V')") == 2 and "tl.atomic" not in text
+
+
+def test_a_scan_takes_one_token_at_a_time():
+    """Its inputs are loaded for that token, and no tile of all tokens' states is made."""
+    forward, backward = text_of("mamba1").split("def backward_0")
+    assert "token[:, None]" not in forward and "tl.store(y_ptr" in forward and "[c, K, V]" not in backward
+    assert "('each.S', 'memory', ('c', 'K', 'V'))" in backward           # the states of one row, for every sequence and head
 
 
 def test_an_unknown_operation_leaves_the_back_end_out(tmp_path, monkeypatch):

@@ -115,6 +115,35 @@ def logsigmoid(x):
 
 
 @triton.jit
+def dense_solve(matrix, x, SIZE: tl.constexpr):
+    """matrix [M, M], x [M] or [M, W] -> y like x with matrix @ y = x in the first SIZE rows and columns, all else being 0: every column
+    in turn is eliminated from all rows but that of its largest entry, which moves into its place."""
+    if len(x.shape) == 1:
+        right = x[:, None]
+    else:
+        right = x
+    at = tl.arange(0, matrix.shape[0])
+    inverse = tl.zeros((matrix.shape[0],), tl.float32)
+    for p in range(0, SIZE):
+        column = tl.sum(tl.where((at == p)[None, :], matrix, 0.0), 1)
+        here = at == tl.argmax(tl.where((at >= p) & (at < SIZE), tl.abs(column), -1.0), 0)
+        pivot = tl.sum(tl.where(here[:, None], matrix, 0.0), 0)[None, :]
+        pivot_right = tl.sum(tl.where(here[:, None], right, 0.0), 0)[None, :]
+        moved = tl.sum(tl.where((at == p)[:, None], matrix, 0.0), 0)[None, :]
+        moved_right = tl.sum(tl.where((at == p)[:, None], right, 0.0), 0)[None, :]
+        one = 1.0 / tl.sum(tl.where(here, column, 0.0), 0)
+        column = tl.where(here, tl.sum(tl.where(at == p, column, 0.0), 0), column)
+        factor = tl.where(at == p, 0.0, column * one)[:, None]
+        matrix = tl.where((at == p)[:, None], pivot, tl.where(here[:, None], moved, matrix) - factor * pivot)
+        right = tl.where((at == p)[:, None], pivot_right, tl.where(here[:, None], moved_right, right) - factor * pivot_right)
+        inverse = tl.where(at == p, one, inverse)
+    y = right * inverse[:, None]
+    if len(x.shape) == 1:
+        y = tl.sum(y, 1)
+    return y
+
+
+@triton.jit
 def tanh(x):
     """By exponentials; by its series near 0, where they would cancel."""
     s = x * x

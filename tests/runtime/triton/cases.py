@@ -10,9 +10,11 @@ from mcgen.codegen.package import build
 from mcgen.runtime import load_package
 from mcgen.verify.draw import Case, draw
 
+from ops.scans import SCANS
 from ops.specs import CORNERS
 
-SIZES = {"K": 16, "V": 8, "R": 8}
+SIZES = {"K": 16, "V": 8, "R": 8, "D": 32}
+SMALL = {"K": 5, "V": 8, "R": 8}          # a dense system of 16 takes the interpreter minutes
 TOLERANCE = 2e-5                # of the largest entry, for float32 products
 CASES = {
     "plain": "linear_attention", "log decay": "simple_gla", "normaliser, cached": "mlstm+grm", "delayed write, chosen memories": "swla+ssc",
@@ -21,15 +23,24 @@ CASES = {
         "inputs": {"q": ["K"], "k": ["K"], "v": ["V"], "a": {"shape": [], "domain": [0, 1]}}, "state": {"S": ["K", "V"], "n": ["K"]},
         "update": {"S": "a * S + outer(k, v)", "n": "a * n + relu(k)"},
         "read": "(prev(S).T @ q + 0.5 * S.T @ softmax(k)) / (1 + abs(dot(n, q))) + tanh(n[0]) * v", "output": "silu(y) * delay(a, 2)"}},
+    "a scan, one decay a head": "mamba1", "a scan, cached": "longhorn+grm", "a scan, states mixed": "longhorn+soup",
+    "a scan, chosen memories": "mamba1+ssc", "a scan of two states": "swapped", "a scan, other sizes": "largest", "a dense system": "mesa",
 }
+KNOWN = {**CORNERS, **SCANS}
+TOKENS = {"mesa": 20}
 
 
 def load_spec(source):
-    """A case of the corners by its name, else a name of the library or a dict; segments of 16 tokens."""
-    if isinstance(source, str) and source in CORNERS:
-        tree = {k: {a: b for a, b in v.items() if b is not None} if isinstance(v, dict) else v for k, v in CORNERS[source].items()}
+    """A corner or a scan by its name, else a name of the library or a dict; segments of 16 tokens."""
+    if isinstance(source, str) and source in KNOWN:
+        tree = {k: {a: b for a, b in v.items() if b is not None} if isinstance(v, dict) else v for k, v in KNOWN[source].items()}
         return mcgen.load_spec(tree)
     return mcgen.load_spec(source, segment_length=16 if "+" in source else None)
+
+
+def sizes_of(name: str) -> dict[str, int]:
+    """The sizes that a spec is run with in the interpreter."""
+    return SMALL if name.startswith("mesa") or name == "solved" else {**SIZES, "K": 5, "V": 19} if name == "largest" else SIZES
 
 
 def op_of(spec, folder: Path, chunk: int = 16, backend: str = "triton"):
@@ -50,7 +61,7 @@ def differences(op, spec, tokens: int, batch: int = 1, heads: int = 2, device: s
 def results(op, inputs):
     leaves = {n: x.clone().requires_grad_() for n, x in inputs.items()}
     y, memory = op(**leaves, return_memory=True)
-    outs = {"y": y, **{f"{k} {n}": x for k in ("state", "cache") for n, x in memory.get(k, {}).items()}}
+    outs = {"y": y, **{f"{k} {n}": x for k in ("state", "cache") for n, x in sorted(memory.get(k, {}).items())}}
     torch.manual_seed(7)
     loss = sum((x * torch.randn(x.shape, dtype=torch.float64).to(x.dtype).to(x.device)).sum() for x in outs.values() if x.numel())
     grads = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True, materialize_grads=True)

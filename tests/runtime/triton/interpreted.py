@@ -12,7 +12,7 @@ from triton.runtime import interpreter  # noqa: E402
 
 from mcgen.runtime.triton import launch  # noqa: E402
 
-from .cases import CASES, differences, half_differences, load_spec, op_of, packed_difference, step_difference  # noqa: E402
+from .cases import CASES, TOKENS, differences, half_differences, load_spec, op_of, packed_difference, sizes_of, step_difference  # noqa: E402
 
 MARGIN = 64
 
@@ -72,12 +72,12 @@ def main(folder: Path, names: list[str]) -> dict:
         fence.outside = 0
         spec = load_spec(CASES.get(name, name))
         op = op_of(spec, folder)
-        found[name] = {**differences(op, spec, tokens=37), "written outside": fence.outside}
-        if name in ("log decay", "normaliser, cached"):
+        found[name] = {**differences(op, spec, tokens=TOKENS.get(spec.name, 37), sizes=sizes_of(spec.name)), "written outside": fence.outside}
+        if name in ("log decay", "normaliser, cached", "a scan, one decay a head"):
             found[name]["steps"] = step_difference(op, spec, 3)
         if name in ("log decay", "delayed write, chosen memories"):
             found[name]["16 bits"] = half_differences(op, spec)
-        if name == "delayed write, chosen memories":
+        if name in ("delayed write, chosen memories", "a scan, cached"):
             found[name]["packed"] = packed_difference(op, op_of(spec, folder, backend="torch"), spec)
     return found
 

@@ -55,8 +55,15 @@ def test_tokens_of_16_bits(package, precision):
     assert found.fits and found.stack <= STACK and found.tensor.get("HGMMA", 0) > 0, found
 
 
+@pytest.mark.parametrize("target", ["cuda:sm_90", "hip:gfx942"])
+def test_a_scan_over_tokens_stays_in_registers(tmp_path, target):
+    for kernel in kernels(compiling.load(build(mcgen.load_spec("mamba1"), tmp_path / "op"))):
+        found = compile_one(kernel, target, SIZES, 64, 1)
+        assert found.fits and found.stack <= STACK and not found.tensor, found
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["simple_gla", "mlstm+grm", "swla+ssc", "retnet+residual"])
+@pytest.mark.parametrize("name", ["longhorn+grm", "mesa", "simple_gla", "mlstm+grm", "swla+ssc", "retnet+residual"])
 def test_every_kernel_has_a_configuration_without_spills(tmp_path, name):
     folder = build(mcgen.load_spec(name), tmp_path / "op")
     for sizes, targets in ((SIZES, TARGETS), (LARGE, ["cuda:sm_90"])):
