@@ -12,6 +12,7 @@ FORMAT = 3
 CHUNKS = (16, 32, 64, 128)
 CHUNK = 64
 SLOTS = "#slots"                # stands for the number of cached memories in a saved tensor's shape
+LEVELS = "#levels"              # the same for the levels of merging segments
 
 
 def manifest_of(compiled: Compiled, spec_name: str) -> dict[str, Any]:
@@ -21,7 +22,7 @@ def manifest_of(compiled: Compiled, spec_name: str) -> dict[str, Any]:
     forward = [p.name for p in compiled.forward.params]
     results = [r.name for r in compiled.forward.results]
     backward = [p.name for p in compiled.backward.params]
-    cache = None
+    cache, merging = None, model.cache is not None and model.cache.segments.growth == "logarithmic"
     if model.cache is not None:
         segments = model.cache.segments
         cache = {
@@ -47,7 +48,7 @@ def manifest_of(compiled: Compiled, spec_name: str) -> dict[str, Any]:
         "forward": {"params": [*forward, "call.table"], "results": results[: compiled.results]},
         "backward": {"params": [*forward, "call.table", *backward[len(forward):]],
                      "results": [r.name for r in compiled.backward.results]},
-        "saved": [{"name": r.name, "shape": [_size(a) for a in r.axes] } for r in compiled.forward.results[compiled.results:]],
+        "saved": [{"name": r.name, "shape": [_size(a, merging) for a in r.axes]} for r in compiled.forward.results[compiled.results:]],
     }
 
 
@@ -62,9 +63,9 @@ def _scans_tokens(program: Program) -> bool:
     return any(v.op == "scan" and v.get("axis", "r") != "r" or any(map(_scans_tokens, bodies(v))) for v in program.order())
 
 
-def _size(axis: str) -> str | int:
-    if axis == "n":
-        return SLOTS
+def _size(axis: str, merging: bool) -> str | int:
+    if axis in ("n", "l"):
+        return LEVELS if merging else SLOTS
     dim = dim_of(axis)
     return int(dim) if dim.isdigit() else dim
 

@@ -48,7 +48,7 @@ def build_backward(forward: Forward) -> Program:
     for result in program.results:
         value = result.parts[0][0]
         if value.op == "collect":
-            param = Param(result.name, "slots", result.axes)
+            param = Param(result.name, result.kind, result.axes)
             reused.append(param)
             replaced[id(value)] = b.param(param)
     forward_scans = {id(v) for v in values if v.op == "scan"}

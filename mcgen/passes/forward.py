@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from ..diagnostics import NotLowered
 from ..ir.builder import Builder
-from ..ir.nodes import Param, Program, Result, Value, order
+from ..ir.nodes import LEAD, Param, Program, Result, Value, order
 from ..symbolic.model import Model
 from .cache import CachePass, Weights, apply
 from .choose import Choice, choose
@@ -31,8 +31,9 @@ def refuse(model: Model) -> None:
         raise NotLowered("'end' updates", next(iter(spec.rule.end.values())).pos)
     if model.gradient_chunk is not None and model.objective is not None:
         raise NotLowered("gradients at the start of a run of tokens ('gradient: {chunk: ...}')", spec.rule.objective.pos)
-    if model.cache is not None and model.cache.segments.growth != "constant":
-        raise NotLowered("logarithmic segments ('growth: logarithmic')", spec.cache.pos)
+    if model.cache is not None and model.cache.segments.growth == "logarithmic" and model.cache.top is not None:
+        raise NotLowered("a choice among logarithmic segments ('select: {top: ...}')", spec.cache.pos,
+                         hint="there are few of them: select: all")
 
 
 def build_forward(model: Model) -> Forward:
@@ -64,6 +65,7 @@ def build_forward(model: Model) -> Forward:
         out_axes = axes_of(model.output.shape)
     b.called(y, "y")
     finals = [(f"new.state.{n}", "memory", states.axes[n], v) for n, v in states.final.items()]
+    finals += [(f"new.live.{n}", "levels", states.axes[n], v) for n, v in states.live.items()]
     made = [Result(name, kind, axes, ((value, 0),)) for name, kind, axes, value in
             [("y", "token", out_axes, y), *finals, *dict.fromkeys(results)]]
     segment = model.cache.segments.length if model.cache else 0
@@ -86,7 +88,7 @@ def finish(name: str, results: list[Result], inputs: dict[str, Param], segment: 
         if value.op == "load":
             delays[value["name"]] = max(delays.get(value["name"], 0), value["shift"])
         elif value.op == "param":
-            lead = {"n": "slots", "r": "starts"}.get(value.axes[0] if value.axes else "", "memory")
+            lead = next((kind for kind, first in LEAD.items() if value.axes[:1] == first), "memory")
             kind = "head" if value["name"].startswith("init.") else lead
             used[value["name"]] = Param(value["name"], kind, value.axes[1:] if lead != "memory" else value.axes)
     ordered = [replace(p, delay=delays.get(p.name, 0)) for p in inputs.values()]

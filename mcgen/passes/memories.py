@@ -8,12 +8,14 @@ from ..ir.nodes import Value
 from ..symbolic.read import Read
 from .choose import Choice
 from .emit import Emitter
+from .levels import LevelEmitter
 from .states import States
 from .token_scan import TokenScan
 
 
 class Memories:
-    """axes, final, end: by state. completes: whether a row completes its segment."""
+    """axes, final, end: by state. completes: whether a row completes its segment. live: what the runs of all levels leave
+    behind, where segments that start fresh merge; `end` is then of these."""
 
     def __init__(self, b: Builder, model, emitter: Emitter, update_emitter: Emitter, choice: Choice, fresh: bool):
         self.chunked = States(b, model, update_emitter, choice.affine, fresh)
@@ -26,6 +28,19 @@ class Memories:
             self.final |= scan.final
             self.end |= scan.end
         self.final = {n: self.final[n] for n in model.states}
+        self.live: dict[str, Value] = {}
+        if fresh and model.cache.segments.growth == "logarithmic":
+            self._levels(b, model, emitter, choice)
+
+    def _levels(self, b: Builder, model, emitter: Emitter, choice: Choice) -> None:
+        update_emitter = LevelEmitter(b, model, emitter.params, within_segment=True)
+        runs = [States(b, model, update_emitter, choice.affine, True, live=True)]
+        if choice.scanned:
+            runs.append(TokenScan(b, model, tuple(choice.scanned), None, emitter, update_emitter, self.chunked, True))
+        for run in runs:
+            self.live |= run.final
+            self.end |= run.end
+        self.live = {n: self.live[n] for n in model.states}
 
     def online(self, read: Read, emitter: Emitter) -> list[Value]:
         """What a token reads of the online memory, atom by atom: over r, c and the atom's shape."""

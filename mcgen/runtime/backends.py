@@ -21,7 +21,7 @@ from mcgen.diagnostics import EnvironmentLacks, UsageError
 
 from .bound import Bound, bind
 from .layout import Layout
-from .manifest import SLOTS, Manifest
+from .manifest import LEVELS, SLOTS, Manifest
 from .schedule import Schedules, options_of
 from .tvm.kernel import Kernel
 
@@ -88,7 +88,7 @@ class TvmBackend:
         return found
 
     def _kernel(self, which: str, params: Sequence[torch.Tensor], chunk: int, *save: bool) -> Kernel:
-        sizes = {dim: size for dim, size in self.layout.sizes(params).items() if dim != SLOTS}
+        sizes = {dim: size for dim, size in self.layout.sizes(params).items() if dim not in (SLOTS, LEVELS)}
         batch, tokens, heads = self.layout.tokens(params)
         options = self.schedules.find(params[0].device, params[0].dtype, sizes, batch * heads, tokens).options
         key = (which, chunk, options, *save, *sizes.values())

@@ -4,7 +4,7 @@ from __future__ import annotations
 from typing import Sequence
 
 from .dims import sizes_of
-from .manifest import SLOTS, Field, Manifest
+from .manifest import LEVELS, SLOTS, Field, Manifest
 
 Shape = tuple[int, ...]
 
@@ -25,6 +25,9 @@ class Layout:
         slotted = next((leaf for leaf in manifest.leaves if leaf.slots is not None), None)
         if slotted is not None:
             self._where[SLOTS] = (self._index[slotted.param], slotted.slots)
+        levelled = next((leaf for leaf in manifest.leaves if leaf.levels is not None), None)
+        if levelled is not None:
+            self._where[LEVELS] = (self._index[levelled.param], levelled.levels)
         self._derived = [(name, size) for name, size in manifest.derived if name not in self._where]
         tokens = next(f for f in manifest.inputs if f.per == "token" and f.name in self._index)
         self._tokens, self._delay = self._index[tokens.name], tokens.delay

@@ -8,13 +8,16 @@ inputs, y and summary they have a dot, which no name of a spec has:
     state.<S>        [B, H, *shape]       the state at the start of the call; new.state.<S> what the next token starts from: where
                                           segments start fresh, that is init.<S> after a segment's last token
     run.<S>          [B, H, *shape]       the state at the start of the open run, where gradients are taken per run
-    cache.<S>        [B, H, N, *shape]    cached states; summary [B, H, N, *s]; after.<i> [B, H, N]
+    cache.<S>        [B, H, N, *shape]    cached states; summary [B, H, N, *s]; after.<i> [B, H, N], or [B, H, L]
+    live.<S>         [B, H, L, *shape]    where segments merge: the runs that become memories of 2^l units; live.summary [B, H, L, *s] their
+                                          sums. L: `partition.levels` of N
     summary.partial  [B, H, *s]           the open segment's sum
     call.position    [B] int64            tokens seen before this call
     call.table       [B, R, 4] int32      rows (start, count, segment, offset), see partition.py; sequences that are packed
                                           have their tokens, y and gradients in one row, [1, T + B*d, H, *shape], see packed.py
     new.<x>          like x               what the call leaves behind
-    saved.<x>        [B, H, R, *dims]     what the backward pass needs beside, anything in rows without tokens; the dim '#slots' is N
+    saved.<x>        [B, H, R, *dims]     what the backward pass needs beside, anything in rows without tokens; the dim '#slots' is N,
+                                          '#levels' is L
     d.<x>            like x               gradients
 """
 from __future__ import annotations
@@ -28,6 +31,7 @@ from .dims import size_of
 
 FORMAT = 3
 SLOTS = "#slots"                             # stands for N in a saved tensor's shape
+LEVELS = "#levels"                           # stands for L there
 Shape = tuple[str | int, ...]
 
 
@@ -69,8 +73,9 @@ class Leaf:
 
     param: str
     path: tuple[str, ...]                    # its place in the memory dict
-    shape: tuple[str | int | None, ...]      # None stands for N
+    shape: tuple[str | int | None, ...]      # None stands for N, LEVELS for L
     slots: int | None = None
+    levels: int | None = None                # the axis of length L
     state: str | None = None                 # the state whose start it takes when the memory has none
 
 
@@ -156,13 +161,17 @@ def _domain(entry: dict) -> tuple:
 def _leaf(param: str, states: dict[str, State], cache: Cache | None) -> Leaf | None:
     group, _, name = param.partition(".")
     if group in ("state", "run") and name in states:
-        return Leaf(param, (group, name), states[name].shape, None, name)
+        return Leaf(param, (group, name), states[name].shape, state=name)
     if group == "cache" and name in states:
-        return Leaf(param, ("cache", name), (None, *states[name].shape), 2)
+        return Leaf(param, ("cache", name), (None, *states[name].shape), slots=2)
+    if group == "live" and name in states:
+        return Leaf(param, ("live", name), (LEVELS, *states[name].shape), levels=2, state=name)
+    if cache and param == "live.summary":
+        return Leaf(param, ("live", "summary"), (LEVELS, *cache.summary), levels=2)
     if cache and param == "summary":
-        return Leaf(param, ("summary",), (None, *cache.summary), 2)
+        return Leaf(param, ("summary",), (None, *cache.summary), slots=2)
     if cache and param == "summary.partial":
         return Leaf(param, ("partial",), cache.summary)
     if cache and group == "after" and name.isdigit():
-        return Leaf(param, ("after", name), (None,), 2)
+        return Leaf(param, ("after", name), (LEVELS,), levels=2) if cache.growth == "logarithmic" else Leaf(param, ("after", name), (None,), slots=2)
     return None

@@ -4,6 +4,8 @@
     cache      {S: [B, H, N, *shape]}         position  [B] int64, tokens seen
     summary    [B, H, N, *s]                  run       {S: [B, H, *shape]}, states at the start of the open run
     partial    [B, H, *s]                     after     {i: [B, H, N]}, sums since each cached memory's end
+    live       {S: [B, H, L, *shape]}, with logarithmic growth: runs since the last multiple of 2^l segments, which become memories; its
+               `summary` [B, H, L, *s] is their sums. There `after` is [B, H, L], and L = N.bit_length() + 1
     capacity   [B] int64, only in a memory that must keep its shapes (see `Op.empty_memory`)
 
 Only the keys that an op needs are there. Without `capacity` the cache grows: N is the number of segments that the furthest row has
@@ -20,8 +22,8 @@ from mcgen.diagnostics import UsageError, did_you_mean
 
 from .capacity import reached, within_capacity
 from .dims import sizes_of
-from .manifest import Leaf, Manifest
-from .partition import first_slots, slot_count
+from .manifest import LEVELS, Leaf, Manifest
+from .partition import first_slots, levels, slot_count
 from .plan import Plan
 from .zeros import read_only_zeros
 
@@ -93,12 +95,19 @@ def fill(manifest: Manifest, start: Start, plan: Plan, start_state: Callable[[st
             given = start.leaves.get(f"state.{leaf.state}")
             if given is None:
                 given = start_state(leaf.state)
+            if leaf.levels is not None:              # every level runs from the start of the sequence
+                given = given.unsqueeze(leaf.levels).expand(*given.shape[:leaf.levels], levels(start.slots), *given.shape[leaf.levels:])
         elif given is None:
             given = read_only_zeros(_shape(leaf, plan, start.slots), plan.dtype, plan.device)
         elif leaf.slots is not None and given.shape[leaf.slots] < start.slots:
             room = list(given.shape)
             room[leaf.slots] = start.slots - room[leaf.slots]
             given = torch.cat((given, given.new_zeros(room)), dim=leaf.slots)
+        elif leaf.levels is not None and given.shape[leaf.levels] < levels(start.slots):
+            first = given.narrow(leaf.levels, given.shape[leaf.levels] - 1, 1)           # the run from the start of the sequence
+            room = list(given.shape)
+            room[leaf.levels] = levels(start.slots) - room[leaf.levels]
+            given = torch.cat((given, first.expand(room)), dim=leaf.levels)
         filled[leaf.param] = given if given.is_contiguous() else given.contiguous()
     return filled
 
@@ -123,7 +132,7 @@ def write(manifest: Manifest, start: Start, plan: Plan, values: dict[str, torch.
 
 
 def _shape(leaf: Leaf, plan: Plan, slots: int) -> tuple[int, ...]:
-    inner = [slots if e is None else e if isinstance(e, int) else plan.sizes[e] for e in leaf.shape]
+    inner = [slots if e is None else levels(slots) if e == LEVELS else e if isinstance(e, int) else plan.sizes[e] for e in leaf.shape]
     return (plan.batch, plan.heads, *inner)
 
 
