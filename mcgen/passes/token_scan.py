@@ -25,8 +25,9 @@ class TokenScan:
         """update_emitter: for update terms, whose delays stay within a segment under `fresh`. read: None for the runs of all
         levels (see `levels`), which nobody reads; `end` is then the memory that ends with a row."""
         self.b, self.names, self.live = b, list(names), read is None
-        self.lead, self.stem = (("l",), "live.") if self.live else ((), "")
-        self.axes = {n: self.lead + states.axes[n] for n in names}
+        self.stem = "live." if self.live else ""
+        self.own = {n: states.axes[n] for n in names}
+        self.axes = {n: ("l", *axes) if self.live else axes for n, axes in self.own.items()}
         self.entered = _Entered(b)
         old = {n: b.param(Param(f"at.{self.stem}{n}", "value", self.axes[n])) for n in names}
         update = _TokenEmitter(update_emitter, self.entered, lambda t: old[t["name"]])
@@ -55,7 +56,7 @@ class TokenScan:
         carried = last
         if completes is not None:
             done = outer.enter(completes)
-            starts = [outer.enter(b.param(Param(f"init.{n}", "head", self.axes[n]))) for n in names]
+            starts = [outer.enter(b.param(Param(f"init.{n}", "head", self.own[n]))) for n in names]
             if self.live:
                 ends = outer.enter(restarts(b, completes, "l"))
                 starts = [b.where(ends, start, after) for start, after in zip(starts, last)]
@@ -66,10 +67,9 @@ class TokenScan:
             left = [ended(b, x, segment, level) for x in last]
         rows = Program("rows", (*old, *outer.params()), (
             *(Result(p.name, "value", p.axes, ((v, 0),)) for p, v in zip(old, carried)),
-            *(Result(f"end.{stem}{n}", "value", self.axes[n][len(self.lead):], ((v, 0),)) for n, v in zip(names, left)),
+            *(Result(f"end.{stem}{n}", "value", self.own[n], ((v, 0),)) for n, v in zip(names, left)),
             *(Result(f"read.{i}", "value", ("c", *axes), ((v, 0),)) for (i, axes), v in zip(shapes.items(), reads))))
-        own = {n: self.axes[n][len(self.lead):] for n in names}
-        states = [b.param(Param(f"live.{n}", "levels", own[n]) if self.live else Param(f"state.{n}", "memory", own[n])) for n in names]
+        states = [b.param(Param(f"live.{n}", "levels", self.own[n]) if self.live else Param(f"state.{n}", "memory", self.own[n])) for n in names]
         finals, starts, ys = b.scan(rows, states, outer.xs, outer.consts)
         self.final, self.start, self.end = (dict(zip(names, values)) for values in (finals, starts, ys))
         self.reads = dict(zip(shapes, ys[len(names):]))
