@@ -278,7 +278,7 @@ class _Printer(Channels, Loops):
         return aligned(made, lead + (column,) + own, v.axes)
 
     def _topk(self, v):
-        return f"rows.topk({self.full(v.args[0], v.axes)}, {v['k']})"
+        return f"rows.topk({self.full(v.args[0], v.axes)}, {v['k']}{', digits=True' if v['digits'] else ''})"
 
     # -- results -----------------------------------------------------------------------------------------------
     def results(self, save_from: int | None) -> None:

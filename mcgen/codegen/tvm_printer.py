@@ -120,7 +120,8 @@ class _Printer:
                 wanted = "".join(f", {n}={self.ref(x)}" for n, x in (("dq", s.dq), ("dk", s.dk), ("df", s.df)) if x is not None)
                 self.line(f"k.channels({given}{wanted})")
             case kr.Topk():
-                self.line(f"k.topk({self.ref(s.dst)}, {self.ref(s.score)}, top={s.k}, limit=k.segment)")
+                among = "digits=True" if s.digits else "limit=k.segment"
+                self.line(f"k.topk({self.ref(s.dst)}, {self.ref(s.score)}, top={s.k}, {among})")
             case kr.DenseSolve():
                 self.line(f'k.dense_solve({self.ref(s.dst)}, {self.expr(s.matrix)}, {self.expr(s.right)}, row="{axis(s.row)}", column="{axis(s.column)}")')
             case kr.When():

@@ -244,8 +244,9 @@ class Builder:
         """x over r and what `digit` is over -> over m: the sum of what rows have for a memory, the transpose of `take`."""
         return x if _is(x, 0.0) else self.make("give", (x, digit), ("m",) + tuple(a for a in x.axes if a not in ("r", "n")))
 
-    def topk(self, x: Value, k: int) -> Value:
-        return self.make("topk", (x,), x.axes, "b", k=k)
+    def topk(self, x: Value, k: int, digits: bool = False) -> Value:
+        """The k largest of the memories before the row's segment, ties to the older. digits: n are those of the segment."""
+        return self.make("topk", (x,), x.axes, "b", k=k, digits=digits)
 
     # -- loops -------------------------------------------------------------------------------------------------
     def scan(self, body: Program, carries: Sequence[Value], xs: Sequence[Value], consts: Sequence[Value],

@@ -281,10 +281,12 @@ class _Machine:
     def do_topk(self, v, a):
         axis = 1 + v.axes.index("n")
         score = a[0].movedim(axis, -1)
-        past = torch.arange(self.n) < self.rows.segment.reshape(self.z, self.r, *(1,) * (score.dim() - 2))
+        segment, n = self.rows.segment.reshape(self.z, self.r, *(1,) * (score.dim() - 2)), torch.arange(self.n)
+        past = TABLE["digit"].value(segment, n) if v["digits"] else n < segment
         score = torch.where(past, score, torch.tensor(float("-inf"), dtype=score.dtype))
+        score = score.flip(-1) if v["digits"] else score                    # the oldest first
         rank = torch.argsort(torch.argsort(score, dim=-1, descending=True, stable=True), dim=-1, stable=True)
-        return ((rank < v["k"]) & past).movedim(-1, axis)
+        return (((rank.flip(-1) if v["digits"] else rank) < v["k"]) & past).movedim(-1, axis)
 
     def do_dense_solve(self, v, a):
         """Torch solves along the last two axes; the other axes of matrix and right side broadcast."""

@@ -193,9 +193,12 @@ class Channels:
 
 @dataclass(frozen=True)
 class Topk:
+    """digits: among memories of digits that are 1, a tie to the higher one."""
+
     dst: Ref
     score: Ref
     k: int
+    digits: bool = False
 
 
 @dataclass(frozen=True)

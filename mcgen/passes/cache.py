@@ -157,7 +157,7 @@ class CachePass:
         taking = self.past
         count = b.sum(b.where(self.past, b.const(1.0)), ["n"]) if self.merging else b.map("float", b.row("segment"))
         if cache.top is not None:
-            taking = b.topk(b.where(self.past, b.spread(b.spread(scores[1], "n"), "c"), b.const(MASKED)), cache.top)
+            taking = b.topk(b.where(self.past, b.spread(b.spread(scores[1], "n"), "c"), b.const(MASKED)), cache.top, self.merging)
             count = b.map("minimum", count, b.const(cache.top))
         count = b.called(b.map("add", count, b.const(1.0)), "count")
         memo: dict[int, tuple[Value, Value]] = {}

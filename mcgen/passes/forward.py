@@ -31,9 +31,6 @@ def refuse(model: Model) -> None:
         raise NotLowered("'end' updates", next(iter(spec.rule.end.values())).pos)
     if model.gradient_chunk is not None and model.objective is not None:
         raise NotLowered("gradients at the start of a run of tokens ('gradient: {chunk: ...}')", spec.rule.objective.pos)
-    if model.cache is not None and model.cache.segments.growth == "logarithmic" and model.cache.top is not None:
-        raise NotLowered("a choice among logarithmic segments ('select: {top: ...}')", spec.cache.pos,
-                         hint="there are few of them: select: all")
 
 
 def build_forward(model: Model) -> Forward:

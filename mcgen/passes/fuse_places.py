@@ -110,7 +110,7 @@ class Places:
             case "topk":
                 score = self.place(v.args[0])
                 ref = self.tile(stem(v), v.axes)
-                self.out.append(kr.Topk(ref, score, v["k"]))
+                self.out.append(kr.Topk(ref, score, v["k"], v["digits"]))
                 self.refs[id(v)] = ref
             case "out" if v.args[0].op == "scan":
                 self.tokens(v.args[0])

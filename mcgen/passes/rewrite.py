@@ -101,7 +101,7 @@ def remake(b: Builder, value: Value, args: Sequence[Value]) -> Value:
         case "give":
             return b.give(*args)
         case "topk":
-            return b.topk(args[0], value["k"])
+            return b.topk(args[0], value["k"], value["digits"])
         case "dense_solve":
             return b.dense_solve(args[0], args[1], value["row"], value["column"])
         case "scan" if scan_axis(value) == "c":

@@ -110,11 +110,15 @@ class Rows:
         at = one.nonzero(as_tuple=True)
         return x.new_zeros(self.z, slots, *x.shape[slot.dim():]).index_put((at[0], slot[at]), x[at], accumulate=True)
 
-    def topk(self, x: Tensor, k: int) -> Tensor:
-        """x [z, r, c, n] -> truth: the k largest of the slots before the row's segment, ties to the older."""
-        past = torch.arange(x.shape[-1], device=x.device) < self.segment[..., None, None]
-        order = x.detach().masked_fill(~past, float("-inf")).argsort(dim=-1, descending=True, stable=True)
-        return (order.argsort(dim=-1) < k) & past
+    def topk(self, x: Tensor, k: int, digits: bool = False) -> Tensor:
+        """x [z, r, c, n] -> truth: the k largest of the slots before the row's segment, ties to the older. digits: of the memories
+        that its digits stand for, the highest the oldest."""
+        n, segment = torch.arange(x.shape[-1], device=x.device), self.segment[..., None, None]
+        past = digit(segment, n) if digits else n < segment
+        score = x.detach().masked_fill(~past, float("-inf"))
+        order = (score.flip(-1) if digits else score).argsort(dim=-1, descending=True, stable=True)
+        rank = order.argsort(dim=-1)
+        return ((rank.flip(-1) if digits else rank) < k) & past
 
 
 def tokens(x: Tensor) -> Tensor:

@@ -45,6 +45,7 @@ LEVELS = {"inputs": {"lam": {"shape": ["L"], "domain": [0, 2]}}, "summary": None
 LOGARITHMIC = [
     op("merging_gate", cache={"segments": MERGING}),
     op("merging_sums_aged", cache={"segments": APART, "summary": "sum(k)", "weight": "sigmoid(0.1 * score) / (count + age)"}),
+    op("merging_choice", cache={"segments": MERGING, "select": {"top": 2}, "weight": "softmax(score) / count"}),
     op("merging_sum", cache={**LEVELS, "segments": MERGING, "inputs": {}, "weight": 1}),
     op("merging_levels", cache={**LEVELS, "segments": APART}),
     op("merging_levels_too_few", cache={**LEVELS, "inputs": {"lam": {"shape": [2], "domain": [0, 2]}}, "segments": APART}),

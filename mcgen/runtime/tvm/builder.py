@@ -200,9 +200,10 @@ class TileBuilder:
         dst = dst[("c", *dst.dims)] if isinstance(dst, Storage) else dst
         self._add(st.Store(_target(dst), value, wrap(shift), accumulate))
 
-    def topk(self, dst: Expr, score: Expr, top, limit) -> None:
-        """dst["c","n"] = 1 for the `top` largest scores among n < limit (ties: the lower n; fewer: all), else 0."""
-        self._add(st.Topk(_target(dst), score, wrap(top), wrap(limit)))
+    def topk(self, dst: Expr, score: Expr, top, limit=None, digits: bool = False) -> None:
+        """dst["c","n"] = 1 for the `top` largest scores among n < limit (ties: the lower n; fewer: all), else 0. digits: among the
+        digits n of the row's segment that are 1 (ties: the higher n)."""
+        self._add(st.Topk(_target(dst), score, wrap(top), self.slots_count if digits else wrap(limit), digits))
 
     def _add(self, statement) -> None:
         self._open[-1].append(statement)

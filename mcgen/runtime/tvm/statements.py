@@ -210,6 +210,7 @@ class Topk:
     score: Expr
     top: Expr
     limit: Expr
+    digits: bool = False
 
 
 @dataclass(frozen=True)
