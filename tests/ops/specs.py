@@ -41,7 +41,7 @@ AFFINE = [
                          "update": {"Z": "m * Z - b * outer(k, S.T @ k - v)", "S": "exp(g) * S + new(Z)"}, "read": "S.T @ q"}, cache={}),
 ]
 MERGING, APART = {"length": 4, "growth": "logarithmic"}, {"length": 4, "growth": "logarithmic", "start": "fresh"}
-LEVELS = {"inputs": {"lam": {"shape": ["L"], "domain": [0, 2]}}, "summary": None, "score": None, "weight": "lam[level] * exp(after(g))"}
+LEVELS = {"inputs": {"lam": {"shape": [4], "domain": [0, 2]}}, "summary": None, "score": None, "weight": "lam[level] * exp(after(g))"}
 LOGARITHMIC = [
     op("merging_gate", cache={"segments": MERGING}),
     op("merging_sums_aged", cache={"segments": APART, "summary": "sum(k)", "weight": "sigmoid(0.1 * score) / (count + age)"}),

@@ -124,7 +124,9 @@ def results(state: Compiled, x: dict[str, torch.Tensor], chunk: int) -> dict[str
     for name in x:
         if name not in model.inputs:
             state_name = name.removesuffix("_init")
-            found[f"grad {name}"] = over_rows(sum(got.get(f"grad {p}.{state_name}", torch.zeros(())) for p in ("state", "init")))
+            parts = [got.get(f"grad {p}.{state_name}", torch.zeros(())) for p in ("state", "init")]
+            parts += [got[n].sum(1) for n in (f"grad live.{state_name}",) if n in got]           # every level starts from it
+            found[f"grad {name}"] = over_rows(sum(parts))
         elif model.inputs[name].per == "head":
             found[f"grad {name}"] = over_rows(got[f"grad {name}"])
         else:

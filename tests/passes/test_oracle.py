@@ -34,7 +34,7 @@ def test_caches(rule, cache_name, start):
 
 
 @pytest.mark.parametrize("start", ["carry", "fresh"])
-@pytest.mark.parametrize("cache_name", sorted(set(CACHES) - {"top"}))
+@pytest.mark.parametrize("cache_name", CACHES)
 @pytest.mark.parametrize("rule", ["scalar", "nonlinear"])
 def test_merging_segments(rule, cache_name, start):
     agree(rule, cache_name, length=3, start=start, growth="logarithmic")
