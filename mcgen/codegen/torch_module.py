@@ -35,11 +35,11 @@ def torch_module(compiled: Compiled) -> str:
         parts.append(print_function("_weights", compiled.weights, count))
         made = "_weights(*params, chunk=chunk)"
         made = f"ops.oldest_first(*{made})" if compiled.forward.slot == "m" else made
-        parts.append('''def weights(*params, chunk):
+        parts.append(f'''def weights(*params, chunk):
     """The weight of every memory [B, T, H, 1 + N], the online one first, and which take part."""
     online, cached, taking = {made}
     return torch.cat([online[..., None], cached], -1), torch.cat([torch.ones_like(online[..., None], dtype=torch.bool), taking > 0], -1)
-'''.format(made=made))
+''')
     inits = compiled.model.inits
     if inits:
         b = Builder()
