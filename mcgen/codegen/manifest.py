@@ -32,6 +32,8 @@ def manifest_of(compiled: Compiled, spec_name: str) -> dict[str, Any]:
             "summary_kind": model.cache.summary[0] if model.cache.summary else None,
             "after": sum(p.startswith("after.") for p in forward),
         }
+        since = {p.name.removeprefix("since."): [_size(a, merging) for a in p.axes] for p in compiled.forward.params if p.name.startswith("since.")}
+        cache |= {"since": since} if since else {}
     return {
         "format": FORMAT, "name": model.name, "spec": spec_name, "summary": spec.summary, "sources": list(spec.sources),
         "inputs": [{"name": i.name, "shape": list(i.shape), "per": i.per, "domain": domain_of(i.domain), "default": i.default,

@@ -1,7 +1,7 @@
 """The backward program: the forward program differentiated, with what to save decided.
 
 Saved are the carries before each row of every scan (`saved.*`) and what the memory hands on anyway (the cached states
-and summaries, results of the forward pass); all else is computed again from the inputs. So the backward program holds
+and summaries, results of the forward pass), but for carries that these tell; all else is computed again from the inputs. So the backward program holds
 no forward scan: a scan's outputs per row are its body, for all rows at once, applied to the saved carries.
 """
 from __future__ import annotations
@@ -58,6 +58,8 @@ def build_backward(forward: Forward) -> Program:
             return None
         return _recompute(rebuilder, value)
 
+    for start, same in forward.told:
+        replaced[id(start)] = Rebuilder(b, replaced, hook).rebuild([same])[0]
     rebuilt = Rebuilder(b, replaced, hook).rebuild(grads)
     results = []
     for param in program.params:

@@ -46,6 +46,7 @@ class CachePass:
         self.past = b.called(b.map("digit", b.row("segment"), b.iota("n")) if self.merging else b.map("lt", b.iota("n"), b.row("segment")), "past")
         self.results: list[tuple[str, str, tuple[str, ...], Value]] = []
         self.afters: list[Term] = []
+        self.memories: dict[str, Value] = {}             # cached states that the read asks for, over n
         self._after_start: dict[int, Value] = {}
         self._summaries()
 
@@ -180,7 +181,7 @@ class CachePass:
     def mix(self, read: Read) -> Value:
         """y before `output`, over r, c and the read's shape."""
         b, states, emitter = self.b, self.states, self.emitter
-        memories: dict[str, Value] = dict.fromkeys(name for a in read.atoms for name in a.states)
+        memories = self.memories = dict.fromkeys(name for a in read.atoms for name in a.states)
         b.pos = self.model.read.pos
         for name in memories:
             axes = states.axes[name]

@@ -22,6 +22,7 @@ class Forward:
     weights: Program | None          # results weight_online, weight_cached, taking: for return_weights
     choice: Choice
     carried_sum: bool
+    told: tuple[tuple[Value, Value], ...] = ()       # carries before a row, each with what tells it: not to be saved
 
 
 def refuse(model: Model) -> None:
@@ -47,14 +48,14 @@ def build_forward(model: Model) -> Forward:
     out_axes = axes_of(model.read.shape)
     weights: Weights | None = None
     results: list[tuple[str, str, tuple[str, ...], Value]] = []
-    carried = False
+    carried, told = False, ()
     b.pos = model.read.pos
     if model.cache is None:
         y = apply(read, states.online(read, emitter), emitter)
     else:
         cache = CachePass(b, model, emitter, states)
         y = cache.mix(read)
-        weights, carried = cache.weights(), cache.carried_sum(read)
+        weights, carried, told = cache.weights(), cache.carried_sum(read), tuple(states.told(cache.memories))
         results = cache.results
     if model.output is not None:
         plain = y
@@ -63,6 +64,7 @@ def build_forward(model: Model) -> Forward:
     b.called(y, "y")
     finals = [(f"new.state.{n}", "memory", states.axes[n], v) for n, v in states.final.items()]
     finals += [(f"new.live.{n}", "levels", states.axes[n], v) for n, v in states.live.items()]
+    finals += [(f"new.since.{n}", "slots", v.axes[1:], v) for n, v in states.since.items()]
     made = [Result(name, kind, axes, ((value, 0),)) for name, kind, axes, value in
             [("y", "token", out_axes, y), *finals, *dict.fromkeys(results)]]
     segment = model.cache.segments.length if model.cache else 0
@@ -74,7 +76,7 @@ def build_forward(model: Model) -> Forward:
                 Result("taking", "token", ("n",), ((b.where(weights.taking, b.const(1.0)), 0),))]
         shown = finish(model.name + "_weights", seen, params, segment)
         shown = replace(shown, params=program.params)
-    return Forward(b, program, shown, choice, carried)
+    return Forward(b, program, shown, choice, carried, told)
 
 
 def finish(name: str, results: list[Result], inputs: dict[str, Param], segment: int) -> Program:

@@ -8,7 +8,7 @@ from ..ir.nodes import Value
 from ..symbolic.read import Read
 from .choose import Choice
 from .emit import Emitter
-from .levels import LevelEmitter
+from .levels import LevelEmitter, decay_since, run_of
 from .states import States
 from .token_scan import TokenScan
 
@@ -29,6 +29,8 @@ class Memories:
             self.end |= scan.end
         self.final = {n: self.final[n] for n in model.states}
         self.live: dict[str, Value] = {}
+        self.since: dict[str, Value] = {}
+        self.adding: dict[str, tuple[Value, Value]] = {}       # states whose runs their memories tell: the run's start, what is left
         if fresh and model.cache.segments.growth == "logarithmic":
             self._levels(b, model, emitter, choice)
 
@@ -41,6 +43,16 @@ class Memories:
             self.live |= run.final
             self.end |= run.end
         self.live = {n: self.live[n] for n in model.states}
+        for name, factor in runs[0].adding.items():
+            left = b.const(1.0)
+            if factor.op != "const":
+                left, self.since[name] = decay_since(b, name, factor, self.completes)
+            self.adding[name] = runs[0].start[name], left
+
+    def told(self, memories: Mapping[str, Value]) -> list[tuple[Value, Value]]:
+        """What need not be saved for the backward pass: (runs of levels before a row, the same from cached memories)."""
+        b = self.chunked.b
+        return [(start, run_of(b, self.chunked.start[n], left, memories[n])) for n, (start, left) in self.adding.items() if n in memories]
 
     def online(self, read: Read, emitter: Emitter) -> list[Value]:
         """What a token reads of the online memory, atom by atom: over r, c and the atom's shape."""

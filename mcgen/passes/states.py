@@ -55,6 +55,7 @@ class States:
         self.end: dict[str, Value] = {}
         self.final: dict[str, Value] = {}
         self.written: dict[str, list[Written]] = {}
+        self.adding: dict[str, Value] = {}           # of live runs: states that add up over segments, with the factor of a row
         ends = b.map("eq", b.map("add", b.row("offset"), b.row("count")), b.const(model.cache.segments.length if model.cache else -1))
         self.completes = b.called(b.map("and", b.map("gt", b.row("count"), b.const(0)), ends), "completes")
         self._decays(groups)
@@ -222,6 +223,9 @@ class States:
         body = Program(f"carry_{title.replace('.', '_')}", (*params, *const_params), tuple(results))
         given = [b.param(Param(f"live.{n}", "levels", self.axes[n]) if self.live else Param(f"state.{n}", "memory", self.axes[n])) for n in names]
         finals, starts, ys = b.scan(body, given, inputs, consts)
+        factors = self.decay[names[0]].whole(names[0], names[0]) if self.live and len(names) == 1 and solving is None else []
+        if len(factors) == 1 and self.model.states[names[0]].init == "zeros" and "l" not in (*factors[0].axes, *increments[names[0]].axes):
+            self.adding[names[0]] = factors[0]
         for i, n in enumerate(names):
             self.final[n], self.start[n], self.end[n] = finals[i], starts[i], ys[i]
         return ys[-1] if value is not None else None

@@ -11,6 +11,7 @@ inputs, y and summary they have a dot, which no name of a spec has:
     cache.<S>        [B, H, N, *shape]    cached states; summary [B, H, N, *s]; after.<i> [B, H, N], or [B, H, L]
     live.<S>         [B, H, L, *shape]    where segments merge: the runs that become memories of 2^l units; live.summary [B, H, L, *s] their
                                           sums. L: `partition.levels` of N
+    since.<S>        [B, H, L], or with an axis of S, where memories of adjacent segments add up: how much of a memory is left
     summary.partial  [B, H, *s]           the open segment's sum
     call.position    [B] int64            tokens seen before this call
     call.table       [B, R, 4] int32      rows (start, count, segment, offset), see partition.py; sequences that are packed
@@ -23,7 +24,7 @@ inputs, y and summary they have a dot, which no name of a spec has:
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Callable
 
@@ -65,6 +66,7 @@ class Cache:
     states: tuple[str, ...] = ()
     summary: Shape | None = None
     after: int = 0                           # how many sums over the tokens after a memory
+    since: dict[str, Shape] = field(default_factory=dict)      # state -> the axes of what is left of a memory
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,7 @@ def parse_manifest(raw: dict) -> Manifest:
     if cache is not None:
         summary = cache.get("summary")
         cache = Cache(cache["length"], cache.get("start", "carry"), cache.get("growth", "constant"), tuple(cache.get("states", ())),
-                      None if summary is None else tuple(summary), cache.get("after", 0))
+                      None if summary is None else tuple(summary), cache.get("after", 0), {n: tuple(s) for n, s in cache.get("since", {}).items()})
     forward, backward = raw["forward"], raw["backward"]
     named, given = {state.name: state for state in states}, {field.name for field in fields}
     leaves = tuple(leaf for leaf in (_leaf(param, named, cache) for param in forward["params"] if param not in given) if leaf)
@@ -166,6 +168,8 @@ def _leaf(param: str, states: dict[str, State], cache: Cache | None) -> Leaf | N
         return Leaf(param, ("cache", name), (None, *states[name].shape), slots=2)
     if group == "live" and name in states:
         return Leaf(param, ("live", name), (LEVELS, *states[name].shape), levels=2, state=name)
+    if group == "since" and name in states:
+        return Leaf(param, ("since", name), (LEVELS, *cache.since[name]), levels=2)
     if cache and param == "live.summary":
         return Leaf(param, ("live", "summary"), (LEVELS, *cache.summary), levels=2)
     if cache and param == "summary":

@@ -5,7 +5,8 @@
     summary    [B, H, N, *s]                  run       {S: [B, H, *shape]}, states at the start of the open run
     partial    [B, H, *s]                     after     {i: [B, H, N]}, sums since each cached memory's end
     live       {S: [B, H, L, *shape]}, with logarithmic growth: runs since the last multiple of 2^l segments, which become memories; its
-               `summary` [B, H, L, *s] is their sums. There `after` is [B, H, L], and L = N.bit_length() + 1
+               `summary` [B, H, L, *s] is their sums. There `after` is [B, H, L], and L = N.bit_length() + 1;
+               since {S: [B, H, L]}: how much is left of each cached memory, where runs are the sum of these
     capacity   [B] int64, only in a memory that must keep its shapes (see `Op.empty_memory`)
 
 Only the keys that an op needs are there. Without `capacity` the cache grows: N is the number of segments that the furthest row has
