@@ -244,8 +244,8 @@ class Kernel:
     results: tuple[Result, ...]
     saved: int
     reverse: bool
-    slot: str = "n"
     tiles: list[Tile] = field(default_factory=list)
     before: list = field(default_factory=list)
     rows: list = field(default_factory=list)
     after: list = field(default_factory=list)
+    slot: str = "n"

@@ -21,7 +21,7 @@ def fuse(program: Program, b: Builder, saved: int | None = None) -> kr.Kernel:
     that only a saving pass has. Ensures: a verified kernel."""
     opened, carries, reverse = open_scans(program, b)
     count = len(opened.results) if saved is None else saved
-    kernel = kr.Kernel(program.name, program.params, opened.results, count, reverse, program.slot)
+    kernel = kr.Kernel(program.name, program.params, opened.results, count, reverse, slot=program.slot)
     _Fuser(b, opened, carries, kernel).run()
     verify_kernel(kernel)
     joined = join_products(kernel)
