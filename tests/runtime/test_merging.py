@@ -97,6 +97,13 @@ def test_a_kernel_visits_the_digits_alone():
         assert not any("m" in getattr(getattr(s, "dst", None), "axes", ()) for s in kernel.rows)
 
 
+@pytest.mark.parametrize("changes, kept", [({}, False), ({"update": {"S": "exp(g) * S + outer(k, v - S.T @ k)"}}, True)])
+def test_runs_that_memories_tell_are_not_saved(changes, kept):
+    """Without a read of the state, runs of adjacent segments add up: log(T) states a row stay out of the saved tensors."""
+    compiled = compile_model(elaborate(mcgen.load_spec({**SPEC, "rule": {**RULE, **changes}})))
+    assert ("saved.live.S" in {r.name for r in compiled.forward.results}) is kept
+
+
 def test_what_is_refused():
     rule = {"inputs": {"q": ["K"], "k": ["K"], "v": ["V"]}, "state": {"S": ["K", "V"]},
             "update": {"S": "S + outer(delay(k, 1), v - S.T @ delay(k, 1))"}, "read": "S.T @ q"}
