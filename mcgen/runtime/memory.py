@@ -63,6 +63,8 @@ def read(manifest: Manifest, memory: dict | None, plan: Plan) -> Start:
         x = memory.get(leaf.path[0])
         if len(leaf.path) == 2 and type(x) is dict:
             x = x.get(leaf.path[1])
+        if leaf.levels is not None:
+            shape = _levelled(leaf, shape, x)
         if type(x) is not torch.Tensor or x.dtype is not plan.dtype or x.shape != shape or x.device != plan.device:
             x = _tensor(memory, leaf.path, shape, plan)          # converts it, or says what is wrong
         leaves[leaf.param] = x
@@ -135,6 +137,13 @@ def write(manifest: Manifest, start: Start, plan: Plan, values: dict[str, torch.
 def _shape(leaf: Leaf, plan: Plan, slots: int) -> tuple[int, ...]:
     inner = [slots if e is None else levels(slots) if e == LEVELS else e if isinstance(e, int) else plan.sizes[e] for e in leaf.shape]
     return (plan.batch, plan.heads, *inner)
+
+
+def _levelled(leaf: Leaf, shape: tuple[int, ...], x: Any) -> tuple[int, ...]:
+    """The shape with as many levels as x has, where these are not fewer: a traced call made room for more than it needs."""
+    if not isinstance(x, torch.Tensor) or x.ndim != len(shape) or (not torch.compiler.is_compiling() and x.shape[leaf.levels] < shape[leaf.levels]):
+        return shape
+    return (*shape[:leaf.levels], x.shape[leaf.levels], *shape[leaf.levels + 1:])
 
 
 def _has(memory: dict, leaf: Leaf) -> bool:
