@@ -20,11 +20,12 @@ MAY = {
     "runtime": set(),
     "codegen": {"ir", "spec", "symbolic", "passes", "runtime"},
     "verify": {"ir", "spec", "symbolic", "passes", "codegen", "runtime"},
+    "fuzz": {"ir", "spec", "symbolic", "passes", "codegen", "verify", "runtime", "files"},
     "ops": {"runtime"},
     "nn": {"spec", "symbolic", "runtime"},
     "train": {"nn", "files"},
     "bench": {"spec", "symbolic", "nn", "files"},
-    "cli": {"spec", "symbolic", "ir", "passes", "codegen", "verify", "runtime", "ops", "nn", "train", "bench", "files"},
+    "cli": {"spec", "symbolic", "ir", "passes", "codegen", "verify", "runtime", "ops", "nn", "train", "bench", "fuzz", "files"},
 }
 # tuner/ as a whole; and of its modules, what the search and the judgement may see: they run on recorded trials, without kernels.
 TUNER = {"diagnostics", "files", "spec", "codegen", "verify", "runtime", "bench", "cli", "load", "load_spec"}

@@ -64,6 +64,8 @@ def _subject(made: argparse.ArgumentParser) -> None:
     made.add_argument("op", metavar="OP", help="a rule, rule+cache or op of the library, a shipped op, or the path of a spec file")
     made.add_argument("--device", default="cpu", metavar="DEVICE", help="cpu (default) or cuda")
     made.add_argument("--size", nargs="+", default=[], metavar="NAME=N", help="B, T, H and dims of the spec (default B=1 T=4096 H=8, dims 64)")
+    made.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), default="float32", help="of the inputs, on a GPU: with 16 bits the "
+                      "precision of products is searched too (default float32)")
     made.add_argument("--threads", type=positive, metavar="N", help="CPU threads (default: torch's choice)")
     made.add_argument("--out", type=Path, metavar="DIR", help="where the record, or the report, goes (default: where the op looks for it)")
 

@@ -63,7 +63,9 @@ def subject_of(args: argparse.Namespace, device: str) -> tuple[Any, Subject]:
     if strange is not None:
         raise UsageError(f"{op.name} has no size {strange!r}{did_you_mean(strange, (*DEFAULT_SIZES, *dims))}: expected B, T, H, {', '.join(dims)}")
     whole = {**DEFAULT_SIZES, **{d: 64 for d in dims}, **given}
-    return op, Subject(str(op.folder), op.name, whole, device, args.threads or torch.get_num_threads())
+    if args.dtype != "float32" and device == "cpu" and getattr(args, "target", None) in (None, "cpu"):
+        raise UsageError(f"--dtype {args.dtype} is for GPUs: kernels on the CPU take float32, whatever the inputs are", "dtype")
+    return op, Subject(str(op.folder), op.name, whole, device, args.threads or torch.get_num_threads(), args.dtype)
 
 
 def named(op: str) -> str | Path:

@@ -12,8 +12,6 @@ from mcgen.diagnostics import EnvironmentLacks
 from .feasibility import STACK, Needs, reasons
 from .space import Config, Knob, Space
 
-FIXED = ("precision",)              # changes results by more than rounding in float32: not the tuner's to choose
-
 # (kernel, chunk, its options) -> what it needs
 Resources = Callable[[str, int, Mapping[str, Any]], Needs]
 
@@ -41,9 +39,9 @@ def gpu_space(kernels: Mapping[str, tuple[Mapping[str, Sequence], Mapping[str, A
 
     knobs = [Knob("chunk", tuple(sorted(chunks)))]
     for kernel, (choices, _) in kernels.items():
-        knobs += [Knob(f"{kernel}.{name}", tuple(values)) for name, values in choices.items() if name not in FIXED]
+        knobs += [Knob(f"{kernel}.{name}", tuple(values)) for name, values in choices.items()]
     usual = {f"{kernel}.{name}": value for kernel, (choices, default) in kernels.items() for name, value in default.items()
-             if name in choices and name not in FIXED}
+             if name in choices}
     default = first_that_fits(usual, chunks, chunk, check)
     for kernel in kernels:
         spills[kernel] = max(STACK, resources(kernel, int(default["chunk"]), own(default, kernel)).stack)

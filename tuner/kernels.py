@@ -28,7 +28,8 @@ def kernels_of(op: Any, subject: Subject, target: str) -> dict[str, tuple[dict[s
     for kernel in compiler.kernels(compiler.load(Path(subject.folder))):
         usual = asdict(options.default(kernel, subject.all_dims(op), backend))
         blocks = usual.pop("blocks")
-        found[compiler.name_of(kernel)] = (options.knobs(kernel, subject.all_dims(op), backend), {**{f"block_{d}": side for d, side in blocks.items()}, **usual})
+        choices = {**options.knobs(kernel, subject.all_dims(op), backend), "precision": options.precisions(backend, subject.dtype)}
+        found[compiler.name_of(kernel)] = (choices, {**{f"block_{d}": side for d, side in blocks.items()}, **usual})
     return found
 
 
@@ -38,10 +39,11 @@ def resources_for(op: Any, subject: Subject, target: str) -> Resources:
     compiler.parse_target(target)
     kernels = {compiler.name_of(k): k for k in compiler.kernels(compiler.load(Path(subject.folder)))}
     length = op.manifest.cache.length if op.manifest.cache else None
+    dtypes = compiler.narrow(op.manifest, subject.dtype)
     slots = -(-subject.sizes["T"] // length) if length else SLOTS
 
     def resources(kernel: str, chunk: int, options: Mapping[str, Any]) -> Needs:
-        made = compiler.compile_one(kernels[kernel], target, subject.all_dims(op), chunk, slots, options)
+        made = compiler.compile_one(kernels[kernel], target, subject.all_dims(op), chunk, slots, options, dtypes)
         return Needs(made.registers, made.stack, made.shared, made.limit)
 
     return resources

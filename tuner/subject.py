@@ -16,7 +16,6 @@ from mcgen.runtime.records import version
 from mcgen.runtime.schedule import Schedule
 
 DEFAULT_SIZES = {"B": 1, "T": 4096, "H": 8}
-DTYPE = "float32"                    # of all arithmetic in kernels, whatever the inputs' is
 
 
 @dataclass(frozen=True)
@@ -28,6 +27,7 @@ class Subject:
     sizes: Mapping[str, int]
     device: str = "cpu"
     threads: int = field(default_factory=torch.get_num_threads)
+    dtype: str = "float32"           # of vectors per token; on the CPU kernels take float32, whatever the inputs are
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -59,7 +59,7 @@ class Subject:
     @property
     def row(self) -> dict[str, Any]:
         """What of a record's row says for which calls it is."""
-        return {"dtype": DTYPE, "sizes": self.dims, "heads": self.sizes["B"] * self.sizes["H"], "tokens": self.sizes["T"]}
+        return {"dtype": self.dtype, "sizes": self.dims, "heads": self.sizes["B"] * self.sizes["H"], "tokens": self.sizes["T"]}
 
     @property
     def compiler(self) -> str:
@@ -74,7 +74,7 @@ class Subject:
     @property
     def words(self) -> str:
         sizes = " ".join(f"{k}{v}" for k, v in self.sizes.items())
-        return f"{self.name}, {sizes}, on {self.device_name}"
+        return f"{self.name}, {sizes}, {'' if self.dtype == 'float32' else self.dtype + ', '}on {self.device_name}"
 
     def key(self, *more: Any) -> str:
         """12 hexadecimal digits of all that times depend on: the package, the sizes, the device, versions."""
@@ -86,6 +86,7 @@ class Subject:
         return load_package(self.folder, schedule=schedule)
 
     def inputs(self, op: Any) -> dict[str, torch.Tensor]:
-        drawn = draw(op, Case(self.name, {**self.sizes, **self.all_dims(op)}))
-        return {name: x.to(self.torch_device) for name, x in drawn.items()}
+        """Drawn in their domains; gates, the scalars of a token, are float32 as under autocast."""
+        drawn, vectors = draw(op, Case(self.name, {**self.sizes, **self.all_dims(op)})), {f.name for f in op.inputs if f.per == "token" and f.shape}
+        return {name: x.to(self.torch_device, getattr(torch, self.dtype) if name in vectors else torch.float32) for name, x in drawn.items()}
 

@@ -39,10 +39,20 @@ def gates(told: dict[str, Any]) -> dict[str, Any]:
     subject = _subject(told)
     op = subject.op(_schedule(told["schedule"]))
     report = verify(op, mcgen.load_spec(told["spec"]), level=told["level"], device=subject.torch_device, sizes=subject.dims if told["sizes"] else None,
-                    only=told.get("only"))
+                    dtype=getattr(torch, subject.dtype), arithmetic=arithmetic(told["schedule"]["options"]), only=told.get("only"))
     found = report.as_dict()
     return {"ok": report.ok, "failed": report.failed, "gates": found["gates"],
             "skipped": {g.name: g.skipped for g in report.gates if g.skipped and not g.checks}}
+
+
+def arithmetic(options: dict[str, Any]) -> str | None:
+    """What the gates hold a schedule to: TF32's accuracy where it has coarser products than float32's, those of bfloat16 operands too.
+
+    >>> arithmetic({"fwd.precision": "bf16", "bwd.precision": "tf32x3"}), arithmetic({"fwd.precision": "tf32x3"})
+    ('tf32', None)
+    """
+    chosen = {value for name, value in options.items() if name.rpartition(".")[2] == "precision"}
+    return "tf32" if chosen & {"tf32", "bf16"} else None
 
 
 def _subject(told: dict[str, Any]) -> Subject:

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ..diagnostics import EnvironmentLacks
+from ..diagnostics import EnvironmentLacks, UsageError
 from ..nn.domains import into
 from ..spec.nodes import Domain
 
@@ -74,8 +74,12 @@ def load(case: Case, **options: Any) -> Any:
     """The op of a case, with its segment length where it has a cache."""
     import mcgen
 
-    if case.segment and mcgen.load_spec(case.op).cache is not None:
-        options["segment_length"] = case.segment
+    if case.segment:
+        try:
+            return mcgen.load(case.op, segment_length=case.segment, **options)
+        except UsageError as wrong:
+            if wrong.code != "bad-override":
+                raise
     return mcgen.load(case.op, **options)
 
 

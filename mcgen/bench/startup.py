@@ -9,11 +9,12 @@ import tempfile
 from .cases import Case
 
 FIRST_CALL = """
-import time
+import gc, time
 from mcgen.bench.cases import Case, draw, load
 case = Case({op!r}, {sizes!r}, {segment!r})
 import mcgen, torch
 {imports}
+gc.collect()
 began = time.perf_counter()
 op = load(case)
 loaded = time.perf_counter()
@@ -28,7 +29,8 @@ IMPORT = "import time; began = time.perf_counter(); import {name}; print(time.pe
 def seconds(case: Case) -> dict[str, float]:
     """What each start costs, each in a process of its own: mcgen's modules are imported as they are needed, or all before.
 
-    The warm cache holds Python's bytecode too.
+    The warm cache holds Python's bytecode too, whatever the environment says about writing it. What imports leave to Python's garbage
+    collector is collected before the clock starts: one full collection takes longer than all else here, and would fall anywhere.
     """
     small = case.at(T=512)
     code, imported = (FIRST_CALL.format(op=small.op, sizes=dict(small.sizes), segment=small.segment, imports=imports)

@@ -27,6 +27,7 @@ COMMANDS: dict[str, str] = {
     "new": "write a commented spec to start from",
     "list": "list the rules, caches and ops that mcgen knows",
     "dump": "print the program after each stage of the compiler",
+    "fuzz": "draw random legal specs and compare every back end with the reference",
     "bisect": "find the first pass of the compiler that changes a value",
 }
 

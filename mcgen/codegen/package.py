@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from functools import cache
 from pathlib import Path
-from typing import Any, Mapping
+from typing import TYPE_CHECKING, Any, Mapping
 
 from ..diagnostics import EnvironmentLacks
 from ..runtime import load_package
@@ -16,18 +16,26 @@ from ..runtime.describe import init_text
 from ..spec import dump_spec, load_spec, load_text
 from ..spec.nodes import Spec
 
+if TYPE_CHECKING:
+    from ..passes.pipeline import Compiled
+
 
 def files(spec: Spec) -> dict[str, str]:
     """Every file of a package by name: a pure function of the spec, so that the same spec gives the same bytes."""
     from ..passes.pipeline import compile_model
     from ..symbolic.elaborate import elaborate
+
+    # places in the generated code are lines of the package's own spec.yaml
+    return texts(compile_model(elaborate(load_text(dump_spec(spec), "spec.yaml"))), spec)
+
+
+def texts(compiled: Compiled, spec: Spec) -> dict[str, str]:
+    """Every file of a package by name, of a spec that is compiled."""
     from .manifest import manifest_of
     from .torch_module import torch_module
     from .triton_module import triton_module
     from .tvm_module import tvm_module
 
-    # places in the generated code are lines of the package's own spec.yaml
-    compiled = compile_model(elaborate(load_text(dump_spec(spec), "spec.yaml")))
     manifest = manifest_of(compiled, spec.name)
     found = {
         "spec.yaml": dump_spec(spec),
@@ -46,7 +54,12 @@ def build(spec: Spec, out_dir: str | os.PathLike[str]) -> Path:
 
     Raises SpecError (NotLowered) for a spec that can't be lowered, EnvironmentLacks for a disk that can't be written.
     """
-    texts = files(spec)
+    return write(files(spec), out_dir)
+
+
+def write(files: Mapping[str, str], out_dir: str | os.PathLike[str]) -> Path:
+    """Writes the files of a package into the folder `out_dir`, or leaves it as it was. Raises EnvironmentLacks for a disk that can't
+    be written."""
     target = Path(out_dir)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -54,7 +67,7 @@ def build(spec: Spec, out_dir: str | os.PathLike[str]) -> Path:
     except OSError as wrong:
         raise EnvironmentLacks(f"cannot write {target}: {wrong.strerror}", "disk") from None
     try:
-        for name, text in texts.items():
+        for name, text in files.items():
             (staged / name).write_text(text, encoding="utf-8")
         _swap(staged, target)
     except OSError as wrong:

@@ -22,7 +22,7 @@ class Channels:
         return tuple(a for a in v.axes if a == "r")
 
     def _cumprod(self, v: Value) -> str:
-        return f"ops.cumprod({self.ref(v.args[0])}, {1 + v.axes.index('c')}{', reverse=True' if v['reverse'] else ''})"
+        return f"ops.cumprod({self.ref(v.args[0], v.axes)}, {1 + v.axes.index('c')}{', reverse=True' if v['reverse'] else ''})"
 
     def _decayed(self, v: Value) -> str:
         rest = tuple(a for a in v.axes if a != "c")

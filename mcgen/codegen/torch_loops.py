@@ -1,7 +1,7 @@
 """Prints the loops of a chunk-level program for torch: over rows, over the tokens of a row, over cached memories."""
 from __future__ import annotations
 
-from ..ir.nodes import Program, Value, order, scan_axis, sort_axes
+from ..ir.nodes import Param, Program, Value, order, scan_axis, sort_axes
 from ..passes.precision import precise
 from .torch_expr import Name, aligned, shape_comment
 
@@ -43,13 +43,24 @@ class Loops:
                 self.statement(v)
         self.scope = outer
 
-    def element(self, arg: Value, axis: str, at: str) -> Name:
-        """One element of a value along the loop's axis, or the value itself if it lacks that."""
+    def given(self, arg: Value, p: Param, axis: str = "") -> Name:
+        """What a loop's body is given for a parameter: with all of the parameter's axes, and the loop's if the value has it."""
         name = self.names[id(arg)]
+        if name.scalar:
+            return name
+        if set(p.axes) <= set(name.axes):
+            return Name(self.ref(arg), name.axes, name.batched)
+        axes = sort_axes((*((axis,) if axis in name.axes else ()), *p.axes))
+        local = self.fresh(f"{p.name}_in")
+        self.line(f"{local} = {self.full(arg, axes)}", f"[{', '.join(('z', *axes))}]")
+        return Name(local, axes)
+
+    def element(self, name: Name, axis: str, at: str) -> Name:
+        """One element of a value along the loop's axis, or the value itself if it lacks that."""
         if axis not in name.axes or name.scalar:
             return name
         place = name.axes.index(axis) + name.batched
-        return Name(f"{self.ref(arg)}[{', '.join([':'] * place + [at])}]", tuple(a for a in name.axes if a != axis), name.batched)
+        return Name(f"{name.text}[{', '.join([':'] * place + [at])}]", tuple(a for a in name.axes if a != axis), name.batched)
 
     def scan(self, v: Value) -> None:
         """Over tokens, those past the row's count change nothing and give zeros."""
@@ -61,14 +72,14 @@ class Loops:
         ys = [self.fresh(f"{r.name}_rows") for r in body.results[n:]]
         for name, p, arg in zip(carry, body.params, v.args):
             self.line(f"{name} = {self.full(arg, p.axes)}")
+        given = [self.given(arg, p, axis if i < m else "") for i, (p, arg) in enumerate(zip(body.params[n:], v.args[n:]))]
         for name in starts + ys:
             self.line(f"{name} = [None] * {steps}")
         count = self.names[id(v.args[-1])]
         self.line(f"for {axis} in {f'reversed(range({steps}))' if v['reverse'] else f'range({steps})'}:  # {body.name}")
         self.indent += "    "
         bound = {p.name: Name(c, p.axes) for p, c in zip(body.params, carry)}
-        for i, (p, arg) in enumerate(zip(body.params[n:], v.args[n:])):
-            bound[p.name] = self.element(arg, axis, axis) if i < m else self.names[id(arg)]
+        bound |= {p.name: self.element(name, axis, axis) if i < m else name for i, (p, name) in enumerate(zip(body.params[n:], given))}
         for name, start in zip(carry, starts):
             self.line(f"{start}[{axis}] = {name}")
         self.body(body, bound)
@@ -109,9 +120,10 @@ class Loops:
         for name, r in zip(outs, body.results):
             axes = ("m", *(a for a in r.axes if a != "r")) if r.kind == "give" else r.axes
             self.line(f"{name} = " + ("[None] * N" if r.kind == "stack" else f"like.new_zeros((z, {''.join(self.size(a) + ', ' for a in axes)}))"))
+        given = [self.given(arg, p, "n" if i < m else "") for i, (arg, p) in enumerate(zip(v.args, body.params))]
         self.line(f"for n in range(N):  # one cached memory after the other: {body.name}")
         self.indent += "    "
-        bound = {p.name: self.element(arg, "n", "n") if i < m else self.names[id(arg)] for i, (arg, p) in enumerate(zip(v.args, body.params))}
+        bound = {p.name: self.element(name, "n", "n") if i < m else name for i, (p, name) in enumerate(zip(body.params, given))}
         self.body(body, bound)
         for name, r in zip(outs, body.results):
             value = r.parts[0][0]

@@ -202,7 +202,9 @@ class _Printer(Channels, Loops):
         if fn == "neg":
             return f"-{text[0]}"
         if fn == "where":
-            if all(scalars[1:]):
+            if all(scalars):
+                return f"{text[1]} if {text[0]} else {text[2]}"
+            if scalars[0] or all(scalars[1:]):
                 return f"ops.where({', '.join(text)}, like)"
             return f"torch.where({', '.join(text)})"
         if fn in ("minimum", "maximum"):
@@ -212,7 +214,7 @@ class _Printer(Channels, Loops):
                 text = text[::-1]
             return f"ops.{fn}({text[0]}, {text[1]})"
         if fn == "float":
-            return f"{text[0]}.to(like.dtype)"
+            return f"float({text[0]})" if scalars[0] else f"{text[0]}.to(like.dtype)"
         if fn == "stop":
             return (text[0] if scalars[0] else f"{text[0]}.detach()")
         if scalars[0]:
@@ -221,16 +223,16 @@ class _Printer(Channels, Loops):
 
     def _sum(self, v):
         x = v.args[0]
-        places = [1 + self.names[id(x)].axes.index(a) for a in v["over"]]
-        return f"{self.ref(x)}.sum({tuple(places) if len(places) > 1 else places[0]})"
+        places = [1 + x.axes.index(a) for a in v["over"]]
+        return f"{self.ref(x, x.axes)}.sum({tuple(places) if len(places) > 1 else places[0]})"
 
     def _max(self, v):
         x = v.args[0]
-        return f"ops.largest({self.ref(x)}, {1 + x.axes.index(v['over'][0])})"
+        return f"ops.largest({self.ref(x, x.axes)}, {1 + x.axes.index(v['over'][0])})"
 
     def _dot(self, v):
         x, y = v.args
-        left, right, out = spelled(x.axes, y.axes, v.axes)
+        left, right, out = spelled(*(self.names[id(a)].axes if self.names[id(a)].batched else a.axes for a in (x, y)), v.axes)
         return f'torch.einsum("{left},{right}->{out}", {self.batch(x)}, {self.batch(y)})'
 
     def batch(self, x: Value) -> str:

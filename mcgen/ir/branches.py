@@ -46,7 +46,7 @@ def _along(b: Builder, mask: Value, taken: bool, axes: Sequence[str]) -> tuple[V
 def _either(one: Clauses, other: Clauses) -> Clauses:
     """The clauses of both, less those that another one implies."""
     every = list(dict.fromkeys((*one, *other)))
-    kept = tuple(c for c in every if not any(other < c for other in every))
+    kept = tuple(c for c in every if not any(weaker < c for weaker in every))
     return kept if len(kept) <= LIMIT else ALWAYS
 
 

@@ -101,7 +101,8 @@ class Builder:
 
     def spread(self, x: Value, axis: str) -> Value:
         """x with the axis, along which it may be constant."""
-        return x if axis in x.axes else self.where(self.map("ge", self.row("index") if axis == "r" else self.iota(axis), self.zero()), x)
+        other = self.const(1.0) if _is(x, 0.0) else self.zero()         # never taken; equal branches would fold
+        return x if axis in x.axes else self.where(self.map("ge", self.row("index") if axis == "r" else self.iota(axis), self.zero()), x, other)
 
     # -- reductions and products -------------------------------------------------------------------------------
     def sum(self, x: Value, over: Iterable[str]) -> Value:

@@ -98,7 +98,7 @@ class Emitter:
 
     def _delay(self, t: Term, shift: int) -> Value:
         value = self.emit(t, shift)
-        return self.b.where(self.reaches(shift), value) if shift else value
+        return self.b.map("choose", self.reaches(shift), value, self.b.zero()) if shift else value
 
     def reaches(self, shift: int) -> Value:
         """Whether the token `shift` before this one exists (in the segment, or in the sequence): over r and c."""

@@ -7,6 +7,7 @@ from ..diagnostics import NotLowered
 from ..ir.builder import Builder
 from ..ir.nodes import LEAD, Param, Program, Result, Value, order
 from ..symbolic.model import Model
+from ..symbolic.terms import walk
 from .cache import CachePass, Weights, apply
 from .choose import Choice, choose
 from .emit import Emitter, axes_of
@@ -32,6 +33,8 @@ def refuse(model: Model) -> None:
         raise NotLowered("'end' updates", next(iter(spec.rule.end.values())).pos)
     if model.gradient_chunk is not None and model.objective is not None:
         raise NotLowered("gradients at the start of a run of tokens ('gradient: {chunk: ...}')", spec.rule.objective.pos)
+    if model.cache is not None and not any(t.op == "state" for t in walk(model.read)):
+        raise NotLowered("a cache behind a read without states: there is nothing to cache", model.read.pos)
 
 
 def build_forward(model: Model) -> Forward:

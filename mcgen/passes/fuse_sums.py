@@ -31,7 +31,8 @@ class Sums(Places):
             # the expressions are made before the statement: they may compute tiles of their own
             value = None
             for factors, t in plain:
-                one = self.product(factors, self.expr(t, top=True))
+                changing = t is not v and self.uses.get(id(t), 0) > 1 and self.in_place(t) is not None     # what it reads it may overwrite
+                one = self.product(factors, self.expr(t, top=not changing))
                 value = one if value is None else kr.Expr("add", (value, one))
             self.out.append(kr.Map(dst, value, started))
             started = True
@@ -67,7 +68,7 @@ class Sums(Places):
         over = tuple(a for a in dot["over"] if a != "r")
         self.refs[id(dot)] = kr.Ref("acc", "acc", ())
         then = self.product(factors, self.expr(t, top=True))
-        self.out.append(kr.Dot(dst, left, right, over, False, None, then, lower_triangular(whole)))
+        self.out.append(kr.Dot(dst, left, right, over, False, None, then, set(dst.axes) == {"c", "d"} and lower_triangular(whole)))
         return True
 
     def terms(self, v: Value, factors: list[Value], root: bool = False) -> list[tuple[list[Value], Value]]:

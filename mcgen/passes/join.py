@@ -49,10 +49,14 @@ def _acc(axes: tuple[str, ...]) -> kr.Expr:
     return kr.Expr("ref", attr=kr.Ref("acc", "acc", axes))
 
 
+def _factors(s: kr.Dot) -> set[str]:
+    return {r.storage for x in (s.left, s.right) for r in kr.refs_in(x)}
+
+
 def _scaled(s: kr.Dot) -> kr.Dot | kr.Product:
     """A product that is added to a tile with a factor a row."""
     axes = s.dst.axes
-    if s.scale is None or {"n", "m"} & set(axes) or not kr.axes_in(s.scale) <= {axes[0], "n"}:
+    if s.scale is None or {"n", "m"} & set(axes) or s.dst.storage in _factors(s) or not kr.axes_in(s.scale) <= {axes[0], "n"}:
         return s
     return kr.Product(axes, s.left, s.right, s.over, (kr.Map(s.dst, kr.Expr("mul", (s.scale, _acc(axes))), True),))
 
@@ -63,6 +67,8 @@ def _consumed(s: kr.Dot, rest: list, reads: Counter, gone: set[str]) -> kr.Dot |
         return s
     users = [i for i, other in enumerate(rest) if s.dst.storage in {r.storage for r in reads_of(other)}]
     count = sum(r.storage == s.dst.storage for i in users for r in reads_of(rest[i]))
+    if {rest[i].dst.storage for i in users if isinstance(rest[i], (kr.Map, kr.Reduce))} & _factors(s):
+        return s                                     # in the product, one element would be written while others need it
     if not users or count != reads[s.dst.storage] or not all(_takes(rest[i], s.dst) and _moves_up(rest, i, users) for i in users):
         return s
     body = tuple(_replaced(rest[i], s.dst) for i in users)

@@ -277,6 +277,10 @@ class States:
             if not set(decay.sources(name)) & set(x.keys):
                 return b.zero()
             return applied(self._reach(name, query, x, axis, when), x.keys.get(name, b.zero()), x.value)
+        if x.step and isinstance(decay, Channels) and other in decay.factors:        # each step's key decays on its own
+            values = [b.sum(b.where(b.map("eq", b.iota(x.step), b.const(i)), x.value), [x.step]) for i in range(len(x.parts[name]))]
+            steps = [Written({name: key}, value) for key, value in zip(x.parts[name], values)]
+            return b.add(*(self._seen(name, query, one, axis, when) for one in steps))
         return b.add(*(applied(decay.reach(name, j, query, self._late(x.value, x.step), along, when), x.value, x.keys[j])
                        for j in decay.sources(name) if j in x.keys))
 

@@ -9,7 +9,7 @@ with a kernel at torch's autograd key stands for it (`own_gradient`).
 from __future__ import annotations
 
 from types import ModuleType
-from typing import Any, Callable
+from typing import Any, Callable, Sequence
 
 import torch
 from torch._functorch.autograd_function import enable_single_level_autograd_function
@@ -18,23 +18,17 @@ from torch.autograd import forward_ad
 
 from mcgen.diagnostics import NotLowered
 
+from .layout import arithmetic
 from .manifest import Manifest
-from .zeros import read_only_zeros
 
 
-def differentiable(manifest: Manifest, forward: Callable, backward: Callable, program: ModuleType) -> type:
-    """A Function around the operators `forward` (the one that saves) and `backward`.
+def differentiable(manifest: Manifest, forward: Callable, gradients: Callable) -> type:
+    """A Function around the operator `forward` (the one that saves) and its `gradients` (see `gradients_of`).
 
     apply(chunk, *forward params) -> the forward results, then the saved tensors, which carry no gradient.
     """
-    params, results = manifest.forward_params, manifest.forward_results
+    results, taken = manifest.forward_results, manifest.made
     saved = [name for name, _ in manifest.saved]
-    made_by_forward = [name for name in manifest.backward_params if name not in params and not name.startswith("d.")]
-    sources = [("args", [*params, *made_by_forward].index(name)) if not name.startswith("d.") else ("grads", results.index(name.removeprefix("d.")))
-               for name in manifest.backward_params]
-    gradients = [(place, i) for place, (source, i) in enumerate(sources) if source == "grads"]
-    order = [manifest.backward_results.index(f"d.{p}") if f"d.{p}" in manifest.backward_results else None for p in params]
-    inner = applied(_gradient_of_gradients(manifest, backward, program, made_by_forward))
 
     class Forward(torch.autograd.Function):
         generate_vmap_rule = True
@@ -47,38 +41,45 @@ def differentiable(manifest: Manifest, forward: Callable, backward: Callable, pr
         def setup_context(ctx: Any, inputs: tuple, output: tuple) -> None:
             made = dict(zip((*results, *saved), output))
             ctx.chunk = inputs[0]
-            ctx.shapes = [x.shape for x in output[:len(results)]]
-            ctx.save_for_backward(*inputs[1:], *[made[name] for name in made_by_forward])
+            ctx.save_for_backward(*inputs[1:], *[made[name] for name in taken])
             ctx.mark_non_differentiable(*output[len(results):])
             ctx.set_materialize_grads(False)
 
         @staticmethod
         def backward(ctx: Any, *grads: torch.Tensor | None):
-            args = ctx.saved_tensors
-            taken = [args[i] if source == "args" else grads[i] for source, i in sources]
-            if torch.compiler.is_compiling():
-                made = backward(*taken, ctx.chunk)
-            elif torch.is_grad_enabled():
-                made = inner(ctx.chunk, *taken)
-            else:
-                first = args[0]
-                for place, i in gradients:
-                    if taken[place] is None:
-                        taken[place] = read_only_zeros(ctx.shapes[i], first.dtype, first.device)
-                made = backward(*taken, ctx.chunk)
-            return None, *[None if i is None else made[i] for i in order]
+            return None, *gradients(ctx.chunk, ctx.saved_tensors, grads)
 
     return Forward
 
 
-def _gradient_of_gradients(manifest: Manifest, backward: Callable, program: ModuleType, made_by_forward: list[str]) -> type:
+def gradients_of(manifest: Manifest, backward: Callable, program: ModuleType) -> Callable:
+    """A function from a chunk, the forward parameters and what the forward pass made (`manifest.made`), and the gradients of the forward
+    results (None for zeros) to the gradients of the parameters: by the operator `backward`, with a gradient where one is recorded."""
+    args, results = (*manifest.forward_params, *manifest.made), manifest.forward_results
+    sources = [(True, args.index(name)) if not name.startswith("d.") else (False, results.index(name.removeprefix("d.")))
+               for name in manifest.backward_params]
+    order = [manifest.backward_results.index(f"d.{p}") if f"d.{p}" in manifest.backward_results else None for p in manifest.forward_params]
+    inner = applied(_gradient_of_gradients(manifest, backward, program))
+
+    def gradients(chunk: int, given: Sequence[torch.Tensor], grads: Sequence[torch.Tensor | None]) -> list[torch.Tensor | None]:
+        taken = [given[i] if of_args else grads[i] for of_args, i in sources]
+        if torch.is_grad_enabled() and not torch.compiler.is_compiling():
+            made = inner(chunk, *taken)
+        else:
+            made = backward(*taken, chunk)
+        return [None if i is None else made[i] for i in order]
+
+    return gradients
+
+
+def _gradient_of_gradients(manifest: Manifest, backward: Callable, program: ModuleType) -> type:
     """The backward operator as a Function that has a gradient itself: apply(chunk, *backward params) -> the gradients.
 
     Its gradient is with respect to all but the tensors that the forward pass made: those are computed again, so that it goes through them.
     """
     params, results = manifest.forward_params, manifest.forward_results
     names = manifest.backward_params
-    kept = [i for i, name in enumerate(names) if name not in made_by_forward]
+    kept = [i for i, name in enumerate(names) if name not in manifest.made]
     summed = manifest.summed
 
     class Backward(torch.autograd.Function):
@@ -100,11 +101,13 @@ def _gradient_of_gradients(manifest: Manifest, backward: Callable, program: Modu
 
             def gradients(*moved: torch.Tensor) -> tuple[torch.Tensor, ...]:
                 named = given | dict(zip(free, moved))
-                outputs = program.forward(*(named[p] for p in params), chunk=chunk, save=True)
-                made = dict(zip((*results, *(name for name, _ in manifest.saved)), outputs)) | named
+                wide = {n: x.to(arithmetic(x.dtype)) if x is not None and x.is_floating_point() else x for n, x in named.items()}
+                outputs = program.forward(*(wide[p] for p in params), chunk=chunk, save=True)
+                made = dict(zip((*results, *(name for name, _ in manifest.saved)), outputs)) | wide
                 zeros = {f"d.{r}": torch.zeros_like(made[r]) for r in results if made.get(f"d.{r}") is None}
                 gradients = program.backward(*((made | zeros)[name] for name in names), chunk=chunk)
-                return tuple(x.sum(0) if name in summed else x for name, x in zip(manifest.backward_results, gradients))
+                return tuple((x.sum(0) if name in summed else x).to(named[name.removeprefix("d.")].dtype)
+                             for name, x in zip(manifest.backward_results, gradients))
 
             with torch.enable_grad(), torch.autocast(seconds[0].device.type, enabled=False):
                 _, pull = torch.func.vjp(gradients, *(given[name] for name in free))

@@ -4,6 +4,7 @@ Back ends take contiguous tensors and give new, contiguous ones that share no st
 
     forward(params, chunk, save) -> results, and the saved tensors after them if `save`
     backward(params, chunk) -> gradients        (an absent gradient of a result is None in params)
+    passes(params, places, chunk, keep, one) -> both, for calls of one signature: see `direct.Passes`
 """
 from __future__ import annotations
 
@@ -13,14 +14,16 @@ import threading
 import warnings
 from functools import cache, partial
 from types import ModuleType
-from typing import Callable, Iterable, Mapping, Sequence
+from typing import Callable, Mapping, Sequence
 
 import torch
 
 from mcgen.diagnostics import EnvironmentLacks, UsageError
 
-from .bound import Bound, bind
-from .layout import Layout
+from .bound import Bound, Given
+from .direct import Passes
+from .kernel_passes import KernelPasses, bind_backward, bind_forward
+from .layout import Layout, arithmetic
 from .manifest import LEVELS, SLOTS, Manifest
 from .schedule import Schedules, options_of
 from .tvm.kernel import Kernel
@@ -34,17 +37,21 @@ KEPT = 512              # kernels bound to shapes
 class TorchBackend:
     """`torch_program.py`: any device, float32 and float64."""
 
-    def __init__(self, manifest: Manifest, program: ModuleType):
-        self.program, self.results, self.summed = program, manifest.backward_results, manifest.summed
+    def __init__(self, manifest: Manifest, layout: Layout, program: ModuleType):
+        self.manifest, self.layout, self.program = manifest, layout, program
 
     def forward(self, params: Sequence[torch.Tensor], chunk: int, save: bool) -> list[torch.Tensor]:
-        with torch.no_grad():
+        with torch.no_grad(), torch.autocast(params[0].device.type, enabled=False):
             return _own(self.program.forward(*params, chunk=chunk, save=save), params)
 
-    def backward(self, params: Sequence[torch.Tensor], chunk: int) -> list[torch.Tensor]:
-        with torch.no_grad():
+    def backward(self, params: Sequence[torch.Tensor | None], chunk: int) -> list[torch.Tensor]:
+        params = self.layout.with_zeros(params)
+        with torch.no_grad(), torch.autocast(params[0].device.type, enabled=False):
             made = self.program.backward(*params, chunk=chunk)
-            return _own([x.sum(0) if name in self.summed else x for name, x in zip(self.results, made)], params)
+            return _own([x.sum(0) if name in self.manifest.summed else x for name, x in zip(self.manifest.backward_results, made)], params)
+
+    def passes(self, params: Sequence[torch.Tensor], places: Sequence[int], chunk: int, keep: bool, one: bool = False) -> Passes:
+        return Passes(self.manifest, self, params, places, chunk, keep, one)
 
 
 class TvmBackend:
@@ -52,42 +59,45 @@ class TvmBackend:
 
     def __init__(self, manifest: Manifest, layout: Layout, load: Callable[[], ModuleType], schedules: Schedules):
         self.manifest, self.layout, self._load, self.schedules = manifest, layout, load, schedules
-        self._summed = tuple(i for i, name in enumerate(manifest.backward_results) if name in manifest.summed)
         self._bound: dict[tuple, Bound] = {}
         self._kernels: dict[tuple, Kernel] = {}
         self._lock = threading.Lock()
 
     def forward(self, params: Sequence[torch.Tensor], chunk: int, save: bool) -> list[torch.Tensor]:
-        key = (chunk, save, *[x.shape for x in params])
+        def make(named: dict, sources: dict) -> Bound:
+            return bind_forward(self, named, sources, chunk, save, list(self.shapes(params, save)))
+
+        return self._run((chunk, save), self.manifest.forward_params, params, make)
+
+    def backward(self, params: Sequence[torch.Tensor | None], chunk: int) -> list[torch.Tensor]:
+        m, params = self.manifest, self.layout.with_zeros(params)
+
+        def make(named: dict, sources: dict) -> Bound:
+            return bind_backward(self, named, sources, chunk, m.backward_results)
+
+        made, several = self._run((chunk,), m.backward_params, params, make), params[m.forward_params.index("call.table")].shape[0] != 1
+        return [x.sum(0) if several and name in m.summed else x for name, x in zip(m.backward_results, made)]
+
+    def passes(self, params: Sequence[torch.Tensor], places: Sequence[int], chunk: int, keep: bool, one: bool = False) -> Passes:
+        return KernelPasses(self.manifest, self, params, places, chunk, keep, one)
+
+    def shapes(self, params: Sequence[torch.Tensor], save: bool) -> dict[str, tuple[int, ...]]:
+        """Forward result -> its shape, the saved tensors after them if `save`."""
+        m = self.manifest
+        return dict(zip((*m.forward_results, *(name for name, _ in m.saved)), self.layout.forward(params, save)))
+
+    def _run(self, what: tuple, names: Sequence[str], params: Sequence[torch.Tensor], make: Callable[[dict, dict], Bound]) -> list[torch.Tensor]:
+        """By the kernel bound to such parameters, which is kept."""
+        key = (*what, *[(x.shape, x.dtype, x.device) for x in params])
         bound = self._bound.get(key)
         if bound is None:
-            m = self.manifest
-            names = [*m.forward_results, *(name for name, _ in m.saved)] if save else m.forward_results
-            shapes = dict(zip(names, self.layout.forward(params, save)))
-            bound = self._keep(key, self._kernel("forward", params, chunk, save), dict(zip(m.forward_params, params)), shapes, ())
+            if len(self._bound) >= KEPT:
+                self._bound.clear()
+            bound = self._bound[key] = make(dict(zip(names, params)), {name: Given(i) for i, name in enumerate(names)})
         return bound(params)
 
-    def backward(self, params: Sequence[torch.Tensor], chunk: int) -> list[torch.Tensor]:
-        key = (chunk, *[x.shape for x in params])
-        bound = self._bound.get(key)
-        if bound is None:
-            m = self.manifest
-            summed, batch = m.summed, params[m.forward_params.index("call.table")].shape[0]
-            shapes = {name: (batch, *shape) if name in summed else shape for name, shape in zip(m.backward_results, self.layout.backward(params))}
-            added = {f"d.{f.name}" for f in m.delays}         # a delayed input's gradient is added up over its delays
-            bound = self._keep(key, self._kernel("backward", params, chunk), dict(zip(m.backward_params, params)), shapes, added)
-        results = bound(params)
-        for i in self._summed:
-            results[i] = results[i].sum(0) if results[i].shape[0] != 1 else results[i].squeeze(0)
-        return results
-
-    def _keep(self, key: tuple, kernel: Kernel, params: dict, shapes: dict, cleared: Iterable[str]) -> Bound:
-        if len(self._bound) >= KEPT:
-            self._bound.clear()
-        self._bound[key] = found = bind(kernel, params, shapes, cleared)
-        return found
-
-    def _kernel(self, which: str, params: Sequence[torch.Tensor], chunk: int, *save: bool) -> Kernel:
+    def kernel(self, which: str, params: Sequence[torch.Tensor], chunk: int, *save: bool) -> Kernel:
+        """The kernel `which` for forward parameters of such shapes."""
         sizes = {dim: size for dim, size in self.layout.sizes(params).items() if dim not in (SLOTS, LEVELS)}
         batch, tokens, heads = self.layout.tokens(params)
         options = self.schedules.find(params[0].device, params[0].dtype, sizes, batch * heads, tokens).options
@@ -105,7 +115,10 @@ class TvmBackend:
 
 
 class TritonBackend:
-    """`triton_kernels.py`: float32 on CUDA and ROCm devices, and on the CPU under Triton's interpreter."""
+    """`triton_kernels.py`: float32 on CUDA and ROCm devices, and on the CPU under Triton's interpreter.
+
+    Tokens of 16 bits, y and their gradients are so in memory only: kernels widen what they load and round what they store.
+    """
 
     def __init__(self, manifest: Manifest, layout: Layout, load: Callable[[], ModuleType], schedules: Schedules):
         self.manifest, self.layout, self._load, self.schedules = manifest, layout, load, schedules
@@ -113,17 +126,21 @@ class TritonBackend:
     def forward(self, params: Sequence[torch.Tensor], chunk: int, save: bool) -> list[torch.Tensor]:
         m = self.manifest
         names = [*m.forward_results, *(name for name, _ in m.saved)]
-        results = [params[0].new_empty(shape) for shape in self.layout.forward(params, True)]
+        results = [params[0].new_empty(shape, dtype=dtype)
+                   for shape, dtype in zip(self.layout.forward(params, True), self.layout.forward_dtypes(params, True))]
         self._run("forward", params, chunk, (*m.forward_params, *names), (*params, *results))
         return results if save else results[:len(m.forward_results)]
 
-    def backward(self, params: Sequence[torch.Tensor], chunk: int) -> list[torch.Tensor]:
-        m = self.manifest
+    def backward(self, params: Sequence[torch.Tensor | None], chunk: int) -> list[torch.Tensor]:
+        m, params = self.manifest, self.layout.with_zeros(params)
         batch = params[m.forward_params.index("call.table")].shape[0]
-        results = [params[0].new_empty((batch, *shape) if name in m.summed else shape)
-                   for name, shape in zip(m.backward_results, self.layout.backward(params))]
+        results = [params[0].new_empty((batch, *shape) if name in m.summed else shape, dtype=dtype)
+                   for name, shape, dtype in zip(m.backward_results, self.layout.backward(params), self.layout.backward_dtypes(params))]
         self._run("backward", params, chunk, (*m.backward_params, *m.backward_results), (*params, *results))
         return [x.sum(0) if name in m.summed else x for name, x in zip(m.backward_results, results)]
+
+    def passes(self, params: Sequence[torch.Tensor], places: Sequence[int], chunk: int, keep: bool, one: bool = False) -> Passes:
+        return Passes(self.manifest, self, params, places, chunk, keep, one)
 
     def _run(self, which: str, params: Sequence[torch.Tensor], chunk: int, names: Sequence[str], tensors: Sequence[torch.Tensor]) -> None:
         from .triton.launch import Call, backend_of, run
@@ -133,7 +150,7 @@ class TritonBackend:
         packs, tokens, heads = self.layout.tokens(params)
         batch, rows = named["call.table"].shape[:2]
         call = Call(batch, packs, tokens, heads, rows, slots, chunk, sizes, backend_of(device))
-        found = self.schedules.find(device, torch.float32, sizes, batch * heads, tokens)
+        found = self.schedules.find(device, self.layout.y_dtype(params), sizes, batch * heads, tokens)
         run(getattr(self._load(), which), call, named, dict(found.options))
 
 
@@ -146,9 +163,11 @@ class Backends:
         self.name, self.forced = manifest.name, forced
         self.schedules = schedules or Schedules(manifest.chunk, sides=manifest.sides)
         self.layout = Layout(manifest)
-        self.torch = TorchBackend(manifest, program)
+        self.torch = TorchBackend(manifest, self.layout, program)
         self.tvm = TvmBackend(manifest, self.layout, kernels["tvm"], self.schedules) if "tvm" in kernels else None
         self.triton = TritonBackend(manifest, self.layout, kernels["triton"], self.schedules) if "triton" in kernels else None
+        self._passes: dict[tuple, Passes] = {}
+        self._gpus_narrow = forced is None and self.triton is not None and triton_installed()
         if forced is not None and forced not in NAMES:
             raise UsageError(f"no back end {forced!r}: expected one of {', '.join(NAMES)}", "backend")
         for name, called, made, installed, hint in (("tvm", "TVM", self.tvm, tvm_installed, INSTALL_TVM),
@@ -158,18 +177,37 @@ class Backends:
             if forced == name and not installed():
                 raise EnvironmentLacks(f"backend='{name}' needs {called}", "backend", hint)
 
-    def choose(self, tensor: torch.Tensor) -> TorchBackend | TvmBackend | TritonBackend:
-        """The back end for a call whose arithmetic is in the dtype and on the device of `tensor`."""
+    def passes(self, params: Sequence[torch.Tensor], chunk: int, keep: bool) -> Passes:
+        """The passes of calls whose forward parameters have the shapes of these; kept."""
+        backend = self.for_params(params)
+        key = (type(backend), chunk, keep, *[x.shape for x in params])
+        found = self._passes.get(key)
+        if found is None:
+            if len(self._passes) >= KEPT:
+                self._passes.clear()
+            found = self._passes[key] = backend.passes(params, range(len(params)), chunk, keep)
+        return found
+
+    def narrow(self, dtype: torch.dtype, device: torch.device) -> bool:
+        """Whether a call that computes in `dtype` takes tokens of 16 bits as they are: where it goes to Triton."""
+        return dtype is torch.float32 and (self.forced == "triton" or self._gpus_narrow and device.type == "cuda")
+
+    def for_params(self, params: Sequence[torch.Tensor]) -> TorchBackend | TvmBackend | TritonBackend:
+        """The back end for a call with such parameters."""
+        return self.choose(arithmetic(params[0].dtype), params[0].device)
+
+    def choose(self, dtype: torch.dtype, device: torch.device) -> TorchBackend | TvmBackend | TritonBackend:
+        """The back end for a call that computes in `dtype`."""
         if self.forced == "torch":
             return self.torch
-        single, where = tensor.dtype is torch.float32, tensor.device.type
+        single, where = dtype is torch.float32, device.type
         if self.forced == "tvm":
             if not (single and where == "cpu"):
-                raise UsageError(f"backend='tvm' computes in float32 on the CPU, not in {tensor.dtype} on {tensor.device}", "backend")
+                raise UsageError(f"backend='tvm' computes in float32 on the CPU, not in {dtype} on {device}", "backend")
             return self.tvm
         if self.forced == "triton":
             if not single:
-                raise UsageError(f"backend='triton' computes in float32, not in {tensor.dtype}", "backend")
+                raise UsageError(f"backend='triton' computes in float32, not in {dtype}", "backend")
             if where == "cpu" and not interpreted():
                 raise UsageError("backend='triton' needs tensors on a GPU", "backend", "on the CPU: TRITON_INTERPRET=1, for tests")
             return self.triton

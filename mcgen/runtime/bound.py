@@ -1,45 +1,96 @@
-"""A compiled kernel bound to shapes: what calls with such parameters would all work out again."""
+"""A compiled kernel bound to shapes: what calls with such tensors would all work out again."""
 from __future__ import annotations
 
+import math
+from array import array
 from typing import Iterable, Mapping, NamedTuple, Sequence
 
 import torch
 
 from .tvm.kernel import Kernel
+from .zeros import SMALL, read_only_zeros
+
+LINE = 64               # bytes: where a tensor inside a buffer may begin
+CPU = torch.device("cpu")
+Shape = tuple[int, ...]
+
+
+class Given(NamedTuple):
+    """Where a parameter lies: in one of the tensors that a call brings, from a byte on."""
+
+    index: int
+    at: int = 0
+
+
+class Made(NamedTuple):
+    """A tensor that a call makes: one result, or a buffer of several, each from a byte on."""
+
+    shape: Shape
+    places: Mapping[str, int]
+
+    @classmethod
+    def buffer(cls, shapes: Mapping[str, Shape]) -> Made:
+        places, size = {}, 0
+        for name, shape in shapes.items():
+            places[name] = 4 * size
+            size += -(-4 * math.prod(shape) // LINE) * LINE // 4
+        return cls((size,), places)
 
 
 class Bound(NamedTuple):
-    """A kernel, and how it takes the parameters of a program and makes its results."""
+    """A kernel with all its arguments but the addresses that change from call to call."""
 
     kernel: Kernel
-    order: tuple[int, ...]                       # each of the kernel's tensors among (*params, *results)
-    table: int
     extents: tuple[int, ...]
-    dtypes: list[torch.dtype]                    # of the parameters
-    likes: tuple[torch.Tensor, ...]              # of the results' shapes, one element each: quicker to copy than a shape to read
-    cleared: tuple[int, ...]                     # results that the kernel adds to
+    words: array                                                 # see Kernel.words
+    given: tuple[tuple[int, int, int], ...]                      # the place of an address in `words`, and what it is the address of
+    zeros: tuple[tuple[int, Shape], ...]                         # zeros that are too large to keep
+    made: tuple[tuple[torch.Tensor, tuple[tuple[int, int], ...]], ...]       # like each new tensor; places, and bytes from its begin
+    cleared: tuple[int, ...]                                     # which of them the kernel adds to
+    kept: tuple[torch.Tensor, ...]                               # what has its address in `words` for good
 
-    def __call__(self, params: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-        """New results. Requires contiguous parameters of the shapes that it is bound to."""
-        if [x.dtype for x in params] != self.dtypes or not all([x.is_cpu for x in params]):
-            raise ValueError(f"{self.kernel.name}: parameters of {[(x.dtype, x.device.type) for x in params]}, expected {self.dtypes} on the CPU")
-        results = [torch.empty_like(like) for like in self.likes]
+    def __call__(self, tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        """The new tensors. Requires contiguous tensors on the CPU, of the shapes and dtypes that the kernel is bound to."""
+        words = self.words[:]
+        for place, i, at in self.given:
+            words[place] = tensors[i].data_ptr() + at
+        made = []
+        for like, places in self.made:
+            x = torch.empty_like(like)
+            begin = x.data_ptr()
+            for place, at in places:
+                words[place] = begin + at
+            made.append(x)
         for i in self.cleared:
-            results[i].zero_()
-        tensors = (*params, *results)
-        self.kernel.run([tensors[i].data_ptr() for i in self.order], params[self.table].data_ptr(), *self.extents)
-        return results
+            made[i].zero_()
+        zeros = [read_only_zeros(shape, torch.float32, CPU) for _, shape in self.zeros]
+        for (place, _), x in zip(self.zeros, zeros):
+            words[place] = x.data_ptr()
+        self.kernel.start(words, self.extents)
+        return made
 
 
-def bind(kernel: Kernel, params: Mapping[str, torch.Tensor], shapes: Mapping[str, tuple[int, ...]], cleared: Iterable[str]) -> Bound:
-    """Binds a kernel to parameters like these, and to results of these shapes, of which those in `cleared` start as zeros.
+def bind(kernel: Kernel, sources: Mapping[str, torch.Tensor | Given | Shape], like: Mapping[str, torch.Tensor], results: Mapping[str, Shape],
+         made: Sequence[Made], cleared: Iterable[str] = ()) -> Bound:
+    """Binds a kernel to parameters `like` these and to results of these shapes.
 
+    sources: each parameter's place in a call, or a tensor that is the same in every call, or the shape of zeros. made: what a call makes, all
+    results together. cleared: results that the kernel adds to.
     Raises ValueError or TypeError for parameters that the kernel does not take.
     """
     with torch.inference_mode(False):
-        likes = [torch.empty((), dtype=torch.float32, device="cpu").expand(shape) for shape in shapes.values()]
-    results = {name: torch.empty_like(like) for name, like in zip(shapes, likes)}
-    extents = kernel.extents(params["call.table"], {**params, **results})
-    names = [*params, *results]
-    return Bound(kernel, tuple(names.index(name) for name in kernel.names), names.index("call.table"), extents, [x.dtype for x in params.values()],
-                 tuple(likes), tuple(i for i, name in enumerate(shapes) if name in cleared))
+        fixed = {name: read_only_zeros(s, torch.float32, CPU) if type(s) is tuple else s for name, s in sources.items() if type(s) is not Given}
+        written = {name: torch.empty(shape, dtype=torch.float32, device=CPU) for name, shape in results.items()}
+        likes = [torch.empty(m.shape if math.prod(m.shape) <= SMALL else (), dtype=torch.float32, device=CPU).expand(m.shape) for m in made]
+    extents = kernel.extents(like["call.table"], {**like, **fixed, **written})
+    place = {name: 2 * i + 1 for i, name in enumerate((*kernel.names, "call.table"))}
+    words = kernel.words([0] * len(place), extents)
+    given = tuple((place[name], *s) for name, s in sources.items() if type(s) is Given and name in place)
+    zeros = tuple((place[name], s) for name, s in sources.items() if type(s) is tuple and math.prod(s) > SMALL and name in place)
+    kept = {name: x for name, x in fixed.items() if name in place and place[name] not in dict(zeros)}
+    for name, x in kept.items():
+        words[place[name]] = x.data_ptr()
+    added = set(cleared)
+    return Bound(kernel, extents, words, given, zeros,
+                 tuple((x, tuple((place[name], at) for name, at in m.places.items())) for x, m in zip(likes, made)),
+                 tuple(i for i, m in enumerate(made) if added & m.places.keys()), tuple(kept.values()))

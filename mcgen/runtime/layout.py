@@ -3,8 +3,11 @@ from __future__ import annotations
 
 from typing import Sequence
 
+import torch
+
 from .dims import sizes_of
 from .manifest import LEVELS, SLOTS, Field, Manifest
+from .zeros import read_only_zeros
 
 Shape = tuple[int, ...]
 
@@ -31,6 +34,7 @@ class Layout:
         self._derived = [(name, size) for name, size in manifest.derived if name not in self._where]
         tokens = next(f for f in manifest.inputs if f.per == "token" and f.name in self._index)
         self._tokens, self._delay = self._index[tokens.name], tokens.delay
+        self._y = self._index["v"] if "v" in manifest.tokens and "v" in self._index else self._tokens
 
     def sizes(self, params: Sequence) -> dict[str, int]:
         """dim -> size, and the number of cache slots, from the forward parameters or the backward ones, which begin with them."""
@@ -62,6 +66,33 @@ class Layout:
         """Shapes of the gradients, from the backward parameters."""
         index = {name: i for i, name in enumerate(self.manifest.backward_params)}
         return [tuple(params[index[name.removeprefix("d.")]].shape) for name in self.manifest.backward_results]
+
+    def forward_dtypes(self, params: Sequence, save: bool) -> list[torch.dtype]:
+        """Dtypes of the forward results, the saved tensors after them if `save`: y like v or the first tokens, all else as it is computed in."""
+        wide, manifest = arithmetic(params[0].dtype), self.manifest
+        made = [self.y_dtype(params) if name == "y" else wide for name in manifest.forward_results]
+        return made + [wide for _ in manifest.saved] if save else made
+
+    def y_dtype(self, params: Sequence) -> torch.dtype:
+        return params[self._y].dtype
+
+    def backward_dtypes(self, params: Sequence) -> list[torch.dtype]:
+        """Dtypes of the gradients: their parameters'."""
+        return [params[self._index[name.removeprefix("d.")]].dtype for name in self.manifest.backward_results]
+
+    def with_zeros(self, params: Sequence[torch.Tensor | None]) -> list[torch.Tensor]:
+        """Backward parameters with zeros for the gradients that are absent."""
+        if all([x is not None for x in params]):
+            return list(params)
+        results = self.forward(params[:len(self.manifest.forward_params)], False)
+        like = {f"d.{name}": made for name, *made in zip(self.manifest.forward_results, results, self.forward_dtypes(params, False))}
+        return [read_only_zeros(*like[name], params[0].device) if x is None else x
+                for name, x in zip(self.manifest.backward_params, params)]
+
+
+def arithmetic(dtype: torch.dtype) -> torch.dtype:
+    """What programs compute in, for a parameter of this dtype: all are float64, or none is."""
+    return torch.float64 if dtype is torch.float64 else torch.float32
 
 
 def _shapes(manifest: Manifest) -> list[tuple[str, int, tuple]]:

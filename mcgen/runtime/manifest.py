@@ -26,7 +26,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Callable
+from typing import Any, Callable
 
 from .dims import size_of
 
@@ -111,11 +111,32 @@ class Manifest:
     saved: tuple[tuple[str, Shape], ...]
     raw: dict
 
-    @property
-    def summed(self) -> frozenset[str]:
-        """The gradients that programs give per sequence, [B, H, *shape]: those of per-head parameters, to be summed over B."""
-        fields = {f"d.{f.name}" for f in self.fields if f.per == "head" and not f.keyword}
-        return frozenset(fields | {name for name in self.backward_results if name.startswith("d.init.")})
+    # what follows from the rest, worked out once
+    names: tuple[str, ...] = field(init=False, repr=False)                      # of the fields
+    names_after: tuple[frozenset[str], ...] = field(init=False, repr=False)     # those by name when so many inputs are given by position
+    tokens: frozenset[str] = field(init=False, repr=False)                      # the fields that every token has
+    memory_set: frozenset[str] = field(init=False, repr=False)                  # memory_keys
+    state_set: frozenset[str] = field(init=False, repr=False)                   # names of the states
+    memory_paths: tuple[tuple[str, ...], ...] = field(init=False, repr=False)   # where a memory has the leaves, then the past of delayed inputs
+    slotted: tuple[int, int] | None = field(init=False, repr=False)             # a leaf with cache slots, and their axis
+    made: tuple[str, ...] = field(init=False, repr=False)                       # what the backward pass takes of the forward pass
+    summed: frozenset[str] = field(init=False, repr=False)                      # the gradients that programs give per sequence, [B, H, *shape]:
+    #                                                                             those of per-head parameters, to be summed over B
+
+    def __post_init__(self) -> None:
+        def set(**found: Any) -> None:
+            for name, value in found.items():
+                object.__setattr__(self, name, value)
+
+        names = tuple(f.name for f in self.fields)
+        per_head = {f"d.{f.name}" for f in self.fields if f.per == "head" and not f.keyword}
+        set(names=names, names_after=tuple(frozenset(names[i:]) for i in range(len(self.inputs) + 1)),
+            tokens=frozenset(f.name for f in self.fields if f.per == "token"),
+            memory_set=frozenset(self.memory_keys), state_set=frozenset(state.name for state in self.states),
+            memory_paths=(*(leaf.path for leaf in self.leaves), *(("past", f.name) for f in self.delays)),
+            slotted=next(((i, leaf.slots) for i, leaf in enumerate(self.leaves) if leaf.slots is not None), None),
+            made=tuple(name for name in self.backward_params if name not in self.forward_params and not name.startswith("d.")),
+            summed=frozenset(per_head | {name for name in self.backward_results if name.startswith("d.init.")}))
 
 
 def read_manifest(path: Path) -> Manifest:

@@ -23,7 +23,7 @@ from mcgen.diagnostics import UsageError, did_you_mean
 
 from .capacity import reached, within_capacity
 from .dims import sizes_of
-from .manifest import LEVELS, Leaf, Manifest
+from .manifest import LEVELS, Field, Leaf, Manifest
 from .partition import first_slots, levels, slot_count
 from .plan import Plan
 from .zeros import read_only_zeros
@@ -38,6 +38,7 @@ class Start(NamedTuple):
     seen: list[int] | None                          # position as numbers, where reading it costs nothing
     slots: int                                      # N of this call
     fixed: torch.Tensor | None                      # the capacity leaf
+    whole: bool = False                             # whether all leaves are here with N slots, or there is no memory
 
 
 def read(manifest: Manifest, memory: dict | None, plan: Plan) -> Start:
@@ -48,42 +49,60 @@ def read(manifest: Manifest, memory: dict | None, plan: Plan) -> Start:
     """
     length = manifest.cache.length if manifest.cache else None
     if memory is None:
-        return Start({}, None, None, None, first_slots(plan.longest, length) if length else 0, None)
-    _check_keys(manifest, memory)
-    if "position" not in memory:
-        leaves = {leaf.param: _tensor(memory, leaf.path, _shape(leaf, plan, 0), plan)
-                  for leaf in manifest.leaves if leaf.path[0] == "state" and _has(memory, leaf)}
-        return Start(leaves, None, None, None, first_slots(plan.longest, length) if length else 0, None)
-    held = _held(manifest, memory)
-    shapes = plan.kept.get(f"leaves {held}")
-    if shapes is None:
-        shapes = plan.kept[f"leaves {held}"] = [_shape(leaf, plan, held) for leaf in manifest.leaves]
-    leaves = {}
-    for leaf, shape in zip(manifest.leaves, shapes):
-        x = memory.get(leaf.path[0])
-        if len(leaf.path) == 2 and type(x) is dict:
-            x = x.get(leaf.path[1])
-        if leaf.levels is not None:
-            shape = _levelled(leaf, shape, x)
-        if type(x) is not torch.Tensor or x.dtype is not plan.dtype or x.shape != shape or x.device != plan.device:
-            x = _tensor(memory, leaf.path, shape, plan)          # converts it, or says what is wrong
-        leaves[leaf.param] = x
-    past = {f.name: _tensor(memory, ("past", f.name), (plan.batch, plan.heads, f.delay, *sizes_of(f.shape, plan.sizes)), plan)
-            for f in manifest.delays}
-    position, fixed = _position(memory, plan), memory.get("capacity")
+        return Start({}, None, None, None, first_slots(plan.longest, length) if length else 0, None, True)
+    found = _whole(manifest, memory, plan)
+    if found is None:
+        _check_keys(manifest, memory)
+        if "position" not in memory:
+            leaves = {leaf.param: _tensor(memory, leaf.path, _shape(leaf, plan, 0), plan)
+                      for leaf in manifest.leaves if leaf.path[0] == "state" and _has(memory, leaf)}
+            return Start(leaves, None, None, None, first_slots(plan.longest, length) if length else 0, None)
+        held = _held(manifest, memory)
+        leaves = {leaf.param: _tensor(memory, leaf.path, _levelled(memory, leaf, _shape(leaf, plan, held)), plan) for leaf in manifest.leaves}
+        past = {f.name: _tensor(memory, ("past", f.name), _past(f, plan), plan) for f in manifest.delays}
+        position = _position(memory, plan)
+    else:
+        held, leaves, past, position = found
+    fixed = memory.get("capacity")
     traced = torch.compiler.is_compiling()
     seen = position.tolist() if plan.device.type == "cpu" and not traced else None
     if length is None:
-        return Start(leaves, past, position, seen, 0, fixed)
+        return Start(leaves, past, position, seen, 0, fixed, True)
     if fixed is not None:
-        return Start(leaves, past, within_capacity(position, seen, plan, length, held), seen, held, fixed)
+        return Start(leaves, past, within_capacity(position, seen, plan, length, held), seen, held, fixed, True)
     if traced:
-        return Start(leaves, past, position, seen, slot_count(plan.longest, length, held, None), None)
+        slots = slot_count(plan.longest, length, held, None)
+        return Start(leaves, past, position, seen, slots, None)
     before = position.tolist() if seen is None else seen
     last = max(before, default=0)
     if last // length > held:
         raise UsageError(f"memory['position'] has seen {last} tokens, which is {last // length} segments of {length}, but its cache holds {held}", "memory")
-    return Start(leaves, past, position, seen, slot_count(plan.longest, length, held, max(reached(before, plan), default=0)), None)
+    slots = slot_count(plan.longest, length, held, max(reached(before, plan), default=0))
+    return Start(leaves, past, position, seen, slots, None, slots == held)
+
+
+def _whole(manifest: Manifest, memory: Any, plan: Plan) -> tuple[int, dict, dict, torch.Tensor] | None:
+    """(slots, leaves, past, position) of a memory that needs neither a word nor a conversion; None where a closer look is due."""
+    if type(memory) is not dict or torch.compiler.is_compiling() or not memory.keys() <= manifest.memory_set:
+        return None
+    try:
+        tensors = [memory[path[0]] if len(path) == 1 else memory[path[0]][path[1]] for path in manifest.memory_paths]
+        tensors.append(memory["position"])
+        if "state" in memory and not memory["state"].keys() <= manifest.state_set:
+            return None
+        held = tensors[manifest.slotted[0]].shape[manifest.slotted[1]] if manifest.slotted else 0
+        said = [(x.shape, x.dtype, x.device) for x in tensors]
+    except (KeyError, IndexError, TypeError, AttributeError):
+        return None
+    wanted = plan.kept.get(("memory", held))
+    if wanted is None:
+        shapes = [*(_shape(leaf, plan, held) for leaf in manifest.leaves), *(_past(f, plan) for f in manifest.delays)]
+        wanted = plan.kept["memory", held] = [*((shape, plan.dtype, plan.device) for shape in shapes), ((plan.batch,), torch.int64, plan.device)]
+    if said != wanted:
+        return None
+    count = len(manifest.leaves)
+    leaves = dict(zip([leaf.param for leaf in manifest.leaves], tensors))
+    return held, leaves, {f.name: x for f, x in zip(manifest.delays, tensors[count:])}, tensors[-1].contiguous()
 
 
 def fill(manifest: Manifest, start: Start, plan: Plan, start_state: Callable[[str], torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -139,11 +158,18 @@ def _shape(leaf: Leaf, plan: Plan, slots: int) -> tuple[int, ...]:
     return (plan.batch, plan.heads, *inner)
 
 
-def _levelled(leaf: Leaf, shape: tuple[int, ...], x: Any) -> tuple[int, ...]:
-    """The shape with as many levels as x has, where these are not fewer: a traced call made room for more than it needs."""
-    if not isinstance(x, torch.Tensor) or x.ndim != len(shape) or (not torch.compiler.is_compiling() and x.shape[leaf.levels] < shape[leaf.levels]):
+def _levelled(memory: dict, leaf: Leaf, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape with as many levels as the leaf has, where these are not fewer: a traced call made room for more than it needs."""
+    if leaf.levels is None:
+        return shape
+    x = _at(memory, leaf.path)
+    if x.ndim != len(shape) or (not torch.compiler.is_compiling() and x.shape[leaf.levels] < shape[leaf.levels]):
         return shape
     return (*shape[:leaf.levels], x.shape[leaf.levels], *shape[leaf.levels + 1:])
+
+
+def _past(field: Field, plan: Plan) -> tuple[int, ...]:
+    return (plan.batch, plan.heads, field.delay, *sizes_of(field.shape, plan.sizes))
 
 
 def _has(memory: dict, leaf: Leaf) -> bool:

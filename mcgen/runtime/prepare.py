@@ -9,16 +9,20 @@ from .dims import sizes_of
 from .manifest import Field, Manifest
 from .plan import Plan
 
+HALVES = (torch.bfloat16, torch.float16)
 
-def prepare(manifest: Manifest, plan: Plan, values: Sequence[Any], past: dict[str, torch.Tensor] | None) -> dict[str, torch.Tensor]:
-    """Field name -> tensor. `past`: [B, H, d, *shape] per delayed input; None: zeros. Absent learned starts stay absent."""
+def prepare(manifest: Manifest, plan: Plan, values: Sequence[Any], past: dict[str, torch.Tensor] | None, narrow: bool) -> dict[str, torch.Tensor]:
+    """Field name -> tensor. `past`: [B, H, d, *shape] per delayed input; None: zeros. Absent learned starts stay absent.
+
+    narrow: tokens of 16 bits stay so, unless past ones in the plan's dtype stand before them.
+    """
     ready = {}
     for field, x, repeat in zip(manifest.fields, values, plan.repeats):
         if x is None:
             if field.keyword:
                 continue
             x = _default(field, plan)
-        if x.dtype is not plan.dtype:
+        if x.dtype is not plan.dtype and not (narrow and x.dtype in HALVES and field.per == "token" and not (field.delay and past)):
             x = x.to(plan.dtype)
         if repeat != 1:
             x = x.repeat_interleave(repeat, dim=2 if field.per == "token" else 0)
@@ -40,5 +44,6 @@ def _default(field: Field, plan: Plan) -> torch.Tensor:
 def last_tokens(manifest: Manifest, plan: Plan, ready: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """What the next call needs of this one's delayed inputs: [B, H, d, *shape], tensors of their own."""
     if plan.packed is not None:
-        return {field.name: plan.packed.last(ready[field.name], field.delay).contiguous() for field in manifest.delays}
-    return {field.name: ready[field.name][:, plan.tokens:].transpose(1, 2).clone(memory_format=torch.contiguous_format) for field in manifest.delays}
+        return {field.name: plan.packed.last(ready[field.name], field.delay).contiguous().to(plan.dtype) for field in manifest.delays}
+    return {field.name: ready[field.name][:, plan.tokens:].transpose(1, 2).clone(memory_format=torch.contiguous_format).to(plan.dtype)
+            for field in manifest.delays}

@@ -8,22 +8,20 @@ from __future__ import annotations
 from typing import Any, Callable, NamedTuple, Sequence
 
 import torch
-from torch._C._functorch import is_functorch_wrapped_tensor
-from torch.autograd import profiler
 
-from .autograd import applied, differentiable, own_gradient
+from .autograd import applied, differentiable, gradients_of, own_gradient
 from .backends import Backends
 from .manifest import Manifest
-from .zeros import read_only_zeros
 
 _library = torch.library.Library("mcgen", "FRAGMENT")
 _registered: dict[str, "Operators"] = {}
 
 
 class Operators(NamedTuple):
-    """All but `apply` take the tensors of their params, then `chunk`. `apply` takes `chunk` first, and has a gradient.
+    """Operators take the tensors of their params, then `chunk`. `apply` takes `chunk` first, and has a gradient.
 
     `own_gradient` is `forward` as an operator that has a gradient itself, for function transforms inside a traced function.
+    `gradients`: see `autograd.gradients_of`.
     """
 
     forward: Callable[..., Sequence[torch.Tensor]]
@@ -31,6 +29,7 @@ class Operators(NamedTuple):
     backward: Callable[..., Sequence[torch.Tensor]]
     own_gradient: Callable[..., Sequence[torch.Tensor]]
     apply: Callable[..., Sequence[torch.Tensor]]
+    gradients: Callable[..., Sequence[torch.Tensor | None]]
 
 
 def register(manifest: Manifest, backends: Backends, digest: str) -> Operators:
@@ -42,26 +41,27 @@ def register(manifest: Manifest, backends: Backends, digest: str) -> Operators:
 
         def forward(save: bool) -> tuple[Callable, Callable]:
             def real(tensors, chunk):
-                return backends.choose(tensors[0]).forward(tensors, chunk, save)
+                return backends.for_params(tensors).forward(tensors, chunk, save)
 
             def fake(tensors, chunk):
-                return [tensors[0].new_empty(shape) for shape in layout.forward(tensors, save)]
+                return [tensors[0].new_empty(shape, dtype=dtype) for shape, dtype in zip(layout.forward(tensors, save), layout.forward_dtypes(tensors, save))]
 
             return real, fake
 
         def backward(tensors, chunk):
-            return backends.choose(tensors[0]).backward(_with_zeros(manifest, layout, tensors), chunk)
+            return backends.for_params(tensors).backward(tensors, chunk)
 
         def fake_backward(tensors, chunk):
-            return [tensors[0].new_empty(shape) for shape in layout.backward(tensors)]
+            return [tensors[0].new_empty(shape, dtype=dtype) for shape, dtype in zip(layout.backward(tensors), layout.backward_dtypes(tensors))]
 
         run = _define(f"{name}_fwd", params, manifest.forward_results, *forward(False))
         run_save = _define(f"{name}_fwd_save", params, (*manifest.forward_results, *saved), *forward(True))
         run_back = _define(f"{name}_bwd", manifest.backward_params, manifest.backward_results, backward, fake_backward)
         run_own = _define(f"{name}_fwd_own", params, manifest.forward_results, *forward(False))
-        function = differentiable(manifest, _short(*run_save), _short(*run_back), backends.torch.program)
-        _library.impl(f"{name}_fwd_own", own_gradient(run_own[0], function, len(manifest.forward_results)), "Autograd")
-        _registered[name] = Operators(_short(*run), _short(*run_save), _short(*run_back), _listed(run_own[0]), applied(function))
+        gradients = gradients_of(manifest, _listed(run_back), backends.torch.program)
+        function = differentiable(manifest, _listed(run_save), gradients)
+        _library.impl(f"{name}_fwd_own", own_gradient(run_own, function, len(manifest.forward_results)), "Autograd")
+        _registered[name] = Operators(_listed(run), _listed(run_save), _listed(run_back), _listed(run_own), applied(function), gradients)
     return _registered[name]
 
 
@@ -80,18 +80,13 @@ def schema(name: str, params: Sequence[str], results: Sequence[str]) -> str:
     return f"{name}({took}, int chunk) -> {gave}"
 
 
-def _define(name: str, params: Sequence[str], results: Sequence[str], real: Callable, fake: Callable) -> tuple[Callable, Callable]:
-    """Defines an operator; gives it and its kernel. `real`, `fake`: (tensors, chunk) -> list of tensors."""
+def _define(name: str, params: Sequence[str], results: Sequence[str], real: Callable, fake: Callable) -> Callable:
+    """Defines an operator. `real`, `fake`: (tensors, chunk) -> list of tensors."""
     single = len(results) == 1
 
     def body(*args):
         tensors = [x if x is None or x.is_contiguous() else x.contiguous() for x in args[:-1]]
-        device = args[0].device.type
-        if torch.is_autocast_enabled(device):
-            with torch.autocast(device, enabled=False):
-                made = real(tensors, args[-1])
-        else:
-            made = real(tensors, args[-1])
+        made = real(tensors, args[-1])
         return made[0] if single else tuple(made)
 
     def traced(*args):
@@ -103,41 +98,12 @@ def _define(name: str, params: Sequence[str], results: Sequence[str], real: Call
     torch.library.register_fake(f"mcgen::{name}", traced, lib=_library)
     operator = getattr(torch.ops.mcgen, name).default
     torch.library.register_vmap(f"mcgen::{name}", _vmap(operator), lib=_library)
-    return operator, body
+    return operator
 
 
 def _listed(operator: Callable) -> Callable:
     """The operator with its results in a tuple, also when there is but one."""
     return operator if len(operator._schema.returns) > 1 else lambda *args: (operator(*args),)
-
-
-def _short(operator: Callable, body: Callable) -> Callable:
-    """The operator with its results in a tuple, also when there is but one.
-
-    Where nothing but its kernel would see the call, that is called without torch's dispatcher, which costs as much as the rest. `.operator` is
-    the operator alone.
-    """
-    single = len(operator._schema.returns) == 1
-
-    def call(*args):
-        made = body(*args) if _unseen(args) else operator(*args)
-        return (made,) if single else made
-
-    call.operator = operator
-    return call
-
-
-PLAIN = {torch.Tensor, torch.nn.Parameter, type(None), int}
-
-
-def _unseen(args: Sequence) -> bool:
-    """Whether no trace, transform, mode, profiler or tensor subclass takes part in a call."""
-    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active() or torch._C._len_torch_dispatch_stack():
-        return False
-    if profiler._is_profiler_enabled or torch._C._get_tracing_state() is not None or not PLAIN.issuperset(map(type, args)):
-        return False
-    # what a transform that is over has wrapped, as the pull-back of torch.func.vjp hands it on, is a plain tensor by type only
-    return not any(x is not None and type(x) is not int and is_functorch_wrapped_tensor(x) for x in args)
 
 
 def _vmap(operator: Callable) -> Callable:
@@ -152,13 +118,3 @@ def _vmap(operator: Callable) -> Callable:
         return (stacked, (0,) * len(stacked)) if len(stacked) > 1 else (stacked[0], 0)
 
     return rule
-
-
-def _with_zeros(manifest: Manifest, layout, tensors: Sequence) -> list[torch.Tensor]:
-    """Backward parameters with zeros for the gradients that are absent."""
-    if all(x is not None for x in tensors):
-        return list(tensors)
-    results = layout.forward(tensors[:len(manifest.forward_params)], False)
-    shapes = {f"d.{name}": shape for name, shape in zip(manifest.forward_results, results)}
-    first = tensors[0]
-    return [read_only_zeros(shapes[name], first.dtype, first.device) if x is None else x for name, x in zip(manifest.backward_params, tensors)]

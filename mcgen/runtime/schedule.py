@@ -59,7 +59,7 @@ class Schedules:
         def traced_chunk(device: str, dtype: str, small: bool) -> int:
             if self.forced is not None:
                 return self.forced.chunk
-            chunks = {e.chunk for e in entries_for(self.folders, torch.device(device)) if e.dtype == dtype}
+            chunks = {e.chunk for e in rows_of(entries_for(self.folders, torch.device(device)), dtype)}
             return chunks.pop() if len(chunks) == 1 else self._usual(torch.device(device).type, small)
 
         # In a traced call, where sizes may be symbols: the chunk that all rows of a dtype agree on, else the usual one. The mark is
@@ -99,8 +99,14 @@ def look_up(entries: Sequence[Entry], dtype: str, sizes: Mapping[str, int], head
 
     Entries say the sizes that a caller gives; derived ones follow from them.
     """
-    fitting = [e for e in entries if e.dtype == dtype and all(sizes.get(name) == size for name, size in e.sizes)]
+    fitting = rows_of([e for e in entries if all(sizes.get(name) == size for name, size in e.sizes)], dtype)
     return min(fitting, key=lambda e: (abs(octave(e.tokens) - octave(tokens)), abs(octave(e.heads) - octave(heads))), default=None)
+
+
+def rows_of(entries: Sequence[Entry], dtype: str) -> list[Entry]:
+    """The entries of a dtype; of float32 where 16 bits have none."""
+    own = [e for e in entries if e.dtype == dtype]
+    return own or ([e for e in entries if e.dtype == "float32"] if dtype in ("bfloat16", "float16") else [])
 
 
 def octave(count: int) -> int:

@@ -232,8 +232,9 @@ def softplus(x: Tensor) -> Tensor:
     return F.softplus(x, threshold=1e9)
 
 
-def where(mask: Tensor, x: Tensor | float, y: Tensor | float, like: Tensor) -> Tensor:
-    """torch.where with numbers in the program's precision."""
+def where(mask: Tensor | bool, x: Tensor | float, y: Tensor | float, like: Tensor) -> Tensor:
+    """torch.where with numbers in the program's precision, and a truth that may be the same everywhere."""
+    mask = mask if isinstance(mask, Tensor) else torch.tensor(mask, device=like.device)
     x, y = (v if isinstance(v, Tensor) else torch.tensor(v, dtype=like.dtype, device=like.device) for v in (x, y))
     return torch.where(mask, x, y)
 

@@ -10,9 +10,9 @@ from .typed import num
 
 # a `where`, whether the branch is the one of its truth, and whether it is enough that one entry takes it; all of a clause
 # hold at once, the empty one always
-Clause = frozenset[tuple[Term, bool, bool]]
+Clause = tuple[tuple[Term, bool, bool], ...]
 Clauses = tuple[Clause, ...]
-ALWAYS: Clauses = (frozenset(),)
+ALWAYS: Clauses = ((),)
 LIMIT = 4                        # clauses of one term; beyond: it counts always
 
 
@@ -26,17 +26,17 @@ def live(nodes: Sequence[Term], root: Term, elementwise: set[str]) -> dict[int, 
                 continue
             clauses = own
             if node.op == "where":
-                clauses = tuple(c | {(node, i == 2, False)} for c in own)
+                clauses = tuple((*c, (node, i == 2, False)) for c in own)
             elif node.op not in elementwise:                   # its entries are no longer those of the condition
-                clauses = tuple(frozenset((w, taken, True) for w, taken, _ in c) for c in own)
+                clauses = tuple(tuple((w, taken, True) for w, taken, _ in c) for c in own)
             found[id(arg)] = _either(found.get(id(arg), ()), clauses)
     return found
 
 
 def _either(one: Clauses, other: Clauses) -> Clauses:
     """The clauses of both, less those that another one implies."""
-    every = list(dict.fromkeys((*one, *other)))
-    kept = tuple(c for c in every if not any(weaker < c for weaker in every))
+    every = {frozenset(c): c for c in (*one, *other)}
+    kept = tuple(c for held, c in every.items() if not any(weaker < held for weaker in every))
     return kept if len(kept) <= LIMIT else ALWAYS
 
 
@@ -45,7 +45,7 @@ def masked(clauses: Clauses, part: Term) -> Term:
     result = num(0)
     for clause in clauses:
         inside = part
-        for node, taken, anywhere in sorted(clause, key=lambda item: (item[0].pos.line, item[0].pos.column, item[1], item[2])):
+        for node, taken, anywhere in clause:
             a, b = node.args[:2]
             if (a.shape or b.shape) and (anywhere or (a.shape or b.shape) != part.shape):
                 some = total(where(node["op"], a, b, num(int(taken)), num(int(not taken))))

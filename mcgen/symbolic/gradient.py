@@ -96,7 +96,7 @@ class _Reverse:
             for arg, part in (self.window(node, g) if node.op == "window" else _rule(node, g)):
                 if id(arg) not in depends or is_zero(part):
                     continue
-                if node.op in ELEMENTWISE and part.shape == g.shape and frozenset() not in counts[id(node)]:
+                if node.op in ELEMENTWISE and part.shape == g.shape and () not in counts[id(node)]:
                     part = masked(counts[id(node)], part)
                 part = fit(part, arg.shape)
                 old = cotangents.get(id(arg))

@@ -23,16 +23,16 @@ def split(lab: Lab, gate: Gate, full: bool, _: Any) -> None:
     want = lab.expected(case)
     for plan in plans:
         points = sorted({min(p, length) for p in plan})
-        got = compute(_in_parts(lab, points, step=False), lab.inputs(case), case)
+        got = compute(in_parts(lab, points, step=False), lab.inputs(case), case)
         lab.check(gate, case, got, want, f"split at {points}, ")
     with torch.no_grad():
         for before in ([1, 4] if full else [2]):
             points = list(range(length - before, length))
-            y = _in_parts(lab, points, step=True)(**lab.inputs(case))
+            y = in_parts(lab, points, step=True)(**lab.inputs(case))
             lab.check(gate, case, {"y": y}, want, f"{before} last by step, ", only={"y"})
 
 
-def _in_parts(lab: Lab, points: list[int], step: bool) -> Callable:
+def in_parts(lab: Lab, points: list[int], step: bool) -> Callable:
     """The op as a run of parts; with `step`, the single tokens after the first part go through `op.step`."""
     def run(**inputs: torch.Tensor) -> torch.Tensor:
         length = inputs[lab.token_inputs[0]].shape[1]

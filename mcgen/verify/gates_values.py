@@ -9,6 +9,7 @@ import torch
 from .draw import EDGES, has_edge
 from .harness import Lab, cached, main_length, prime_after
 from .report import Check, Gate
+from .tolerance import HALVES
 from .world import all_inputs
 
 
@@ -92,7 +93,7 @@ def chunk_invariance(lab: Lab, gate: Gate, full: bool, variants: Sequence[Callab
 
 def low_precision(lab: Lab, gate: Gate, full: bool, _: Any) -> None:
     """bfloat16 (and float16) inputs: the reference gets the rounded ones."""
-    for dtype in (torch.bfloat16, torch.float16) if full else (torch.bfloat16,):
+    for dtype in (lab.dtype,) if lab.dtype in HALVES else HALVES if full else HALVES[:1]:
         case = lab.case(prime_after(lab.chunk + 5), dtype=dtype)
         lab.check_run(gate, case)
         lab.check_run(gate, case, start=True)

@@ -13,12 +13,13 @@ from .draw import Case, dim_sizes, draw, generator
 from .oracle import Reference
 from .report import Check, Gate
 from .threads import one_thread
-from .tolerance import Allowed, allowed, arithmetic_of
+from .tolerance import HALVES, Allowed, allowed, arithmetic_of, roundoff
 from .world import all_inputs, all_numbers
 
 Tensors = dict[str, torch.Tensor]
 AMOUNTS = (1.0, 0.5, 0.25, 0.1, 0.03, 0.01)
 TAME_VALUE, TAME_GRADIENT = 1e4, 1e6
+COTANGENT = 1.0                  # the usual size of an entry: they are normal
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,7 @@ class Lab:
     sizes: Mapping[str, int] | None = None
     seed: int = 0
     amount: float = 1.0
+    samples: int = 1                # runs of the reference in float32 that measure rounding: one is by chance lucky on a few entries
     _expected: dict[Any, Expected] = field(default_factory=dict)
 
     def __post_init__(self):
@@ -154,15 +156,17 @@ class Lab:
 
         with one_thread():
             here = compute(partial(fn, self.reference), exact, case, states, ones, self.segments)
-            rounded = compute(partial(fn, self.rounding), single(exact), case, single(states), ones, self.segments)
+            rounded = [compute(partial(fn, self.rounding), single(_nudged(exact, i)), case, single(states), ones, self.segments) for i in range(self.samples)]
         self._free_poisoned(here)
-        arithmetic = self.arithmetic or arithmetic_of(case.dtype)
+        usual = arithmetic_of(case.dtype)
+        stored = {"y", *(f"d {n}" for n in exact)} if case.dtype in HALVES else set()          # held to their own rounding alone
         terms = case.length + sum(self.sizes.values())
         cancelling = self._term_scale(exact, here)
         half_infinite = [exact[n] for n, i in all_inputs(self.spec).items()
                          if math.isinf(i.domain.lo) != math.isinf(i.domain.hi) and exact[n].numel()]
         decay = max((float(x.abs().max()) for x in half_infinite), default=0.0)
-        bounds = {n: allowed(here[n], rounded[n], terms, arithmetic, term_scale=cancelling.get(n, 0.0), decay=decay) for n in here}
+        bounds = {n: max((allowed(here[n], r[n], terms, usual if n in stored else self.arithmetic or usual, term_scale=cancelling.get(n, 0.0),
+                                  decay=decay) for r in rounded), key=lambda a: a.arithmetic_error) for n in here}
         return Expected(here, bounds)
 
     def _free_poisoned(self, result: Tensors) -> None:
@@ -187,7 +191,7 @@ class Lab:
 
     def _term_scale(self, exact: Tensors, result: Tensors) -> dict[str, float]:
         """For the gradient of each interval input and each of the cache's: the size of the terms it may be a difference
-        of, |x . dx| for a decay, |dy| |y| for a gate.
+        of, |x . dx| for a decay, |dy| |y| for a gate; for that of a start the cotangents', of which an erasing rule leaves little.
 
         Summed over the tokens like independent errors, largest over rows and heads.
         """
@@ -199,6 +203,7 @@ class Lab:
                 per_token = per_token + heads
         total = float(torch.as_tensor(per_token).square().sum(-1).sqrt().amax()) if torch.is_tensor(per_token) and per_token.numel() else 0.0
         found = {f"d {n}": total for n, i in known.items() if i.domain.kind == "interval"}
+        found |= {n: COTANGENT for n in result if n.startswith("d start ")}
         if self.spec.cache is not None and result["y"].numel():
             # a gate's gradient is a difference of what the memories answer, each about |dy| |y| in size: where two of
             # them agree (a read before the update, right after a segment) it is nothing but cancellation
@@ -237,6 +242,14 @@ class Lab:
                       self.start(case) if start else None, ones, self.segments)
         self.check(gate, case, got, self.expected(case, start, ones), prefix)
         return got
+
+
+def _nudged(inputs: Tensors, sample: int) -> Tensors:
+    """The inputs themselves for sample 0, else each entry off by at most a unit roundoff of float32."""
+    if sample == 0:
+        return inputs
+    u = roundoff("float32")
+    return {n: x * (1 + u * (2 * torch.rand(x.shape, generator=generator(n, sample), dtype=x.dtype) - 1)) for n, x in inputs.items()}
 
 
 def _called(reference: Reference, **given: Any) -> Any:

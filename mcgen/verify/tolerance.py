@@ -5,11 +5,13 @@ An error is allowed up to
     OUT * u(out) * scale  +  u(arithmetic) * (ARITHMETIC * (sqrt(terms) * scale + cancelled + rounding) + exponent * scale)
 
 u            unit roundoff: of the dtype that a result is stored in, and of the arithmetic behind it (float32 for inputs
-             of 16 bits too: the reference gets the rounded inputs, so only the stored result is rounded once more)
+             of 16 bits too: the reference gets the rounded inputs, so only the stored result is rounded once more). An op that
+             says it computes in less than float32 is given that for float32 results; those stored in 16 bits have room enough
 scale        the largest entry of the reference tensor.
 cancelled    for the gradient of an interval input (a decay) the size of the terms |x . dx| that it may be the
              difference of, and for a cache's own input (a gate) that of the answers |dy| |y| it weighs. A log decay's gradient is sum(q . dq - k . dk) over later tokens: at strong decay pure
              cancellation, so it is held against its terms. Independent errors: the root of the sum over tokens of squares.
+             For the gradient of a start, the size of the cotangents: a rule that erases leaves little of them, as a difference.
 terms        how many products one entry adds up: tokens plus sizes of the dims. Rounding errors add like a random walk.
 rounding     the largest error of the same token-by-token run in float32, in its roundoffs: the condition of the function,
              and cancellation that any evaluation has (the derivative of a softmax that has settled on one memory).
@@ -33,6 +35,7 @@ RESTART = 2 * 16                # blocks of 16 tokens, and a rounding at either 
 FLOOR = 120.0
 ABSOLUTE = 1e-24               # where the reference is exactly 0: a factor of 0 may be lowered as exp(log(1e-30))
 WEIGHTS = 1e-4                  # weights are for looking at: relative to the largest
+HALVES = (torch.bfloat16, torch.float16)
 UNIT_ROUNDOFF = {"float64": 2.0 ** -53, "float32": 2.0 ** -24, "tf32": 2.0 ** -11, "float16": 2.0 ** -11, "bfloat16": 2.0 ** -8}
 
 

@@ -12,7 +12,20 @@ def op(name, update, cache=None, inputs=None, **rule):
     return spec if cache is None else {**spec, "cache": cache}
 
 
+FOUND = [                        # by `mcgen fuzz`, shrunk
+    op("chosen_by_numbers", "where(K < 2, tanh(S), where(0.5 < 0.25, S, eta * S)) + outer(k, v)", inputs={}),
+    op("learned_in_every_row", "(eye(K) - 0.5 * outer(k, k)) @ (step(eta * S, softmax(w))) + 0.5 * M", GATED,
+       {"w": {"shape": ["K"], "per": "head"}, "M": ["K", "V"]}, functions={"step(X, x)": "X - eta * outer(x, X.T @ x)"}),
+    op("each_takes_the_other", {"Z": "(eye(K) - 0.5 * outer(w, w)) @ Z + outer(k, eta * v) - 0.3 * S", "S": "diag(exp(p)) @ S + new(Z)"},
+       inputs={"w": {"shape": ["K"], "domain": "unit", "per": "head"}, "p": {"shape": ["K"], "domain": ["-inf", 0], "per": "head"}},
+       state={"S": ["K", "V"], "Z": ["K", "V"]}, read="Z.T @ q"),
+    op("erased_on_both_sides", "((S @ (eye(V) - 0.5 * outer(k, k))) @ (eye(V) - 1 * outer(v, v))) - 0.5 * outer(q, "
+       "((S @ (eye(V) - 0.5 * outer(k, k))) @ (eye(V) - 1 * outer(v, v))).T @ q)", read="S.T @ p", state={"S": {"shape": ["K", "V"], "init": "learned"}},
+       inputs={"k": {"shape": ["V"], "domain": "unit"}, "v": {"shape": ["V"], "domain": "unit", "per": "head"}, "q": {"shape": ["K"], "domain": "unit"}, "p": ["K"]}),
+    op("no_derivative_where_not_taken", "tanh(S) + where(eta > 0.5, sqrt(eta - 0.4), 0) * outer(k, v)"),
+]
 SCANS = {s["name"]: s for s in (
+    *FOUND,
     op("signed_decay", "outer(a, b) * S + outer(k, v)", TOP, {"a": {"shape": ["K"], "domain": [-1, 1]}, "b": {"shape": ["V"], "domain": [-1, 1]}}),
     op("negative_scalar_decay", "a * S + outer(k, v)", inputs={"a": {"shape": [], "domain": [-1, 0]}}),
     op("bounded", "tanh(exp(g) * S + outer(k, v))", GATED),

@@ -58,6 +58,20 @@ LOGARITHMIC = [
     op("merging_window", rule={"update": {"S": "exp(g) * S + window(sigmoid(g) * outer(k, v), 3)"}}, cache={**LEVELS, "segments": APART}),
     op("merging_tokens", rule={"update": {"S": "tanh(exp(g) * S + outer(k, v))"}, "read": "S.T @ q"}, cache={**LEVELS, "segments": APART}),
 ]
+PER_HEAD_K = {"shape": ["K"], "domain": "unit", "per": "head"}
+FOUND = [                        # by `mcgen fuzz`, shrunk
+    op("steps_of_several_keys", rule={"inputs": {**UNIT_K, "p": {"shape": ["K"], "domain": "unit"}}, "read": "S.T @ q",
+                                      "update": {"S": "(eye(K) - 0.5 * outer(k, k)) @ (S - b * outer(p, S.T @ p)) + outer(k, v)"}}),
+    op("read_across_channels_of_steps", rule={
+        "inputs": {"q": ["V"], "k": {"shape": ["K"], "domain": "unit"}, "p": PER_HEAD_K, "a": {"shape": ["K"], "domain": [-1, 1]}, "v": ["V"]},
+        "functions": {"step(X, x)": "X - 0.5 * outer(x, X.T @ x)"}, "update": {"S": "diag(a) @ step(step(S, k), p) + outer(k, v)"},
+        "read": "S @ q + prev(S) @ v"}),
+    op("steps_with_learned_keys", rule={
+        "inputs": {"q": ["V"], "k": {"shape": ["K"], "domain": "unit"}, "p": PER_HEAD_K, "w": PER_HEAD_K, "g": {"shape": ["K"], "domain": ["-inf", 0]}, "v": ["V"]},
+        "functions": {"step(X, x)": "X - 0.5 * outer(x, X.T @ x)"},
+        "update": {"S": "diag(exp(g)) @ step(0.5 * S + 0.4 * outer(p, S.T @ k), w) + outer(k, v)"}, "read": "S @ q"}),
+    op("same_score_for_all", cache={"inputs": {}, "score": "0", "select": {"top": 2}}),
+]
 CORNERS = {s["name"]: s for s in (
     op("fresh_gate", cache={"segments": {"length": 12, "start": "fresh"}}),
     op("fresh_sum", cache={"weight": 1, "segments": {"length": 9, "start": "fresh"}, "inputs": {}, "summary": None, "score": None}),
@@ -94,7 +108,7 @@ CORNERS = {s["name"]: s for s in (
         "update": {"S": "exp(g) * S + outer(k, v)", "m": "exp(h) * m + v", "s": "exp(h) * s + 1"},
         "read": "tanh(S.T @ q) + m / (1 + s)"}, cache={"select": {"top": 2}}),
     op("transposed_memory", rule={"state": {"S": ["V", "K"]}, "update": {"S": "exp(g) * S + outer(v, k)"}, "read": "S @ q"}, cache={}),
-    *AFFINE,
+    *AFFINE, *FOUND,
     *LOGARITHMIC,
     op("a_function", rule={"functions": {"phi(x)": "softmax(x) * sqrt(K)"}, "let": {"kn": "layernorm(k)"},
                            "update": {"S": "exp(g) * S + outer(phi(kn), silu(v))"}, "read": "S.T @ phi(q)"}, cache={}),

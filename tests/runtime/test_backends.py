@@ -40,7 +40,7 @@ def test_any_layout(running):
 def test_choice():
     by_size, tvm, slow = (load_package(HANDMADE / "running_sum", backend=name) for name in (None, "tvm", "torch"))
     single, double = torch.zeros(1, 2, 1, 3), torch.zeros(1, 2, 1, 3, dtype=torch.float64)
-    chosen = [op._backends.choose(x) for op in (by_size, slow) for x in (single, double)]
+    chosen = [op._backends.choose(x.dtype, x.device) for op in (by_size, slow) for x in (single, double)]
     assert chosen == [by_size._backends.tvm, by_size._backends.torch, slow._backends.torch, slow._backends.torch]
     assert (by_size.backend, tvm.backend, slow.backend) == (None, "tvm", "torch")
     with pytest.raises(UsageError, match="computes in float32, got float64"):

@@ -5,7 +5,7 @@ import torch.utils._python_dispatch
 
 import mcgen
 
-from .helpers import close
+from .helpers import arguments, close
 
 SPEC = {
     "name": "at_home",
@@ -82,17 +82,14 @@ def test_autocast(op):
 
 
 def test_opcheck(op):
-    taken, real = {}, op._operators
-    op._operators = real._replace(forward=lambda *args: taken.setdefault("args", args) and real.forward(*args))
-    op(*draw())
-    op._operators = real
-    args, manifest = taken["args"], op.manifest
-    torch.library.opcheck(real.forward.operator, args)
-    torch.library.opcheck(real.forward_save.operator, args)
+    real, manifest = op._operators, op.manifest
+    args = arguments(lambda: op(*draw()))
+    torch.library.opcheck(real.forward, args)
+    torch.library.opcheck(real.forward_save, args)
     torch.library.opcheck(real.own_gradient, args, test_utils=("test_schema", "test_faketensor", "test_autograd_registration"))
     made = dict(zip((*manifest.forward_results, *(name for name, _ in manifest.saved)), real.forward_save(*args)))
     made |= dict(zip(manifest.forward_params, args)) | {f"d.{r}": torch.ones_like(made[r]) for r in manifest.forward_results} | {"d.new.summary": None}
-    torch.library.opcheck(real.backward.operator, (*(made[p] for p in manifest.backward_params), args[-1]))
+    torch.library.opcheck(real.backward, (*(made[p] for p in manifest.backward_params), args[-1]))
 
 
 def test_a_call_keeps_nothing_that_is_given_away(op):
@@ -110,6 +107,51 @@ def test_a_call_keeps_nothing_that_is_given_away(op):
     for x in (memory["state"]["S"], memory["cache"]["S"], memory["past"]["v"], memory["partial"]):
         x.add_(1)
     close(op(*whole), want)
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_gradients_of_some(op, exact, keep):
+    """Of one input, with the others left out; and of y and of the memory apart."""
+    args = draw(13)
+    for i in range(len(args)):
+        made = []
+        for f, given in ((op, args), (exact, [x.double() for x in args])):
+            leaf = given[i].detach().requires_grad_()
+            y = f(*given[:i], leaf, *given[i + 1:], return_memory=keep)
+            loss = y.square().sum() if not keep else y[1]["cache"]["S"].square().sum() + y[1]["state"]["S"].sum()
+            made.append(torch.autograd.grad(loss, leaf, allow_unused=True)[0])
+        assert (made[0] is None) == (made[1] is None)
+        if made[0] is not None:
+            close(made[0].double(), made[1], NEAR)
+
+
+def test_saved_tensors_may_come_back_otherwise(op):
+    args = [x.requires_grad_() for x in draw(13)]
+    want = torch.autograd.grad(loss(op)(*args), args)
+    with torch.autograd.graph.saved_tensors_hooks(lambda x: x.clone().t() if x.dim() == 2 else x.clone(), lambda x: x.t() if x.dim() == 2 else x):
+        y = loss(op)(*args)
+    for a, b in zip(torch.autograd.grad(y, args), want):
+        assert torch.equal(a, b)
+    with torch.autograd.graph.saved_tensors_hooks(lambda x: x, lambda x: x.double() if x.is_floating_point() else x):
+        y = loss(op)(*args)
+    with pytest.raises((ValueError, RuntimeError)):
+        torch.autograd.grad(y, args)
+
+
+def test_steps_with_and_without_a_gradient(op):
+    """The same y and memory; a short way is there for the second and later ones."""
+    args = draw(9)
+    at = lambda t: [x[:, t] if x.dim() > 1 else x for x in args]                       # noqa: E731
+    want = op(*args)
+    memory = op.empty_memory(2, 2, K=4, V=4, capacity=2)
+    for t in range(9):
+        with torch.no_grad():
+            y, after = op.step(*at(t), memory=memory)
+        leaves = [x.clone().requires_grad_() for x in at(t)]
+        again, _ = op.step(*leaves, memory=memory)
+        close(y, want[:, t], 1e-5)
+        assert torch.equal(y, again) and torch.autograd.grad(again.sum(), leaves, allow_unused=True)[0].shape == leaves[0].shape
+        memory = after
 
 
 def test_defaults_of_torch_change_nothing(op):

@@ -6,7 +6,7 @@ from torch.utils.checkpoint import checkpoint
 from mcgen.diagnostics import NotLowered
 from mcgen.runtime import load_package
 
-from .helpers import HANDMADE, close, decay_softmax, tensors
+from .helpers import HANDMADE, arguments, close, decay_softmax, tensors
 
 SMALL = dict(batch=1, tokens=5, heads=1, K=2, V=2)
 
@@ -105,17 +105,14 @@ def test_operators_pass_opcheck(op):
     manifest = op.manifest
     q, k, v, g, u = tensors(tokens=6)
     memory = op.empty_memory(2, 2, K=3, V=5, capacity=2, dtype=torch.float64)
-    taken = {}
-    op._operators, real = op._operators._replace(forward=lambda *a: taken.setdefault("args", a) and real.forward(*a)), op._operators
-    op(q, k, v, g, u, memory=memory)
-    op._operators = real
-    args = taken["args"]
-    torch.library.opcheck(real.forward.operator, args)
-    torch.library.opcheck(real.forward_save.operator, args)
+    real = op._operators
+    args = arguments(lambda: op(q, k, v, g, u, memory=memory))
+    torch.library.opcheck(real.forward, args)
+    torch.library.opcheck(real.forward_save, args)
     torch.library.opcheck(real.own_gradient, args, test_utils=("test_schema", "test_faketensor", "test_autograd_registration"))
     made = dict(zip((*manifest.forward_results, *(s for s, _ in manifest.saved)), real.forward_save(*args)))
     made |= dict(zip(manifest.forward_params, args)) | {f"d.{r}": torch.ones_like(made[r]) for r in manifest.forward_results} | {"d.new.summary": None}
-    torch.library.opcheck(real.backward.operator, (*(made[p] for p in manifest.backward_params), args[-1]))
+    torch.library.opcheck(real.backward, (*(made[p] for p in manifest.backward_params), args[-1]))
     torch.library.opcheck(torch.ops.mcgen.within_capacity.default, (torch.tensor([5, 6]), 4, 2))
 
 
@@ -130,3 +127,18 @@ def test_loads_do_not_clash(op, tmp_path):
     assert not torch.allclose(short(*args), op(*args))
     close(op(*args), decay_softmax(*args)[0])
     assert load_package(other) is short and load_package(other, backend="torch") is not short
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_what_operators_make_of_tokens_of_16_bits(op, dtype):
+    """Traced: y like v, gradients like their inputs, all else float32."""
+    manifest = op.manifest
+    *given, chunk = arguments(lambda: op(*tensors(tokens=6, dtype=torch.float32), return_memory=True))
+    given = [x.to(dtype) if name in manifest.tokens else x for name, x in zip(manifest.forward_params, given)]
+    with torch._subclasses.FakeTensorMode() as mode:
+        args = [mode.from_tensor(x) for x in given]
+        made = dict(zip((*manifest.forward_results, *(name for name, _ in manifest.saved)), op._operators.forward_save(*args, chunk)))
+        assert {name: x.dtype for name, x in made.items()} == {name: dtype if name == "y" else torch.float32 for name in made}
+        named = {**made, **dict(zip(manifest.forward_params, args)), **{f"d.{r}": made[r] for r in manifest.forward_results}}
+        gradients = op._operators.backward(*(named[name] for name in manifest.backward_params), chunk)
+        assert [x.dtype for x in gradients] == [named[name.removeprefix("d.")].dtype for name in manifest.backward_results]

@@ -174,7 +174,7 @@ def test_an_op_with_derived_dims(spec):
     op, it = command.subject_of(parser().parse_args([str(spec), "--size", "T=20", "H=1", "K=4"]), "cpu")
     assert it.dims == {"K": 4} and it.inputs(op)["v"].shape == (1, 20, 1, 8)
     entry = Entry("float32", tuple(it.dims.items()), 1, 20, 32, {}, {})
-    assert look_up([entry], "float32", op._plan([it.inputs(op)[f.name] for f in op.inputs]).sizes, 1, 20) is entry
+    assert look_up([entry], "float32", op._calls._plan([it.inputs(op)[f.name] for f in op.inputs], False).sizes, 1, 20) is entry
 
 
 def test_a_dry_run_on_the_cpu(spec, capsys):

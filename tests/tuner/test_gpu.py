@@ -6,13 +6,13 @@ from rich.console import Console
 
 from mcgen.cli import main
 from mcgen.diagnostics import EnvironmentLacks
-from tuner import feasibility
+from tuner import feasibility, work
 from tuner.feasibility import Needs
 from tuner.gpu import gpu_space, own
 
-KERNELS = {"fwd_rows": ({"block_V": (16, 32, 64), "num_warps": (2, 4, 8), "num_stages": (1, 2), "precision": ("ieee", "tf32")},
-                        {"block_V": 64, "num_warps": 4, "num_stages": 2, "precision": "ieee"}),
-           "bwd_loop": ({"num_warps": (4, 8), "num_stages": (1, 2, 3), "precision": ("ieee", "tf32")}, {"num_warps": 4, "num_stages": 2, "precision": "ieee"})}
+KERNELS = {"fwd_rows": ({"block_V": (16, 32, 64), "num_warps": (2, 4, 8), "num_stages": (1, 2), "precision": ("tf32x3", "tf32")},
+                        {"block_V": 64, "num_warps": 4, "num_stages": 2, "precision": "tf32x3"}),
+           "bwd_loop": ({"num_warps": (4, 8), "num_stages": (1, 2, 3), "precision": ("tf32x3", "tf32")}, {"num_warps": 4, "num_stages": 2, "precision": "tf32x3"})}
 CHUNKS = (16, 32, 64, 128)
 
 
@@ -33,7 +33,8 @@ def resources(limit):
 def test_what_fits_and_why_not():
     need = resources(100_000)
     space = gpu_space(KERNELS, CHUNKS, 64, need)
-    assert space.default == {"chunk": 64, "fwd_rows.block_V": 64, "fwd_rows.num_warps": 4, "fwd_rows.num_stages": 2, "bwd_loop.num_warps": 4, "bwd_loop.num_stages": 2}
+    assert space.default == {"chunk": 64, "fwd_rows.block_V": 64, "fwd_rows.num_warps": 4, "fwd_rows.num_stages": 2, "fwd_rows.precision": "tf32x3",
+                             "bwd_loop.num_warps": 4, "bwd_loop.num_stages": 2, "bwd_loop.precision": "tf32x3"}
     assert not space.feasible(space.default) and space.holds(space.default)
     assert space.feasible({**space.default, "chunk": 128}) == ["fwd_rows: 131072 bytes of shared memory of 100000", "fwd_rows: 256 bytes of registers spilled",
                                                                "bwd_loop: 131072 bytes of shared memory of 100000"]
@@ -58,6 +59,22 @@ def test_a_gpu_with_little_shared_memory_gets_a_smaller_default():
 def test_a_gpu_with_too_little_is_named():
     with pytest.raises(EnvironmentLacks, match="fwd_rows: 65536 bytes of shared memory of 5000"):
         gpu_space(KERNELS, CHUNKS, 64, resources(5_000))
+
+
+def test_precision_is_searched_like_the_rest():
+    space = gpu_space(KERNELS, CHUNKS, 64, resources(100_000))
+    assert {k.name: k.choices for k in space.knobs}["bwd_loop.precision"] == ("tf32x3", "tf32")
+    assert space.holds({**space.default, "bwd_loop.precision": "tf32"})
+
+
+def test_the_gates_know_the_precision():
+    assert [work.arithmetic(options) for options in ({}, {"a.precision": "tf32x3"}, {"a.precision": "ieee", "b.precision": "bf16"}, {"precision": "tf32"})] \
+        == [None, None, "tf32", "tf32"]
+
+
+def test_inputs_of_16_bits_on_a_gpu_alone(spec, capsys):
+    assert main(["tune", str(spec), "--dtype", "bfloat16"]) == 1
+    assert "--dtype bfloat16 is for GPUs" in capsys.readouterr().err
 
 
 def test_options_of_a_kernel():

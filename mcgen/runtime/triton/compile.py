@@ -17,11 +17,13 @@ from mcgen.diagnostics import EnvironmentLacks, McgenError, UsageError
 
 from mcgen.runtime.schedule import options_of
 
+from ..manifest import Manifest
 from .launch import Call, arguments, name_of
 from .options import check
 
 SHARED = {"sm_80": 166_912, "sm_86": 101_376, "sm_89": 101_376, "sm_90": 232_448, "sm_100": 232_448, "sm_120": 101_376, "gfx90a": 65_536,
           "gfx942": 65_536}       # bytes of shared memory that one program may have
+POINTERS = {"float32": "*fp32", "bfloat16": "*bf16", "float16": "*fp16"}
 STACK = 128                       # bytes of spilled registers that do not count
 
 
@@ -92,8 +94,8 @@ def kernels(module: ModuleType) -> list[Mapping[str, Any]]:
 
 
 def compile_one(kernel: Mapping[str, Any], target: str, sizes: Mapping[str, int], chunk: int, slots: int,
-                record: Mapping | None = None) -> Resources:
-    """One kernel compiled, from Triton's own cache if it was before."""
+                record: Mapping | None = None, dtypes: Mapping[str, str] | None = None) -> Resources:
+    """One kernel compiled, from Triton's own cache if it was before. dtypes: of tensors that are not float32, by name; see `narrow`."""
     import triton
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
@@ -107,7 +109,8 @@ def compile_one(kernel: Mapping[str, Any], target: str, sizes: Mapping[str, int]
         raise EnvironmentLacks("Triton interprets its kernels in this process and can't compile them", "triton", "unset TRITON_INTERPRET")
     _, constants, options = arguments(kernel, Call(1, 1, chunk, 1, 1, slots, chunk, sizes, backend), record)
     names = kernel["run"].arg_names
-    signature = {n: "constexpr" if n in constants else "*i32" if n == "table_ptr" else "*fp32" if n.endswith("_ptr") else "i32" for n in names}
+    pointers = {n: POINTERS[(dtypes or {}).get(tensor, "float32")] for n, tensor in zip(names, kernel["tensors"])}
+    signature = {n: pointers.get(n) or ("constexpr" if n in constants else "*i32" if n == "table_ptr" else "i32") for n in names}
     aligned = {(i,): [["tt.divisibility", 16]] for i, n in enumerate(names) if n.endswith("_ptr")}
     source = ASTSource(kernel["run"], signature, constants, aligned)
     gpu = GPUTarget("cuda", int(arch.removeprefix("sm_")), 32) if backend == "cuda" else GPUTarget("hip", arch, 64)
@@ -117,6 +120,13 @@ def compile_one(kernel: Mapping[str, Any], target: str, sizes: Mapping[str, int]
         reason = str(wrong).strip().splitlines()[-1] if str(wrong).strip() else type(wrong).__name__
         raise DoesNotCompile(f"Triton {triton.__version__} cannot compile {name_of(kernel)} for {target}: {reason[:200]}") from None
     return _cuda(made, name_of(kernel), SHARED[arch]) if backend == "cuda" else _hip(made, name_of(kernel), SHARED[arch])
+
+
+def narrow(manifest: Manifest, dtype: str) -> dict[str, str]:
+    """The tensors that are of 16 bits in a call whose tokens are of this dtype."""
+    if dtype == "float32":
+        return {}
+    return dict.fromkeys([*manifest.tokens, *(f"d.{name}" for name in manifest.tokens), "y", "d.y"], dtype)
 
 
 def _cuda(made: Any, name: str, limit: int) -> Resources:

@@ -46,21 +46,23 @@ def run(program: Mapping[str, Any], call: Call, tensors: dict[str, torch.Tensor]
     for kernel in program["kernels"]:
         launch(kernel, call, tensors, options_of(tuple((options or {}).items()), name_of(kernel)))
     for result, parts in program["shifted"]:
-        add_shifted(call, tensors[result].zero_(), [(tensors[part], shift) for part, shift in parts], like)
+        add_shifted(call, tensors[result], [(tensors[part], shift) for part, shift in parts], like)
 
 
-def add_shifted(call: Call, total: torch.Tensor, parts: list[tuple[torch.Tensor, int]], table: torch.Tensor) -> None:
-    """total [packs, past + T, H, *] += parts [packs, T, H, *], each moved `shift` tokens to the front; past tokens come first, when
-    packed before every sequence."""
+def add_shifted(call: Call, result: torch.Tensor, parts: list[tuple[torch.Tensor, int]], table: torch.Tensor) -> None:
+    """result [packs, past + T, H, *] = the sum, in float32, of parts [packs, T, H, *], each moved `shift` tokens to the front; past tokens
+    come first, when packed before every sequence."""
+    total = torch.zeros_like(result, dtype=torch.float32)
     delay = (total.shape[1] - call.tokens) * call.packs // call.batch
-    if not call.packed:
+    if call.packed:
+        token = torch.arange(call.tokens, device=table.device)
+        before = torch.searchsorted((table[:, :, 0] + table[:, :, 1]).amax(1), token, right=True)       # sequences that ended earlier
+        for part, shift in parts:                    # no place twice: nothing depends on an order
+            total.index_add_(1, token + (before + 1) * delay - shift, part)
+    else:
         for part, shift in parts:
             total[:, delay - shift:delay - shift + call.tokens] += part
-        return
-    token = torch.arange(call.tokens, device=table.device)
-    before = torch.searchsorted((table[:, :, 0] + table[:, :, 1]).amax(1), token, right=True)       # sequences that ended earlier
-    for part, shift in parts:                        # no place twice: nothing depends on an order
-        total.index_add_(1, token + (before + 1) * delay - shift, part)
+    result.copy_(total)
 
 
 def scratch(shape: tuple[int, ...], device: torch.device) -> torch.Tensor:

@@ -13,6 +13,8 @@ WARPS = (1, 2, 4, 8)
 STAGES = (1, 2, 3, 4)
 BLOCKS = (16, 32, 64, 128)
 PRECISIONS = {"cuda": ("ieee", "tf32x3", "tf32", "bf16"), "hip": ("ieee", "bf16"), "interpreter": ("ieee",)}
+# for inputs of 16 bits, whose products need no more than TF32's accuracy (bfloat16's own for bfloat16), the exact one first
+COARSE = {("cuda", "bfloat16"): ("tf32x3", "tf32", "bf16"), ("cuda", "float16"): ("tf32x3", "tf32"), ("hip", "bfloat16"): ("ieee", "bf16")}
 
 EXACT = {"cuda": "tf32x3", "hip": "ieee", "interpreter": "ieee"}       # nearest to float32; 'ieee' itself spills everything on CUDA
 
@@ -48,6 +50,15 @@ def knobs(kernel: Mapping[str, Any], sizes: Mapping[str, int], backend: str = "c
     found: dict[str, Sequence] = {f"block_{dim}": [x for x in BLOCKS if x <= power(sizes[dim])] or [power(sizes[dim])]
                                   for dim in map(plain, kernel["blocked"])}
     return {**found, "num_warps": WARPS, "num_stages": STAGES, "precision": PRECISIONS[backend]}
+
+
+def precisions(backend: str, dtype: str) -> tuple[str, ...]:
+    """What a tuner may choose from for inputs of a dtype: for float32 what is as exact as float32, and fits in registers.
+
+    >>> precisions("cuda", "float32"), precisions("cuda", "bfloat16")
+    (('tf32x3',), ('tf32x3', 'tf32', 'bf16'))
+    """
+    return COARSE.get((backend, dtype), (EXACT[backend],))
 
 
 def default(kernel: Mapping[str, Any], sizes: Mapping[str, int], backend: str = "cuda") -> Options:

@@ -11,11 +11,11 @@ from . import cache, llvm
 from .builder import TileBuilder
 from .kernel import Kernel
 from .link import CannotLink
-from .load import load
+from .load import Entry, load
 from .text import text_of
 
 
-_entries: dict[str, Callable[..., None]] = {}      # loaded kernels by key: equal kernels share their code
+_entries: dict[str, Entry] = {}      # loaded kernels by key: equal kernels share their code
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def compile(fn: Callable, sizes: Mapping[str, int], name: str | None = None, opt
     return Kernel(name, builder.params, sizes, entry)
 
 
-def _stored(key: str) -> Callable[..., None] | None:
+def _stored(key: str) -> Entry | None:
     found = cache.read(key)
     if found is None:
         return None
@@ -74,7 +74,7 @@ def record(fn: Callable, sizes: Mapping[str, int]) -> TileBuilder:
     return builder
 
 
-def _build(builder: TileBuilder, sizes: dict[str, int], options: Options, key: str) -> Callable[..., None]:
+def _build(builder: TileBuilder, sizes: dict[str, int], options: Options, key: str) -> Entry:
     from .lower import lower
     llvm.require()
     module = llvm.build(lower(builder, sizes, options), options.opt_level)

@@ -1,11 +1,13 @@
 """A compiled kernel as a function of torch tensors."""
 from __future__ import annotations
 
-from typing import Callable, Mapping, NoReturn, Sequence
+from array import array
+from typing import Mapping, NoReturn, Sequence
 
 import torch
 
 from ..partition import levels
+from .load import Entry, packed
 from .statements import Storage
 
 DTYPES = {"f32": torch.float32, "f64": torch.float64, "i32": torch.int32, "i64": torch.int64}
@@ -14,13 +16,13 @@ LEAD = {"token": ("B", "T", "H"), "head": ("H",), "memory": ("B", "H"), "slots":
 
 
 class Kernel:
-    """kernel(table, q=.., y=..): outputs are tensors too, written in place. `run` takes addresses in order, unchecked.
+    """kernel(table, q=.., y=..): outputs are tensors too, written in place. `start` takes addresses, unchecked.
 
     The tensors are float32 unless declared otherwise, contiguous, on the CPU; B, T, H, R, N, M are read from their shapes. Token tensors
     with one row under a table of B are packed: [1, T + B*delay, H, ...], and the table's starts count from the row's begin.
     """
 
-    def __init__(self, name: str, params: Sequence[Storage], sizes: dict[str, int], entry: Callable) -> None:
+    def __init__(self, name: str, params: Sequence[Storage], sizes: dict[str, int], entry: Entry) -> None:
         self.name, self.params, self.sizes, self.entry = name, tuple(params), dict(sizes), entry
         self.names = tuple(p.name for p in params)
         self._dtypes = tuple(DTYPES[p.dtype] for p in params)
@@ -33,10 +35,11 @@ class Kernel:
         if len(tensors) != len(self.names):
             self._refuse_names(table, tensors)
         extents = self.extents(table, tensors)
-        self.run([tensors[name].data_ptr() for name in self.names], table.data_ptr(), *extents)
+        self.start(self.words([*(tensors[name].data_ptr() for name in self.names), table.data_ptr()], extents), extents)
 
     def extents(self, table: torch.Tensor, tensors: Mapping[str, torch.Tensor]) -> tuple[int, ...]:
-        """What `run` takes after the addresses, for these tensors and all others of their shapes.
+        """B, T, H, R, N and how many tokens lie between the begins of two sequences (0 where they are packed), for these tensors and
+        all others of their shapes.
 
         Raises TypeError for a tensor that is missing, ValueError for one of another shape, dtype or device, or not contiguous.
         """
@@ -59,13 +62,18 @@ class Kernel:
                 self._refuse(name, tensor, dtype, shape)
         return B, T, H, R, N, M, 0 if packed else T
 
-    def run(self, addresses: Sequence[int], table: int, B: int, T: int, H: int, R: int, N: int, M: int, apart: int) -> None:
-        """The unchecked call: addresses (`tensor.data_ptr()`) in the order of `names`, the table's, and the extents.
+    @staticmethod
+    def words(addresses: Sequence[int], extents: Sequence[int]) -> array:
+        """What `start` takes: addresses (`tensor.data_ptr()`) in the order of `names`, the table's, and the extents.
 
-        apart: tokens between the begins of two sequences: T, or 0 when they are packed.
+        Address i stands at place 2*i + 1, for one who changes it.
         """
-        if B * H:
-            self.entry(min(torch.get_num_threads(), B * H), *addresses, table, B, T, H, R, N, M, apart)
+        return packed([*addresses, *extents])
+
+    def start(self, words: array, extents: Sequence[int]) -> None:
+        """The unchecked call."""
+        if heads := extents[0] * extents[2]:
+            self.entry(min(torch.get_num_threads(), heads), words)
 
     def _expected(self, extents: Mapping[str, int], packed: bool) -> tuple[tuple[int, ...], ...]:
         B, T = extents["B"], extents["T"]

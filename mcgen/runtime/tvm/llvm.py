@@ -1,11 +1,13 @@
 """A PrimFunc to machine code: the few passes that the emitted form needs, then LLVM."""
 from __future__ import annotations
 
+from array import array
 from functools import lru_cache
 from pathlib import Path
-from typing import Callable
 
 from mcgen.diagnostics import EnvironmentLacks
+
+from .load import Entry
 
 HINT = "pip install 'apache-tvm>=0.27,<0.28'"
 
@@ -63,8 +65,8 @@ def launch_code() -> bytes:
     return object_code(tvm_ffi.load_module(str(Path(__file__).with_name("launch.ll"))))
 
 
-def just_in_time(module) -> Callable[..., None]:
-    """The function through TVM's own runtime and threads, for machines that `link` does not know."""
+def just_in_time(module) -> Entry:
+    """The same as `load.load` through TVM's own runtime and threads, for machines that `link` does not know."""
     import os
 
     import tvm
@@ -72,9 +74,9 @@ def just_in_time(module) -> Callable[..., None]:
     function, configure = module.get_function("main"), tvm.get_global_func("runtime.config_threadpool")
     state = [0]
 
-    def entry(threads: int, *integers: int) -> None:
+    def entry(threads: int, words: array) -> None:
         if threads != state[0]:
             configure(0, threads)
             state[0] = threads
-        function(*integers)
+        function(*words[1::2])
     return entry

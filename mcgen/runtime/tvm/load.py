@@ -1,20 +1,28 @@
-"""Object code to a function that takes integers: linked into memory, on torch's threads."""
+"""Object code to a function that takes numbers: linked into memory, on torch's threads."""
 from __future__ import annotations
 
 import ctypes
 from array import array
 from functools import lru_cache
 from pathlib import Path
-from typing import Callable
+from typing import Callable, Sequence
 
 from .link import CannotLink, Image, supported
 
 BACKEND = {"__TVMBackendParallelLaunch": "mcgen_launch", "__TVMBackendAllocWorkspace": "mcgen_alloc", "__TVMBackendFreeWorkspace": "mcgen_free"}
 INT = 1      # the tag of an integer argument
+Entry = Callable[[int, array], None]
 
 
-def load(kernel: bytes, launch: bytes) -> Callable[..., None]:
-    """The function `main` of a kernel's object code, launched by the code of launch.ll: called as entry(threads, *integers)."""
+def packed(integers: Sequence[int]) -> array:
+    """Arguments of an entry: a tag and a number each. Number i stands at place 2*i + 1."""
+    words = array("q", (INT, 0)) * len(integers)
+    words[1::2] = array("q", integers)
+    return words
+
+
+def load(kernel: bytes, launch: bytes) -> Entry:
+    """The function `main` of a kernel's object code, launched by the code of launch.ll: entry(threads, packed(integers))."""
     if not supported():
         raise CannotLink("only x86-64 Linux")
     image = Image([kernel, launch], _resolve)
@@ -26,15 +34,15 @@ def load(kernel: bytes, launch: bytes) -> Callable[..., None]:
 
     result = (ctypes.c_int64 * 2)()                     # written by every call, read by none
 
-    def entry(number_of_threads: int, *integers: int) -> None:
-        count = len(integers)
-        arguments = array("q", (INT, 0)) * count        # a tag and a value each
-        arguments[1::2] = array("q", integers)
+    written = ctypes.addressof(result)
+
+    def entry(number_of_threads: int, words: array) -> None:
+        at, size = words.buffer_info()
         threads.value = number_of_threads
-        if main(None, arguments.buffer_info()[0], count, ctypes.addressof(result)):
+        if main(None, at, size // 2, written):
             raise MemoryError("a kernel could not get its scratch memory")
 
-    entry.image = image
+    entry.image, entry.result = image, result           # they live as long as the function
     return entry
 
 

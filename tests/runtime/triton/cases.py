@@ -82,3 +82,24 @@ def step_difference(op, spec, tokens: int, device: str = "cpu", sizes=SIZES) -> 
         y, memory = op.step(**one, memory=memory)
         worst = max(worst, float((y.cpu().double() - want[:, t]).abs().max()))
     return worst / max(1.0, float(want.abs().max()))
+
+
+def half_differences(op, spec, dtype: torch.dtype = torch.bfloat16, device: str = "cpu", sizes=SIZES) -> int:
+    """How many numbers of a call with tokens of 16 bits, and of one that goes on from it, are not those of the same call in float32,
+    rounded: y, the memory, every gradient, in their dtypes."""
+    drawn = draw(spec, Case(40, batch=1, heads=2, seed=3), sizes)
+    narrow = {n: x.to(device, dtype if x.dim() > 2 else torch.float32) for n, x in drawn.items()}
+    found = []
+    for inputs in (narrow, {n: x.float() for n, x in narrow.items()}):
+        leaves = {n: x.clone().requires_grad_() for n, x in inputs.items()}
+        y, memory = op(**{n: x[:, :33].clone() if x.dim() > 2 else x for n, x in leaves.items()}, return_memory=True)
+        y2, after = op(**{n: x[:, 33:].clone() if x.dim() > 2 else x for n, x in leaves.items()}, memory=memory)
+        torch.manual_seed(9)
+        loss = (y.float() * torch.randn(y.shape).to(device, dtype).float()).sum()          # of the first call alone: torch adds up in 16 bits
+        grads = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True, materialize_grads=True)
+        found.append({"y": y, "y2": y2, **{f"new {n}": x for n, x in after["state"].items()}, **{f"d {n}": g for n, g in zip(leaves, grads)}})
+    wrong = 0
+    for name, x in found[0].items():
+        wide = dtype if name in ("y", "y2") or name[:2] == "d " and narrow[name[2:]].dtype is dtype else torch.float32
+        wrong += x.numel() if x.dtype is not wide else int((x != found[1][name].to(wide)).sum())
+    return wrong

@@ -10,6 +10,7 @@ import pytest
 import mcgen
 from mcgen.codegen.package import build
 from mcgen.diagnostics import UsageError
+from mcgen.runtime.manifest import read_manifest
 from mcgen.runtime.triton import compile as compiling
 from mcgen.runtime.triton.compile import STACK, DoesNotCompile, compile_one, kernels, parse_target
 from mcgen.runtime.triton.options import PRECISIONS, default, knobs
@@ -42,6 +43,16 @@ def test_what_a_backward_pass_takes(package):
     for kernel in compiling.load(package).backward["kernels"]:
         found = compile_one(kernel, "cuda:sm_90", SIZES, 64, 1, options(kernel, SIZES, "cuda:sm_90"))
         assert found.fits and found.stack <= STACK and found.tensor.get("HGMMA", 0) > 0, found
+
+
+@pytest.mark.parametrize("precision", ["tf32", "bf16"])
+def test_tokens_of_16_bits(package, precision):
+    """Loaded and stored as they are."""
+    dtypes = compiling.narrow(read_manifest(package / "manifest.json"), "bfloat16")
+    assert dtypes == dict.fromkeys(["q", "k", "v", "g", "d.q", "d.k", "d.v", "d.g", "y", "d.y"], "bfloat16")
+    kernel = compiling.load(package).backward["kernels"][-1]
+    found = compile_one(kernel, "cuda:sm_90", SIZES, 64, 1, options(kernel, SIZES, "cuda:sm_90", precision=precision, num_warps=8), dtypes)
+    assert found.fits and found.stack <= STACK and found.tensor.get("HGMMA", 0) > 0, found
 
 
 @pytest.mark.slow

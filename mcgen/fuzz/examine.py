@@ -1,0 +1,178 @@
+"""One case on every back end against the reference: forward, memory and every gradient."""
+from __future__ import annotations
+
+import math
+import shutil
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Iterator, Sequence
+
+import torch
+
+from ..codegen.package import texts, write
+from ..diagnostics import NotLowered
+from ..passes.bisect import trial_of, values
+from ..passes.choose import choose
+from ..passes.pipeline import Compiled, compile_model
+from ..runtime import load_package
+from ..spec import dump_spec, load_spec, load_text
+from ..spec.nodes import Spec
+from ..symbolic.elaborate import elaborate
+from ..symbolic.facts import numbers
+from ..symbolic.gradient import expand_gradients
+from ..verify import tolerance
+from ..verify.draw import Case as Draw
+from ..verify.gates_sequences import in_parts
+from ..verify.harness import Expected, Lab, cotangent
+from ..verify.report import Check, Gate
+from .strategy import Case
+
+BACKENDS = ("interpreter", "torch", "tvm", "triton")
+TAME_TOKENS = 24
+SAMPLES = 8
+
+
+class Wrong(Exception):
+    """A result that differs from the reference by more than its tolerance: the back end, and the failed checks."""
+
+    def __init__(self, backend: str, checks: Sequence[Check]):
+        self.backend, self.checks = backend, tuple(checks)
+        super().__init__(f"{backend}: " + "; ".join(f"{c.what} off by {c.ratio:.3g} tolerances ({c.where})" for c in self.checks[:3]))
+
+
+@dataclass
+class Outcome:
+    """kind: 'chunk form', 'scan' or 'refused'. detail: what was refused, or the scanned states. blind: nothing finite to compare."""
+
+    kind: str
+    detail: str = ""
+    blind: bool = False
+    checks: int = 0
+    ran: list[str] = field(default_factory=list)
+
+
+def examine(case: Case, backends: Sequence[str] = ("interpreter", "torch")) -> Outcome:
+    """Requires: the spec is legal. Raises Wrong for a wrong result; whatever else it raises is a defect too.
+
+    What is wrong by one measurement of the reference's own rounding is held to the largest of several.
+    """
+    try:
+        return _examine(case, backends, 1)
+    except Wrong:
+        return _examine(case, backends, SAMPLES)
+
+
+def _examine(case: Case, backends: Sequence[str], samples: int) -> Outcome:
+    spec = load_spec(case.spec)
+    elaborate(spec)
+    own = load_text(dump_spec(spec), "spec.yaml")
+    try:
+        compiled = compile_model(elaborate(own))
+    except NotLowered as refusal:
+        return Outcome("refused", refusal.diagnostics[0].message.removeprefix("not lowered yet: "))
+    scanned = choose(expand_gradients(compiled.model)).scanned
+    outcome = Outcome("scan" if scanned else "chunk form", ", ".join(scanned))
+    with _package(compiled, spec) as folder:
+        lab = Lab(None, spec, dtype=case.torch_dtype, sizes=case.sizes, seed=case.seed, samples=samples)     # type: ignore[arg-type]
+        lab.tame(min(max(case.tokens, 1), TAME_TOKENS))
+        draw = lab.case(case.tokens, batch=case.batch, heads=case.heads, edge=case.edge, fewer=case.fewer and case.heads > 1,
+                        all_heads=next((n for n in lab.token_inputs if spec_inputs(spec)[n].shape), None))
+        for backend in backends:
+            gate = Gate(backend)
+            if backend == "interpreter":
+                if draw.fewer or not case.tokens:
+                    continue
+                interpret(gate, lab, draw, compiled, case.inner)
+            elif backend != "triton" or (folder / "triton_kernels.py").is_file():
+                lab.op = load_package(folder, backend=backend).with_chunk(case.chunk)
+                calls(gate, lab, draw, case)
+            else:
+                continue                                    # a scan over tokens has no Triton kernels
+            outcome.ran.append(backend)
+            outcome.checks += len(gate.checks)
+            if not gate.ok:
+                raise Wrong(backend, [c for c in gate.checks if not c.ok])
+        outcome.blind = any(not torch.isfinite(x).any() for e in lab._expected.values() for n, x in e.tensors.items() if n == "y" and x.numel())
+    return outcome
+
+
+def spec_inputs(spec: Spec) -> dict:
+    return {**spec.rule.inputs, **(spec.cache.inputs if spec.cache else {})}
+
+
+@contextmanager
+def _package(compiled: Compiled, spec: Spec) -> Iterator[Path]:
+    home = Path(tempfile.mkdtemp(prefix="mcgen-fuzz-"))
+    try:
+        yield write(texts(compiled, spec), home / spec.name)
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def calls(gate: Gate, lab: Lab, draw: Draw, case: Case) -> None:
+    """The op whole, in parts with its memory handed on, packed, and its weights."""
+    lab.check_run(gate, draw, start=case.start)
+    points = [p for p in case.cuts if p <= case.tokens]
+    if points and case.tokens:
+        got = _compute(lab, in_parts(lab, points, step=False), draw)
+        lab.check(gate, draw, got, lab.expected(draw), f"split at {points}, ")
+        with torch.no_grad():
+            last = list(range(max(case.tokens - 2, 0), case.tokens))
+            y = in_parts(lab, last, step=True)(**lab.inputs(draw))
+        lab.check(gate, draw, {"y": y}, lab.expected(draw), "last tokens by step, ", only={"y"})
+    if points and case.batch == 1:
+        offsets = torch.tensor([0, *points, case.tokens], dtype=torch.int32)
+        got = _compute(lab, lambda **x: lab.op(**x, cu_seqlens=offsets), draw)
+        want = lab.expected_of(lambda reference, **x: reference(**x, cu_seqlens=offsets), draw)
+        lab.check(gate, draw, got, want, f"cu_seqlens={offsets.tolist()}, ")
+    if lab.spec.cache is not None and case.tokens:
+        weights(gate, lab, draw)
+
+
+def _compute(lab: Lab, fn, draw: Draw):
+    from ..verify.harness import compute
+
+    return compute(fn, lab.inputs(draw), draw)
+
+
+def weights(gate: Gate, lab: Lab, draw: Draw) -> None:
+    with torch.no_grad():
+        _, got = lab.op(**lab.inputs(draw), return_weights=True)
+        _, want = lab.reference(**lab.plain(draw), return_weights=True)
+    more = got["weights"].shape[-1] - want["weights"].shape[-1]           # a segment that the last token ends has a slot, unused so far
+    want = {n: torch.nn.functional.pad(x, (0, max(more, 0))) for n, x in want.items()}
+    if got["weights"].shape != want["weights"].shape:
+        gate.checks.append(Check("weights", math.inf, f"shape {list(got['weights'].shape)}, expected {list(want['weights'].shape)}"))
+        return
+    finite = torch.isfinite(want["weights"])
+    error = (got["weights"].double() - want["weights"])[finite].abs().max() if finite.any() else torch.zeros(())
+    scale = max(1.0, float(want["weights"][finite].abs().max())) if finite.any() else 1.0
+    gate.checks.append(Check("weights", float(error) / scale / tolerance.WEIGHTS, str(draw)))
+    same = bool((got["selected"] == want["selected"])[finite].all())
+    gate.checks.append(Check("selected", 0.0 if same else math.inf, str(draw)))
+
+
+def interpret(gate: Gate, lab: Lab, draw: Draw, compiled: Compiled, chunk: int) -> None:
+    """The last programs of the pipeline in float64, with rows of `chunk` tokens."""
+    model, want = compiled.model, lab.expected(draw)
+    inputs = {n: x.double() for n, x in lab.plain(draw).items()}
+    sizes = {n: int(v) for n, v in numbers(model, {n: s for n, s in lab.sizes.items() if n not in model.derived}).items() if n not in model.constants}
+    trial = trial_of(model, inputs, sizes, chunk)
+    batch, heads = draw.batch, draw.heads
+    lanes = lambda x: x.transpose(1, 2).flatten(0, 1)
+    found = values(compiled, replace(trial, cotangents={"y": lanes(cotangent("y", want.tensors["y"], draw))}))
+    got = {"y": found["y"].unflatten(0, (batch, heads)).transpose(1, 2)}
+    for name in model.inputs:
+        grad = found.get(f"grad {name}")
+        if grad is None or model.inputs[name].per == "head" and model.inits:       # an init's gradient is its caller's
+            continue
+        grad = grad.unflatten(0, (batch, heads))
+        got[f"d {name}"] = grad.transpose(1, 2) if model.inputs[name].per == "token" else grad.sum(0)
+    lab.check(gate, draw, got, in_float64(want), "interpreter, ", only=set(got))
+
+
+def in_float64(want: Expected) -> Expected:
+    finer = tolerance.roundoff("float64") / tolerance.roundoff("float32")
+    return Expected(want.tensors, {n: replace(a, arithmetic_error=a.arithmetic_error * finer) for n, a in want.allowed.items()})

@@ -1,0 +1,24 @@
+"""The table at the end of a run."""
+from __future__ import annotations
+
+from rich.table import Table
+
+from .hunt import GOOD, Tally
+
+
+def table_of(tally: Tally) -> Table:
+    """Counts by outcome; what was refused; what was compared."""
+    right = "[green]none wrong[/]" if not tally.wrong else f"[red]{tally.wrong} WRONG[/]"
+    table = Table(title=f"{tally.done} of {tally.wanted} specs in {tally.seconds:.0f} s, {tally.checks} comparisons: {right}", title_justify="left")
+    table.add_column("outcome")
+    table.add_column("specs", justify="right")
+    table.add_column("", overflow="fold")
+    ran = ", ".join(f"{name} {n}" for name, n in tally.ran.items())
+    table.add_row("lowered in chunk form", str(tally.kinds["chunk form"]), f"compared: {ran}")
+    table.add_row("scanned over tokens", str(tally.kinds["scan"]), f"{tally.blind} with a reference without finite values" if tally.blind else "")
+    table.add_row("refused", str(tally.kinds["refused"]), "")
+    for what, n in tally.refusals.most_common():
+        table.add_row("", str(n), "not-lowered: " + what.replace("[", r"\["))
+    for kind in sorted(set(tally.kinds) - set(GOOD)):
+        table.add_row(f"[red]{kind}[/]", str(tally.kinds[kind]), "")
+    return table
