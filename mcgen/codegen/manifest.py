@@ -12,6 +12,7 @@ FORMAT = 3
 CHUNKS = (16, 32, 64, 128)
 CHUNK = 64
 SLOTS = "#slots"                # stands for the number of cached memories in a saved tensor's shape
+LEVELS = "#levels"              # the same for the levels of merging segments
 
 
 def manifest_of(compiled: Compiled, spec_name: str) -> dict[str, Any]:
@@ -21,7 +22,7 @@ def manifest_of(compiled: Compiled, spec_name: str) -> dict[str, Any]:
     forward = [p.name for p in compiled.forward.params]
     results = [r.name for r in compiled.forward.results]
     backward = [p.name for p in compiled.backward.params]
-    cache = None
+    cache, merging = None, model.cache is not None and model.cache.segments.growth == "logarithmic"
     if model.cache is not None:
         segments = model.cache.segments
         cache = {
@@ -31,6 +32,8 @@ def manifest_of(compiled: Compiled, spec_name: str) -> dict[str, Any]:
             "summary_kind": model.cache.summary[0] if model.cache.summary else None,
             "after": sum(p.startswith("after.") for p in forward),
         }
+        since = {p.name.removeprefix("since."): [_size(a, merging) for a in p.axes] for p in compiled.forward.params if p.name.startswith("since.")}
+        cache |= {"since": since} if since else {}
     return {
         "format": FORMAT, "name": model.name, "spec": spec_name, "summary": spec.summary, "sources": list(spec.sources),
         "inputs": [{"name": i.name, "shape": list(i.shape), "per": i.per, "domain": domain_of(i.domain), "default": i.default,
@@ -47,7 +50,7 @@ def manifest_of(compiled: Compiled, spec_name: str) -> dict[str, Any]:
         "forward": {"params": [*forward, "call.table"], "results": results[: compiled.results]},
         "backward": {"params": [*forward, "call.table", *backward[len(forward):]],
                      "results": [r.name for r in compiled.backward.results]},
-        "saved": [{"name": r.name, "shape": [_size(a) for a in r.axes] } for r in compiled.forward.results[compiled.results:]],
+        "saved": [{"name": r.name, "shape": [_size(a, merging) for a in r.axes]} for r in compiled.forward.results[compiled.results:]],
     }
 
 
@@ -62,9 +65,9 @@ def _scans_tokens(program: Program) -> bool:
     return any(v.op == "scan" and v.get("axis", "r") != "r" or any(map(_scans_tokens, bodies(v))) for v in program.order())
 
 
-def _size(axis: str) -> str | int:
-    if axis == "n":
-        return SLOTS
+def _size(axis: str, merging: bool) -> str | int:
+    if axis in ("n", "l"):
+        return LEVELS if merging else SLOTS
     dim = dim_of(axis)
     return int(dim) if dim.isdigit() else dim
 

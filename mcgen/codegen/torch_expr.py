@@ -20,7 +20,8 @@ INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/", "lt": "<", "le": "<=", 
          "ne": "!=", "and": "&", "or": "|", "pow": "**"}
 CALLS = {name: f"torch.{name}" for name in ("exp", "log", "sqrt", "erf", "abs", "sign", "sigmoid", "tanh", "relu")}
 CALLS |= {name: f"F.{name}" for name in ("logsigmoid", "silu", "gelu")}
-CALLS |= {"softplus": "ops.softplus", "logfloor": "ops.logfloor", "parity": "ops.parity"}
+CALLS |= {"softplus": "ops.softplus", "logfloor": "ops.logfloor", "parity": "ops.parity", "digit": "ops.digit", "carries": "ops.carries", "ones": "ops.ones", "below": "ops.below",
+          "two_to": "ops.two_to"}
 
 
 def number(x: float) -> str:

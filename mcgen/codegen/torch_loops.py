@@ -118,7 +118,8 @@ class Loops:
         called = {u["index"]: u.name for u in self.users_of(v)}
         outs = [self.fresh(called.get(i) or ("over_n" if r.kind == "sum" else "per_n")) for i, r in enumerate(body.results)]
         for name, r in zip(outs, body.results):
-            self.line(f"{name} = " + (f"like.new_zeros((z, {''.join(self.size(a) + ', ' for a in r.axes)}))" if r.kind == "sum" else "[None] * N"))
+            axes = ("m", *(a for a in r.axes if a != "r")) if r.kind == "give" else r.axes
+            self.line(f"{name} = " + ("[None] * N" if r.kind == "stack" else f"like.new_zeros((z, {''.join(self.size(a) + ', ' for a in axes)}))"))
         given = [self.given(arg, p, "n" if i < m else "") for i, (arg, p) in enumerate(zip(v.args, body.params))]
         self.line(f"for n in range(N):  # one cached memory after the other: {body.name}")
         self.indent += "    "
@@ -126,7 +127,13 @@ class Loops:
         self.body(body, bound)
         for name, r in zip(outs, body.results):
             value = r.parts[0][0]
-            self.line(f"{name} = {name} + {self.ref(value, r.axes)}" if r.kind == "sum" else f"{name}[n] = {self.full(value, r.axes)}")
+            match r.kind:
+                case "sum":
+                    self.line(f"{name} = {name} + {self.ref(value, r.axes)}")
+                case "give":
+                    self.line(f"{name} = {name} + rows.give({self.full(value, r.axes)}, n, M)")
+                case _:
+                    self.line(f"{name}[n] = {self.full(value, r.axes)}")
         self.indent = self.indent[4:]
         self.names = outer
         for user in self.users_of(v):

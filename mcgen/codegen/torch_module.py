@@ -33,9 +33,11 @@ def torch_module(compiled: Compiled) -> str:
     ]
     if compiled.weights is not None:
         parts.append(print_function("_weights", compiled.weights, count))
-        parts.append('''def weights(*params, chunk):
+        made = "_weights(*params, chunk=chunk)"
+        made = f"ops.oldest_first(*{made})" if compiled.forward.slot == "m" else made
+        parts.append(f'''def weights(*params, chunk):
     """The weight of every memory [B, T, H, 1 + N], the online one first, and which take part."""
-    online, cached, taking = _weights(*params, chunk=chunk)
+    online, cached, taking = {made}
     return torch.cat([online[..., None], cached], -1), torch.cat([torch.ones_like(online[..., None], dtype=torch.bool), taking > 0], -1)
 ''')
     inits = compiled.model.inits

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from ..ir.naming import fresh, stem
-from ..ir.nodes import Param, Program, Result, Value, dim_of, order
+from ..ir.nodes import LEAD, Param, Program, Result, Value, dim_of, order
 from ..passes.precision import precise
 from .torch_channels import Channels
 from .torch_expr import CALLS, INFIX, Name, aligned, number, shape_comment, spelled
@@ -10,7 +10,7 @@ from .torch_loops import Loops
 
 
 # what a printed function calls its own: a parameter of that name gets a number (functions are called by position)
-OWN = {"z", "rows", "like", "table", "chunk", "save", "R", "N", "T", "B", "H", "ops", "torch", "F", "n", "r", "c", "results", "range", "reversed",
+OWN = {"z", "rows", "like", "table", "chunk", "save", "R", "N", "T", "B", "H", "ops", "torch", "F", "n", "r", "c", "M", "results", "range", "reversed",
        "float", "min", "max", "inputs", "sizes", "dtype", "device"}
 
 
@@ -57,7 +57,7 @@ class _Printer(Channels, Loops):
 
     def preamble(self) -> None:
         """Sizes from the parameters' shapes, the rows, and every parameter as a tensor with a leading z."""
-        lead = {"token": 3, "head": 1, "memory": 2, "slots": 3, "starts": 3}
+        lead = {"token": 3, "head": 1, "memory": 2, "slots": 3, "units": 3, "levels": 3, "starts": 3}
         first = next(p for p in self.program.params if p.kind == "token")
         lead_in = self.locals[first.name]
         past = f" - {first.delay} * (table.shape[0] // {lead_in}.shape[0])" if first.delay else ""       # packed: in front of every sequence
@@ -68,9 +68,12 @@ class _Printer(Channels, Loops):
                 if not dim.isdigit() and dim not in self.dims:
                     self.dims[dim] = self.fresh(f"size_{dim}")
                     self.line(f"{self.dims[dim]} = {self.locals[p.name]}.shape[{lead[p.kind] + i}]")
-        slots = next((p for p in self.program.params if p.kind == "slots"), None)
-        if slots is not None:
-            self.line(f"N = {self.locals[slots.name]}.shape[2]")
+        kinds = {p.kind: f"{self.locals[p.name]}.shape[2]" for p in reversed(self.program.params) if p.kind in ("slots", "units", "levels")}
+        if "units" in kinds:
+            self.line(f"M = {kinds['units']}")
+            kinds.setdefault("slots", kinds.get("levels", "ops.levels(M)"))
+        if "slots" in kinds:
+            self.line(f"N = {kinds['slots']}")
         self.line(f"rows = ops.Rows(table, {lead_in}, {self.program.segment or -1}, chunk)")
         self.line("z, R = rows.z, rows.rows")
 
@@ -78,7 +81,7 @@ class _Printer(Channels, Loops):
         self.lines.append(self.indent + text + (f"  # {comment}" if comment else ""))
 
     def size(self, axis: str) -> str:
-        fixed = {"r": "R", "c": "chunk", "d": "chunk", "mid": "chunk", "n": "N", "t": "T"}
+        fixed = {"r": "R", "c": "chunk", "d": "chunk", "mid": "chunk", "n": "N", "l": "N", "m": "M", "t": "T"}
         if axis in fixed:
             return fixed[axis]
         dim = dim_of(axis)
@@ -216,7 +219,7 @@ class _Printer(Channels, Loops):
             return (text[0] if scalars[0] else f"{text[0]}.detach()")
         if scalars[0]:
             return f"float({CALLS[fn]}(torch.tensor({text[0]}, dtype=torch.float64)))"
-        return f"{CALLS[fn]}({text[0]})"
+        return f"{CALLS[fn]}({', '.join(text)})"
 
     def _sum(self, v):
         x = v.args[0]
@@ -249,10 +252,24 @@ class _Printer(Channels, Loops):
         return f"rows.collect({self.full(x, ('r',) + v.axes[1:])}, {self.full(old, v.axes)})"
 
     def _expose(self, v):
-        return f"rows.expose({self.full(v.args[0], ('n',) + v.axes[1:])})"
+        return f"rows.expose({self.full(v.args[0], (('m' if 'm' in v.args[0].axes else 'n'),) + v.axes[1:])})"
 
     def _keep(self, v):
         return f"rows.keep({self.full(v.args[0], v.axes)})"
+
+    def _take(self, v):
+        x, digit = v.args
+        rest = tuple(a for a in x.axes if a != "m")
+        made = f"rows.take({self.full(x, ('m', *rest))}, {self.digit(digit)})"
+        return aligned(made, ("r", *digit.axes, *rest), v.axes)
+
+    def _give(self, v):
+        x, digit = v.args
+        return f"rows.give({self.full(x, ('r', *digit.axes, *v.axes[1:]))}, {self.digit(digit)}, M)"
+
+    def digit(self, value: Value) -> str:
+        """A digit's number, or those of all."""
+        return self.names[id(value)].text
 
     def _dense_solve(self, v):
         matrix, x = v.args
@@ -263,7 +280,7 @@ class _Printer(Channels, Loops):
         return aligned(made, lead + (column,) + own, v.axes)
 
     def _topk(self, v):
-        return f"rows.topk({self.full(v.args[0], v.axes)}, {v['k']})"
+        return f"rows.topk({self.full(v.args[0], v.axes)}, {v['k']}{', digits=True' if v['digits'] else ''})"
 
     # -- results -----------------------------------------------------------------------------------------------
     def results(self, save_from: int | None) -> None:
@@ -278,8 +295,7 @@ class _Printer(Channels, Loops):
         if r.kind == "token":
             parts = ", ".join(f"({self.full(v, ('r', 'c') + r.axes)}, {s})" for v, s in r.parts)
             return f"ops.from_tokens(rows.store([{parts}], T, {r.delay}), H)"
-        lead = {"slots": ("n",), "starts": ("r",)}.get(r.kind, ())
-        return f"ops.unflat({self.full(r.parts[0][0], lead + r.axes)}, H)"
+        return f"ops.unflat({self.full(r.parts[0][0], LEAD.get(r.kind, ()) + r.axes)}, H)"
 
 
 __all__ = ["Param", "print_function", "print_starts"]

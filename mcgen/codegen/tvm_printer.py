@@ -3,13 +3,13 @@ from __future__ import annotations
 
 from ..ir import kernel as kr
 from ..ir.naming import fresh
-from ..ir.nodes import dim_of
+from ..ir.nodes import LEAD, dim_of
 from .torch_expr import number
 
 _INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/", "lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==",
           "ne": "!=", "and": "&", "or": "|"}
 _CALLS = {"minimum", "maximum", "where", "exp", "log", "sqrt", "erf", "abs", "sign", "sigmoid", "logsigmoid", "softplus",
-          "tanh", "relu", "silu", "gelu"}
+          "tanh", "relu", "silu", "gelu", "digit", "carries", "ones", "below", "two_to"}
 
 
 def print_kernel(function: str, kernel: kr.Kernel, saving: bool) -> str:
@@ -120,7 +120,8 @@ class _Printer:
                 wanted = "".join(f", {n}={self.ref(x)}" for n, x in (("dq", s.dq), ("dk", s.dk), ("df", s.df)) if x is not None)
                 self.line(f"k.channels({given}{wanted})")
             case kr.Topk():
-                self.line(f"k.topk({self.ref(s.dst)}, {self.ref(s.score)}, top={s.k}, limit=k.segment)")
+                among = "digits=True" if s.digits else "limit=k.segment"
+                self.line(f"k.topk({self.ref(s.dst)}, {self.ref(s.score)}, top={s.k}, {among})")
             case kr.DenseSolve():
                 self.line(f'k.dense_solve({self.ref(s.dst)}, {self.expr(s.matrix)}, {self.expr(s.right)}, row="{axis(s.row)}", column="{axis(s.column)}")')
             case kr.When():
@@ -128,9 +129,11 @@ class _Printer:
             case kr.Loop(kind="tokens" | "tokens_back"):
                 self.block(f'with k.loop("c", 0, k.count{", reverse=True" if s.kind == "tokens_back" else ""}):', s.body)
             case kr.Loop():
-                bounds = {"past": "0, k.segment", "segment": "k.segment, k.segment + 1", "all": "0, k.slots_count"}[s.kind]
+                slot = self.kernel.slot
+                head = {"past": 'k.loop("n", 0, k.segment)', "segment": f'k.loop("{slot}", k.segment, k.segment + 1)', "digits": "k.digits()",
+                        "all": f'k.loop("{slot}", 0, k.{"slots" if slot == "n" else "units"}_count)'}[s.kind]
                 outer, self.in_loop = self.in_loop, True
-                self.block(f'with k.loop("n", {bounds}):', s.body)
+                self.block(f"with {head}:", s.body)
                 self.in_loop = outer
             case kr.Along():
                 self.block(f'with k.loop("{axis(s.axis)}", 0, k.sizes["{dim_of(s.axis)}"]):', s.body)
@@ -152,7 +155,7 @@ class _Printer:
 
     def more(self, s, axes: tuple[str, ...]) -> str:
         text = ", accumulate=True" if s.accumulate else ""
-        if "n" in axes and self.in_rows and not self.in_loop:
+        if "n" in axes and self.kernel.slot == "n" and self.in_rows and not self.in_loop:
             text += ', upto={"n": k.segment}'
         return text
 
@@ -166,9 +169,9 @@ class _Printer:
             return "acc"
         name = self.variables[r.storage]
         axes = r.axes
-        if r.kind == "slots" and (self.in_loop or r.at):
-            axes = tuple(a for a in axes if a != "n")
-            name += ".at(k.segment)" if r.at == "segment" else '.at("n")'
+        if r.kind in ("slots", "units") and LEAD[r.kind] == (self.kernel.slot,) and (self.in_loop or r.at):
+            axes = tuple(a for a in axes if a != self.kernel.slot)
+            name += ".at(k.segment)" if r.at == "segment" else f'.at("{self.kernel.slot}")'
         return f"{name}[{', '.join(chr(34) + axis(a) + chr(34) for a in axes)}]" if axes else f"{name}()"
 
     def expr(self, e: kr.Expr, precise: bool = False) -> str:

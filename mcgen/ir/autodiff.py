@@ -169,11 +169,22 @@ def _dense_solve(b: Builder, y: Value, g: Value) -> tuple:
 
 def _collect(b: Builder, y: Value, g: Value) -> tuple:
     x, old = y.args
-    return _over(b, b.expose(g), [a for a in y.axes if a != "n"], x), _over(b, b.keep(g), y.axes, old)
+    return _over(b, b.expose(g), y.axes[1:], x), _over(b, b.keep(g, y.axes[0]), y.axes, old)
 
 
 def _expose(b: Builder, y: Value, g: Value) -> tuple:
-    return (b.collect(g, b.zero()),)
+    return (b.collect(g, b.zero(), "m" if "m" in y.args[0].axes else "n"),)
+
+
+def _take(b: Builder, y: Value, g: Value) -> tuple:
+    x, digit = y.args
+    g = b.spread(b.spread(g, "n") if "n" in digit.axes else g, "r")
+    return _over(b, b.give(g, digit), ("m", *(a for a in y.axes if a not in ("r", "n"))), x), None
+
+
+def _give(b: Builder, y: Value, g: Value) -> tuple:
+    x, digit = y.args
+    return _over(b, b.take(g, digit), ("r", *digit.axes, *y.axes[1:]), x), None
 
 
 RULES: dict[str, Callable[[Builder, Value, Value], tuple]] = {
@@ -190,7 +201,9 @@ RULES: dict[str, Callable[[Builder, Value, Value], tuple]] = {
     "dense_solve": _dense_solve,
     "collect": _collect,
     "expose": _expose,
-    "keep": lambda b, y, g: (b.keep(g),),
+    "keep": lambda b, y, g: (b.keep(g, "m" if "m" in y.axes else "n"),),
+    "take": _take,
+    "give": _give,
     "topk": lambda b, y, g: (None,),
 }
 

@@ -9,7 +9,7 @@ import math
 from typing import Any, Iterable, Mapping, Sequence
 
 from .functions import TABLE
-from .nodes import NO_POS, Param, Pos, Program, Value, dim_of, scan_axis, sort_axes
+from .nodes import LEAD, NO_POS, Param, Pos, Program, Value, dim_of, scan_axis, sort_axes
 
 _COMMUTATIVE = {"add", "mul", "minimum", "maximum", "and", "or", "eq", "ne"}
 
@@ -66,8 +66,7 @@ class Builder:
         return param
 
     def param(self, param: Param) -> Value:
-        lead = {"slots": ("n",), "starts": ("r",)}.get(param.kind, ())
-        return self.make("param", axes=lead + param.axes, dtype=param.dtype, name=param.name)
+        return self.make("param", axes=LEAD.get(param.kind, ()) + param.axes, dtype=param.dtype, name=param.name)
 
     def load(self, param: Param, shift: int = 0, fill: float | None = None) -> Value:
         return self.make("load", axes=("r", "c") + param.axes, name=param.name, shift=shift, fill=fill)
@@ -103,7 +102,7 @@ class Builder:
     def spread(self, x: Value, axis: str) -> Value:
         """x with the axis, along which it may be constant."""
         other = self.const(1.0) if _is(x, 0.0) else self.zero()         # never taken; equal branches would fold
-        return x if axis in x.axes else self.where(self.map("ge", self.iota(axis), self.zero()), x, other)
+        return x if axis in x.axes else self.where(self.map("ge", self.row("index") if axis == "r" else self.iota(axis), self.zero()), x, other)
 
     # -- reductions and products -------------------------------------------------------------------------------
     def sum(self, x: Value, over: Iterable[str]) -> Value:
@@ -227,18 +226,28 @@ class Builder:
         return self.make("dense_solve", (matrix, self.spread(x, row)), axes, row=row, column=column)
 
     # -- cache -------------------------------------------------------------------------------------------------
-    def collect(self, x: Value, old: Value) -> Value:
-        axes = ("n",) + tuple(a for a in sort_axes((*x.axes, *old.axes)) if a not in ("r", "n"))
+    def collect(self, x: Value, old: Value, slot: str = "n") -> Value:
+        """slot: n or m, what the slots are called."""
+        axes = (slot,) + tuple(a for a in sort_axes((*x.axes, *old.axes)) if a not in ("r", slot))
         return self.make("collect", (x, old), axes)
 
     def expose(self, x: Value) -> Value:
-        return x if _is(x, 0.0) else self.make("expose", (x,), ("r",) + tuple(a for a in x.axes if a != "n"))
+        return x if _is(x, 0.0) else self.make("expose", (x,), ("r",) + tuple(a for a in x.axes if a not in ("n", "m")))
 
-    def keep(self, x: Value) -> Value:
-        return x if _is(x, 0.0) else self.make("keep", (x,), sort_axes(("n", *x.axes)))
+    def keep(self, x: Value, slot: str = "n") -> Value:
+        return x if _is(x, 0.0) else self.make("keep", (x,), sort_axes((slot, *x.axes)))
 
-    def topk(self, x: Value, k: int) -> Value:
-        return self.make("topk", (x,), x.axes, "b", k=k)
+    def take(self, x: Value, digit: Value) -> Value:
+        """x over m -> over r and what `digit` is over: the memory that a digit of the row's segment stands for, 0 for a digit 0."""
+        return x if _is(x, 0.0) else self.make("take", (x, digit), sort_axes(("r", *digit.axes, *(a for a in x.axes if a != "m"))))
+
+    def give(self, x: Value, digit: Value) -> Value:
+        """x over r and what `digit` is over -> over m: the sum of what rows have for a memory, the transpose of `take`."""
+        return x if _is(x, 0.0) else self.make("give", (x, digit), ("m",) + tuple(a for a in x.axes if a not in ("r", "n")))
+
+    def topk(self, x: Value, k: int, digits: bool = False) -> Value:
+        """The k largest of the memories before the row's segment, ties to the older. digits: n are those of the segment."""
+        return self.make("topk", (x,), x.axes, "b", k=k, digits=digits)
 
     # -- loops -------------------------------------------------------------------------------------------------
     def scan(self, body: Program, carries: Sequence[Value], xs: Sequence[Value], consts: Sequence[Value],
@@ -260,10 +269,14 @@ class Builder:
         return self.make("out", (loop,), sort_axes((scan_axis(loop), *axes)), kind=kind, index=index)
 
     def slots(self, body: Program, xs: Sequence[Value], consts: Sequence[Value]) -> list[Value]:
-        """The body for every slot; results of kind 'sum' lose n, results of kind 'stack' have it."""
+        """The body for every slot; results of kind 'sum' lose n, those of kind 'stack' have it, those of kind 'give' are given to m."""
         loop = self.make("slots", (*xs, *consts), (), "f", body=body, xs=len(xs))
-        return [self.make("out", (loop,), sort_axes((("n",) if r.kind == "stack" else ()) + r.axes), kind=r.kind, index=i)
-                for i, r in enumerate(body.results)]
+
+        def axes(r) -> tuple[str, ...]:
+            if r.kind == "give":
+                return ("m",) + tuple(a for a in r.axes if a != "r")
+            return sort_axes((("n",) if r.kind == "stack" else ()) + r.axes)
+        return [self.make("out", (loop,), axes(r), kind=r.kind, index=i) for i, r in enumerate(body.results)]
 
 
 def matrix_rows(matrix: Value) -> tuple[str, ...]:

@@ -90,6 +90,12 @@ TABLE: dict[str, Function] = {
     "gt": Function(2, lambda x, y: x > y, None, "b"), "ge": Function(2, lambda x, y: x >= y, None, "b"),
     "eq": Function(2, lambda x, y: x == y, None, "b"), "ne": Function(2, lambda x, y: x != y, None, "b"),
     "and": Function(2, lambda x, y: x & y, None, "b"), "or": Function(2, lambda x, y: x | y, None, "b"),
+    # of a whole number i: its digit of 2^n; whether i + 1 carries into that digit; how many of the digits below it are 1; the number that these make; 2^n
+    "digit": Function(2, lambda i, n: (i >> n) & 1 == 1, None, "b"),
+    "carries": Function(2, lambda i, n: (i + 1) % (1 << n) == 0, None, "b"),
+    "ones": Function(2, lambda i, n: _ones(i, n), None, "i"),
+    "below": Function(2, lambda i, n: i % (1 << n), None, "i"),
+    "two_to": Function(1, lambda n: 1 << n, None, "i"),
     # log of the size of a decay that may be 0: floored, with the gradient divided by the same floored value, so that the
     # gradient at 0 is that of the product that the decay stands in
     "logfloor": Function(1, lambda x: torch.log(x.abs().clamp(min=FLOOR)), lambda b, a, y, g: (
@@ -101,6 +107,11 @@ TABLE: dict[str, Function] = {
     # the value as a constant: its derivative is zero by definition (the shift of a softmax)
     "stop": Function(1, lambda x: x.detach(), lambda b, a, y, g: (None,)),
 }
+
+
+def _ones(i, n):
+    below = i & ((1 << n) - 1)
+    return sum((below >> j) & 1 for j in range(32))
 
 
 def _pick(b, args, g, better):

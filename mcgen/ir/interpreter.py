@@ -11,7 +11,7 @@ from typing import Mapping
 import torch
 
 from .functions import TABLE
-from .nodes import Program, Value, dim_of, order, scan_axis, sort_axes
+from .nodes import LEAD, Program, Value, dim_of, order, scan_axis, sort_axes
 
 Tensor = torch.Tensor
 
@@ -39,8 +39,8 @@ class Rows:
 
 
 def run(program: Program, inputs: Mapping[str, Tensor], table: Tensor, chunk: int, sizes: Mapping[str, int]) -> dict[str, Tensor]:
-    """inputs: token [Z, delay+T, *dims], head and memory [Z, *dims], slots [Z, N, *dims], starts [Z, R, *dims].
-    sizes: dim -> size; '#slots' and '#tokens' for a program without parameters of that kind.
+    """inputs: token [Z, delay+T, *dims], head and memory [Z, *dims], slots and levels [Z, N, *dims], units [Z, M, *dims],
+    starts [Z, R, *dims]. sizes: dim -> size; '#slots' and '#tokens' for a program without parameters of that kind.
 
     Returns every result by name in the same layouts, float64.
     """
@@ -52,9 +52,8 @@ def run(program: Program, inputs: Mapping[str, Tensor], table: Tensor, chunk: in
         if result.kind == "token":
             found[result.name] = machine.scatter(result, [(values[id(v)], v, s) for v, s in result.parts])
         else:
-            lead = {"slots": ("n",), "starts": ("r",)}.get(result.kind, ())
             value = result.parts[0][0]
-            found[result.name] = machine.full(values[id(value)], value.axes, lead + result.axes)
+            found[result.name] = machine.full(values[id(value)], value.axes, LEAD.get(result.kind, ()) + result.axes)
     return found
 
 
@@ -62,8 +61,9 @@ class _Machine:
     def __init__(self, inputs: dict[str, Tensor], rows: Rows, sizes: dict[str, int], program: Program):
         self.inputs, self.rows, self.sizes, self.program = inputs, rows, sizes, program
         self.z, self.r = rows.start.shape
-        slots = [inputs[p.name].shape[1] for p in program.params if p.kind == "slots" and p.name in inputs]
-        self.n = slots[0] if slots else self.sizes.get("#slots", 0)
+        sizes_of = lambda *kinds: [inputs[p.name].shape[1] for p in program.params if p.kind in kinds and p.name in inputs]
+        self.m = next(iter(sizes_of("units")), 0)
+        self.n = next(iter(sizes_of("slots", "levels")), self.sizes.get("#slots", self.m.bit_length() + 1))
         tokens = [(inputs[p.name].shape[1] - p.delay) for p in program.params if p.kind == "token" and p.name in inputs]
         self.t = tokens[0] if tokens else self.sizes.get("#tokens", 0)
 
@@ -72,8 +72,10 @@ class _Machine:
             return self.rows.chunk
         if axis == "r":
             return self.r
-        if axis == "n":
+        if axis in ("n", "l"):
             return self.n
+        if axis == "m":
+            return self.m
         return int(dim_of(axis)) if dim_of(axis).isdigit() else self.sizes[dim_of(axis)]
 
     def align(self, x: Tensor, axes: tuple[str, ...], target: tuple[str, ...]) -> Tensor:
@@ -238,7 +240,8 @@ class _Machine:
         return out
 
     def do_expose(self, v, a):
-        x = self.full(a[0], v.args[0].axes, ("n",) + v.axes[1:])
+        slot = "m" if "m" in v.args[0].axes else "n"
+        x = self.full(a[0], v.args[0].axes, (slot,) + v.axes[1:])
         out = torch.zeros(self.z, self.r, *x.shape[2:], dtype=x.dtype)
         z, r = self.rows.completes.nonzero(as_tuple=True)
         out[z, r] = x[z, self.rows.segment[z, r]]
@@ -250,13 +253,40 @@ class _Machine:
         out[z, self.rows.segment[z, r]] = 0
         return out
 
+    def memory_of(self, digit, axes) -> tuple[Tensor, Tensor]:
+        """Which slot each digit's memory has, and whether the digit is 1: over z, r and the digit's axes."""
+        digit = self.align(digit, axes, ("r", *axes))
+        segment = self.rows.segment.reshape(self.z, self.r, *(1,) * len(axes))
+        return ((segment >> digit) << digit) - 1, TABLE["digit"].value(segment, digit)
+
+    def do_take(self, v, a):
+        x, digit = v.args
+        rest = tuple(ax for ax in x.axes if ax != "m")
+        slot, one = self.memory_of(a[1], digit.axes)
+        if not self.m:
+            return torch.zeros(self.z, *map(self.extent, v.axes), dtype=torch.float64)
+        lanes = torch.arange(self.z).reshape(self.z, *(1,) * (slot.dim() - 1))
+        got = self.full(a[0], x.axes, ("m", *rest))[lanes, slot.clamp(0, self.m - 1)]
+        return torch.where(one.reshape(one.shape + (1,) * len(rest)), got, torch.zeros((), dtype=got.dtype))
+
+    def do_give(self, v, a):
+        x, digit = v.args
+        rest = v.axes[1:]
+        slot, one = self.memory_of(a[1], digit.axes)
+        got = self.full(a[0], x.axes, ("r", *digit.axes, *rest))
+        out = torch.zeros(self.z, *map(self.extent, v.axes), dtype=torch.float64)
+        at = one.nonzero(as_tuple=True)
+        return out.index_put_((at[0], slot[at]), got[at], accumulate=True)
+
     def do_topk(self, v, a):
         axis = 1 + v.axes.index("n")
         score = a[0].movedim(axis, -1)
-        past = torch.arange(self.n) < self.rows.segment.reshape(self.z, self.r, *(1,) * (score.dim() - 2))
+        segment, n = self.rows.segment.reshape(self.z, self.r, *(1,) * (score.dim() - 2)), torch.arange(self.n)
+        past = TABLE["digit"].value(segment, n) if v["digits"] else n < segment
         score = torch.where(past, score, torch.tensor(float("-inf"), dtype=score.dtype))
+        score = score.flip(-1) if v["digits"] else score                    # the oldest first
         rank = torch.argsort(torch.argsort(score, dim=-1, descending=True, stable=True), dim=-1, stable=True)
-        return ((rank < v["k"]) & past).movedim(-1, axis)
+        return (((rank.flip(-1) if v["digits"] else rank) < v["k"]) & past).movedim(-1, axis)
 
     def do_dense_solve(self, v, a):
         """Torch solves along the last two axes; the other axes of matrix and right side broadcast."""
@@ -334,11 +364,22 @@ class _Machine:
             zero = torch.zeros(self.z, *map(self.extent, out_axes[i]), dtype=torch.float64)
             if res.kind == "sum":
                 found["sum", i] = sum(outs[i], zero)
+            elif res.kind == "give":
+                found["give", i] = self.given(outs[i], res.axes)
             else:
                 lead = [a for a in ("t", "r", "c", "d") if a in res.axes]
                 stacked = torch.stack(outs[i], 1 + len(lead)) if outs[i] else zero.unsqueeze(1 + len(lead))[(slice(None),) * (1 + len(lead)) + (slice(0, 0),)]
                 found["stack", i] = stacked
         return found
+
+    def given(self, parts: list[Tensor], axes: tuple[str, ...]) -> Tensor:
+        """What rows have for each digit's memory, [z, r, *] a digit, summed for each memory."""
+        out = torch.zeros(self.z, self.m, *map(self.extent, axes[1:]), dtype=torch.float64)
+        for n, x in enumerate(parts):
+            slot, one = self.memory_of(torch.full((self.z,), n), ())
+            at = one.nonzero(as_tuple=True)
+            out.index_put_((at[0], slot[at]), x[at], accumulate=True)
+        return out
 
     def scatter(self, result, parts) -> Tensor:
         out = torch.zeros(self.z, result.delay + self.t, *map(self.extent, result.axes), dtype=torch.float64)

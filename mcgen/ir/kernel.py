@@ -21,6 +21,8 @@
              | dense_solve ref, ref, ref, row, column    the ref over column with matrix * it = the last ref over row
              | when expr { stmt* }               a condition on the row
              | loop 'past' | 'segment' | 'all' { stmt* }      n over the slots before the row's segment; the row's own; all
+             | loop 'digits' { stmt* }           n over the digits of the row's segment that are 1, m the slot of each; where
+                                                 there are digits, 'segment' and 'all' are of m
              | along axis { stmt* }              one position of the axis after the other, in order
              | loop 'tokens' | 'tokens_back' { stmt* }        c over the row's tokens, the first or the last one first
 """
@@ -191,9 +193,12 @@ class Channels:
 
 @dataclass(frozen=True)
 class Topk:
+    """digits: among memories of digits that are 1, a tie to the higher one."""
+
     dst: Ref
     score: Ref
     k: int
+    digits: bool = False
 
 
 @dataclass(frozen=True)
@@ -232,7 +237,7 @@ class Saving:
 
 @dataclass
 class Kernel:
-    """One kernel. `results` from index `saved` on exist only when saving."""
+    """One kernel. `results` from index `saved` on exist only when saving. slot: the axis of the cache's slots, n or m."""
 
     name: str
     params: tuple[Param, ...]
@@ -243,3 +248,4 @@ class Kernel:
     before: list = field(default_factory=list)
     rows: list = field(default_factory=list)
     after: list = field(default_factory=list)
+    slot: str = "n"

@@ -97,7 +97,7 @@ def _right(s) -> str:
         case kr.DenseSolve():
             return f"dense_solve({expression(s.matrix)}, {expression(s.right)})" + _words(row=s.row, column=s.column)
         case kr.Topk():
-            return f"topk({_ref(s.score)}, {s.k})"
+            return f"topk({_ref(s.score)}, {s.k}){' digits' if s.digits else ''}"
         case kr.Dot():
             more = {k: None if (e := getattr(s, k)) is None else expression(e) for k in ("scale", "rows", "then")}
             return f"dot({expression(s.left)}, {expression(s.right)})" + _words(over=", ".join(s.over), lower=s.lower, over_lower=s.over_lower, **more)

@@ -11,11 +11,11 @@ from typing import Iterator
 
 from . import kernel as kr
 from .functions import TABLE
-from .nodes import dim_of
+from .nodes import LEAD, dim_of
 from .verifier import BrokenProgram
 
 FIELDS = {"start", "count", "segment", "offset", "index"}
-WHOLE = ("slots", "memory", "head", "starts")          # kinds of parameters and results that expressions may name
+WHOLE = ("slots", "units", "levels", "memory", "head", "starts")          # kinds of parameters and results that expressions may name
 
 
 def verify_kernel(kernel: kr.Kernel) -> None:
@@ -31,7 +31,7 @@ def _ops(e: kr.Expr) -> Iterator[kr.Expr]:
 
 def _length(axis: str) -> str:
     """What an axis's length is called: equal names, equal lengths."""
-    return {"c": "tokens of a row", "d": "tokens of a row", "mid": "tokens of a row", "n": "slots"}.get(axis) or dim_of(axis)
+    return {"c": "tokens of a row", "d": "tokens of a row", "mid": "tokens of a row", "n": "slots", "l": "slots", "m": "units"}.get(axis) or dim_of(axis)
 
 
 class _Verifier:
@@ -45,6 +45,7 @@ class _Verifier:
         self.touched: set[str] = set()             # results that some statement writes
         self.in_rows = self.in_loop = self.in_saving = False
         self.loops: set[str] = set()               # axes that enclosing loops run along
+        self.slots: set[str] = set()               # those that a loop over slots does
         self.acc: tuple[str, ...] | None = None    # the axes of 'acc', where it stands for the element of a product
         self.now: object = None
 
@@ -141,11 +142,13 @@ class _Verifier:
                 self.value(s.right, (*s.dst.axes, s.row))
                 self.target(s.dst, False)
             case kr.Loop():
-                self.need(s.kind in ("past", "segment", "all") and (self.in_rows or s.kind == "all"), f"no loop over {s.kind} here")
+                kinds = ("past" if self.kernel.slot == "n" else "digits", "segment", "all")
+                self.need(s.kind in kinds and (self.in_rows or s.kind == "all"), f"no loop over {s.kind} here")
                 self.need(not self.in_loop, "a loop over slots in another")
                 self.in_loop = True
+                self.slots = {self.kernel.slot} | ({"n"} if s.kind == "digits" else set())
                 made = self.inside(s.body)
-                self.in_loop = False
+                self.in_loop, self.slots = False, set()
                 self.ready |= {t for t in made if t in self.tiles and "n" in self.tiles[t].axes}    # an element a slot
             case kr.Saving():
                 self.need(not self.in_saving, "saving twice")
@@ -208,7 +211,7 @@ class _Verifier:
             self.now = inner
             self.need(isinstance(inner, kr.Map) or (isinstance(inner, kr.Reduce) and inner.kind == "sum"), "is no part of a product")
             loops = inner.dst.axes + (() if isinstance(inner, kr.Map) else inner.over)
-            self.need(set(loops) - {"n"} == set(s.axes) and (isinstance(inner, kr.Map) or inner.over == s.axes[1:]), "goes over other axes than its product")
+            self.need(set(loops) - {"n", "m"} == set(s.axes) and (isinstance(inner, kr.Map) or inner.over == s.axes[1:]), "goes over other axes than its product")
             strange = {r.storage for r in kr.refs_in(inner.value) if r != inner.dst or isinstance(inner, kr.Reduce)}
             self.need(not made & strange, "reads what its product's statements write")
             self.statement(inner)
@@ -223,7 +226,7 @@ class _Verifier:
     # -- expressions and references ----------------------------------------------------------------------------
     def value(self, e: kr.Expr, loops: tuple[str, ...]) -> None:
         """Requires of an expression: its axes are loops around it, its functions exist, what it reads is written."""
-        free = kr.axes_in(e) - set(loops) - self.loops - ({"n"} if self.in_loop else set())
+        free = kr.axes_in(e) - set(loops) - self.loops - self.slots
         self.need(not free, f"no loop over {', '.join(sorted(free))}")
         for x in _ops(e):
             match x.op:
@@ -260,7 +263,7 @@ class _Verifier:
         else:
             self.need(found.kind == ref.kind and ref.kind in WHOLE, f"{ref.storage} is {found.kind}, not {ref.kind}")
             self.need(ref.kind != "starts" or self.in_rows, f"{ref.storage} has an element a row, and there is none here")
-        lead = ("n",) if ref.kind == "slots" and ref.at is None else ()
+        lead = LEAD[ref.kind] if ref.kind in ("slots", "units", "levels") and ref.at is None else ()
         axes = (*lead, *found.axes)
         self.need(tuple(map(_length, ref.axes)) == tuple(map(_length, axes)), f"{ref.storage} is over [{', '.join(axes)}], not [{', '.join(ref.axes)}]")
-        self.need(ref.at is None or (ref.at == "segment" and ref.kind == "slots" and self.in_rows), f"{ref.storage} at {ref.at}")
+        self.need(ref.at is None or (ref.at == "segment" and ref.kind in ("slots", "units") and self.in_rows), f"{ref.storage} at {ref.at}")

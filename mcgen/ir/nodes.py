@@ -5,7 +5,10 @@ sequence and head. Axes with a meaning of their own:
 
     r   rows of the chunk table (runs of at most C consecutive tokens that never straddle a segment)
     c   the tokens of a row;  d   the same tokens again, as the second axis of a token-by-token matrix;  mid   again, between
-    n   slots of the cache, oldest segment first
+    n   the memories that a row may read: slots of the cache, oldest segment first; where segments grow by merging
+        (logarithmic growth) the binary digits of the row's segment, lowest first
+    m   slots of such a cache: the memory that ends with unit m
+    l   levels: the runs from the last multiple of 2^l units on, which become memories of 2^l units
     t   tokens of the whole call (only on parameters, and on every value at the token level)
 
 All others are the spec's dimensions (`K`, `V`; `K~` is the second axis of a [K, K] matrix; `3` an integer dimension).
@@ -20,7 +23,8 @@ from typing import Any, Iterable, Iterator
 from ..diagnostics import Pos
 
 NO_POS = Pos("<none>", 0, 0)
-AXIS_ORDER = ("t", "r", "c", "d", "mid", "n")
+AXIS_ORDER = ("t", "r", "c", "d", "mid", "n", "l", "m")
+LEAD = {"slots": ("n",), "units": ("m",), "levels": ("l",), "starts": ("r",)}      # the axis before a parameter's own
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,8 +52,9 @@ class Value:
 
 @dataclass(frozen=True)
 class Param:
-    """A parameter. kind: token [B,T,H,*axes], head [H,*axes], memory [B,H,*axes], slots [B,H,N,*axes],
-    starts [B,H,R,*axes]; inside a body: value (whatever the caller passes, with exactly these axes)."""
+    """A parameter. kind: token [B,T,H,*axes], head [H,*axes], memory [B,H,*axes], slots [B,H,N,*axes] over n,
+    units [B,H,M,*axes] over m, levels [B,H,N,*axes] over l, starts [B,H,R,*axes]; inside a body: value (whatever the
+    caller passes, with exactly these axes)."""
 
     name: str
     kind: str
@@ -82,6 +87,11 @@ class Program:
 
     def roots(self) -> list[Value]:
         return [value for result in self.results for value, _ in result.parts]
+
+    @property
+    def slot(self) -> str:
+        """The axis of the cache's slots: m where segments merge and n stands for the digits of their number."""
+        return "m" if any(p.kind == "units" for p in self.params) else "n"
 
     def order(self) -> list[Value]:
         return order(self.roots())

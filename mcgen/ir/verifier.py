@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from .functions import TABLE
-from .nodes import AXIS_ORDER, Program, Value, is_dim, scan_axis, sort_axes
+from .nodes import AXIS_ORDER, LEAD, Program, Value, is_dim, scan_axis, sort_axes
 
 
 class BrokenProgram(AssertionError):
@@ -60,11 +60,17 @@ def _value(program: Program, value: Value, declared: set[str]) -> None:
         case "rename":
             need(len(value.axes) == len(args[0].axes), "axes")
         case "collect":
-            need(value.axes[0] == "n" and "n" not in args[0].axes and "r" not in args[1].axes, "axes")
+            need(value.axes[0] in ("n", "m") and value.axes[0] not in args[0].axes and "r" not in args[1].axes, "axes")
         case "expose":
             need(value.axes[0] == "r" and "r" not in args[0].axes, "axes")
         case "keep":
-            need("n" in value.axes, "axes")
+            need("n" in value.axes or "m" in value.axes, "axes")
+        case "take":
+            need("m" in args[0].axes and not {"r", "n"} & set(args[0].axes) and args[1].dtype == "i" and set(args[1].axes) <= {"n"}, "axes")
+            need(set(value.axes) == {"r", *args[1].axes, *args[0].axes} - {"m"}, "axes")
+        case "give":
+            need(args[1].dtype == "i" and set(args[1].axes) <= {"n"} and {"r", *args[1].axes} <= set(args[0].axes) and "m" not in args[0].axes, "axes")
+            need(value.axes[0] == "m" and set(value.axes) == {"m", *args[0].axes} - {"r", "n"}, "axes")
         case "topk":
             need(value.dtype == "b" and {"r", "c", "n"} <= set(value.axes), "axes")
         case "dense_solve":
@@ -104,8 +110,8 @@ def _scan(value: Value, need) -> None:
 
 
 def _result(program: Program, result) -> None:
-    lead = {"token": {"r", "c"}, "slots": {"n"}, "starts": {"r"}}.get(result.kind, set())
-    if result.kind in ("sum", "stack", "value"):
+    lead = {"r", "c"} if result.kind == "token" else set(LEAD.get(result.kind, ()))
+    if result.kind in ("sum", "stack", "give", "value"):
         lead = set(AXIS_ORDER)
     for value, _ in result.parts:
         extra = set(value.axes) - lead - set(result.axes)

@@ -1,7 +1,7 @@
 """The backward program: the forward program differentiated, with what to save decided.
 
 Saved are the carries before each row of every scan (`saved.*`) and what the memory hands on anyway (the cached states
-and summaries, results of the forward pass); all else is computed again from the inputs. So the backward program holds
+and summaries, results of the forward pass), but for carries that these tell; all else is computed again from the inputs. So the backward program holds
 no forward scan: a scan's outputs per row are its body, for all rows at once, applied to the saved carries.
 """
 from __future__ import annotations
@@ -48,7 +48,7 @@ def build_backward(forward: Forward) -> Program:
     for result in program.results:
         value = result.parts[0][0]
         if value.op == "collect":
-            param = Param(result.name, "slots", result.axes)
+            param = Param(result.name, result.kind, result.axes)
             reused.append(param)
             replaced[id(value)] = b.param(param)
     forward_scans = {id(v) for v in values if v.op == "scan"}
@@ -58,6 +58,8 @@ def build_backward(forward: Forward) -> Program:
             return None
         return _recompute(rebuilder, value)
 
+    for start, same in forward.told:
+        replaced[id(start)] = Rebuilder(b, replaced, hook).rebuild([same])[0]
     rebuilt = Rebuilder(b, replaced, hook).rebuild(grads)
     results = []
     for param in program.params:

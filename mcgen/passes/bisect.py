@@ -47,6 +47,11 @@ class Trial:
     def slots(self) -> int:
         return (self.position + self.tokens) // self.segment if self.segment else 0
 
+    @property
+    def levels(self) -> int:
+        """Of merging segments: the digits of the number of slots, and the run from the start of the sequence."""
+        return self.slots.bit_length() + 1
+
 
 @dataclass(frozen=True)
 class Change:
@@ -134,11 +139,15 @@ def bound(program: Program, trial: Trial, results: Mapping[str, Tensor] | None =
             x = trial.inputs[p.name]
             made[p.name] = x if p.kind == "head" else torch.cat([_past(p, trial), x], 1)
         elif p.name in trial.memory:
-            made[p.name] = _slots(trial.memory[p.name], trial) if p.kind == "slots" else trial.memory[p.name]
+            made[p.name] = _slots(trial.memory[p.name], trial) if p.kind in ("slots", "units") else trial.memory[p.name]
+        elif p.kind == "levels" and p.name.replace("live.", "state.") in trial.memory:          # every level runs from the start
+            start = trial.memory[p.name.replace("live.", "state.")]
+            made[p.name] = start.unsqueeze(1).expand(start.shape[0], trial.levels, *start.shape[1:])
         elif results is not None and p.name in results:
             made[p.name] = results[p.name]
         else:
-            lead = {"slots": (trial.slots,), "token": (p.delay + trial.tokens,)}.get(p.kind, ())
+            levels = trial.levels if program.slot == "m" else trial.slots
+            lead = {"slots": (levels,), "levels": (levels,), "units": (trial.slots,), "token": (p.delay + trial.tokens,)}.get(p.kind, ())
             shape = (trial.lanes, *lead, *_shape(p.axes, trial))
             cotangent = results is not None and p.name.startswith("d.")
             if cotangent and trial.cotangents is None:

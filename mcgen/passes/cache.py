@@ -2,6 +2,11 @@
 
 Everything here is written once for the online memory (over r, c) and once for the cached ones (over r, c, n); a cached
 memory takes part for a token when its segment lies before the token's own, and, under `select`, when it is chosen.
+
+With logarithmic growth a unit is what a segment is otherwise, and one memory is cached for every unit's end: m units end in
+a memory of 2^j units, j the lowest digit of m that is 1. A token after s units reads the memories of the digits of s that
+are 1: that of 2^j ended with the first s units without their lower digits. So n stands for digits, and memories are taken
+from their table over m.
 """
 from __future__ import annotations
 
@@ -9,11 +14,12 @@ from dataclasses import dataclass
 
 from ..diagnostics import NotLowered
 from ..ir.builder import Builder
-from ..ir.nodes import Param, Program, Result, Value
+from ..ir.nodes import LEAD, Param, Program, Result, Value
 from ..symbolic.model import CacheModel
 from ..symbolic.read import Read
 from ..symbolic.terms import Term, walk
 from .emit import Emitter, axes_of
+from .levels import ended, restarts, units_of
 from .memories import Memories
 
 MASKED = -1.0e30                 # a score that never wins: finite, so that differences of scores stay finite
@@ -36,9 +42,11 @@ class CachePass:
         self.b, self.model, self.emitter, self.states = b, model, emitter, states
         self.cache: CacheModel = model.cache
         b.pos = self.cache.weight.pos
-        self.past = b.called(b.map("lt", b.iota("n"), b.row("segment")), "past")
+        self.merging = model.cache.segments.growth == "logarithmic"
+        self.past = b.called(b.map("digit", b.row("segment"), b.iota("n")) if self.merging else b.map("lt", b.iota("n"), b.row("segment")), "past")
         self.results: list[tuple[str, str, tuple[str, ...], Value]] = []
         self.afters: list[Term] = []
+        self.memories: dict[str, Value] = {}             # cached states that the read asks for, over n
         self._after_start: dict[int, Value] = {}
         self._summaries()
 
@@ -62,14 +70,29 @@ class CachePass:
             Result("end.summary.partial", "value", axes, ((after, 0),))))
         finals, starts, ys = b.scan(body, [b.param(Param("summary.partial", "memory", axes))], [total, self.states.completes], [])
         running = b.called(b.map("add", starts[0], b.cumsum(item, "c")), "sum_so_far")
-        finished = ys[0]
+        finished = self._merged(total, axes) if self.merging else ys[0]
         if kind == "mean":
             seen = b.called(b.map("add", b.map("float", b.map("add", b.iota("c"), b.row("offset"))), b.const(1.0)), "seen")
             running = b.map("mul", running, b.map("div", b.const(1.0), seen))
-            finished = b.called(b.map("mul", finished, b.const(1.0 / self.cache.segments.length)), "finished")
+            finished = b.map("mul", finished, b.const(1.0 / self.cache.segments.length))
+            finished = b.called(b.map("div", finished, units_of(b)) if self.merging else finished, "finished")
         self.summary_online = b.called(running, "summary_online")
-        self.summary_cached = b.called(b.collect(finished, b.param(Param("summary", "slots", axes))), "summaries")
-        self.results += [("new.summary", "slots", axes, self.summary_cached), ("new.summary.partial", "memory", axes, finals[0])]
+        self.summary_cached = self._cached("summary", axes, finished, "summaries")
+        self.results.append(("new.summary.partial", "memory", axes, finals[0]))
+
+    def _merged(self, total: Value, axes: tuple[str, ...]) -> Value:
+        """The sum over the memory that ends with a row: over r."""
+        b = self.b
+        old, x, ends, segment, level = (Param(f"{part}.live.summary", "value", a, dtype=d) for part, a, d in (
+            ("old", ("l", *axes), "f"), ("sum", axes, "f"), ("ends", ("l",), "b"), ("segment", (), "i"), ("level", ("l",), "i")))
+        after = b.map("add", b.param(old), b.param(x))
+        body = Program("carry_live_summary", (old, x, ends, segment, level), (
+            Result("old.live.summary", "value", ("l", *axes), ((b.where(b.param(ends), b.zero(), after), 0),)),
+            Result("end.live.summary", "value", axes, ((ended(b, after, b.param(segment), b.param(level)), 0),))))
+        carry = b.param(Param("live.summary", "levels", axes))
+        finals, _, ys = b.scan(body, [carry], [total, restarts(b, self.states.completes, "l"), b.row("segment")], [b.iota("l")])
+        self.results.append(("new.live.summary", "levels", axes, finals[0]))
+        return ys[0]
 
     # -- what a weight may speak of ----------------------------------------------------------------------------
     def _names(self, online: bool, score: Value | None, count: Value | None, softmax=None) -> Emitter:
@@ -90,10 +113,14 @@ class CachePass:
                 case "count":
                     return count
                 case "level":
-                    return b.const(0.0 if online else 1.0)
+                    if online or not self.merging:
+                        return b.const(0.0 if online else 1.0)
+                    return b.map("add", b.map("float", b.iota("n")), b.const(1.0))
                 case "age":
                     if online:
                         return b.const(0.0)
+                    if self.merging:                              # of the shorter ones every digit that is 1
+                        return b.map("add", b.map("float", b.map("ones", b.row("segment"), b.iota("n"))), b.const(1.0))
                     back = b.map("float", b.map("sub", b.row("segment"), b.iota("n")))
                     return b.map("maximum", back, b.const(1.0))    # slots yet to come: no division by 0
             raise NotLowered(f"'{t['name']}' in a weight or score", t.pos)
@@ -110,11 +137,13 @@ class CachePass:
             item = b.where(valid, self.emitter.emit(expr))
             old, x, past, real = (Param(f"{p}.after.{index}", "value", a, dtype=d) for p, a, d in (
                 ("old", ("n",), "f"), ("sum", (), "f"), ("past", ("n",), "b"), ("real", (), "b")))
-            total = b.where(b.param(past), b.map("add", b.param(old), b.param(x)))
+            total = b.map("add", b.param(old), b.param(x))
+            total = b.where(b.param(past), b.zero(), total) if self.merging else b.where(b.param(past), total)
             total = b.where(b.param(real), total, b.param(old))              # rows without tokens change nothing
             body = Program(f"carry_after{index}", (old, x, past, real), (Result(f"old.after.{index}", "value", ("n",), ((total, 0),)),))
             carry = b.param(Param(f"after.{index}", "slots", ()))
-            finals, starts, _ = b.scan(body, [carry], [b.sum(item, ["c"]), self.past, b.map("gt", b.row("count"), b.zero())], [])
+            changes = restarts(b, self.states.completes, "n") if self.merging else self.past
+            finals, starts, _ = b.scan(body, [carry], [b.sum(item, ["c"]), changes, b.map("gt", b.row("count"), b.zero())], [])
             self.results.append((f"new.after.{index}", "slots", (), finals[0]))
             self._after_start[id(expr)] = b.map("add", starts[0], b.cumsum(item, "c"))
         return b.where(self.past, self._after_start[id(expr)])
@@ -127,9 +156,9 @@ class CachePass:
             scores = tuple(b.called(self._names(o, None, None).emit(cache.score), f"score_{_place(o)}") for o in (True, False))
         b.pos = cache.weight.pos
         taking = self.past
-        count = b.map("float", b.row("segment"))
+        count = b.sum(b.where(self.past, b.const(1.0)), ["n"]) if self.merging else b.map("float", b.row("segment"))
         if cache.top is not None:
-            taking = b.topk(b.where(self.past, b.spread(b.spread(scores[1], "n"), "c"), b.const(MASKED)), cache.top)
+            taking = b.topk(b.where(self.past, b.spread(b.spread(scores[1], "n"), "c"), b.const(MASKED)), cache.top, self.merging)
             count = b.map("minimum", count, b.const(cache.top))
         count = b.called(b.map("add", count, b.const(1.0)), "count")
         memo: dict[int, tuple[Value, Value]] = {}
@@ -152,12 +181,11 @@ class CachePass:
     def mix(self, read: Read) -> Value:
         """y before `output`, over r, c and the read's shape."""
         b, states, emitter = self.b, self.states, self.emitter
-        memories: dict[str, Value] = dict.fromkeys(name for a in read.atoms for name in a.states)
+        memories = self.memories = dict.fromkeys(name for a in read.atoms for name in a.states)
         b.pos = self.model.read.pos
         for name in memories:
             axes = states.axes[name]
-            memories[name] = b.called(b.collect(states.end[name], b.param(Param(f"cache.{name}", "slots", axes))), f"cached_{name}")
-            self.results.append((f"new.cache.{name}", "slots", axes, memories[name]))
+            memories[name] = self._cached(f"cache.{name}", axes, states.end[name], f"cached_{name}")
         online = states.online(read, emitter)
         weights = self.weights()
         if self.carried_sum(read):
@@ -177,10 +205,17 @@ class CachePass:
         answers = b.map("mul", weights.cached, b.called(apply(read, cached, emitter), "answer"))
         return b.map("add", b.map("mul", weights.online, apply(read, online, emitter)), b.called(b.sum(answers, ["n"]), "recalled"))
 
+    def _cached(self, name: str, axes: tuple[str, ...], end: Value, called: str) -> Value:
+        """A table of what segments leave behind, handed on, as the memories of a row: over n, and r where they merge."""
+        b, kind = self.b, "units" if self.merging else "slots"
+        table = b.called(b.collect(end, b.param(Param(name, kind, axes)), LEAD[kind][0]), called)
+        self.results.append((f"new.{name}", kind, axes, table))
+        return b.called(b.take(table, b.iota("n")), called) if self.merging else table
+
     def carried_sum(self, read: Read) -> bool:
         """Whether the sum of cached states can be carried: a linear read, all memories taking part, and a weight that
-        is the same for all of them."""
-        return read.linear and self.cache.top is None and not any(
+        is the same for all of them, as long as they are there."""
+        return read.linear and self.cache.top is None and not self.merging and not any(
             t.op in ("after", "mixsoftmax") or (t.op == "online" and t["name"] in _PER_MEMORY) for t in walk(self.cache.weight))
 
     def _sum_of_cached(self, name: str, memories) -> Value:

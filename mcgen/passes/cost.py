@@ -9,7 +9,7 @@ from ..ir.nodes import Program, Value, bodies, dim_of, is_dim
 from .clean import WHOLE, products
 from .letters import CHUNK, SLOTS, USUAL, Letters
 
-_SIZES = {"c": CHUNK, "d": CHUNK, "mid": CHUNK, "n": SLOTS}
+_SIZES = {"c": CHUNK, "d": CHUNK, "mid": CHUNK, "n": SLOTS, "l": "levels", "m": "units"}
 
 
 @dataclass(frozen=True)

@@ -183,7 +183,11 @@ class Emitter:
     def _index(self, t, x, i):
         b = self.b
         axis = axes_of(t.args[0].shape)[0]
-        row = b.sum(b.where(b.map("eq", b.map("float", b.iota(axis)), i), x), [axis])
+        if i.axes:                                 # a level: beyond the end the last one
+            i = b.map("minimum", i, b.map("sub", b.size(axis), b.const(1.0)))
+        wanted = b.map("eq", b.map("float", b.iota(axis)), i)
+        # an index that differs from memory to memory: a product, for nothing then is over tokens, memories and the axis
+        row = b.dot(b.where(wanted, b.const(1.0)), x, [axis]) if i.axes else b.sum(b.where(wanted, x), [axis])
         return row if len(t.args[0].shape) == 1 else self._plain(row, axes_of(t.args[0].shape)[1])
 
     def _softmax(self, t, x):

@@ -178,6 +178,12 @@ def _cache(model: Model) -> Iterator[str]:
     segments = cache.segments
     start = "goes on from the last state" if segments.start == "carry" else "starts anew"
     yield f"a memory every {segments.length} tokens ({segments.growth} growth), each segment {start}"
+    if segments.growth == "logarithmic":
+        yield (f"segments merge: m units of {segments.length} tokens end in a memory of 2^j units, j the lowest binary digit of m that is 1; "
+               "its level is 1 + j")
+        yield f"a token after s units reads the memories of the digits of s that are 1: {letters_for(model)[SLOTS]} of them, at most log2(s) + 1"
+        if segments.start == "fresh":
+            yield "a run of each level is carried, which starts anew every 2^l units and becomes the memories of 2^l units"
     if cache.summary is not None:
         yield f"summary = {cache.summary[0]} over the segment of {text(cache.summary[1])}"
     if cache.score is not None:
@@ -217,11 +223,18 @@ def _memory(compiled: Compiled) -> Iterator[str]:
         states += per_row(axes_of(state.shape))
     yield f"state, bytes a sequence and head: {spelled(states, BYTES, letters)} (float32)"
     cached: Counter = Counter()
+    live: Counter = Counter()
     for result in compiled.forward.results[:count]:
-        if result.kind == "slots":
+        if result.kind == ("slots" if compiled.forward.slot == "n" else "units"):
             cached += per_row(a for a in result.axes if a != "n")
-    if model.cache is not None:
+        elif result.kind in ("slots", "levels"):
+            live += per_row(result.axes)
+    if model.cache is not None and compiled.forward.slot == "n":
         yield f"cache, bytes a memory: {spelled(cached, BYTES, letters)}; {letters[SLOTS]} memories after {letters[SLOTS]} segments"
+    elif model.cache is not None:
+        yield f"cache, bytes a memory: {spelled(cached, BYTES, letters)}; a memory for every unit"
+        if live:
+            yield f"live, bytes a level: {spelled(live, BYTES, letters)}; log2(units) + 2 levels"
     saved: Counter = Counter()
     for result in compiled.forward.results[count:]:
         saved += per_row(a for a in result.axes if a != "n")

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from ..diagnostics import NotLowered
 from ..ir.builder import Builder
-from ..ir.nodes import Param, Program, Result, Value, order
+from ..ir.nodes import LEAD, Param, Program, Result, Value, order
 from ..symbolic.model import Model
 from ..symbolic.terms import walk
 from .cache import CachePass, Weights, apply
@@ -23,6 +23,7 @@ class Forward:
     weights: Program | None          # results weight_online, weight_cached, taking: for return_weights
     choice: Choice
     carried_sum: bool
+    told: tuple[tuple[Value, Value], ...] = ()       # carries before a row, each with what tells it: not to be saved
 
 
 def refuse(model: Model) -> None:
@@ -32,8 +33,6 @@ def refuse(model: Model) -> None:
         raise NotLowered("'end' updates", next(iter(spec.rule.end.values())).pos)
     if model.gradient_chunk is not None and model.objective is not None:
         raise NotLowered("gradients at the start of a run of tokens ('gradient: {chunk: ...}')", spec.rule.objective.pos)
-    if model.cache is not None and model.cache.segments.growth != "constant":
-        raise NotLowered("logarithmic segments ('growth: logarithmic')", spec.cache.pos)
     if model.cache is not None and not any(t.op == "state" for t in walk(model.read)):
         raise NotLowered("a cache behind a read without states: there is nothing to cache", model.read.pos)
 
@@ -52,14 +51,14 @@ def build_forward(model: Model) -> Forward:
     out_axes = axes_of(model.read.shape)
     weights: Weights | None = None
     results: list[tuple[str, str, tuple[str, ...], Value]] = []
-    carried = False
+    carried, told = False, ()
     b.pos = model.read.pos
     if model.cache is None:
         y = apply(read, states.online(read, emitter), emitter)
     else:
         cache = CachePass(b, model, emitter, states)
         y = cache.mix(read)
-        weights, carried = cache.weights(), cache.carried_sum(read)
+        weights, carried, told = cache.weights(), cache.carried_sum(read), tuple(states.told(cache.memories))
         results = cache.results
     if model.output is not None:
         plain = y
@@ -67,6 +66,8 @@ def build_forward(model: Model) -> Forward:
         out_axes = axes_of(model.output.shape)
     b.called(y, "y")
     finals = [(f"new.state.{n}", "memory", states.axes[n], v) for n, v in states.final.items()]
+    finals += [(f"new.live.{n}", "levels", states.axes[n], v) for n, v in states.live.items()]
+    finals += [(f"new.since.{n}", "slots", v.axes[1:], v) for n, v in states.since.items()]
     made = [Result(name, kind, axes, ((value, 0),)) for name, kind, axes, value in
             [("y", "token", out_axes, y), *finals, *dict.fromkeys(results)]]
     segment = model.cache.segments.length if model.cache else 0
@@ -78,7 +79,7 @@ def build_forward(model: Model) -> Forward:
                 Result("taking", "token", ("n",), ((b.where(weights.taking, b.const(1.0)), 0),))]
         shown = finish(model.name + "_weights", seen, params, segment)
         shown = replace(shown, params=program.params)
-    return Forward(b, program, shown, choice, carried)
+    return Forward(b, program, shown, choice, carried, told)
 
 
 def finish(name: str, results: list[Result], inputs: dict[str, Param], segment: int) -> Program:
@@ -89,7 +90,7 @@ def finish(name: str, results: list[Result], inputs: dict[str, Param], segment: 
         if value.op == "load":
             delays[value["name"]] = max(delays.get(value["name"], 0), value["shift"])
         elif value.op == "param":
-            lead = {"n": "slots", "r": "starts"}.get(value.axes[0] if value.axes else "", "memory")
+            lead = next((kind for kind, first in LEAD.items() if value.axes[:1] == first), "memory")
             kind = "head" if value["name"].startswith("init.") else lead
             used[value["name"]] = Param(value["name"], kind, value.axes[1:] if lead != "memory" else value.axes)
     ordered = [replace(p, delay=delays.get(p.name, 0)) for p in inputs.values()]

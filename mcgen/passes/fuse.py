@@ -9,7 +9,7 @@ from __future__ import annotations
 from ..ir import kernel as kr
 from ..ir.builder import Builder
 from ..ir.kernel_verifier import verify_kernel
-from ..ir.nodes import Program, Result, Value, order
+from ..ir.nodes import LEAD, Program, Result, Value, order
 from .carries import open_scans
 from .fuse_tokens import Tokens
 from .join import join_products
@@ -21,7 +21,7 @@ def fuse(program: Program, b: Builder, saved: int | None = None) -> kr.Kernel:
     that only a saving pass has. Ensures: a verified kernel."""
     opened, carries, reverse = open_scans(program, b)
     count = len(opened.results) if saved is None else saved
-    kernel = kr.Kernel(program.name, program.params, opened.results, count, reverse)
+    kernel = kr.Kernel(program.name, program.params, opened.results, count, reverse, slot=program.slot)
     _Fuser(b, opened, carries, kernel).run()
     verify_kernel(kernel)
     joined = join_products(kernel)
@@ -38,14 +38,14 @@ class _Fuser(Tokens):
         kernel, program = self.kernel, self.program
         collected = [(r, r.parts[0][0]) for r in program.results if r.parts[0][0].op == "collect"]
         for result, value in collected:
-            self.refs[id(value)] = kr.Ref(result.name, "slots", ("n",) + result.axes)
+            self.refs[id(value)] = kr.Ref(result.name, result.kind, (self.slot,) + result.axes)
             self.out.append(kr.Map(self.refs[id(value)], self.expr(value.args[1])))
         for carry in self.carries.values():
             leaf = self.b.make("carry", (), ("r",) + carry.axes, name=carry.name)
             self.refs[id(leaf)] = self.tile(carry.name, carry.axes)
             self.out.append(kr.Map(self.refs[id(leaf)], self.expr(carry.init)))
         kept = [v for v in program.order() if v.op == "keep"]
-        self.kept = self.tile("kept", ("n",)) if kept else None
+        self.kept = self.tile("kept", (self.slot,)) if kept else None
         if self.kept:
             self.out.append(kr.Map(self.kept, kr.Expr("num", attr=1.0)))
         self.accumulators([v for v in order(program.roots() + [c.next for c in self.carries.values()])])
@@ -64,12 +64,12 @@ class _Fuser(Tokens):
         for result in program.results:
             if result.kind == "memory":
                 self.out.append(kr.Map(kr.Ref(result.name, "memory", result.axes), self.expr(result.parts[0][0])))
-            elif result.kind == "slots" and result.parts[0][0].op != "collect":
+            elif result.kind in ("slots", "units", "levels") and result.parts[0][0].op != "collect":
                 self.slots_result(result)
 
     def slots_result(self, result: Result) -> None:
         value = result.parts[0][0]
-        dst = kr.Ref(result.name, "slots", ("n",) + result.axes)
+        dst = kr.Ref(result.name, result.kind, LEAD[result.kind] + result.axes)
         self.out.append(kr.Map(dst, self.expr(value, top=True)))
 
     def store(self, result: Result) -> None:
@@ -86,8 +86,8 @@ class _Fuser(Tokens):
         self.pending: list[Value] = []
         for v in values:
             over_rows = v.op in ("sum", "dot") and "r" in v["over"]
-            stacked = v.op == "out" and v["kind"] == "stack" and "r" not in v.axes
-            if over_rows or stacked:
+            stacked = v.op == "out" and v["kind"] in ("stack", "give") and "r" not in v.axes
+            if over_rows or stacked or v.op == "give":
                 self.refs[id(v)] = self.tile(v.name or "over_rows", v.axes)
                 self.out.append(kr.Map(self.refs[id(v)], kr.Expr("num", attr=0.0)))
                 self.pending.append(v)
@@ -96,6 +96,9 @@ class _Fuser(Tokens):
         for v in self.pending:
             if v.op == "out":
                 self.loop(v.args[0])
+            elif v.op == "give":
+                value = self.expr(v.args[0])
+                self.out.append(kr.Loop("digits", (kr.Map(self.refs[id(v)], value, True),)))
             else:
                 self.reduction(self.refs[id(v)], v, [], True)
 
@@ -124,7 +127,7 @@ class _Fuser(Tokens):
         for result, value in collected:
             block: list = []
             self.into(block, lambda: self.out.append(kr.Map(
-                kr.Ref(result.name, "slots", result.axes, "segment"), self.expr(value.args[0]))))
+                kr.Ref(result.name, result.kind, result.axes, "segment"), self.expr(value.args[0]))))
             self.guarded(self.completes(), block)
         if self.kept:
             self.guarded(self.completes(), [kr.Loop("segment", (kr.Map(self.kept, kr.Expr("num", attr=0.0)),))])

@@ -7,7 +7,7 @@ from ..ir import kernel as kr
 from ..ir.builder import Builder
 from ..ir.functions import TABLE
 from ..ir.naming import fresh, stem
-from ..ir.nodes import NO_POS, Program, Value, order, steps_inside, uses
+from ..ir.nodes import LEAD, NO_POS, Program, Value, order, steps_inside, uses
 from .carries import Carry
 from .precision import precise
 
@@ -35,6 +35,7 @@ class Places:
         self.refs: dict[int, kr.Ref] = {}
         self.alias: dict[str, Value] = {}           # parameters of slot bodies
         self.params = {p.name: p for p in program.params}
+        self.slot = kernel.slot
         self.names: set[str] = {p.name for p in program.params} | {r.name for r in program.results}
         self.out: list = kernel.before               # where statements go now
         self.in_loop = False                          # over slots
@@ -49,7 +50,7 @@ class Places:
     # -- tiles -------------------------------------------------------------------------------------------------
     def tile(self, stem: str, axes: Sequence[str], precise: bool = False) -> kr.Ref:
         name = fresh(stem, self.names)
-        axes = steps_inside(a for a in axes if a != "r" and not (a == "n" and self.in_loop))
+        axes = steps_inside(a for a in axes if a != "r" and not (a in ("n", "m") and self.in_loop))
         self.kernel.tiles.append(kr.Tile(name, axes, precise, self.pos))
         return kr.Ref(name, "tile", axes, None, precise)
 
@@ -101,10 +102,15 @@ class Places:
                 self.refs[id(v)] = ref
             case "papply" | "pfactor":
                 self.channels(v)
+            case "take":
+                memory = self.expr(v.args[0])
+                ref = self.tile(stem(v), v.axes)
+                self.out += [kr.Map(ref, kr.Expr("num", attr=0.0)), kr.Loop("digits", (kr.Map(ref, memory),))]
+                self.refs[id(v)] = ref
             case "topk":
                 score = self.place(v.args[0])
                 ref = self.tile(stem(v), v.axes)
-                self.out.append(kr.Topk(ref, score, v["k"]))
+                self.out.append(kr.Topk(ref, score, v["k"], v["digits"]))
                 self.refs[id(v)] = ref
             case "out" if v.args[0].op == "scan":
                 self.tokens(v.args[0])
@@ -202,8 +208,10 @@ class Places:
                 if v["name"] in self.alias:
                     return self.expr(self.alias[v["name"]], moves)
                 p = self.params[v["name"]]
-                lead = ("n",) if p.kind == "slots" else ()
+                lead = LEAD[p.kind] if p.kind in ("slots", "units", "levels") else ()
                 return self.ref(kr.Ref(p.name, p.kind, lead + p.axes), moves, v)
+            case "take" if self.in_loop:
+                return self.expr(v.args[0], moves)
             case "rename":
                 back = {new: old for old, new in v["moves"]}
                 inner = {a: moves.get(m, m) for a, m in ((back.get(x, x), x) for x in v.axes)}

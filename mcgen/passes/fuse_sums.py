@@ -175,7 +175,7 @@ class Sums(Places):
         """An operand of a product inside a loop over slots: a given memory that is summed along its last axis is
         transposed once, before the rows, instead of for every row."""
         ref = operand.attr
-        if not self.in_loop or operand.op != "ref" or ref.kind != "slots" or ref.storage not in self.params:
+        if not self.in_loop or operand.op != "ref" or ref.kind not in ("slots", "units") or ref.storage not in self.params:
             return operand
         if len(ref.axes) != 3 or over != ref.axes[2:]:
             return operand
@@ -202,7 +202,7 @@ class Sums(Places):
 
     def operand(self, v: Value) -> kr.Expr:
         """An operand of a product: a tile, unless it is a tile times a number of a token."""
-        if v.op == "rename" or id(v) in self.refs or v.op in ("param", "carry", "load", "final"):
+        if v.op in ("rename", "param", "carry", "load", "final") or id(v) in self.refs or (v.op == "take" and self.in_loop):
             return self.expr(v)
         return kr.Expr("ref", attr=self.place(v)) if self.uses.get(id(v), 0) > 1 or v.op != "map" else self.expr(v)
 
@@ -255,7 +255,7 @@ class Sums(Places):
             else:
                 ref = self.tile(out.name or ("over_n" if r.kind == "sum" else "per_n"), out.axes)
                 self.refs[id(out)] = ref
-                if r.kind == "sum":
+                if r.kind == "sum" or self.slot == "m":          # not every digit is 1
                     self.out.append(kr.Map(ref, kr.Expr("num", attr=0.0)))
                 refs[i] = (ref, [], r.kind == "sum")
         choice = chosen_by(loop, self.values, self.users)
@@ -268,7 +268,7 @@ class Sums(Places):
             value = body.results[i].parts[0][0]
             terms = self.terms(value, list(factors), True)
             dst = kr.Ref(ref.storage, ref.kind, ref.axes, ref.at, ref.precise)
-            inner = tuple(a for a in ref.axes if a != "n")
+            inner = tuple(a for a in ref.axes if a not in ("n", "m"))
             for f, t in terms:
                 plain = kr.Ref(dst.storage, dst.kind, inner, None, dst.precise)
                 if t.op == "dot" and self.separate(f, t, plain):
@@ -279,7 +279,7 @@ class Sums(Places):
                     self.out.append(kr.Map(dst, self.product(f, self.expr(t)), accumulate))
                 accumulate = accumulate or len(terms) > 1
         self.out, self.in_loop, self.rows = outer, False, None
-        self.out.append(kr.Loop("past", tuple(block)))
+        self.out.append(kr.Loop("past" if self.slot == "n" else "digits", tuple(block)))
 
     def outs_of(self, loop: Value) -> list[Value]:
         return [v for v in self.users.get(id(loop), []) if v.op == "out"]

@@ -130,6 +130,7 @@ class Tokens(Sums):
             spare = self.tile(value.name or "next", ref.axes)
             self.assign(spare, value)
             self.out.append(kr.Map(ref, kr.Expr("ref", attr=spare)))
+            self.refs[id(value)] = ref
             return
         terms = self.terms(value, [], True)
         held = any(t is leaf and not f for f, t in terms) and not any(t is leaf and f for f, t in terms)

@@ -42,7 +42,7 @@ def _plain(s: kr.Dot) -> bool:
 
 
 def _own(ref: kr.Ref) -> tuple[str, ...]:
-    return tuple(a for a in ref.axes if a != "n")
+    return tuple(a for a in ref.axes if a not in ("n", "m"))
 
 
 def _acc(axes: tuple[str, ...]) -> kr.Expr:
@@ -56,14 +56,14 @@ def _factors(s: kr.Dot) -> set[str]:
 def _scaled(s: kr.Dot) -> kr.Dot | kr.Product:
     """A product that is added to a tile with a factor a row."""
     axes = s.dst.axes
-    if s.scale is None or "n" in axes or s.dst.storage in _factors(s) or not kr.axes_in(s.scale) <= {axes[0], "n"}:
+    if s.scale is None or {"n", "m"} & set(axes) or s.dst.storage in _factors(s) or not kr.axes_in(s.scale) <= {axes[0], "n"}:
         return s
     return kr.Product(axes, s.left, s.right, s.over, (kr.Map(s.dst, kr.Expr("mul", (s.scale, _acc(axes))), True),))
 
 
 def _consumed(s: kr.Dot, rest: list, reads: Counter, gone: set[str]) -> kr.Dot | kr.Product:
     """A product into a tile that only statements further down this block read, element by element."""
-    if "n" in s.dst.axes or s.scale is not None:
+    if {"n", "m"} & set(s.dst.axes) or s.scale is not None:
         return s
     users = [i for i, other in enumerate(rest) if s.dst.storage in {r.storage for r in reads_of(other)}]
     count = sum(r.storage == s.dst.storage for i in users for r in reads_of(rest[i]))

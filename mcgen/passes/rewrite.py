@@ -91,13 +91,17 @@ def remake(b: Builder, value: Value, args: Sequence[Value]) -> Value:
         case "rename":
             return b.rename(args[0], dict(value["moves"]))
         case "collect":
-            return b.collect(args[0], args[1])
+            return b.collect(args[0], args[1], value.axes[0])
         case "expose":
             return b.expose(args[0])
         case "keep":
-            return b.keep(args[0])
+            return b.keep(args[0], "m" if "m" in value.axes else "n")
+        case "take":
+            return b.take(*args)
+        case "give":
+            return b.give(*args)
         case "topk":
-            return b.topk(args[0], value["k"])
+            return b.topk(args[0], value["k"], value["digits"])
         case "dense_solve":
             return b.dense_solve(args[0], args[1], value["row"], value["column"])
         case "scan" if scan_axis(value) == "c":

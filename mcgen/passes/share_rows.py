@@ -47,7 +47,7 @@ def _axis(s) -> str | None:
 
 
 def _own(ref: kr.Ref) -> tuple[str, ...]:
-    return tuple(a for a in ref.axes if a not in ("c", "n"))
+    return tuple(a for a in ref.axes if a not in ("c", "n", "l"))
 
 
 def _matrix(s) -> bool:

@@ -1,7 +1,8 @@
 """Puts what is large per token and cached memory into loops over the memories, so that no [T, N, K] tensor exists.
 
-A value is large when it has tokens, slots and a dimension of the spec. Large values that need no other loop's result
-first go into one loop; what leaves it is a sum over the slots or a stack of small values along them.
+A value is large when it has tokens, slots and a dimension of the spec, or rows, slots and two dimensions. Large values that
+need no other loop's result first go into one loop; what leaves it is a sum over the slots, a stack of small values along
+them, or what rows give to the memories that their digits stand for.
 """
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ from .rewrite import Rebuilder, remake
 
 
 def large(value: Value) -> bool:
-    return "n" in value.axes and bool({"c", "d"} & set(value.axes)) and any(map(is_dim, value.axes))
+    dims = sum(map(is_dim, value.axes))
+    return "n" in value.axes and (dims > 0 and bool({"c", "d"} & set(value.axes)) or dims > 1 and "r" in value.axes)
 
 
 def loop_slots(program: Program, b: Builder) -> Program:
@@ -48,8 +50,8 @@ class _Loop:
         results = []
         for i, value in enumerate(exits):
             here = self.exit(value)
-            summed = "n" not in value.axes
-            results.append(Result(f"out{i}", "sum" if summed else "stack", here.axes, ((here, 0),)))
+            kind = "give" if value.op == "give" else "stack" if "n" in value.axes else "sum"
+            results.append(Result(f"out{i}", kind, here.axes, ((here, 0),)))
         params = tuple(p for p, _ in self.xs.values()) + tuple(p for p, _ in self.consts.values())
         body = Program(self.name, params, tuple(results))
         outs = self.b.slots(body, [v for _, v in self.xs.values()], [v for _, v in self.consts.values()])
@@ -57,6 +59,8 @@ class _Loop:
             self.rebuilder.done[id(value)] = self.b.called(out, value.name)
 
     def exit(self, value: Value) -> Value:
+        if value.op == "give":
+            return self.inner(value.args[0])
         args = [self.inner(a) for a in value.args]
         if value.op in ("sum", "dot") and "n" in value["over"]:
             rest = [a for a in value["over"] if a != "n"]

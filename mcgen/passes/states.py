@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ..diagnostics import NotLowered
 from ..ir.builder import Builder
 from ..ir.nodes import Param, Program, Result, Value, dim_axis, step_axis
 from ..symbolic.affine import Group, Write
@@ -23,6 +24,7 @@ from ..symbolic.read import Atom
 from ..symbolic.terms import Term
 from .decays import Channels, Coupled, Decay, Weights
 from .emit import Emitter, axes_of
+from .levels import ended, restarts
 
 
 @dataclass(frozen=True)
@@ -43,15 +45,17 @@ class Written:
 class States:
     """The states of a model in chunk form: scans over rows, reads of the online memory and of cached ones."""
 
-    def __init__(self, b: Builder, model, emitter: Emitter, groups: tuple[Group, ...], fresh: bool):
-        """emitter: for update terms, whose delays stay within a segment under `fresh`."""
-        self.b, self.model, self.emitter, self.fresh = b, model, emitter, fresh
+    def __init__(self, b: Builder, model, emitter: Emitter, groups: tuple[Group, ...], fresh: bool, live: bool = False):
+        """emitter: for update terms, whose delays stay within a segment under `fresh`. live: not the online memory, but
+        the runs of all levels (see `levels`), `end` being the memory that ends with a row."""
+        self.b, self.model, self.emitter, self.fresh, self.live = b, model, emitter, fresh, live
         self.axes = {name: axes_of(state.shape) for name, state in model.states.items()}
         self.group = {name: g for g in groups for name in g.states}
         self.start: dict[str, Value] = {}
         self.end: dict[str, Value] = {}
         self.final: dict[str, Value] = {}
         self.written: dict[str, list[Written]] = {}
+        self.adding: dict[str, Value] = {}           # of live runs: states that add up over segments, with the factor of a row
         ends = b.map("eq", b.map("add", b.row("offset"), b.row("count")), b.const(model.cache.segments.length if model.cache else -1))
         self.completes = b.called(b.map("and", b.map("gt", b.row("count"), b.const(0)), ends), "completes")
         self._decays(groups)
@@ -151,8 +155,9 @@ class States:
     def _scan(self, group: Group, names: list[str], increments, solving) -> Value | None:
         """The scan over rows that carries these states. Returns the values that it solves for, if it does."""
         b = self.b
-        title = "_".join(names)
-        olds = {n: Param(f"old.{n}", "value", self.axes[n]) for n in names}
+        lead, stem = (("l",), "live.") if self.live else ((), "")
+        title = stem + "_".join(names)
+        olds = {n: Param(f"old.{stem}{n}", "value", lead + self.axes[n]) for n in names}
         params, inputs, consts, const_params = list(olds.values()), [], [], []
 
         def passed(what: str, value: Value, dtype: str = "f") -> Value:
@@ -178,6 +183,9 @@ class States:
         value = None
         if solving is not None:
             matrix, plain, reads, blank = solving
+            if "l" in matrix.axes:
+                raise NotLowered("earlier tokens in the update of a state that reads itself, where segments start fresh and merge",
+                                 self.model.update[names[0]].pos, hint="start: carry")
             right = passed(f"plain.{title}", plain)
             for n, y in reads.items():
                 decay, axis = self.decay[n], self.key_axis(group)
@@ -195,16 +203,29 @@ class States:
         carried = after
         if self.fresh:
             done = passed(f"done.{title}", self.completes, "b")
+            ends = passed(f"ends.{title}", restarts(b, self.completes, "l"), "b") if self.live else done
             inits = {n: Param(f"init.{n}", "value", self.axes[n]) for n in names}
             const_params += inits.values()
             consts += [b.param(Param(f"init.{n}", "head", self.axes[n])) for n in names]
-            carried = {n: b.called(b.where(done, b.param(inits[n]), after[n]), f"start_{n}") for n in names}
-        results = [Result(f"old.{n}", "value", self.axes[n], ((carried[n], 0),)) for n in names]
-        results += [Result(f"end.{n}", "value", self.axes[n], ((after[n], 0),)) for n in names]
+            carried = {n: b.where(ends, b.param(inits[n]), after[n]) for n in names}
+            carried = {n: b.called(b.where(done, x, after[n]) if self.live else x, f"start_{n}") for n, x in carried.items()}
+        left = after
+        if self.live:
+            level = Param(f"level.{title}", "value", ("l",), dtype="i")
+            const_params.append(level)
+            consts.append(b.iota("l"))
+            segment = passed(f"segment.{title}", b.row("segment"), "i")
+            left = {n: ended(b, x, segment, b.param(level)) for n, x in after.items()}
+        results = [Result(p.name, "value", p.axes, ((carried[n], 0),)) for n, p in olds.items()]
+        results += [Result(f"end.{stem}{n}", "value", self.axes[n], ((left[n], 0),)) for n in names]
         if value is not None:
             results.append(Result(f"value.{title}", "value", value.axes, ((value, 0),)))
-        body = Program(f"carry_{title}", (*params, *const_params), tuple(results))
-        finals, starts, ys = b.scan(body, [b.param(Param(f"state.{n}", "memory", self.axes[n])) for n in names], inputs, consts)
+        body = Program(f"carry_{title.replace('.', '_')}", (*params, *const_params), tuple(results))
+        given = [b.param(Param(f"live.{n}", "levels", self.axes[n]) if self.live else Param(f"state.{n}", "memory", self.axes[n])) for n in names]
+        finals, starts, ys = b.scan(body, given, inputs, consts)
+        factors = self.decay[names[0]].whole(names[0], names[0]) if self.live and len(names) == 1 and solving is None else []
+        if len(factors) == 1 and self.model.states[names[0]].init == "zeros" and "l" not in (*factors[0].axes, *increments[names[0]].axes):
+            self.adding[names[0]] = factors[0]
         for i, n in enumerate(names):
             self.final[n], self.start[n], self.end[n] = finals[i], starts[i], ys[i]
         return ys[-1] if value is not None else None

@@ -24,7 +24,7 @@ from .bound import Bound, Given
 from .direct import Passes
 from .kernel_passes import KernelPasses, bind_backward, bind_forward
 from .layout import Layout, arithmetic
-from .manifest import SLOTS, Manifest
+from .manifest import LEVELS, SLOTS, Manifest
 from .schedule import Schedules, options_of
 from .tvm.kernel import Kernel
 
@@ -98,7 +98,7 @@ class TvmBackend:
 
     def kernel(self, which: str, params: Sequence[torch.Tensor], chunk: int, *save: bool) -> Kernel:
         """The kernel `which` for forward parameters of such shapes."""
-        sizes = {dim: size for dim, size in self.layout.sizes(params).items() if dim != SLOTS}
+        sizes = {dim: size for dim, size in self.layout.sizes(params).items() if dim not in (SLOTS, LEVELS)}
         batch, tokens, heads = self.layout.tokens(params)
         options = self.schedules.find(params[0].device, params[0].dtype, sizes, batch * heads, tokens).options
         key = (which, chunk, options, *save, *sizes.values())

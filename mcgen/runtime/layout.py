@@ -6,7 +6,7 @@ from typing import Sequence
 import torch
 
 from .dims import sizes_of
-from .manifest import SLOTS, Field, Manifest
+from .manifest import LEVELS, SLOTS, Field, Manifest
 from .zeros import read_only_zeros
 
 Shape = tuple[int, ...]
@@ -28,6 +28,9 @@ class Layout:
         slotted = next((leaf for leaf in manifest.leaves if leaf.slots is not None), None)
         if slotted is not None:
             self._where[SLOTS] = (self._index[slotted.param], slotted.slots)
+        levelled = next((leaf for leaf in manifest.leaves if leaf.levels is not None), None)
+        if levelled is not None:
+            self._where[LEVELS] = (self._index[levelled.param], levelled.levels)
         self._derived = [(name, size) for name, size in manifest.derived if name not in self._where]
         tokens = next(f for f in manifest.inputs if f.per == "token" and f.name in self._index)
         self._tokens, self._delay = self._index[tokens.name], tokens.delay

@@ -8,13 +8,17 @@ inputs, y and summary they have a dot, which no name of a spec has:
     state.<S>        [B, H, *shape]       the state at the start of the call; new.state.<S> what the next token starts from: where
                                           segments start fresh, that is init.<S> after a segment's last token
     run.<S>          [B, H, *shape]       the state at the start of the open run, where gradients are taken per run
-    cache.<S>        [B, H, N, *shape]    cached states; summary [B, H, N, *s]; after.<i> [B, H, N]
+    cache.<S>        [B, H, N, *shape]    cached states; summary [B, H, N, *s]; after.<i> [B, H, N], or [B, H, L]
+    live.<S>         [B, H, L, *shape]    where segments merge: the runs that become memories of 2^l units; live.summary [B, H, L, *s] their
+                                          sums. L: `partition.levels` of N
+    since.<S>        [B, H, L], or with an axis of S, where memories of adjacent segments add up: how much of a memory is left
     summary.partial  [B, H, *s]           the open segment's sum
     call.position    [B] int64            tokens seen before this call
     call.table       [B, R, 4] int32      rows (start, count, segment, offset), see partition.py; sequences that are packed
                                           have their tokens, y and gradients in one row, [1, T + B*d, H, *shape], see packed.py
     new.<x>          like x               what the call leaves behind
-    saved.<x>        [B, H, R, *dims]     what the backward pass needs beside, anything in rows without tokens; the dim '#slots' is N
+    saved.<x>        [B, H, R, *dims]     what the backward pass needs beside, anything in rows without tokens; the dim '#slots' is N,
+                                          '#levels' is L
     d.<x>            like x               gradients
 """
 from __future__ import annotations
@@ -28,6 +32,7 @@ from .dims import size_of
 
 FORMAT = 3
 SLOTS = "#slots"                             # stands for N in a saved tensor's shape
+LEVELS = "#levels"                           # stands for L there
 Shape = tuple[str | int, ...]
 
 
@@ -61,6 +66,7 @@ class Cache:
     states: tuple[str, ...] = ()
     summary: Shape | None = None
     after: int = 0                           # how many sums over the tokens after a memory
+    since: dict[str, Shape] = field(default_factory=dict)      # state -> the axes of what is left of a memory
 
 
 @dataclass(frozen=True)
@@ -69,8 +75,9 @@ class Leaf:
 
     param: str
     path: tuple[str, ...]                    # its place in the memory dict
-    shape: tuple[str | int | None, ...]      # None stands for N
+    shape: tuple[str | int | None, ...]      # None stands for N, LEVELS for L
     slots: int | None = None
+    levels: int | None = None                # the axis of length L
     state: str | None = None                 # the state whose start it takes when the memory has none
 
 
@@ -153,7 +160,7 @@ def parse_manifest(raw: dict) -> Manifest:
     if cache is not None:
         summary = cache.get("summary")
         cache = Cache(cache["length"], cache.get("start", "carry"), cache.get("growth", "constant"), tuple(cache.get("states", ())),
-                      None if summary is None else tuple(summary), cache.get("after", 0))
+                      None if summary is None else tuple(summary), cache.get("after", 0), {n: tuple(s) for n, s in cache.get("since", {}).items()})
     forward, backward = raw["forward"], raw["backward"]
     named, given = {state.name: state for state in states}, {field.name for field in fields}
     leaves = tuple(leaf for leaf in (_leaf(param, named, cache) for param in forward["params"] if param not in given) if leaf)
@@ -177,13 +184,19 @@ def _domain(entry: dict) -> tuple:
 def _leaf(param: str, states: dict[str, State], cache: Cache | None) -> Leaf | None:
     group, _, name = param.partition(".")
     if group in ("state", "run") and name in states:
-        return Leaf(param, (group, name), states[name].shape, None, name)
+        return Leaf(param, (group, name), states[name].shape, state=name)
     if group == "cache" and name in states:
-        return Leaf(param, ("cache", name), (None, *states[name].shape), 2)
+        return Leaf(param, ("cache", name), (None, *states[name].shape), slots=2)
+    if group == "live" and name in states:
+        return Leaf(param, ("live", name), (LEVELS, *states[name].shape), levels=2, state=name)
+    if group == "since" and name in states:
+        return Leaf(param, ("since", name), (LEVELS, *cache.since[name]), levels=2)
+    if cache and param == "live.summary":
+        return Leaf(param, ("live", "summary"), (LEVELS, *cache.summary), levels=2)
     if cache and param == "summary":
-        return Leaf(param, ("summary",), (None, *cache.summary), 2)
+        return Leaf(param, ("summary",), (None, *cache.summary), slots=2)
     if cache and param == "summary.partial":
         return Leaf(param, ("partial",), cache.summary)
     if cache and group == "after" and name.isdigit():
-        return Leaf(param, ("after", name), (None,), 2)
+        return Leaf(param, ("after", name), (LEVELS,), levels=2) if cache.growth == "logarithmic" else Leaf(param, ("after", name), (None,), slots=2)
     return None

@@ -4,6 +4,9 @@
     cache      {S: [B, H, N, *shape]}         position  [B] int64, tokens seen
     summary    [B, H, N, *s]                  run       {S: [B, H, *shape]}, states at the start of the open run
     partial    [B, H, *s]                     after     {i: [B, H, N]}, sums since each cached memory's end
+    live       {S: [B, H, L, *shape]}, with logarithmic growth: runs since the last multiple of 2^l segments, which become memories; its
+               `summary` [B, H, L, *s] is their sums. There `after` is [B, H, L], and L = N.bit_length() + 1;
+               since {S: [B, H, L]}: how much is left of each cached memory, where runs are the sum of these
     capacity   [B] int64, only in a memory that must keep its shapes (see `Op.empty_memory`)
 
 Only the keys that an op needs are there. Without `capacity` the cache grows: N is the number of segments that the furthest row has
@@ -20,8 +23,8 @@ from mcgen.diagnostics import UsageError, did_you_mean
 
 from .capacity import reached, within_capacity
 from .dims import sizes_of
-from .manifest import Field, Leaf, Manifest
-from .partition import first_slots, slot_count
+from .manifest import LEVELS, Field, Leaf, Manifest
+from .partition import first_slots, levels, slot_count
 from .plan import Plan
 from .zeros import read_only_zeros
 
@@ -55,7 +58,7 @@ def read(manifest: Manifest, memory: dict | None, plan: Plan) -> Start:
                       for leaf in manifest.leaves if leaf.path[0] == "state" and _has(memory, leaf)}
             return Start(leaves, None, None, None, first_slots(plan.longest, length) if length else 0, None)
         held = _held(manifest, memory)
-        leaves = {leaf.param: _tensor(memory, leaf.path, _shape(leaf, plan, held), plan) for leaf in manifest.leaves}
+        leaves = {leaf.param: _tensor(memory, leaf.path, _levelled(memory, leaf, _shape(leaf, plan, held)), plan) for leaf in manifest.leaves}
         past = {f.name: _tensor(memory, ("past", f.name), _past(f, plan), plan) for f in manifest.delays}
         position = _position(memory, plan)
     else:
@@ -114,12 +117,19 @@ def fill(manifest: Manifest, start: Start, plan: Plan, start_state: Callable[[st
             given = start.leaves.get(f"state.{leaf.state}")
             if given is None:
                 given = start_state(leaf.state)
+            if leaf.levels is not None:              # every level runs from the start of the sequence
+                given = given.unsqueeze(leaf.levels).expand(*given.shape[:leaf.levels], levels(start.slots), *given.shape[leaf.levels:])
         elif given is None:
             given = read_only_zeros(_shape(leaf, plan, start.slots), plan.dtype, plan.device)
         elif leaf.slots is not None and given.shape[leaf.slots] < start.slots:
             room = list(given.shape)
             room[leaf.slots] = start.slots - room[leaf.slots]
             given = torch.cat((given, given.new_zeros(room)), dim=leaf.slots)
+        elif leaf.levels is not None and given.shape[leaf.levels] < levels(start.slots):
+            first = given.narrow(leaf.levels, given.shape[leaf.levels] - 1, 1)           # the run from the start of the sequence
+            room = list(given.shape)
+            room[leaf.levels] = levels(start.slots) - room[leaf.levels]
+            given = torch.cat((given, first.expand(room)), dim=leaf.levels)
         filled[leaf.param] = given if given.is_contiguous() else given.contiguous()
     return filled
 
@@ -144,8 +154,18 @@ def write(manifest: Manifest, start: Start, plan: Plan, values: dict[str, torch.
 
 
 def _shape(leaf: Leaf, plan: Plan, slots: int) -> tuple[int, ...]:
-    inner = [slots if e is None else e if isinstance(e, int) else plan.sizes[e] for e in leaf.shape]
+    inner = [slots if e is None else levels(slots) if e == LEVELS else e if isinstance(e, int) else plan.sizes[e] for e in leaf.shape]
     return (plan.batch, plan.heads, *inner)
+
+
+def _levelled(memory: dict, leaf: Leaf, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape with as many levels as the leaf has, where these are not fewer: a traced call made room for more than it needs."""
+    if leaf.levels is None:
+        return shape
+    x = _at(memory, leaf.path)
+    if x.ndim != len(shape) or (not torch.compiler.is_compiling() and x.shape[leaf.levels] < shape[leaf.levels]):
+        return shape
+    return (*shape[:leaf.levels], x.shape[leaf.levels], *shape[leaf.levels + 1:])
 
 
 def _past(field: Field, plan: Plan) -> tuple[int, ...]:

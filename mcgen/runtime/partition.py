@@ -17,6 +17,7 @@ import torch
 from .packed import Packed
 
 LARGEST = 2**31 - 1
+MOST_LEVELS = 32        # of a sequence whose length is not known
 SHORT = 1024            # about so many rows are counted, more are computed
 
 
@@ -127,6 +128,15 @@ def keeps(like: torch.Tensor) -> bool:
 def first_slots(tokens: int, length: int) -> int:
     """Cache slots that a call at the start of sequences needs."""
     return roomy(tokens // length)
+
+
+def levels(slots: int) -> int:
+    """Levels of a cache of merging segments: the digits of its number of slots, and the run from the start of the sequence.
+
+    >>> [levels(n) for n in (0, 1, 2, 3, 4)]
+    [1, 2, 3, 3, 4]
+    """
+    return slots.bit_length() + 1 if isinstance(slots, int) else MOST_LEVELS
 
 
 def slot_count(tokens: int, length: int, held: int, furthest: int | None) -> int:

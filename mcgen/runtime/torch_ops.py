@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .partition import levels  # noqa: F401  (part of what a program uses)
 from .channels import cumprod, decayed, pair, papply, pfactor  # noqa: F401  (part of what a program uses)
 
 FLOOR = 1e-30                    # a raw decay below this counts as this in logarithms
@@ -89,11 +90,35 @@ class Rows:
         z, r = self.completes.nonzero(as_tuple=True)
         return x.index_put((z, self.segment[z, r]), torch.zeros((), dtype=x.dtype, device=x.device))
 
-    def topk(self, x: Tensor, k: int) -> Tensor:
-        """x [z, r, c, n] -> truth: the k largest of the slots before the row's segment, ties to the older."""
-        past = torch.arange(x.shape[-1], device=x.device) < self.segment[..., None, None]
-        order = x.detach().masked_fill(~past, float("-inf")).argsort(dim=-1, descending=True, stable=True)
-        return (order.argsort(dim=-1) < k) & past
+    def memory_of(self, digit: int | Tensor) -> tuple[Tensor, Tensor]:
+        """The slot of the memory that a digit of the row's segment stands for, and whether the digit is 1: [z, r], or [z, r, n]."""
+        segment = self.segment[..., None] if isinstance(digit, Tensor) and digit.dim() else self.segment
+        return ((segment >> digit) << digit) - 1, (segment >> digit) & 1 == 1
+
+    def take(self, x: Tensor, digit: int | Tensor) -> Tensor:
+        """x [z, m, *] -> [z, r, *] for a digit, [z, r, n, *] for all: the memory of the digit, 0 where it is 0."""
+        slot, one = self.memory_of(digit)
+        if not x.shape[1]:
+            return x.new_zeros(*slot.shape, *x.shape[2:])
+        lane = torch.arange(self.z, device=x.device).reshape(self.z, *(1,) * (slot.dim() - 1))
+        got = x[lane, slot.clamp(0, x.shape[1] - 1)]
+        return torch.where(one.reshape(one.shape + (1,) * (x.dim() - 2)), got, torch.zeros((), dtype=x.dtype, device=x.device))
+
+    def give(self, x: Tensor, digit: int | Tensor, slots: int) -> Tensor:
+        """x [z, r, *], or [z, r, n, *] -> [z, m, *]: what rows have for a memory, summed."""
+        slot, one = self.memory_of(digit)
+        at = one.nonzero(as_tuple=True)
+        return x.new_zeros(self.z, slots, *x.shape[slot.dim():]).index_put((at[0], slot[at]), x[at], accumulate=True)
+
+    def topk(self, x: Tensor, k: int, digits: bool = False) -> Tensor:
+        """x [z, r, c, n] -> truth: the k largest of the slots before the row's segment, ties to the older. digits: of the memories
+        that its digits stand for, the highest the oldest."""
+        n, segment = torch.arange(x.shape[-1], device=x.device), self.segment[..., None, None]
+        past = digit(segment, n) if digits else n < segment
+        score = x.detach().masked_fill(~past, float("-inf"))
+        order = (score.flip(-1) if digits else score).argsort(dim=-1, descending=True, stable=True)
+        rank = order.argsort(dim=-1)
+        return ((rank.flip(-1) if digits else rank) < k) & past
 
 
 def tokens(x: Tensor) -> Tensor:
@@ -162,6 +187,37 @@ def logfloor(x: Tensor) -> Tensor:
 def parity(count: Tensor) -> Tensor:
     """The sign of a product of `count` negative factors."""
     return 1 - 2 * torch.remainder(count, 2)
+
+
+def oldest_first(online: Tensor, cached: Tensor, taking: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Weights by digit, lowest first, as weights by memory, oldest first, then those of digits 0."""
+    order = torch.arange(taking.shape[-1], 0, -1, device=taking.device).to(taking.dtype) - taking * taking.shape[-1]
+    at = order.sort(dim=-1, stable=True).indices
+    return online, cached.gather(-1, at), taking.gather(-1, at)
+
+
+def digit(i: Tensor, n: Tensor) -> Tensor:
+    """Whether the digit of 2^n of a whole number is 1."""
+    return (i >> n) & 1 == 1
+
+
+def below(i: Tensor, n: Tensor) -> Tensor:
+    """The number that the digits below that of 2^n make."""
+    return i & ((1 << n) - 1)
+
+
+def carries(i: Tensor, n: Tensor) -> Tensor:
+    """Whether i + 1 carries into the digit of 2^n."""
+    return below(i + 1, n) == 0
+
+
+def ones(i: Tensor, n: Tensor) -> Tensor:
+    """How many of the digits below that of 2^n are 1."""
+    return sum((below(i, n) >> j) & 1 for j in range(32))
+
+
+def two_to(n: Tensor) -> Tensor:
+    return 1 << n
 
 
 def maximum(x: Tensor, y: Tensor | float) -> Tensor:

@@ -7,7 +7,7 @@ from typing import Any, Callable, Sequence
 import torch
 
 from .draw import EDGES, has_edge
-from .harness import Lab, main_length, prime_after
+from .harness import Lab, cached, main_length, prime_after
 from .report import Check, Gate
 from .tolerance import HALVES
 from .world import all_inputs
@@ -27,7 +27,7 @@ def forward(lab: Lab, gate: Gate, full: bool, _: Any) -> None:
     with torch.no_grad():
         y, memory = lab.op(**inputs, memory={"state": lab.start(case)}, return_memory=True)
     got = {"y": y, **{f"state {n}": x for n, x in memory["state"].items()},
-           **{f"cache {n}": x for n, x in memory.get("cache", {}).items()}}
+           **{f"cache {n}": x for n, x in cached(memory, lab.segments).items()}}
     want = lab.expected(case, start=True)
     lab.check(gate, case, got, want, "from a start state, ", only={n for n in want.tensors if not n.startswith("d ")})
     position = memory["position"].tolist()

@@ -8,7 +8,7 @@ from typing import Any, Callable, Mapping
 
 import torch
 
-from ..spec.nodes import Spec
+from ..spec.nodes import Segments, Spec
 from .draw import Case, dim_sizes, draw, generator
 from .oracle import Reference
 from .report import Check, Gate
@@ -30,7 +30,19 @@ class Expected:
     allowed: dict[str, Allowed]
 
 
-def compute(fn: Callable, inputs: Tensors, case: Case, start: Tensors | None = None, ones: bool = False) -> Tensors:
+def cached(memory: dict, segments: Segments | None) -> Tensors:
+    """The cached states of a memory, oldest first. With logarithmic growth those in use: an op has one for every unit, the
+    reference those alone."""
+    found = memory.get("cache", {})
+    if segments is None or segments.growth == "constant":
+        return found
+    units = int(memory["position"][0]) // segments.length
+    ends = [units >> j << j for j in reversed(range(units.bit_length())) if units >> j & 1]
+    return {n: x if x.shape[2] == len(ends) else x[:, :, [end - 1 for end in ends]] for n, x in found.items()}
+
+
+def compute(fn: Callable, inputs: Tensors, case: Case, start: Tensors | None = None, ones: bool = False,
+            segments: Segments | None = None) -> Tensors:
     """Every output and every gradient of a call: 'y', 'state S', 'cache S', 'd x', 'd start S'.
 
     With `start`, the call is given a start state and returns its memory, whose tensors have cotangents too.
@@ -44,7 +56,7 @@ def compute(fn: Callable, inputs: Tensors, case: Case, start: Tensors | None = N
     else:
         outs["y"], memory = fn(**given, memory={"state": states}, return_memory=True)
         outs |= {f"state {n}": x for n, x in memory["state"].items()}
-        outs |= {f"cache {n}": x for n, x in memory.get("cache", {}).items()}
+        outs |= {f"cache {n}": x for n, x in cached(memory, segments).items()}
     leaves = {**{f"d {n}": x for n, x in given.items()}, **{f"d start {n}": x for n, x in states.items()}}
     active = {n: x for n, x in outs.items() if x.requires_grad and x.numel()}
     result = {n: x.detach() for n, x in outs.items()}
@@ -85,7 +97,8 @@ class Lab:
         self.sizes = dim_sizes(self.spec, self.sizes)
         self.numbers = all_numbers(self.spec, self.sizes)
         self.chunk = self.op.chunk_at(self.device, self.sizes) if hasattr(self.op, "chunk_at") else getattr(self.op, "chunk", 64)
-        self.segment = self.spec.cache.segments.length if self.spec.cache else None
+        self.segments = self.spec.cache.segments if self.spec.cache else None
+        self.segment = self.segments.length if self.segments else None
         self.token_inputs = [n for n, i in all_inputs(self.spec).items() if i.per == "token"]
 
     def case(self, length: int, **changes: Any) -> Case:
@@ -142,8 +155,8 @@ class Lab:
             return tensors and {n: x.float() for n, x in tensors.items()}
 
         with one_thread():
-            here = compute(partial(fn, self.reference), exact, case, states, ones)
-            rounded = [compute(partial(fn, self.rounding), single(_nudged(exact, i)), case, single(states), ones) for i in range(self.samples)]
+            here = compute(partial(fn, self.reference), exact, case, states, ones, self.segments)
+            rounded = [compute(partial(fn, self.rounding), single(_nudged(exact, i)), case, single(states), ones, self.segments) for i in range(self.samples)]
         self._free_poisoned(here)
         usual = arithmetic_of(case.dtype)
         stored = {"y", *(f"d {n}" for n in exact)} if case.dtype in HALVES else set()          # held to their own rounding alone
@@ -214,8 +227,6 @@ class Lab:
                 continue
             mine = got[name]
             if name.startswith("cache "):
-                if self.spec.cache.segments.growth != "constant":
-                    continue
                 mine = mine[:, :, :tensor.shape[2]]
             bound = want.allowed[name]
             gate.checks.append(compare(name, mine, tensor, bound.for_dtype(mine.dtype), where))
@@ -228,7 +239,7 @@ class Lab:
                   inputs: Tensors | None = None, prefix: str = "") -> Tensors:
         """The op on a draw, forward and backward, against the reference."""
         got = compute(fn or self.op, self.inputs(case) if inputs is None else inputs, case,
-                      self.start(case) if start else None, ones)
+                      self.start(case) if start else None, ones, self.segments)
         self.check(gate, case, got, self.expected(case, start, ones), prefix)
         return got
 

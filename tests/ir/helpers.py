@@ -23,7 +23,7 @@ def table(lanes: int = 2) -> torch.Tensor:
 
 def tensors(params, seed: int = 0, lanes: int = 2) -> dict[str, torch.Tensor]:
     g = torch.Generator().manual_seed(seed)
-    lead = {"token": lambda p: (p.delay + 13,), "slots": lambda p: (SLOTS,), "starts": lambda p: (len(ROWS),)}
+    lead = {"token": lambda p: (p.delay + 13,), "slots": lambda p: (SLOTS,), "units": lambda p: (SLOTS,), "starts": lambda p: (len(ROWS),)}
     return {p.name: torch.randn(lanes, *lead.get(p.kind, lambda p: ())(p), *(SIZES[a.rstrip("~")] for a in p.axes), generator=g, dtype=torch.float64)
             for p in params}
 

@@ -50,7 +50,8 @@ def test_binary_with_broadcasting(fn):
 
 def test_every_function_is_tested():
     others = {"parity", "pow", "where", "choose", "float", "stop", "lt", "le", "gt", "ge", "eq", "ne", "and", "or"}
-    assert set(functions.TABLE) == SMOOTH | POSITIVE | PAIRS | others
+    digits = {"digit", "below", "ones", "carries", "two_to"}             # in test_merging
+    assert set(functions.TABLE) == SMOOTH | POSITIVE | PAIRS | others | digits
 
 
 def test_power_and_where():
@@ -202,6 +203,14 @@ def test_collect_expose_keep():
         values_and_gradients(make, [S, M])
 
 
+@pytest.mark.parametrize("op", ["take", "give"])
+def test_memories_by_digit(op):
+    """Rows lie in the segments 0, 1, 1, 2: the digit of 1 stands for slot 0, that of 2 for slot 1."""
+    U = Param("u", "units", ("K",))
+    values_and_gradients(lambda b, u: b.map("exp", b.take(u, b.iota("n"))) if op == "take" else
+                         b.map("exp", b.give(b.map("tanh", b.spread(b.spread(b.sum(u, ["m"]), "n"), "r")), b.iota("n"))), [U])
+
+
 def test_topk_ranks_past_slots_and_has_no_derivative():
     b = Builder()
     scores = torch.tensor([[[2.0] * 3, [2.0] * 3, [9.0] * 3]] * 2, dtype=torch.float64)
@@ -272,6 +281,7 @@ def test_a_broken_derivative_is_seen(op, monkeypatch):
              "collect": test_collect_expose_keep, "expose": test_collect_expose_keep, "keep": test_collect_expose_keep,
              "dense_solve": lambda: test_dense_solve(False, R),
              "topk": test_topk_ranks_past_slots_and_has_no_derivative,
+             "take": lambda: test_memories_by_digit("take"), "give": lambda: test_memories_by_digit("give"),
              "solve": lambda: channels.test_solve(False), "pair": channels.test_pair, "papply": lambda: channels.test_papply(False),
              "decayed": lambda: channels.test_decayed_and_cumprod(False), "cumprod": lambda: channels.test_decayed_and_cumprod(True)}
     right = autodiff.RULES[op]

@@ -40,6 +40,24 @@ AFFINE = [
     op("momentum", rule={"inputs": {**UNIT_K, "g": LOG, "m": SIGNED}, "state": {"S": ["K", "V"], "Z": ["K", "V"]},
                          "update": {"Z": "m * Z - b * outer(k, S.T @ k - v)", "S": "exp(g) * S + new(Z)"}, "read": "S.T @ q"}, cache={}),
 ]
+MERGING, APART = {"length": 4, "growth": "logarithmic"}, {"length": 4, "growth": "logarithmic", "start": "fresh"}
+LEVELS = {"inputs": {"lam": {"shape": [4], "domain": [0, 2]}}, "summary": None, "score": None, "weight": "lam[level] * exp(after(g))"}
+LOGARITHMIC = [
+    op("merging_gate", cache={"segments": MERGING}),
+    op("merging_sums_aged", cache={"segments": APART, "summary": "sum(k)", "weight": "sigmoid(0.1 * score) / (count + age)"}),
+    op("merging_choice", cache={"segments": MERGING, "select": {"top": 2}, "weight": "softmax(score) / count"}),
+    op("merging_sum", cache={**LEVELS, "segments": MERGING, "inputs": {}, "weight": 1}),
+    op("merging_levels", cache={**LEVELS, "segments": APART}),
+    op("merging_levels_too_few", cache={**LEVELS, "inputs": {"lam": {"shape": [2], "domain": [0, 2]}}, "segments": APART}),
+    op("merging_states", rule={
+        "state": {"S": ["K", "V"], "z": {"shape": ["K"], "init": "learned", "domain": [0.5, 2]}},
+        "update": {"S": "exp(g) * S + outer(exp(k), v)", "z": "exp(g) * z + exp(k)"},
+        "read": "S.T @ exp(q) / dot(z, exp(q))"}, cache={"mix": "states", "segments": APART}),
+    op("merging_steps", rule={"inputs": {**UNIT_K, "g": LOG}, "update": {"S": "exp(g) * S + b * outer(k, v - S.T @ k)"}, "read": "S.T @ q"},
+       cache={"segments": APART}),
+    op("merging_window", rule={"update": {"S": "exp(g) * S + window(sigmoid(g) * outer(k, v), 3)"}}, cache={**LEVELS, "segments": APART}),
+    op("merging_tokens", rule={"update": {"S": "tanh(exp(g) * S + outer(k, v))"}, "read": "S.T @ q"}, cache={**LEVELS, "segments": APART}),
+]
 PER_HEAD_K = {"shape": ["K"], "domain": "unit", "per": "head"}
 FOUND = [                        # by `mcgen fuzz`, shrunk
     op("steps_of_several_keys", rule={"inputs": {**UNIT_K, "p": {"shape": ["K"], "domain": "unit"}}, "read": "S.T @ q",
@@ -91,6 +109,7 @@ CORNERS = {s["name"]: s for s in (
         "read": "tanh(S.T @ q) + m / (1 + s)"}, cache={"select": {"top": 2}}),
     op("transposed_memory", rule={"state": {"S": ["V", "K"]}, "update": {"S": "exp(g) * S + outer(v, k)"}, "read": "S @ q"}, cache={}),
     *AFFINE, *FOUND,
+    *LOGARITHMIC,
     op("a_function", rule={"functions": {"phi(x)": "softmax(x) * sqrt(K)"}, "let": {"kn": "layernorm(k)"},
                            "update": {"S": "exp(g) * S + outer(phi(kn), silu(v))"}, "read": "S.T @ phi(q)"}, cache={}),
 )}

@@ -14,7 +14,7 @@ from mcgen.symbolic.facts import numbers
 from mcgen.verify.draw import Case, draw
 from mcgen.verify.oracle import Reference
 
-SIZES = {"K": 3, "V": 5, "L": 2}
+SIZES = {"K": 3, "V": 5, "L": 5}
 QKV = {"q": ["K"], "k": ["K"], "v": ["V"]}
 UNIT, LOG = {"shape": [], "domain": [0, 1]}, {"shape": [], "domain": ["-inf", 0]}
 
@@ -63,18 +63,18 @@ CACHES = {
 }
 
 
-def spec_of(rule: str, cache_name: str | None = None, length: int = 6, start: str = "carry"):
+def spec_of(rule: str, cache_name: str | None = None, length: int = 6, start: str = "carry", growth: str = "constant"):
     """A rule of RULES with a cache of CACHES in segments of `length` tokens."""
     block = RULES[rule]
     tree = {"name": f"op_{rule}", "rule": {"use": block} if isinstance(block, str) else block}
     if cache_name is not None:
-        tree["cache"] = {**CACHES[cache_name], "segments": {"length": length, "start": start}}
+        tree["cache"] = {**CACHES[cache_name], "segments": {"length": length, "start": start, "growth": growth}}
     return load_spec(tree)
 
 
 @cache
-def compiled(rule: str, cache_name: str | None = None, length: int = 6, start: str = "carry") -> Compiled:
-    return compile_model(elaborate(spec_of(rule, cache_name, length, start)))
+def compiled(rule: str, cache_name: str | None = None, length: int = 6, start: str = "carry", growth: str = "constant") -> Compiled:
+    return compile_model(elaborate(spec_of(rule, cache_name, length, start, growth)))
 
 
 def drawn(model, tokens: int, zeros: tuple[str, ...] = (), seed: int = 0) -> dict[str, torch.Tensor]:
@@ -124,7 +124,9 @@ def results(state: Compiled, x: dict[str, torch.Tensor], chunk: int) -> dict[str
     for name in x:
         if name not in model.inputs:
             state_name = name.removesuffix("_init")
-            found[f"grad {name}"] = over_rows(sum(got.get(f"grad {p}.{state_name}", torch.zeros(())) for p in ("state", "init")))
+            parts = [got.get(f"grad {p}.{state_name}", torch.zeros(())) for p in ("state", "init")]
+            parts += [got[n].sum(1) for n in (f"grad live.{state_name}",) if n in got]           # every level starts from it
+            found[f"grad {name}"] = over_rows(sum(parts))
         elif model.inputs[name].per == "head":
             found[f"grad {name}"] = over_rows(got[f"grad {name}"])
         else:

@@ -14,7 +14,7 @@ from .cases import spec_of
 GOLDEN = Path(__file__).parent / "golden"
 
 
-@pytest.mark.parametrize("name", ["linear_attention", "mlstm+grm", "swla+residual", "longhorn+grm"])
+@pytest.mark.parametrize("name", ["linear_attention", "mlstm+grm", "swla+residual", "longhorn+grm", "log_linear_attention"])
 def test_golden(name, golden):
     golden(GOLDEN / f"explain.{name}.txt", explain(elaborate(load_spec(name))))
 

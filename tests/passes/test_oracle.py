@@ -13,8 +13,8 @@ from .cases import CACHES, RULES, compiled, drawn, errors, expected, only_y, res
 TOLERANCE = 1e-9
 
 
-def agree(rule, cache_name=None, length=6, start="carry", tokens=23, chunk=4, zeros=(), without=()):
-    state = compiled(rule, cache_name, length, start)
+def agree(rule, cache_name=None, length=6, start="carry", tokens=23, chunk=4, zeros=(), without=(), growth="constant"):
+    state = compiled(rule, cache_name, length, start, growth)
     x = drawn(state.model, tokens, zeros)
     want = expected(state.model, x)
     found = errors(results(state, x, chunk), {n: w for n, w in want.items() if n not in without})
@@ -31,6 +31,23 @@ def test_rules(rule):
 @pytest.mark.parametrize("rule", ["scalar", "nonlinear"])
 def test_caches(rule, cache_name, start):
     agree(rule, cache_name, start=start)
+
+
+@pytest.mark.parametrize("start", ["carry", "fresh"])
+@pytest.mark.parametrize("cache_name", CACHES)
+@pytest.mark.parametrize("rule", ["scalar", "nonlinear"])
+def test_merging_segments(rule, cache_name, start):
+    agree(rule, cache_name, length=3, start=start, growth="logarithmic")
+
+
+@pytest.mark.parametrize("rule", ["plain", "per_head", "delay", "window", "learned", "raw", "output", "vectors", "steps", "momentum", "two_sided"])
+def test_rules_whose_segments_merge(rule):
+    agree(rule, "after", length=2, start="fresh", growth="logarithmic", tokens=19)
+
+
+@pytest.mark.parametrize("tokens", [1, 2, 3, 5, 6, 12])
+def test_merging_segments_of_ragged_lengths(tokens):
+    agree("delay", "softmax", length=3, start="fresh", tokens=tokens, growth="logarithmic")
 
 
 @pytest.mark.parametrize("start", ["carry", "fresh"])

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import Callable, Mapping, Sequence
 
 from . import statements as st
-from .expr import UNARY, Access, Expr, cast, common, power, truth, unary, where, wrap
+from .expr import UNARY, Access, Expr, below, bits, cast, common, power, truth, two_to, unary, where, wrap
 from .statements import Storage, View
 
 
@@ -48,6 +48,14 @@ class TileBuilder:
     def slots(self, name: str, *dims: str, out: bool = False, inout: bool = False, dtype: str = "f32") -> Storage:
         """[B,H,N,*dims]: `.at(i)[...]` is one slot, `["n", ...]` has the slot as an axis."""
         return self._param(name, "slots", dims, out or inout, dtype)
+
+    def units(self, name: str, *dims: str, out: bool = False, inout: bool = False, dtype: str = "f32") -> Storage:
+        """[B,H,M,*dims]: slots over m, where n stands for the digits of their number (see `digits`)."""
+        return self._param(name, "units", dims, out or inout, dtype)
+
+    def levels(self, name: str, *dims: str, out: bool = False, inout: bool = False, dtype: str = "f32") -> Storage:
+        """[B,H,N,*dims], as `["l", ...]`: one for each level of segments that merge."""
+        return self._param(name, "levels", dims, out or inout, dtype)
 
     def starts(self, name: str, *dims: str, out: bool = False, inout: bool = False, dtype: str = "f32") -> Storage:
         """[B,H,R,*dims]: one memory per row of the chunk table; `[...]` is the current row's."""
@@ -105,6 +113,14 @@ class TileBuilder:
                 yield self.index(name)
             finally:
                 self._loops.pop()
+
+    @contextmanager
+    def digits(self):
+        """Over the digits of the row's segment that are 1: inside, "n" is the digit and "m" the slot of its memory."""
+        with self.loop("n", 0, self.slots_count) as n, self.when(self.digit(self.segment, n)):
+            slot = self.segment - self.below(self.segment, n) - 1
+            with self.loop("m", slot, slot + 1):
+                yield
 
     # statements
 
@@ -184,9 +200,10 @@ class TileBuilder:
         dst = dst[("c", *dst.dims)] if isinstance(dst, Storage) else dst
         self._add(st.Store(_target(dst), value, wrap(shift), accumulate))
 
-    def topk(self, dst: Expr, score: Expr, top, limit) -> None:
-        """dst["c","n"] = 1 for the `top` largest scores among n < limit (ties: the lower n; fewer: all), else 0."""
-        self._add(st.Topk(_target(dst), score, wrap(top), wrap(limit)))
+    def topk(self, dst: Expr, score: Expr, top, limit=None, digits: bool = False) -> None:
+        """dst["c","n"] = 1 for the `top` largest scores among n < limit (ties: the lower n; fewer: all), else 0. digits: among the
+        digits n of the row's segment that are 1 (ties: the higher n)."""
+        self._add(st.Topk(_target(dst), score, wrap(top), self.slots_count if digits else wrap(limit), digits))
 
     def _add(self, statement) -> None:
         self._open[-1].append(statement)
@@ -218,6 +235,11 @@ class TileBuilder:
         """N, from the tensors' shapes."""
         return Expr("scalar", (), "N", "i32")
 
+    @property
+    def units_count(self) -> Expr:
+        """M, from the tensors' shapes."""
+        return Expr("scalar", (), "M", "i32")
+
     def index(self, name: str) -> Expr:
         """The position of the enclosing loop over `name`."""
         return Expr("scalar", (), "index:" + name, "i32")
@@ -239,6 +261,29 @@ class TileBuilder:
     def maximum(a, b) -> Expr:
         (a, b), dtype = common(a, b)
         return Expr("maximum", (a, b), None, dtype)
+
+    # of whole numbers: a digit, those below it
+
+    two_to = staticmethod(two_to)
+    below = staticmethod(below)
+
+    @staticmethod
+    def digit(i, n) -> Expr:
+        """Whether the digit of 2^n of i is 1."""
+        return bits("and", i, two_to(n)) != 0
+
+    @staticmethod
+    def carries(i, n) -> Expr:
+        """Whether i + 1 carries into the digit of 2^n."""
+        return below(wrap(i) + 1, n) == 0
+
+    @staticmethod
+    def ones(i, n) -> Expr:
+        """How many of the digits below that of 2^n are 1: added up in pairs, fours, eights, and so on."""
+        found = below(i, n)
+        for step, mask in ((1, 0x55555555), (2, 0x33333333), (4, 0x0F0F0F0F), (8, 0x00FF00FF), (16, 0x0000FFFF)):
+            found = bits("and", found, mask) + bits("and", bits("shr", found, step), mask)
+        return found
 
     @staticmethod
     def f32(value) -> Expr:

@@ -5,13 +5,16 @@ from . import statements as st
 from .elementwise import LANES, Nest
 from .expr import Expr, binary, cast, const, where
 from .gemm import Bounds, Matrix, multiply
-from .memory import Scope
+from .levels import dot_by_level
+from .memory import DYNAMIC, Scope
 from .merge import merged_dot
 from .pack import transpose
 from .reduce import free_axes, lower_map, lower_reduce
 
 
 def lower_dot(scope: Scope, s: st.Dot) -> None:
+    if dot_by_level(scope, s, lower_dot):
+        return
     joint = merged_dot(scope, s)
     if joint is not None and (shape := matrix_shape(scope, joint)) is not None:
         _matrix(scope, joint, *shape)
@@ -36,7 +39,7 @@ def matrix_shape(scope: Scope, s: st.Dot):
     if len(axes) != 2 or len(over) != 1 or s.upto or s.dst.dtype != "f32":
         return None
     of_a, of_b = (set(free_axes(scope, sorted(x.axes))) for x in (s.a, s.b))
-    if s.a.dtype != "f32" or s.b.dtype != "f32" or "n" in (*axes, *over):
+    if s.a.dtype != "f32" or s.b.dtype != "f32" or DYNAMIC.keys() & {*axes, *over}:
         return None
     n = next((axis for axis, stride in scope.axis_strides(s.dst.attr) if axis in axes and isinstance(stride, int) and stride == 1), None)
     m = next(axis for axis in axes if axis != n)

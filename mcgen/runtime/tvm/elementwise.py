@@ -142,6 +142,8 @@ class Nest:
         match expr.op:
             case "add" | "sub" | "mul" | "div" | "floordiv" | "mod" | "lt" | "le" | "gt" | "ge" | "eq" | "ne" | "and" | "or":
                 return em.bind(em.binary(expr.op, *args), level)
+            case "bits":
+                return em.bind(em.bits(expr.attr, *args), level)
             case "not":
                 return em.bind(em.not_(args[0]), level)
             case "neg":

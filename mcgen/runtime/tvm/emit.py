@@ -108,9 +108,9 @@ class Emitter:
         return Value(self.tir.shift_right(value.node, self.const(bits, "i32", value.lanes).node), "i32", value.lanes)
 
     def bits(self, op: str, a: Value, b: Value) -> Value:
-        """Bitwise "and" / "or" of two i32 values."""
+        """Bitwise "and" / "or" of two i32 values; one shifted by the other, "shl" / "shr"."""
         lanes = max(a.lanes, b.lanes)
-        made = {"and": self.tir.bitwise_and, "or": self.tir.bitwise_or}[op]
+        made = {"and": self.tir.bitwise_and, "or": self.tir.bitwise_or, "shl": self.tir.shift_left, "shr": self.tir.shift_right}[op]
         return Value(made(self.spread(a, lanes).node, self.spread(b, lanes).node), "i32", lanes)
 
     def fma(self, a: Value, b: Value, c: Value) -> Value:

@@ -120,6 +120,20 @@ def binary(op: str, left, right) -> Expr:
     return Expr(op, (left, right), None, "bool" if op in COMPARE else dtype)
 
 
+def bits(op: str, left, right) -> Expr:
+    """"and", "shl" or "shr" of two whole numbers, the second one not negative."""
+    return Expr("bits", (cast(left, "i32"), cast(right, "i32")), op, "i32")
+
+
+def two_to(n) -> Expr:
+    return bits("shl", 1, n)
+
+
+def below(i, n) -> Expr:
+    """The number that the digits of i below that of 2^n make."""
+    return bits("and", i, two_to(n) - 1)
+
+
 def truth(value) -> Expr:
     value = wrap(value)
     return value if value.dtype == "bool" else binary("ne", value, 0)

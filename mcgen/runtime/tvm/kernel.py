@@ -6,18 +6,19 @@ from typing import Mapping, NoReturn, Sequence
 
 import torch
 
+from ..partition import levels
 from .load import Entry, packed
 from .statements import Storage
 
 DTYPES = {"f32": torch.float32, "f64": torch.float64, "i32": torch.int32, "i64": torch.int64}
-LEAD = {"token": ("B", "T", "H"), "head": ("H",), "memory": ("B", "H"), "slots": ("B", "H", "N"), "starts": ("B", "H", "R"),
+LEAD = {"token": ("B", "T", "H"), "head": ("H",), "memory": ("B", "H"), "slots": ("B", "H", "N"), "units": ("B", "H", "M"), "levels": ("B", "H", "N"), "starts": ("B", "H", "R"),
         "position": ("B",)}
 
 
 class Kernel:
     """kernel(table, q=.., y=..): outputs are tensors too, written in place. `start` takes addresses, unchecked.
 
-    The tensors are float32 unless declared otherwise, contiguous, on the CPU; B, T, H, R, N are read from their shapes. Token tensors
+    The tensors are float32 unless declared otherwise, contiguous, on the CPU; B, T, H, R, N, M are read from their shapes. Token tensors
     with one row under a table of B are packed: [1, T + B*delay, H, ...], and the table's starts count from the row's begin.
     """
 
@@ -26,8 +27,8 @@ class Kernel:
         self.names = tuple(p.name for p in params)
         self._dtypes = tuple(DTYPES[p.dtype] for p in params)
         self._axes = tuple((*LEAD[p.kind], *(_extent(d, sizes) for d in p.dims)) for p in params)
-        # where T, H and N are read: (tensor, its axis)
-        self._sources = [next(((p.name, axes.index(wanted)) for p, axes in zip(params, self._axes) if wanted in axes), None) for wanted in "THN"]
+        # where T, H, N and M are read: (tensor, its axis)
+        self._sources = [next(((p.name, axes.index(wanted)) for p, axes in zip(params, self._axes) if wanted in axes), None) for wanted in "THNM"]
         self._delay = next((p.delay for p in params if p.kind == "token"), 0)
 
     def __call__(self, table: torch.Tensor, /, **tensors: torch.Tensor) -> None:
@@ -46,18 +47,20 @@ class Kernel:
             self._refuse_names(table, tensors)
         B, R, _ = table.shape
         try:
-            T, H, N = [0 if s is None else tensors[s[0]].shape[s[1]] for s in self._sources]
+            T, H, N, M = [0 if s is None else tensors[s[0]].shape[s[1]] for s in self._sources]
             packed = self._sources[0] is not None and tensors[self._sources[0][0]].shape[0] != B
         except (KeyError, IndexError):
             self._refuse_names(table, tensors)
+        if self._sources[2] is None and self._sources[3] is not None:
+            N = levels(M)
         T -= self._delay * (B if packed else 1)
         if T < 0 and self._sources[0] is not None:
             self._refuse_names(table, tensors)
-        for name, dtype, shape in zip(self.names, self._dtypes, self._expected(B, T, H, R, N, packed)):
+        for name, dtype, shape in zip(self.names, self._dtypes, self._expected({"B": B, "T": T, "H": H, "R": R, "N": N, "M": M}, packed)):
             tensor = tensors.get(name)
             if tensor is None or tensor.dtype is not dtype or tensor.shape != shape or not tensor.is_contiguous() or not tensor.is_cpu:
                 self._refuse(name, tensor, dtype, shape)
-        return B, T, H, R, N, 0 if packed else T
+        return B, T, H, R, N, M, 0 if packed else T
 
     @staticmethod
     def words(addresses: Sequence[int], extents: Sequence[int]) -> array:
@@ -72,8 +75,8 @@ class Kernel:
         if heads := extents[0] * extents[2]:
             self.entry(min(torch.get_num_threads(), heads), words)
 
-    def _expected(self, B: int, T: int, H: int, R: int, N: int, packed: bool) -> tuple[tuple[int, ...], ...]:
-        extents = {"B": B, "T": T, "H": H, "R": R, "N": N}
+    def _expected(self, extents: Mapping[str, int], packed: bool) -> tuple[tuple[int, ...], ...]:
+        B, T = extents["B"], extents["T"]
         shapes = []
         for param, axes in zip(self.params, self._axes):
             shape = [axis if isinstance(axis, int) else extents[axis] for axis in axes]
@@ -103,7 +106,7 @@ class Kernel:
 
 
 def _extent(axis: str, sizes: dict[str, int]) -> int | str:
-    """The length of a dim: `#5` is 5, `K~` a second axis of length K; n is known when the kernel is called ("N")."""
-    if axis == "n":
-        return "N"
+    """The length of a dim: `#5` is 5, `K~` a second axis of length K; n, l and m are known when the kernel is called ("N", "M")."""
+    if axis in ("n", "l", "m"):
+        return "M" if axis == "m" else "N"
     return int(axis[1:].rstrip("~'.")) if axis[0] == "#" else sizes["#chunk" if axis in ("c", "d", "mid") else axis.rstrip("~'.")]

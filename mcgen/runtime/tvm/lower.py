@@ -1,7 +1,7 @@
 """Statements to one function: parallel over (batch, head), rows of the chunk table in order, each statement a loop nest.
 
 Requires a builder whose kernel function has run; ensures a PrimFunc whose arguments are int64: the address of every parameter in
-order of declaration, the table's address, then B, T, H, R, N and how many tokens sequences lie apart: T, or 0 when they are packed
+order of declaration, the table's address, then B, T, H, R, N, M and how many tokens sequences lie apart: T, or 0 when they are packed
 into one row of tokens and the table's starts tell them apart.
 """
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .rowwise import lower_rowwise
 from .solve import lower_solve
 from .tokens import lower_load, lower_store
 
-EXTENTS = ("B", "T", "H", "R", "N", "apart")
+EXTENTS = ("B", "T", "H", "R", "N", "M", "apart")
 ROW = ("start", "count", "segment", "offset")
 
 
@@ -42,7 +42,8 @@ def _sequence(em: Emitter, builder, sizes, options, buffers, table, extents, ind
     b = em.bind_index(em.floordiv(index, extents["H"]), name="b")
     h = em.bind_index(index - b * extents["H"], name="h")
     scope = Scope(em, sizes, options=options, extents={**extents, "b": b, "h": h})
-    scope.scalars["N"] = em.bind(em.from_index(extents["N"]))
+    for name in ("N", "M"):
+        scope.scalars[name] = em.bind(em.from_index(extents[name]))
     for param in builder.params:
         if param.kind == "position":
             scope.scalars["position"] = em.bind(em.cast(em.load(buffers[param.name], b, "i64"), "i32"))

@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 
 from .emit import Emitter, Value
 from .expr import Access, Expr
-from .statements import Storage
+from .statements import Storage, axes_of
 
 SEQUENCE = 1 # the frame of one sequence's work, where scratch is allocated
+DYNAMIC = {"n": "N", "l": "N", "m": "M"}      # axes whose length is known when the kernel is called
 PAD = 8      # scratch rows are padded to whole vectors
 
 
@@ -56,9 +57,9 @@ class Scope:
         return Nest(self).value(expr)
 
     def extent(self, axis: str):
-        """An int, or an index expression for n."""
-        if axis == "n":
-            return self.extents["N"]
+        """An int, or an index expression for a dynamic axis."""
+        if axis in DYNAMIC:
+            return self.extents[DYNAMIC[axis]]
         if "*" in axis:                  # a token and its steps, joined
             token, step = axis.split("*")
             return self.extent(token) * self.extent(step)
@@ -111,9 +112,10 @@ class Scope:
             base = (b * (extents["apart"] + param.delay) * extents["H"] + h) * size
             lead, strides = ("c",), [extents["H"] * size, *strides]
         else:
-            count = extents["N" if param.kind == "slots" else "R"]
+            lead = axes_of(param)[:1] if param.kind != "starts" else ("r",)
+            count = extents[DYNAMIC.get(lead[0], "R")]
             base = (b * extents["H"] + h) * count * size
-            lead, strides = ("n",), [size, *strides]
+            strides = [size, *strides]
         self.places[param.name] = Place(buffer, em.bind_index(base, name=param.name + "_at"), (*lead, *param.dims), tuple(strides),
                                         param.dtype, False)
 

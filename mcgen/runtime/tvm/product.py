@@ -9,7 +9,7 @@ from .elementwise import LANES, Nest
 from .emit import Value
 from .expr import Expr, cast, const
 from .gemm import multiply
-from .memory import Scope
+from .memory import DYNAMIC, Scope
 from .reduce import across, combine, free_axes, lower_map, lower_reduce
 
 
@@ -36,7 +36,7 @@ def lower_product(scope: Scope, s: st.Product) -> None:
 def _fits(scope: Scope, s: st.Product) -> bool:
     """Whether it is a product of matrices of fixed size in float32, with vectors along its second axis."""
     (rows, columns), over = s.axes, free_axes(scope, s.over)
-    if len(over) != 1 or "n" in (rows, columns, *over) or scope.extent(columns) < LANES:
+    if len(over) != 1 or DYNAMIC.keys() & {rows, columns, *over} or scope.extent(columns) < LANES:
         return False
     of_a, of_b = (set(free_axes(scope, sorted(x.axes))) for x in (s.a, s.b))
     if {frozenset(of_a), frozenset(of_b)} != {frozenset({rows, *over}), frozenset({columns, *over})}:

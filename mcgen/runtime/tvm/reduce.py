@@ -184,9 +184,12 @@ def lower_topk(scope: Scope, s: Topk) -> None:
         with nest.loop("n") as slot:
             score = em.bind(em.cast(nest.read(s.score), "f32"))
             free = em.binary("eq", em.bind(nest.read(s.dst)), em.const(0, s.dst.dtype))
+            if s.digits:
+                free = em.binary("and", free, em.binary("ne", em.bits("and", scope.scalars["segment"], em.bits(
+                    "shl", em.const(1, "i32"), em.from_index(slot))), em.const(0, "i32")))
             now, where = em.bind(em.load(best, 0, "f32")), em.bind(em.load(place, 0, "i32"))
             first = em.binary("and", em.binary("lt", where, em.const(0, "i32")), em.binary("eq", score, score))
-            wins = em.bind(em.binary("and", free, em.binary("or", em.binary("gt", score, now), first)))
+            wins = em.bind(em.binary("and", free, em.binary("or", em.binary("ge" if s.digits else "gt", score, now), first)))
             em.store(best, 0, em.select(wins, score, now))
             em.store(place, 0, em.select(wins, em.from_index(slot), where))
         found = em.bind(em.load(place, 0, "i32"))

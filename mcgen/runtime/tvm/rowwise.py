@@ -8,7 +8,7 @@ from . import statements as st
 from .elementwise import Nest
 from .emit import Value
 from .expr import Expr
-from .memory import Scope
+from .memory import DYNAMIC, Scope
 from .reduce import across, collect, combine, finish, free_axes, lower_map, lower_reduce, start
 
 MOST = 12            # statements of a pass: more would need more registers than there are
@@ -20,7 +20,7 @@ def lower_rowwise(scope: Scope, body: list) -> bool:
     if len(axes) != 1 or len(body) < 2 or any(isinstance(s, st.Reduce) and (s.kind != "sum" or s.dst.dtype != "f32") for s in body):
         return False
     axis, = axes
-    if axis == "n" or not all(_one_by_one(scope, s, axis) for s in body):
+    if axis in DYNAMIC or not all(_one_by_one(scope, s, axis) for s in body):
         return False
     waiting = list(body)
     while waiting:

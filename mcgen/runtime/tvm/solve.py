@@ -5,6 +5,7 @@ from .dot import is_one, matrix_of
 from .elementwise import Nest, choose_vector
 from .expr import Access, Expr
 from .gemm import Matrix, multiply
+from .levels import LEVEL, each
 from .memory import Scope
 from .merge import merged_solve
 from .reduce import free_axes
@@ -15,6 +16,9 @@ BLOCK = 16
 
 def lower_solve(scope: Scope, s: Solve) -> None:
     """x_c += sum over d < c of L_cd x_d, upwards in c (transposed: sum over d > c of L_dc x_d, downwards)."""
+    if LEVEL in free_axes(scope, s.x.attr.index):
+        each(scope, lambda: lower_solve(scope, s))
+        return
     s = merged_solve(scope, s)
     em, (row, column) = scope.em, s.matrix.attr.index
     nest, extent = Nest(scope), scope.extent(row)

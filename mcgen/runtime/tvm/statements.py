@@ -10,7 +10,8 @@ from .expr import Access, Expr
 class Storage:
     """A parameter or a scratch tile. `kind` says where an element lives:
 
-    token [B,T,H,*dims]   head [H,*dims]   memory [B,H,*dims]   slots [B,H,N,*dims]   starts [B,H,R,*dims]   tile [*dims], one per thread
+    token [B,T,H,*dims]   head [H,*dims]   memory [B,H,*dims]   slots [B,H,N,*dims]   units [B,H,M,*dims]
+    levels [B,H,N,*dims]   starts [B,H,R,*dims]   tile [*dims], one per thread
     """
 
     name: str
@@ -22,8 +23,8 @@ class Storage:
 
     def at(self, position) -> "Storage":
         """The memory of one slot (of one row, for starts). `position`: an integer expression or the name of a loop."""
-        if self.kind not in ("slots", "starts"):
-            raise TypeError(f"{self.name}: only slots and starts have .at")
+        if self.kind not in ("slots", "units", "starts"):
+            raise TypeError(f"{self.name}: only slots, units and starts have .at")
         if isinstance(position, str):
             position = Expr("scalar", (), "index:" + position, "i32")
         elif isinstance(position, int):
@@ -35,7 +36,7 @@ class Storage:
         position = None
         if self.kind == "starts":
             position = Expr("scalar", (), "row", "i32")
-        rank = len(self.dims) + (self.kind in ("slots", "token"))
+        rank = len(axes_of(self))
         if len(index) != rank:
             raise ValueError(f"{self.name}[{', '.join(index)}]: {rank} axes wanted, it holds {axes_of(self)}")
         return Expr("ref", (), Access(self, index, position), self.dtype)
@@ -64,7 +65,7 @@ class View:
 
 def axes_of(storage: Storage) -> tuple[str, ...]:
     """The axes of a storage as they are indexed, slots' n and tokens' c first."""
-    return {"slots": ("n",), "token": ("c",)}.get(storage.kind, ()) + storage.dims
+    return {"slots": ("n",), "units": ("m",), "levels": ("l",), "token": ("c",)}.get(storage.kind, ()) + storage.dims
 
 
 @dataclass(frozen=True)
@@ -209,6 +210,7 @@ class Topk:
     score: Expr
     top: Expr
     limit: Expr
+    digits: bool = False
 
 
 @dataclass(frozen=True)
