@@ -28,7 +28,7 @@ _KIND = {"rows": "A program for every row of the chunk table", "loop": "The rows
 
 
 OPS = {"const", "size", "iota", "row", "param", "load", "map", "sum", "max", "dot", "cumsum", "rename", "collect", "expose", "keep", "topk", "scan",
-       "slots", "out"}
+       "slots", "out", "solve"}
 FUNCTIONS = {*INFIX, *CALLS, "neg", "float", "stop", "logfloor", "pow"}
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ..ir.nodes import Program, Result, Value, dim_of, is_dim
 from ..passes.arrange import arrange
 from ..passes.slice import Slice
-from .triton_tiles import Name
+from .triton_tiles import TOKENS, Name
 from .triton_values import Values
 
 SIZES = ("T", "H", "R", "N")
@@ -64,7 +64,7 @@ class _Kernel(Values):
         self.line("b, h = z // H, z % H")
         self.line("rows_ptr = table_ptr + b * R * 4")
         used = [a for v in self.every() for a in v.axes] + [a for p in (*self.program.params, *self.program.results) for a in p.axes]
-        if {"c", "d"} & set(used):
+        if set(TOKENS) & set(used):
             self.line("c = tl.arange(0, C)")
         if self.tile_slots():
             self.line("slots = tl.arange(0, SLOTS)")
@@ -211,7 +211,7 @@ class _Kernel(Values):
         name = self.get(value)
         tile = name.axes if set(name.axes) == set(tile) else tile
         text = self.aligned(name, tile)
-        masks = [self.mask(a, tile) for a in tile if a not in ("c", "d")]
+        masks = [self.mask(a, tile) for a in tile if a not in TOKENS]
         if r.kind == "token":
             masks.append(self.aligned(Name("(c < count)", ("c",)), tile))
         shown = f", mask={' & '.join(masks)}" if masks else ""

@@ -170,6 +170,10 @@ class Values(Tiles):
         axes = (v["axis"], *(a for a in name.axes if a != v["axis"]))
         self.define(v, f"lib.row_sums_before({self.aligned(name, axes)}, {v['reverse']}, EXACT)", axes)
 
+    def _inverse(self, v: Value) -> None:
+        name = self.get(v.args[0])
+        self.define(v, f"lib.inverse({self.aligned(name, ('c', 'd'))}, EXACT)", ("c", "d"))
+
     def _topk(self, v: Value) -> None:
         name = self.get(v.args[0])
         self.define(v, f"lib.topk({self.aligned(name, ('c', 'n'))}, (slots < segment), {v['k']})", ("c", "n"))

@@ -173,6 +173,10 @@ class Builder:
         return x if _is(x, 0.0) else self.make("solve", (matrix, x), sort_axes((*matrix_rows(matrix), *x.axes)),
                                                transposed=transposed, step=step)
 
+    def inverse(self, matrix: Value) -> Value:
+        """(1 - L)^-1, with L over c and d, 0 unless d comes before c."""
+        return self.make("inverse", (matrix,), matrix.axes)
+
     # -- factors for each channel: f over c and an axis --------------------------------------------------------
     def cumprod(self, f: Value, reverse: bool = False) -> Value:
         """The product of f over the tokens before (`reverse`: after) each."""

@@ -177,6 +177,10 @@ class _Machine:
         found = torch.linalg.solve(torch.eye(size, dtype=x.dtype) - matrix, x).reshape(shape)
         return self.align(found, lead + own + rest, v.axes)
 
+    def do_inverse(self, v, a):
+        matrix = self.full(a[0], v.axes, (*v.axes[:-2], "c", "d"))
+        return self.align(torch.linalg.inv(torch.eye(matrix.shape[-1], dtype=matrix.dtype) - matrix), (*v.axes[:-2], "c", "d"), v.axes)
+
     # -- factors for each channel
     def between(self, f) -> Tensor:
         """The product of f over the tokens strictly between d and c, 0 unless d is before c: over lead, rest, c, d."""

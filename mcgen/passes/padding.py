@@ -70,4 +70,4 @@ class Padding:
 
 def padded(axes: Mapping[str, object] | tuple[str, ...]) -> list[str]:
     """Those of the axes whose tiles may be longer than they are: the spec's dims and the slots, not the tokens of a row."""
-    return [a for a in axes if a not in ("r", "c", "d", "t")]
+    return [a for a in axes if a not in ("r", "c", "d", "mid", "t")]

@@ -78,6 +78,8 @@ def remake(b: Builder, value: Value, args: Sequence[Value]) -> Value:
             return b.segsum(args[0], value["exclusive"])
         case "solve":
             return b.solve(args[0], args[1], value["transposed"], value["step"])
+        case "inverse":
+            return b.inverse(args[0])
         case "cumprod":
             return b.cumprod(args[0], value["reverse"])
         case "decayed":

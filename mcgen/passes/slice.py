@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from ..ir.builder import Builder
 from ..ir.naming import stem
 from ..ir.nodes import AXIS_ORDER, Param, Program, Result, Value
+from .invert import invert
 from .slice_kernel import Kernel, Key, Slice
 from .stages import SLOTS, Stages, over_rows
 from .thin import thin
@@ -34,7 +35,7 @@ class Sliced:
 
 def cut(program: Program, b: Builder) -> Sliced:
     """Requires: a chunk-level program after loop_slots. Ensures: programs in an order in which each has what it reads."""
-    return _Cutter(thin(program, b), b).run()
+    return _Cutter(thin(invert(program, b), b), b).run()
 
 
 class _Cutter:
@@ -150,7 +151,7 @@ class _Cutter:
     def buffer(self, v: Value) -> Param:
         """Where v is in memory; the kernel that makes it is told to store it."""
         if id(v) not in self.buffers:
-            tokens = [a for a in ("n", "c", "d") if a in v.axes]
+            tokens = [a for a in ("n", "c", "d", "mid") if a in v.axes]
             dims = [a for a in v.axes if a not in AXIS_ORDER]
             if v.op == "collect" or (over_rows(v) and "n" in v.axes):
                 kind, axes, key = "slots", tuple(dims), self.total_key(v) if over_rows(v) else None

@@ -8,7 +8,7 @@ from ..ir.nodes import Param, Program, Result, Value, dim_of, is_dim, sort_axes
 from .prune_loops import prune_loops
 from .rewrite import Rebuilder
 from .simple_slots import simple_slots
-from .stages import LIGHT, PRODUCT, SLOTS, is_product, of_rows, over_rows
+from .stages import LIGHT, MANY, PRODUCT, is_product, of_rows, over_rows
 
 SIZE = 64                        # what every axis counts when stored elements are compared
 Key = tuple[int, str, bool]      # a kernel: stage, kind, whether its rows run in reverse
@@ -34,7 +34,7 @@ class Kernel:
         self.cutter, self.stages, self.b = cutter, cutter.stages, cutter.b
         self.stage, self.kind, self.reverse = key
         self.results = results
-        self.limit = SLOTS if self.kind == "rows" else PRODUCT
+        self.limit = MANY if self.kind == "rows" else PRODUCT
         self.costs: dict[tuple[int, int], tuple[int, bool]] = {}
         self.stored: dict[int, Value] = {}
 

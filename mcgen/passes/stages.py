@@ -10,7 +10,9 @@ from ..ir.builder import Builder
 from ..ir.nodes import Program, Value
 from .latest import latest
 
-LIGHT, PRODUCT, SLOTS = 0, 1, 2          # what computing a value again costs: nothing much, a product of tokens, work over the slots
+# what computing a value again costs: nothing much, a product of tokens, many of them, work over the slots
+LIGHT, PRODUCT, MANY, SLOTS = range(4)
+MANY_PRODUCTS = ("inverse", "pair", "papply", "pfactor")
 
 
 def is_product(v: Value) -> bool:
@@ -157,12 +159,14 @@ class Stages:
         return self._weight[id(v)]
 
     def own_weight(self, v: Value) -> int:
-        tokens = {"c", "d"} & set(v.axes)
+        tokens = {"c", "d", "mid"} & set(v.axes)
         over = set(v.get("over") or ())
         if "n" in over or v.op == "topk" or (v.op == "dot" and "n" in v.axes):
             return SLOTS if "r" in v.axes else LIGHT
         if v.op == "dot":
             return PRODUCT if tokens and is_product(v) else LIGHT
+        if v.op in MANY_PRODUCTS:
+            return MANY
         if v.op == "cumsum":
             return PRODUCT if len(set(v.axes) - {"r"}) > 1 else LIGHT
         simple = v.op in ("map", "rename", "expose", "keep", "sum", "max") or not v.args
