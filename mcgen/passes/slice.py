@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 from ..ir.builder import Builder
 from ..ir.naming import stem
 from ..ir.nodes import AXIS_ORDER, Param, Program, Result, Value
-from .invert import invert
+from .hoist import hoist
 from .slice_kernel import Kernel, Key, Slice
 from .stages import SLOTS, Stages, over_rows
 from .thin import thin
+from .unstack import unstack
 
 PRODUCTS = 6                     # how many products of matrices one kernel computes
 
@@ -35,7 +36,7 @@ class Sliced:
 
 def cut(program: Program, b: Builder) -> Sliced:
     """Requires: a chunk-level program after loop_slots. Ensures: programs in an order in which each has what it reads."""
-    return _Cutter(thin(invert(program, b), b), b).run()
+    return _Cutter(thin(hoist(unstack(program, b), b), b), b).run()
 
 
 class _Cutter:

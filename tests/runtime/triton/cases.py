@@ -50,7 +50,7 @@ def differences(op, spec, tokens: int, batch: int = 1, heads: int = 2, device: s
 def results(op, inputs):
     leaves = {n: x.clone().requires_grad_() for n, x in inputs.items()}
     y, memory = op(**leaves, return_memory=True)
-    outs = {"y": y, **{f"{k} {n}": x for k in ("state", "cache") for n, x in memory.get(k, {}).items()}}
+    outs = {"y": y, **{f"{k} {n}": x for k in ("state", "cache") for n, x in sorted(memory.get(k, {}).items())}}
     torch.manual_seed(7)
     loss = sum((x * torch.randn(x.shape, dtype=torch.float64).to(x.dtype).to(x.device)).sum() for x in outs.values() if x.numel())
     grads = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True, materialize_grads=True)
