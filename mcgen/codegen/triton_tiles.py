@@ -11,7 +11,7 @@ from ..passes.precision import precise
 from .triton_expr import aligned, number
 
 OWN = {"r", "n", "z", "b", "h", "c", "i", "slots", "start", "count", "segment", "offset", "completes", "first", "token", "kept", "slot", "rows_ptr",
-       "row_ptr", "table_ptr", "T", "H", "R", "N", "C", "SLOTS", "PRECISION", "EXACT", "PACKED", "tl", "lib", "triton", "float", "range", "block_of"}
+       "row_ptr", "table_ptr", "T", "H", "R", "N", "C", "SLOTS", "PRECISION", "EXACT", "PACKED", "tl", "lib", "factors", "triton", "float", "range", "block_of"}
 
 TOKENS = ("c", "d", "mid")
 

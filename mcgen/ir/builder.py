@@ -208,6 +208,14 @@ class Builder:
         axes = sort_axes(a for a in ("c", *matrix.axes, *q.axes, *k.axes, *f.axes, axis) if a != "d")
         return self.make("pfactor", (matrix, q, k, f), axes, axis=axis)
 
+    def channels(self, matrix: Value, q: Value, k: Value, f: Value, axis: str, part: str) -> Value:
+        """The derivative of the same sum by q, k or f, which `part` names: over c, d or c, and the axis."""
+        if any(_is(x, 0.0) for x in (matrix, q, k)):
+            return self.zero()
+        gone, left = ("c", "d") if part == "k" else ("d", "c")
+        axes = sort_axes(a for a in (left, *matrix.axes, *q.axes, *k.axes, *f.axes, axis) if a != gone)
+        return self.make("channels", (matrix, q, k, f), axes, axis=axis, part=part)
+
     def rename(self, x: Value, axes: Mapping[str, str]) -> Value:
         moved = {a: b for a, b in axes.items() if a in x.axes and a != b}
         if not moved:

@@ -10,6 +10,7 @@ from typing import Mapping
 
 import torch
 
+from .builder import Builder
 from .functions import TABLE
 from .nodes import Program, Value, dim_of, order, scan_axis, sort_axes
 
@@ -229,6 +230,15 @@ class _Machine:
         matrix, q, k, w = self.channels(v, a, v.args, (("c", "d"), ("c",), ("d",)))
         inner = torch.einsum("...cd,...c,...d,...cj,...jd->...j", matrix, q, k, w, w)        # d before j before c
         return self.align(inner, (*lead, v["axis"], "c"), v.axes)
+
+    def do_channels(self, v, a):
+        b, (matrix, q, k, f) = Builder(), v.args
+        match v["part"]:
+            case "q":
+                return self.do_papply(b.papply(matrix, k, f, v["axis"]), (a[0], a[2], a[3]))
+            case "k":
+                return self.do_papply(b.papply(matrix, q, f, v["axis"], True), (a[0], a[1], a[3]))
+        return self.do_pfactor(v, a)
 
     def do_rename(self, v, a): return a[0]
 

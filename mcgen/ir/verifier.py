@@ -59,6 +59,10 @@ def _value(program: Program, value: Value, declared: set[str]) -> None:
         case "pfactor":
             need("d" not in value.axes and "d" not in args[1].axes and "c" not in args[2].axes
                  and {"c", value["axis"]} <= set(value.axes), "axes")
+        case "channels":
+            gone, left = ("c", "d") if value["part"] == "k" else ("d", "c")
+            need(gone not in value.axes and "d" not in args[1].axes and "c" not in args[2].axes
+                 and {left, value["axis"]} <= set(value.axes), "axes")
         case "rename":
             need(len(value.axes) == len(args[0].axes), "axes")
         case "collect":

@@ -39,6 +39,8 @@ class Padding:
                 return self.zero(v.args[0], {new: old for old, new in v["moves"]}.get(axis, axis))
             case "sum" | "dot" | "cumsum" | "collect" | "expose" | "keep":
                 return bool(args) and v.get("axis") != axis and all(self.zero(a, axis) for a in args)
+            case "decayed" | "papply" | "channels":
+                return any(self.zero(a, axis) for a in (v.args[:1] if v.op == "decayed" else v.args[1:-1]))
             case "map":
                 return self._map(v, args, axis)
         return False

@@ -90,6 +90,8 @@ def remake(b: Builder, value: Value, args: Sequence[Value]) -> Value:
             return b.papply(*args, value["axis"], value["transposed"])
         case "pfactor":
             return b.pfactor(*args, value["axis"])
+        case "channels":
+            return b.channels(*args, value["axis"], value["part"])
         case "rename":
             return b.rename(args[0], dict(value["moves"]))
         case "collect":

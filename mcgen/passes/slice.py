@@ -12,6 +12,7 @@ from ..ir.builder import Builder
 from ..ir.naming import stem
 from ..ir.nodes import AXIS_ORDER, Param, Program, Result, Value
 from .hoist import hoist
+from .share_factors import share_factors
 from .slice_kernel import Kernel, Key, Slice
 from .stages import SLOTS, Stages, over_rows
 from .thin import thin
@@ -36,7 +37,7 @@ class Sliced:
 
 def cut(program: Program, b: Builder) -> Sliced:
     """Requires: a chunk-level program after loop_slots. Ensures: programs in an order in which each has what it reads."""
-    return _Cutter(thin(hoist(unstack(program, b), b), b), b).run()
+    return _Cutter(thin(share_factors(hoist(unstack(program, b), b), b), b), b).run()
 
 
 class _Cutter:

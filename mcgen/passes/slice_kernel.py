@@ -179,7 +179,7 @@ def independent(values: list[Value], results: Iterable[Result]) -> tuple[str, ..
     for v in values + inside:
         if v.op == "rename":
             tied |= {a for move in v["moves"] for a in move}
-        elif v.op == "cumsum":
+        elif v.op in ("cumsum", "pair"):
             tied.add(v["axis"])
         elif v.args:
             tied |= set(v.get("over") or ())

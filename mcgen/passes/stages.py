@@ -12,7 +12,7 @@ from .latest import latest
 
 # what computing a value again costs: nothing much, a product of tokens, many of them, work over the slots
 LIGHT, PRODUCT, MANY, SLOTS = range(4)
-MANY_PRODUCTS = ("inverse", "pair", "papply", "pfactor")
+MANY_PRODUCTS = ("inverse", "pair", "papply", "channels")
 
 
 def is_product(v: Value) -> bool:
