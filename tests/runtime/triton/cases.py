@@ -21,8 +21,8 @@ CASES = {
         "inputs": {"q": ["K"], "k": ["K"], "v": ["V"], "a": {"shape": [], "domain": [0, 1]}}, "state": {"S": ["K", "V"], "n": ["K"]},
         "update": {"S": "a * S + outer(k, v)", "n": "a * n + relu(k)"},
         "read": "(prev(S).T @ q + 0.5 * S.T @ softmax(k)) / (1 + abs(dot(n, q))) + tanh(n[0]) * v", "output": "silu(y) * delay(a, 2)"}},
-    "erased, cached": "gated_delta+grm", "steps in a token": "delta_product", "momentum, erased": "titans_linear", "channels": "channels_of_both_axes",
-    "channels, erased, chosen memories": "kda+ssc", "channels, states mixed": "rwkv6+soup",
+    "erased, cached": "gated_delta+grm", "steps in a token": "delta_product", "momentum, erased": "titans_linear",
+    "channels, erased, chosen memories": "kda+ssc",
 }
 
 
