@@ -14,7 +14,7 @@ from ..ir.nodes import AXIS_ORDER, Param, Program, Result, Value
 from .hoist import hoist
 from .share_factors import share_factors
 from .slice_kernel import Kernel, Key, Slice
-from .stages import SLOTS, Stages, over_rows
+from .stages import MANY_PRODUCTS, SLOTS, Stages, over_rows
 from .thin import thin
 from .unstack import unstack
 
@@ -67,7 +67,7 @@ class _Cutter:
         kernel are few or shared. A kernel of many products spills registers."""
         if key[1] != "rows":
             return [results]
-        found: list[tuple[list[Result], set[int], tuple[str, ...]]] = []
+        found: list[tuple[list[Result], set, tuple[str, ...]]] = []
         for r in results:
             products, free = Kernel(self, key, [r]).measure()
             for group, held, along in found:
@@ -159,7 +159,7 @@ class _Cutter:
                 kind, axes, key = "slots", tuple(dims), self.total_key(v) if over_rows(v) else None
             elif "r" in v.axes:
                 kind, axes = "starts", tuple(tokens + dims)
-                key = self.host(v) if v.op == "out" else (self.stages.ready(v), "rows", False)
+                key = self.host(v) if v.op == "out" else (self.stages.ready(v) - (v.op in MANY_PRODUCTS), "rows", False)
             elif v.axes[:1] == ("n",):
                 kind, axes, key = "slots", tuple(dims), self.host(v)
             else:

@@ -8,8 +8,9 @@ from ..ir.nodes import Param, Program, Result, Value, dim_of, is_dim, sort_axes
 from .prune_loops import prune_loops
 from .rewrite import Rebuilder
 from .simple_slots import simple_slots
-from .stages import LIGHT, MANY, PRODUCT, is_product, of_rows, over_rows
+from .stages import LIGHT, MANY_PRODUCTS, PRODUCT, SLOTS, is_product, of_rows, over_rows
 
+MANY = 6                         # for how many products of matrices such a value counts
 SIZE = 64                        # what every axis counts when stored elements are compared
 Key = tuple[int, str, bool]      # a kernel: stage, kind, whether its rows run in reverse
 
@@ -34,7 +35,7 @@ class Kernel:
         self.cutter, self.stages, self.b = cutter, cutter.stages, cutter.b
         self.stage, self.kind, self.reverse = key
         self.results = results
-        self.limit = MANY if self.kind == "rows" else PRODUCT
+        self.limit = SLOTS if self.kind == "rows" else PRODUCT
         self.costs: dict[tuple[int, int], tuple[int, bool]] = {}
         self.stored: dict[int, Value] = {}
 
@@ -57,7 +58,7 @@ class Kernel:
         program = replace(program, params=self.params(program))
         return Slice(program, self.kind, self.reverse, separable(program))
 
-    def measure(self) -> tuple[set[int], tuple[str, ...]]:
+    def measure(self) -> tuple[set, tuple[str, ...]]:
         """Products of matrices and loops in this kernel, and the dims along which it is independent."""
         roots = [v for r in self.results for v, _ in r.parts]
         for root in roots:
@@ -69,7 +70,8 @@ class Kernel:
             if id(v) not in seen:
                 seen[id(v)] = v
                 stack += [a for a, _ in self.below(v, self.limit) if id(a) not in self.stored]
-        products = {i for i, v in seen.items() if (v.op == "dot" and is_product(v)) or (v.op == "out" and v.args[0].op == "slots")}
+        products: set = {i for i, v in seen.items() if (v.op == "dot" and is_product(v)) or (v.op == "out" and v.args[0].op == "slots")}
+        products |= {(*map(id, v.args), i) for v in seen.values() if v.op in MANY_PRODUCTS for i in range(MANY)}
         return products, independent(list(seen.values()), self.results)
 
     def params(self, program: Program) -> tuple[Param, ...]:
@@ -85,7 +87,7 @@ class Kernel:
             if loop.op == "scan":
                 return self.cutter.host(v) == (self.stage, self.kind, self.reverse)
             return not of_rows(loop) or (self.kind == "rows" and self.stages.at(loop) == self.stage)
-        if v.op == "collect":
+        if v.op == "collect" or v.op in MANY_PRODUCTS:
             return any(v is p for r in self.results for p, _ in r.parts)
         return over_rows(v) and self.cutter.total_key(v) == (self.stage, self.kind, self.reverse)
 
@@ -103,7 +105,7 @@ class Kernel:
         return [(a, limit) for a in v.args]
 
     def made_elsewhere(self, v: Value) -> bool:
-        return (v.op in ("out", "collect") or over_rows(v)) and not self.inner(v)
+        return (v.op in ("out", "collect", *MANY_PRODUCTS) or over_rows(v)) and not self.inner(v)
 
     def storable(self, v: Value) -> bool:
         return "r" in v.axes and v.op not in ("row", "iota") and self.stages.ready(v) < self.stage

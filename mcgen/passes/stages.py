@@ -10,9 +10,8 @@ from ..ir.builder import Builder
 from ..ir.nodes import Program, Value
 from .latest import latest
 
-# what computing a value again costs: nothing much, a product of tokens, many of them, work over the slots
-LIGHT, PRODUCT, MANY, SLOTS = range(4)
-MANY_PRODUCTS = ("inverse", "pair", "papply", "channels")
+LIGHT, PRODUCT, SLOTS = 0, 1, 2          # what computing a value again costs: nothing much, a product of tokens, work over the slots
+MANY_PRODUCTS = ("inverse", "pair", "papply", "channels")        # a kernel's work each: in memory for all other kernels
 
 
 def is_product(v: Value) -> bool:
@@ -72,6 +71,11 @@ class Stages:
 
     over_rows = staticmethod(over_rows)
 
+    @staticmethod
+    def many(v: Value) -> bool:
+        """Whether a grid over rows computes it for all other kernels."""
+        return v.op in MANY_PRODUCTS
+
     def direction(self, stage: int) -> bool:
         """Which way the loop of a stage runs that has no scan of its own: the scans' way."""
         return self.reverse.get(stage, False)
@@ -84,6 +88,8 @@ class Stages:
                 found = self.at(host) + (0 if host.op == "slots" and not self.stack(v) else 1)
             elif v.op == "collect" or over_rows(v):
                 found = self.at(v) + 1
+            elif v.op in MANY_PRODUCTS:
+                found = max(map(self.ready, v.args)) + 1
             else:
                 found = max((self.ready(a) for a in v.args), default=0)
             self._ready[id(v)] = found
@@ -148,7 +154,7 @@ class Stages:
     def weight(self, v: Value) -> int:
         """What computing v again in another kernel costs, given what other kernels leave in memory."""
         if id(v) not in self._weight:
-            if v.op in ("scan", "slots", "collect") or over_rows(v):
+            if v.op in ("scan", "slots", "collect", *MANY_PRODUCTS) or over_rows(v):
                 found = LIGHT
             elif v.op == "out":
                 host = v.args[0]
@@ -165,8 +171,6 @@ class Stages:
             return SLOTS if "r" in v.axes else LIGHT
         if v.op == "dot":
             return PRODUCT if tokens and is_product(v) else LIGHT
-        if v.op in MANY_PRODUCTS:
-            return MANY
         if v.op == "cumsum":
             return PRODUCT if len(set(v.axes) - {"r"}) > 1 else LIGHT
         simple = v.op in ("map", "rename", "expose", "keep", "sum", "max") or not v.args
