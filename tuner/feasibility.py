@@ -55,7 +55,7 @@ def dry_run(args: argparse.Namespace, console: Console) -> int:
 
     op, subject = subject_of(args, "cpu")
     resources = resources_for(op, subject, args.target)
-    return show(kernels_of(op, subject, args.target), op.manifest.chunks, op.manifest.chunk, resources, args.target, args.budget, console)
+    return show(kernels_of(op, subject, args.target), op.manifest.chunks, op.chunk_at("cuda", subject.all_dims(op)), resources, args.target, args.budget, console)
 
 
 def show_cpu(space: Space, words: str, console: Console) -> int:

@@ -26,7 +26,7 @@ def space_for(op: Any, subject: Subject) -> Space:
     from .kernels import kernels_of, resources_for, target_of
 
     target = target_of(subject)
-    return gpu_space(kernels_of(op, subject, target), op.manifest.chunks, op.manifest.chunk, resources_for(op, subject, target))
+    return gpu_space(kernels_of(op, subject, target), op.manifest.chunks, op.chunk_at("cuda", subject.all_dims(op)), resources_for(op, subject, target))
 
 
 def recorded(subject: Subject) -> Schedule | None:

@@ -21,7 +21,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--target", default="cpu", metavar="TARGET", help="cpu (default), or a GPU to compile the Triton kernels for as a check, "
                         "such as cuda:sm_90 or hip:gfx942: prints what they take")
     parser.add_argument("--size", action="append", default=[], metavar="DIM=N", help="with a GPU target: the size of a dimension (default 64)")
-    parser.add_argument("--chunk", type=int, default=64, metavar="C", help="with a GPU target: tokens of a chunk (default 64)")
+    parser.add_argument("--chunk", type=int, metavar="C", help="with a GPU target: tokens of a chunk (default: what a call takes there)")
     parser.add_argument("--precision", help="with a GPU target: of products, ieee, tf32x3, tf32 or bf16")
     parser.add_argument("--check", action="store_true", help="compare with what is there instead of writing")
     parser.add_argument("-q", "--quiet", action="store_true", help="print problems only")

@@ -9,13 +9,16 @@ from .common import console as make_console
 SIZE = 64
 
 
-def check(folder: Path, target: str, chunk: int, given: list[str], precision: str | None = None) -> int:
+def check(folder: Path, target: str, chunk: int | None, given: list[str], precision: str | None = None) -> int:
     """A row a kernel, with the default launch options; 2 if one does not fit. given: `K=64` and so on; other dims are 64."""
     from ..runtime.manifest import read_manifest
+    from ..runtime.schedule import Schedules
     from ..runtime.triton.compile import each, parse_target
 
     parse_target(target)
-    sizes = sizes_of(read_manifest(folder / "manifest.json"), given)
+    manifest = read_manifest(folder / "manifest.json")
+    sizes = sizes_of(manifest, given)
+    chunk = chunk or Schedules(manifest.chunk, many=manifest.many).usual("cuda", sizes)
     console = make_console()
     rows: list[Any] = []
     with console.status(f"compile for {target}"):

@@ -6,6 +6,7 @@ from typing import Any
 
 from ..ir.nodes import Program, bodies, dim_of
 from ..passes.pipeline import Compiled
+from ..passes.stages import MANY_PRODUCTS
 from ..spec.nodes import Domain
 
 FORMAT = 3
@@ -46,7 +47,7 @@ def manifest_of(compiled: Compiled, spec_name: str) -> dict[str, Any]:
         "delays": delays, "cache": cache,
         "constants": {name: str(text) for block in ("rule", "cache") for name, text in
                       spec.raw.get(block, {}).get("constants", {}).items()},
-        "chunks": list(CHUNKS), "chunk": CHUNK, "sides": _sides(compiled),
+        "chunks": list(CHUNKS), "chunk": CHUNK, "sides": _sides(compiled), **({"many": True} if _many(compiled.forward) else {}),
         "forward": {"params": [*forward, "call.table"], "results": results[: compiled.results]},
         "backward": {"params": [*forward, "call.table", *backward[len(forward):]],
                      "results": [r.name for r in compiled.backward.results]},
@@ -59,6 +60,11 @@ def _sides(compiled: Compiled) -> list[str | int]:
     if _scans_tokens(compiled.forward):
         return []
     return list(dict.fromkeys(d for s in compiled.model.states.values() for d in s.shape))
+
+
+def _many(program: Program) -> bool:
+    """Whether a row of tokens takes many products of matrices beyond those of its decay, as its systems and factors for each channel do."""
+    return any(v.op in ("solve", *MANY_PRODUCTS) or any(map(_many, bodies(v))) for v in program.order())
 
 
 def _scans_tokens(program: Program) -> bool:

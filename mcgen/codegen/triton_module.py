@@ -20,7 +20,7 @@ cached memories, then the dims. `mcgen.runtime.triton` launches them.
 import triton
 import triton.language as tl
 
-from mcgen.runtime.triton import lib
+from mcgen.runtime.triton import {libraries}
 
 '''
 _KIND = {"rows": "A program for every row of the chunk table", "loop": "The rows one after the other",
@@ -28,7 +28,7 @@ _KIND = {"rows": "A program for every row of the chunk table", "loop": "The rows
 
 
 OPS = {"const", "size", "iota", "row", "param", "load", "map", "sum", "max", "dot", "cumsum", "rename", "collect", "expose", "keep", "topk", "scan",
-       "slots", "out", "dense_solve"}
+       "slots", "out", "solve", "cumprod", "decayed", "pair", "papply", "pfactor", "dense_solve"}
 FUNCTIONS = {*INFIX, *CALLS, "neg", "float", "stop", "logfloor", "pow"}
 
 
@@ -37,12 +37,13 @@ def triton_module(compiled: Compiled) -> str | None:
     b = compiled.source.builder
     if not all(map(printable, (compiled.forward, compiled.backward))):
         return None
-    head = _HEAD.format(title=f"{compiled.model.name} on GPUs.", formulas=formulas(compiled.model))
     texts, plans = [], []
     for which, program in (("forward", compiled.forward), ("backward", compiled.backward)):
         kernels, plan = _program(which, program, b)
         texts += kernels
         plans.append(plan)
+    used = "factors, lib" if any("factors." in t for t in texts) else "lib"
+    head = _HEAD.format(title=f"{compiled.model.name} on GPUs.", formulas=formulas(compiled.model), libraries=used)
     return "\n\n".join(t.rstrip("\n") for t in [head, *texts, "\n\n".join(plans)]) + "\n"
 
 

@@ -7,7 +7,7 @@ from ..ir.nodes import Program, Result, Value, dim_of, is_dim
 from ..passes.arrange import arrange
 from ..passes.slice import Slice
 from ..passes.token_loops import handed_out, scans_rows
-from .triton_tiles import Name
+from .triton_tiles import TOKENS, Name
 from .triton_tokens import Tokens
 
 SIZES = ("T", "H", "R", "N")
@@ -61,7 +61,7 @@ class _Kernel(Tokens):
         self.line("b, h = z // H, z % H")
         self.line("rows_ptr = table_ptr + b * R * 4")
         used = [a for v in self.every() for a in v.axes] + [a for p in (*self.program.params, *self.program.results) for a in p.axes]
-        if {"c", "d"} & set(used) or any(r.kind == "token" and handed_out(r.parts[0][0]) is None for r in self.program.results):
+        if set(TOKENS) & set(used) or any(r.kind == "token" and handed_out(r.parts[0][0]) is None for r in self.program.results):
             self.line("c = tl.arange(0, C)")
         if self.tile_slots():
             self.line("slots = tl.arange(0, SLOTS)")
@@ -210,7 +210,7 @@ class _Kernel(Tokens):
         tile = tuple(a for a in self.tile_axes(axes) if not (collect and a == "n"))
         tile = name.axes if set(name.axes) == set(tile) else tile
         text = self.aligned(name, tile)
-        masks = [self.mask(a, tile) for a in tile if a not in ("c", "d")]
+        masks = [self.mask(a, tile) for a in tile if a not in TOKENS]
         if r.kind == "token" and not self.at:
             rest = "(c < count)"
         if rest:

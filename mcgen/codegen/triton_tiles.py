@@ -11,7 +11,10 @@ from ..passes.precision import precise
 from .triton_expr import aligned, number
 
 OWN = {"r", "n", "z", "b", "h", "c", "i", "slots", "start", "count", "segment", "offset", "completes", "first", "token", "kept", "slot", "rows_ptr",
-       "row_ptr", "table_ptr", "T", "H", "R", "N", "C", "SLOTS", "PRECISION", "EXACT", "PACKED", "tl", "lib", "triton", "float", "range", "block_of", "t", "j"}
+       "row_ptr", "table_ptr", "T", "H", "R", "N", "C", "SLOTS", "PRECISION", "EXACT", "PACKED", "tl", "lib", "factors", "triton", "float", "range", "block_of",
+       "t", "j"}
+
+TOKENS = ("c", "d", "mid")
 
 
 def every(values: Iterable[Value]) -> Iterator[Value]:
@@ -80,7 +83,7 @@ class Tiles:
 
     def block(self, axis: str) -> str:
         """The side of a tile along an axis, as text."""
-        if axis in ("c", "d"):
+        if axis in TOKENS:
             return "C"
         if axis == "n":
             return "SLOTS"
@@ -94,7 +97,7 @@ class Tiles:
         return tuple(a for a in axes if a != "r" and not (a == "n" and self.fixed) and not (a == "c" and self.at))
 
     def index(self, axis: str) -> str:
-        return "c" if axis in ("c", "d") else "slots" if axis == "n" else f"at_{dim_of(axis)}"
+        return "c" if axis in TOKENS else "slots" if axis == "n" else f"at_{dim_of(axis)}"
 
     def mask(self, axis: str, tile: tuple[str, ...]) -> str:
         """Truth within the axis, over the tile."""
@@ -137,7 +140,7 @@ class Tiles:
     @staticmethod
     def length(axis: str) -> str:
         """How many entries an axis has in memory."""
-        return {"c": "C", "d": "C", "n": "N"}.get(axis) or size(axis)
+        return "C" if axis in TOKENS else "N" if axis == "n" else size(axis)
 
     def plain_address(self, p: Param | Result, tile: tuple[str, ...], slot: str | None = None) -> str:
         """Addresses in a tensor [B, H, *] or [H, *]; `slot`: which one of its slots."""

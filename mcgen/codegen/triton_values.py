@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from typing import Iterable
 
+from ..ir.naming import stem
 from ..ir.nodes import Program, Result, Value, order, sort_axes
 from ..passes.padding import padded
 from ..passes.stages import of_rows
@@ -174,6 +175,46 @@ class Values(Tiles):
             return
         axes = (v["axis"], *(a for a in name.axes if a != v["axis"]))
         self.define(v, f"lib.row_sums_before({self.aligned(name, axes)}, {v['reverse']}, EXACT)", axes)
+
+    def _inverse(self, v: Value) -> None:
+        name = self.get(v.args[0])
+        self.define(v, f"lib.inverse({self.aligned(name, ('c', 'd'))}, EXACT)", ("c", "d"))
+
+    # -- factors for each channel --------------------------------------------------------------------------------
+    def summand(self, v: Value, token: str, axis: str) -> str:
+        """The same, with 0 past the channels."""
+        return self.cleaned(v, self.full(v, (token, axis)), (token, axis), (axis,))
+
+    def _cumprod(self, v: Value) -> None:
+        axes = ("c", self.channel(v))
+        self.define(v, f"factors.products({self.full(v.args[0], axes)}, {v['reverse']})", axes)
+
+    def _decayed(self, v: Value) -> None:
+        axes = ("c", self.channel(v))
+        self.define(v, f"factors.decayed({self.full(v.args[0], axes)}, {self.full(v.args[1], axes)}, {v['reverse']})", axes)
+
+    def channel(self, v: Value) -> str:
+        axis, = (a for a in v.axes if a not in ("r", "c"))
+        return axis
+
+    def _pair(self, v: Value) -> None:
+        (q, k, f), axis = v.args, v["axis"]
+        self.define(v, f"factors.pair({self.summand(q, 'c', axis)}, {self.summand(k, 'd', axis)}, {self.full(f, ('c', axis))}, PRECISION)", ("c", "d"))
+
+    def _papply(self, v: Value) -> None:
+        (matrix, x, f), axis, (given, left) = v.args, v["axis"], ("c", "d") if v["transposed"] else ("d", "c")
+        text = f"{self.full(matrix, ('c', 'd'))}, {self.full(x, (given, axis))}, {self.full(f, ('c', axis))}, {v['transposed']}, PRECISION"
+        self.define(v, f"factors.papply({text})", (left, axis))
+
+    def _channels(self, v: Value) -> None:
+        """All parts that this kernel has, by one call."""
+        (matrix, q, k, f), axis = v.args, v["axis"]
+        parts = {u["part"]: u for u in self.every() if u.op == "channels" and u.args == v.args and u["axis"] == axis}
+        text = f"{self.full(matrix, ('c', 'd'))}, {self.full(q, ('c', axis))}, {self.full(k, ('d', axis))}, {self.full(f, ('c', axis))}, PRECISION"
+        names = {part: self.fresh(stem(parts[part])) if part in parts else "_" for part in "qkf"}
+        self.line(f"{', '.join(names.values())} = factors.channels({text})", f"each [c, {axis}]")
+        for part, u in parts.items():
+            self.names[id(u)] = Name(names[part], ("d" if part == "k" else "c", axis))
 
     def _topk(self, v: Value) -> None:
         name = self.get(v.args[0])

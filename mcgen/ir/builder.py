@@ -172,6 +172,10 @@ class Builder:
         return x if _is(x, 0.0) else self.make("solve", (matrix, x), sort_axes((*matrix_rows(matrix), *x.axes)),
                                                transposed=transposed, step=step)
 
+    def inverse(self, matrix: Value) -> Value:
+        """(1 - L)^-1, with L over c and d, 0 unless d comes before c."""
+        return self.make("inverse", (matrix,), matrix.axes)
+
     # -- factors for each channel: f over c and an axis --------------------------------------------------------
     def cumprod(self, f: Value, reverse: bool = False) -> Value:
         """The product of f over the tokens before (`reverse`: after) each."""
@@ -202,6 +206,14 @@ class Builder:
             return self.zero()
         axes = sort_axes(a for a in ("c", *matrix.axes, *q.axes, *k.axes, *f.axes, axis) if a != "d")
         return self.make("pfactor", (matrix, q, k, f), axes, axis=axis)
+
+    def channels(self, matrix: Value, q: Value, k: Value, f: Value, axis: str, part: str) -> Value:
+        """The derivative of the same sum by q, k or f, which `part` names: over c, d or c, and the axis."""
+        if any(_is(x, 0.0) for x in (matrix, q, k)):
+            return self.zero()
+        gone, left = ("c", "d") if part == "k" else ("d", "c")
+        axes = sort_axes(a for a in (left, *matrix.axes, *q.axes, *k.axes, *f.axes, axis) if a != gone)
+        return self.make("channels", (matrix, q, k, f), axes, axis=axis, part=part)
 
     def rename(self, x: Value, axes: Mapping[str, str]) -> Value:
         moved = {a: b for a, b in axes.items() if a in x.axes and a != b}

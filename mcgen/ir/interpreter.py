@@ -10,6 +10,7 @@ from typing import Mapping
 
 import torch
 
+from .builder import Builder
 from .functions import TABLE
 from .nodes import LEAD, Program, Value, dim_of, order, scan_axis, sort_axes
 
@@ -179,6 +180,10 @@ class _Machine:
         found = torch.linalg.solve(torch.eye(size, dtype=x.dtype) - matrix, x).reshape(shape)
         return self.align(found, lead + own + rest, v.axes)
 
+    def do_inverse(self, v, a):
+        matrix = self.full(a[0], v.axes, (*v.axes[:-2], "c", "d"))
+        return self.align(torch.linalg.inv(torch.eye(matrix.shape[-1], dtype=matrix.dtype) - matrix), (*v.axes[:-2], "c", "d"), v.axes)
+
     # -- factors for each channel
     def between(self, f) -> Tensor:
         """The product of f over the tokens strictly between d and c, 0 unless d is before c: over lead, rest, c, d."""
@@ -227,6 +232,15 @@ class _Machine:
         matrix, q, k, w = self.channels(v, a, v.args, (("c", "d"), ("c",), ("d",)))
         inner = torch.einsum("...cd,...c,...d,...cj,...jd->...j", matrix, q, k, w, w)        # d before j before c
         return self.align(inner, (*lead, v["axis"], "c"), v.axes)
+
+    def do_channels(self, v, a):
+        b, (matrix, q, k, f) = Builder(), v.args
+        match v["part"]:
+            case "q":
+                return self.do_papply(b.papply(matrix, k, f, v["axis"]), (a[0], a[2], a[3]))
+            case "k":
+                return self.do_papply(b.papply(matrix, q, f, v["axis"], True), (a[0], a[1], a[3]))
+        return self.do_pfactor(v, a)
 
     def do_rename(self, v, a): return a[0]
 

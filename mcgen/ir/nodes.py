@@ -139,10 +139,15 @@ def step_axis(count: int) -> str:
     return f"{count}."
 
 
+def is_step(axis: str) -> bool:
+    """Whether an axis counts the steps inside a token."""
+    return axis.rstrip("~").endswith(".") and axis.rstrip("~.").isdigit()
+
+
 def steps_inside(axes: Iterable[str]) -> tuple[str, ...]:
     """The axes with steps right behind their tokens: c, step, d, step~."""
     names = list(axes)
-    steps = [a for a in names if a.rstrip("~").endswith(".") and a.rstrip("~.").isdigit()]
+    steps = list(filter(is_step, names))
     for step in steps:
         names.remove(step)
         token = "d" if step.endswith("~") else "c"

@@ -44,6 +44,8 @@ def _value(program: Program, value: Value, declared: set[str]) -> None:
             step = value["step"]
             need({"c", "d", *([step, step + "~"] if step else [])} == set(args[0].axes) - {"r"}, "the matrix's axes")
             need("c" in value.axes and set(args[1].axes) <= set(value.axes) and "d" not in value.axes, "axes")
+        case "inverse":
+            need(value.axes == args[0].axes and {"c", "d"} == set(value.axes) - {"r"}, "axes")
         case "cumprod":
             need(value.axes == args[0].axes and "c" in value.axes, "axes")
         case "decayed":
@@ -57,6 +59,10 @@ def _value(program: Program, value: Value, declared: set[str]) -> None:
         case "pfactor":
             need("d" not in value.axes and "d" not in args[1].axes and "c" not in args[2].axes
                  and {"c", value["axis"]} <= set(value.axes), "axes")
+        case "channels":
+            gone, left = ("c", "d") if value["part"] == "k" else ("d", "c")
+            need(gone not in value.axes and "d" not in args[1].axes and "c" not in args[2].axes
+                 and {left, value["axis"]} <= set(value.axes), "axes")
         case "rename":
             need(len(value.axes) == len(args[0].axes), "axes")
         case "collect":

@@ -49,6 +49,9 @@ class _Latest:
         elif v.op == "collect":
             at = min(rows, serial) - 1
             self.lower(self.serial if s.ways(v.args[0]) else self.rows, v.args[0], at)
+        elif s.many(v):
+            for a in v.args:
+                self.lower(self.rows, a, min(rows, serial) - 1)
         else:
             self.plain(v, rows, serial)
 

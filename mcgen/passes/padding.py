@@ -39,6 +39,8 @@ class Padding:
                 return self.zero(v.args[0], {new: old for old, new in v["moves"]}.get(axis, axis))
             case "sum" | "dot" | "cumsum" | "collect" | "expose" | "keep":
                 return bool(args) and v.get("axis") != axis and all(self.zero(a, axis) for a in args)
+            case "decayed" | "papply" | "channels":
+                return any(self.zero(a, axis) for a in (v.args[:1] if v.op == "decayed" else v.args[1:-1]))
             case "map":
                 return self._map(v, args, axis)
         return False
@@ -70,4 +72,4 @@ class Padding:
 
 def padded(axes: Mapping[str, object] | tuple[str, ...]) -> list[str]:
     """Those of the axes whose tiles may be longer than they are: the spec's dims and the slots, not the tokens of a row."""
-    return [a for a in axes if a not in ("r", "c", "d", "t")]
+    return [a for a in axes if a not in ("r", "c", "d", "mid", "t")]

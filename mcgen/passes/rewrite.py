@@ -78,6 +78,8 @@ def remake(b: Builder, value: Value, args: Sequence[Value]) -> Value:
             return b.segsum(args[0], value["exclusive"])
         case "solve":
             return b.solve(args[0], args[1], value["transposed"], value["step"])
+        case "inverse":
+            return b.inverse(args[0])
         case "cumprod":
             return b.cumprod(args[0], value["reverse"])
         case "decayed":
@@ -88,6 +90,8 @@ def remake(b: Builder, value: Value, args: Sequence[Value]) -> Value:
             return b.papply(*args, value["axis"], value["transposed"])
         case "pfactor":
             return b.pfactor(*args, value["axis"])
+        case "channels":
+            return b.channels(*args, value["axis"], value["part"])
         case "rename":
             return b.rename(args[0], dict(value["moves"]))
         case "collect":

@@ -11,10 +11,13 @@ from dataclasses import dataclass, replace
 from ..ir.builder import Builder
 from ..ir.naming import stem
 from ..ir.nodes import AXIS_ORDER, Param, Program, Result, Value
+from .hoist import hoist
+from .share_factors import share_factors
 from .slice_kernel import Kernel, Key, Slice
-from .stages import SLOTS, Stages, over_rows
+from .stages import MANY_PRODUCTS, SLOTS, Stages, over_rows
 from .thin import thin
 from .token_loops import handed_out, over_tokens, scans_rows
+from .unstack import unstack
 
 PRODUCTS = 6                     # how many products of matrices one kernel computes
 
@@ -35,7 +38,7 @@ class Sliced:
 
 def cut(program: Program, b: Builder) -> Sliced:
     """Requires: a chunk-level program after loop_slots. Ensures: programs in an order in which each has what it reads."""
-    return _Cutter(thin(program, b), b).run()
+    return _Cutter(thin(share_factors(hoist(unstack(program, b), b), b), b), b).run()
 
 
 class _Cutter:
@@ -65,7 +68,7 @@ class _Cutter:
         kernel are few or shared. A kernel of many products spills registers."""
         if key[1] != "rows":
             return [results]
-        found: list[tuple[list[Result], set[int], tuple[str, ...]]] = []
+        found: list[tuple[list[Result], set, tuple[str, ...]]] = []
         for r in results:
             products, free = Kernel(self, key, [r]).measure()
             for group, held, along in found:
@@ -154,13 +157,13 @@ class _Cutter:
     def buffer(self, v: Value) -> Param:
         """Where v is in memory; the kernel that makes it is told to store it."""
         if id(v) not in self.buffers:
-            tokens = [a for a in ("n", "c", "d") if a in v.axes]
+            tokens = [a for a in ("n", "c", "d", "mid") if a in v.axes]
             dims = [a for a in v.axes if a not in AXIS_ORDER]
             if v.op == "collect" or (over_rows(v) and "n" in v.axes):
                 kind, axes, key = "slots", tuple(dims), self.total_key(v) if over_rows(v) else None
             elif "r" in v.axes:
                 kind, axes = "starts", tuple(tokens + dims)
-                key = self.host(v) if v.op == "out" else (self.stages.ready(v), "rows", False)
+                key = self.host(v) if v.op == "out" else (self.stages.ready(v) - (v.op in MANY_PRODUCTS), "rows", False)
             elif v.axes[:1] == ("n",):
                 kind, axes, key = "slots", tuple(dims), self.host(v)
             else:

@@ -8,9 +8,10 @@ from ..ir.nodes import Param, Program, Result, Value, bodies, dim_of, is_dim, so
 from .prune_loops import prune_loops
 from .rewrite import Rebuilder
 from .simple_slots import simple_slots
-from .stages import LIGHT, PRODUCT, SLOTS, is_product, of_rows, over_rows
+from .stages import LIGHT, MANY_PRODUCTS, PRODUCT, SLOTS, is_product, of_rows, over_rows
 from .token_loops import TokenLoops, over_tokens, scans_rows, token_loops
 
+MANY = 6                         # for how many products of matrices such a value counts
 SIZE = 64                        # what every axis counts when stored elements are compared
 Key = tuple[int, str, bool]      # a kernel: stage, kind, whether its rows run in reverse
 
@@ -78,7 +79,7 @@ class Kernel:
             found.append((v, param))
         return tuple(found)
 
-    def measure(self) -> tuple[set[int], tuple[str, ...]]:
+    def measure(self) -> tuple[set, tuple[str, ...]]:
         """Products of matrices and loops in this kernel, and the dims along which it is independent."""
         roots = [v for r in self.results for v, _ in r.parts]
         for root in roots:
@@ -90,8 +91,9 @@ class Kernel:
             if id(v) not in seen:
                 seen[id(v)] = v
                 stack += [a for a, _ in self.below(v, self.limit) if id(a) not in self.stored]
-        products = {i for i, v in seen.items() if (v.op == "dot" and is_product(v)) or (v.op == "out" and v.args[0].op == "slots")
-                    or over_tokens(v)}
+        products: set = {i for i, v in seen.items() if (v.op == "dot" and is_product(v)) or (v.op == "out" and v.args[0].op == "slots")
+                         or over_tokens(v)}
+        products |= {(*map(id, v.args), i) for v in seen.values() if v.op in MANY_PRODUCTS for i in range(MANY)}
         return products, independent(list(seen.values()), self.results)
 
     def params(self, program: Program) -> tuple[Param, ...]:
@@ -107,7 +109,7 @@ class Kernel:
             if scans_rows(loop):
                 return self.cutter.host(v) == (self.stage, self.kind, self.reverse)
             return over_tokens(loop) or not of_rows(loop) or (self.kind == "rows" and self.stages.at(loop) == self.stage)
-        if v.op == "collect":
+        if v.op == "collect" or v.op in MANY_PRODUCTS:
             return any(v is p for r in self.results for p, _ in r.parts)
         return over_rows(v) and self.cutter.total_key(v) == (self.stage, self.kind, self.reverse)
 
@@ -125,7 +127,7 @@ class Kernel:
         return [(a, limit) for a in v.args]
 
     def made_elsewhere(self, v: Value) -> bool:
-        return (v.op in ("out", "collect") or over_rows(v)) and not self.inner(v)
+        return (v.op in ("out", "collect", *MANY_PRODUCTS) or over_rows(v)) and not self.inner(v)
 
     def storable(self, v: Value) -> bool:
         return "r" in v.axes and v.op not in ("row", "iota") and self.stages.ready(v) < self.stage
@@ -211,7 +213,7 @@ def independent(values: list[Value], results: Iterable[Result]) -> tuple[str, ..
             tied |= {v["row"], v["column"]}
         elif v.op == "rename":
             tied |= {a for move in v["moves"] for a in move}
-        elif v.op == "cumsum":
+        elif v.op in ("cumsum", "pair"):
             tied.add(v["axis"])
         elif v.args:
             tied |= set(v.get("over") or ())

@@ -12,6 +12,7 @@ from .latest import latest
 from .token_loops import over_tokens, scans_rows
 
 LIGHT, PRODUCT, SLOTS = 0, 1, 2          # what computing a value again costs: nothing much, a product of tokens, work over the slots
+MANY_PRODUCTS = ("inverse", "pair", "papply", "channels")        # a kernel's work each: in memory for all other kernels
 
 
 def is_product(v: Value) -> bool:
@@ -71,6 +72,11 @@ class Stages:
 
     over_rows = staticmethod(over_rows)
 
+    @staticmethod
+    def many(v: Value) -> bool:
+        """Whether a grid over rows computes it for all other kernels."""
+        return v.op in MANY_PRODUCTS
+
     def direction(self, stage: int) -> bool:
         """Which way the loop of a stage runs that has no scan of its own: the scans' way."""
         return self.reverse.get(stage, False)
@@ -83,6 +89,8 @@ class Stages:
                 found = self.at(host) + (0 if host.op == "slots" and not self.stack(v) else 1)
             elif v.op == "collect" or over_rows(v):
                 found = self.at(v) + 1
+            elif v.op in MANY_PRODUCTS:
+                found = max(map(self.ready, v.args)) + 1
             else:
                 found = max((self.ready(a) for a in v.args), default=0)
             self._ready[id(v)] = found
@@ -165,7 +173,7 @@ class Stages:
     def weight(self, v: Value) -> int:
         """What computing v again in another kernel costs, given what other kernels leave in memory."""
         if id(v) not in self._weight:
-            if v.op in ("slots", "collect") or scans_rows(v) or over_rows(v):
+            if v.op in ("slots", "collect", *MANY_PRODUCTS) or scans_rows(v) or over_rows(v):
                 found = LIGHT
             elif v.op == "out" and not over_tokens(v.args[0]):
                 host = v.args[0]
@@ -176,7 +184,7 @@ class Stages:
         return self._weight[id(v)]
 
     def own_weight(self, v: Value) -> int:
-        tokens = {"c", "d"} & set(v.axes)
+        tokens = {"c", "d", "mid"} & set(v.axes)
         over = set(v.get("over") or ())
         if v.op == "out" and over_tokens(v.args[0]):
             return SLOTS                            # one token after the other: nothing in a row is dearer

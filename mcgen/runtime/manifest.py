@@ -104,6 +104,7 @@ class Manifest:
     chunks: tuple[int, ...]
     chunk: int
     sides: Shape                             # the dims of states in chunk form
+    many: bool                               # whether a row takes many products of matrices
     forward_params: tuple[str, ...]
     forward_results: tuple[str, ...]
     backward_params: tuple[str, ...]
@@ -172,7 +173,7 @@ def parse_manifest(raw: dict) -> Manifest:
         memory_keys=keys, dims=tuple(raw["dims"]),
         derived=tuple((name, size_of(str(text))) for name, text in (raw.get("derived") or {}).items()),
         states=states, output=tuple(raw["output"]), cache=cache, run=raw.get("run"), constants=raw.get("constants") or {},
-        chunks=tuple(raw["chunks"]), chunk=raw["chunk"], sides=tuple(raw["sides"]),
+        chunks=tuple(raw["chunks"]), chunk=raw["chunk"], sides=tuple(raw["sides"]), many=raw.get("many", False),
         forward_params=tuple(forward["params"]), forward_results=tuple(r for r in forward["results"] if r not in dict(saved)),
         backward_params=tuple(backward["params"]), backward_results=tuple(backward["results"]), saved=saved, raw=raw)
 

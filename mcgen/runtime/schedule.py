@@ -45,15 +45,17 @@ def options_of(options: Sequence[tuple[str, int | str]], kernel: str) -> dict[st
 
 class Schedules:
     """The schedule of each call of one op. `forced` holds for every call; else the record's, else the usual
-    one: `chunk` tokens, but SHORT on a CPU where every side of a state in chunk form is below LONG.
+    one: `chunk` tokens, but SHORT on a CPU where every side of a state in chunk form is below LONG, and on GPUs
+    where a row takes `many` products.
 
     A token costs C (K + V) within its row and K V / C for the state between rows. On a CPU, where blocks above the diagonal are not
-    computed, they meet near half a side.
+    computed, they meet near half a side. On a GPU what a row's many products are made of fills its registers.
     """
 
-    def __init__(self, chunk: int, folders: Sequence[Path] = (), forced: Schedule | None = None, sides: Sequence[str | int] = ()):
+    def __init__(self, chunk: int, folders: Sequence[Path] = (), forced: Schedule | None = None, sides: Sequence[str | int] = (),
+                 many: bool = False):
         self.folders, self.forced = tuple(folders), forced
-        self._chunk, self._sides = chunk, tuple(sides)
+        self._chunk, self._sides, self._many = chunk, tuple(sides), many
         self._found: dict[tuple, Schedule] = {}
 
         def traced_chunk(device: str, dtype: str, small: bool) -> int:
@@ -76,7 +78,7 @@ class Schedules:
         return bool(found) and all(size < LONG for size in found)
 
     def _usual(self, device: str, small: bool) -> int:
-        return min(self._chunk, SHORT) if small and device == "cpu" else self._chunk
+        return min(self._chunk, SHORT) if (small if device == "cpu" else self._many) else self._chunk
 
     def find(self, device: torch.device, dtype: torch.dtype, sizes: Mapping[str, int], heads: int, tokens: int) -> Schedule:
         """heads: B*H. The row of this dtype and these sizes whose B*H and T are nearest, as powers of two."""

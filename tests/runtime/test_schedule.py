@@ -117,6 +117,11 @@ def test_the_usual_chunk_is_shorter_on_a_cpu_for_small_states(sides, device, siz
     assert Schedules(16, sides=sides).usual(device, sizes) == 16
 
 
+def test_the_usual_chunk_is_shorter_on_a_gpu_for_many_products():
+    found = Schedules(64, sides=("K",), many=True)
+    assert (found.usual("cuda", {"K": 128}), found.usual("cpu", {"K": 128})) == (32, 64)
+
+
 def test_a_traced_call_with_a_schedule():
     torch._dynamo.reset()
     op = mcgen.load(SPEC).with_schedule(Schedule.of(32, {"rows": 4}))

@@ -94,7 +94,7 @@ def arguments(kernel: Mapping[str, Any], call: Call, record: Mapping | None) -> 
 
 def shape_of(call: Call, kind: str, axes: tuple[str, ...]) -> tuple[int, ...]:
     """The shape of a tensor between kernels."""
-    length = {"c": power(call.chunk), "d": power(call.chunk), "n": call.slots}
+    length = {**dict.fromkeys(("c", "d", "mid"), power(call.chunk)), "n": call.slots}
     inner = [length[a] if a in length else int(plain(a)) if plain(a).isdigit() else call.sizes[plain(a)] for a in axes]
     lead = {"token": (call.packs, call.tokens, call.heads), "memory": (call.batch, call.heads), "slots": (call.batch, call.heads, call.slots),
             "starts": (call.batch, call.heads, call.rows)}[kind]

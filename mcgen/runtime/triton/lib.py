@@ -43,6 +43,20 @@ def row_sums_before(x, REVERSE: tl.constexpr, EXACT: tl.constexpr):
 
 
 @triton.jit
+def inverse(x, EXACT: tl.constexpr):
+    """(1 - x)^-1 for x [C, C] that is 0 on and above the diagonal: of blocks on the diagonal, twice as long at every step."""
+    C: tl.constexpr = x.shape[0]
+    row, column = tl.arange(0, C)[:, None], tl.arange(0, C)[None, :]
+    found = tl.where(row == column, 1.0, 0.0) + tl.where((row // 2 == column // 2) & (row > column), x, 0.0)
+    block = 2
+    while block < C:
+        between = tl.where((row // block == column // block + 1) & (row // block % 2 == 1), x, 0.0)
+        found += tl.dot(tl.dot(found, between, input_precision=EXACT), found, input_precision=EXACT)
+        block *= 2
+    return found
+
+
+@triton.jit
 def first_row(rows_ptr, R, n):
     """How many rows of a sequence's table come before the first one of a segment after n."""
     total = 0

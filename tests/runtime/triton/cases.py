@@ -25,6 +25,8 @@ CASES = {
         "read": "(prev(S).T @ q + 0.5 * S.T @ softmax(k)) / (1 + abs(dot(n, q))) + tanh(n[0]) * v", "output": "silu(y) * delay(a, 2)"}},
     "a scan, one decay a head": "mamba1", "a scan, cached": "longhorn+grm", "a scan, states mixed": "longhorn+soup",
     "a scan, chosen memories": "mamba1+ssc", "a scan of two states": "swapped", "a scan, other sizes": "largest", "a dense system": "mesa",
+    "erased, cached": "gated_delta+grm", "steps in a token": "delta_product", "momentum, erased": "titans_linear",
+    "channels, erased, chosen memories": "kda+ssc",
 }
 KNOWN = {**CORNERS, **SCANS}
 TOKENS = {"mesa": 20}

@@ -77,7 +77,7 @@ def main(folder: Path, names: list[str]) -> dict:
             found[name]["steps"] = step_difference(op, spec, 3)
         if name in ("log decay", "delayed write, chosen memories"):
             found[name]["16 bits"] = half_differences(op, spec)
-        if name in ("delayed write, chosen memories", "a scan, cached"):
+        if name in ("delayed write, chosen memories", "a scan, cached", "steps in a token"):
             found[name]["packed"] = packed_difference(op, op_of(spec, folder, backend="torch"), spec)
     return found
 

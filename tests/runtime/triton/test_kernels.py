@@ -18,7 +18,11 @@ SHIPPED = sorted(p.parent.name for p in (ROOT / "generated").glob("*/spec.yaml")
 
 
 def interpreted(folder: Path, names: list[str]) -> dict:
-    done = subprocess.run([sys.executable, "-m", "runtime.triton.interpreted", str(folder), *names], capture_output=True, text=True,
+    return printed("runtime.triton.interpreted", str(folder), *names)
+
+
+def printed(module: str, *arguments: str) -> dict:
+    done = subprocess.run([sys.executable, "-m", module, *arguments], capture_output=True, text=True,
                           cwd=ROOT / "tests", env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"})
     assert done.returncode == 0, done.stderr[-4000:]
     return json.loads(done.stdout.splitlines()[-1])
@@ -33,6 +37,12 @@ def found(tmp_path_factory):
 def test_interpreted(found, name):
     assert found[name].pop("written outside") == 0
     assert len(found[name]) > 4 and not {n: e for n, e in found[name].items() if not e < TOLERANCE}
+
+
+def test_libraries():
+    """Inverses, and products of factors that are 1, tiny, 0 or negative: errors over the largest entry."""
+    found = printed("runtime.triton.libraries")
+    assert len(found) == 53 and not {n: e for n, e in found.items() if not e < 1e-6}
 
 
 @pytest.mark.slow

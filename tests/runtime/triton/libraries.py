@@ -1,0 +1,83 @@
+"""What generated kernels use, in Triton's interpreter against float64: prints the largest errors as JSON, in a process of its own."""
+import json
+import os
+
+os.environ["TRITON_INTERPRET"] = "1"
+
+import torch  # noqa: E402
+import triton  # noqa: E402
+import triton.language as tl  # noqa: E402
+
+from mcgen.runtime import channels as plain  # noqa: E402
+from mcgen.runtime.triton import factors, lib  # noqa: E402
+
+C, K = 32, 16
+NAMES = ("pair", "by q", "by k", "factors: by q", "factors: by k", "factors: by f", "before", "after", "decayed", "decayed back")
+
+
+@triton.jit
+def along_a_row(a_ptr, q_ptr, k_ptr, f_ptr, found_ptr, C: tl.constexpr, K: tl.constexpr):
+    c, channel = tl.arange(0, C), tl.arange(0, K)
+    at, place = c[:, None] * K + channel[None, :], c[:, None] * C + c[None, :]
+    a, q, k, f = tl.load(a_ptr + place), tl.load(q_ptr + at), tl.load(k_ptr + at), tl.load(f_ptr + at)
+    tl.store(found_ptr + place, factors.pair(q, k, f, "ieee"))
+    out_ptr = found_ptr + C * C
+    tl.store(out_ptr + at, factors.papply(a, k, f, False, "ieee"))
+    tl.store(out_ptr + C * K + at, factors.papply(a, q, f, True, "ieee"))
+    by_q, by_k, by_f = factors.channels(a, q, k, f, "ieee")
+    tl.store(out_ptr + 2 * C * K + at, by_q)
+    tl.store(out_ptr + 3 * C * K + at, by_k)
+    tl.store(out_ptr + 4 * C * K + at, by_f)
+    tl.store(out_ptr + 5 * C * K + at, factors.products(f, False))
+    tl.store(out_ptr + 6 * C * K + at, factors.products(f, True))
+    tl.store(out_ptr + 7 * C * K + at, factors.decayed(k, f, False))
+    tl.store(out_ptr + 8 * C * K + at, factors.decayed(q, f, True))
+
+
+@triton.jit
+def inverted(a_ptr, found_ptr, C: tl.constexpr):
+    c = tl.arange(0, C)
+    place = c[:, None] * C + c[None, :]
+    tl.store(found_ptr + place, lib.inverse(tl.load(a_ptr + place), "ieee"))
+
+
+def drawn(kind: str) -> torch.Tensor:
+    f = torch.rand(C, K)
+    half = torch.rand(C, K) < 0.5
+    return {"log decay 0": torch.ones(C, K), "log decay -50": torch.where(half, torch.exp(torch.tensor(-50.0)), f), "some 0": torch.where(half, 0.0, f),
+            "all 0": torch.zeros(C, K), "signed": 2 * f - 1}[kind]
+
+
+def errors_of_factors(kind: str) -> dict[str, float]:
+    a, q, k, f = torch.randn(C, C), torch.randn(C, K), torch.randn(C, K), drawn(kind)
+    found = torch.full((C * C + 9 * C * K,), float("nan"))
+    along_a_row[(1,)](a, q, k, f, found, C, K)
+    a, q, k, f = (x.double() for x in (a, q, k, f))
+    want = [plain.pair(q, k, f), plain.papply(a, k, f), plain.papply(a, q, f, True), plain.papply(a, k, f), plain.papply(a, q, f, True),
+            plain.pfactor(a, q, k, f), plain.cumprod(f, 0), plain.cumprod(f, 0, True), plain.decayed(k, f), plain.decayed(q, f, True)]
+    parts = torch.split(found.double(), [C * C, *[C * K] * 9])
+    return {f"{kind}: {n}": error(x.view(w.shape), w) for n, x, w in zip(NAMES, parts, want)}
+
+
+def error(x: torch.Tensor, want: torch.Tensor) -> float:
+    return float((x - want).abs().nan_to_num(float("inf")).max()) / max(1.0, float(want.abs().max()))
+
+
+def errors_of_inverses() -> dict[str, float]:
+    """Of tokens with unit keys as good as orthogonal, with one key for all, and with entries of size 1 and any sign."""
+    keys = torch.nn.functional.normalize(torch.randn(C, K), dim=1)
+    systems = {"unit keys": -keys @ keys.T, "one key": -torch.ones(C, C), "alternating": torch.ones(C, C) * (-1.0) ** torch.arange(C)[:, None]}
+    found = {}
+    for name, matrix in systems.items():
+        matrix, x = torch.tril(matrix, -1).contiguous(), torch.full((C, C), float("nan"))
+        inverted[(1,)](matrix, x, C)
+        found[name] = error(x.double(), torch.linalg.inv(torch.eye(C, dtype=torch.float64) - matrix.double()))
+    return found
+
+
+if __name__ == "__main__":
+    torch.manual_seed(0)
+    made = errors_of_inverses()
+    for kind in ("log decay 0", "log decay -50", "some 0", "all 0", "signed"):
+        made |= errors_of_factors(kind)
+    print(json.dumps(made))
