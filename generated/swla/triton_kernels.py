@@ -41,24 +41,24 @@ def forward_0(k_ptr, v_ptr, a_ptr, b_ptr, l_ptr, state_S_ptr, new_state_S_ptr, s
         log_decay = tl.where(valid, at_least, 0.0)  # [c]
         total = tl.sum(log_decay, 0)  # []
         decay_of_row = tl.exp(total)  # []
+        l_c = lib.tokens(tl.load(l_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+        v_c = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+        written = l_c[:, None] * v_c  # [c, V]
+        k_c = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
+        exp = tl.exp(G_after.to(tl.float32))  # [c]
+        decay_after = tl.where(valid, exp, 0.0)  # [c]
+        write = k_c * decay_after[:, None]  # [c, K]
+        product = lib.dot(tl.trans(written), write, PRECISION)  # [V, K]
         b_c = lib.tokens(tl.load(b_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
         added = offset + c  # [c]
         mask = added >= 1  # [c]
         v_c_1 = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
         masked = tl.where(mask[:, None], v_c_1, 0.0)  # [c, V]
-        written = b_c[:, None] * masked  # [c, V]
+        written2 = b_c[:, None] * masked  # [c, V]
         k_c_1 = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
         key = tl.where(mask[:, None], k_c_1, 0.0)  # [c, K]
-        G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
-        exp = tl.exp(G_after.to(tl.float32))  # [c]
-        decay_after = tl.where(valid, exp, 0.0)  # [c]
-        write = key * decay_after[:, None]  # [c, K]
-        product = lib.dot(tl.trans(written), write, PRECISION)  # [V, K]
-        l_c = lib.tokens(tl.load(l_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
-        v_c = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
-        written2 = l_c[:, None] * v_c  # [c, V]
-        k_c = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-        write2 = k_c * decay_after[:, None]  # [c, K]
+        write2 = decay_after[:, None] * key  # [c, K]
         product2 = lib.dot(tl.trans(written2), write2, PRECISION)  # [V, K]
         increment_S = product + product2  # [V, K]
         scaled = S * decay_of_row  # [K, V]
@@ -114,16 +114,18 @@ def forward_1(q_ptr, k_ptr, v_ptr, a_ptr, b_ptr, l_ptr, saved_S_ptr, y_ptr, tabl
     reach = tl.exp(masked.to(tl.float32))  # [c, d]
     P = product * reach  # [c, d]
     recent = lib.dot(P, written, PRECISION)  # [c, V]
+    k_c_1 = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    key = tl.where(mask3[:, None], k_c_1, 0.0)  # [c, K]
+    # spec line 18: read: scale * S.T @ q
+    product2 = lib.dot(q_c, tl.trans(key), PRECISION)  # [c, d]
+    P2 = reach * product2  # [c, d]
     v_c_1 = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
     masked2 = tl.where(mask3[:, None], v_c_1, 0.0)  # [c, V]
     b_c = lib.tokens(tl.load(b_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
     written2 = b_c[:, None] * masked2  # [c, V]
-    k_c_1 = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    key = tl.where(mask3[:, None], k_c_1, 0.0)  # [c, K]
     # spec line 18: read: scale * S.T @ q
-    product2 = lib.dot(q_c, tl.trans(key), PRECISION)  # [c, d]
-    P2 = product2 * reach  # [c, d]
     recent2 = lib.dot(P2, written2, PRECISION)  # [c, V]
     saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
     product3 = lib.dot(q_c, saved_S, PRECISION)  # [c, V]
@@ -214,27 +216,27 @@ def backward_1(q_ptr, k_ptr, v_ptr, a_ptr, d_y_ptr, stored_d_increment_S_ptr, d_
     decay_after = tl.where(valid, exp, 0.0)  # [c]
     v_c_1 = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
     masked = tl.where(mask3[:, None], v_c_1, 0.0)  # [c, V]
-    k_c_1 = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    key = tl.where(mask3[:, None], k_c_1, 0.0)  # [c, K]
-    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    # spec line 18: read: scale * S.T @ q
-    product = lib.dot(q_c, tl.trans(key), PRECISION)  # [c, d]
-    stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-    product2 = lib.dot(key, stored_d_increment_S, PRECISION)  # [c, V]
-    product3 = tl.sum(masked * product2, 1)  # [c]
-    scaled = decay_after * product3  # [c]
     # spec line 18: read: scale * S.T @ q
     gap = G[:, None] - G[None, :]  # [c, d]
     masked2 = tl.where(earlier, gap, (-10000.0))  # [c, d]
     reach = tl.exp(masked2.to(tl.float32))  # [c, d]
-    P = product * reach  # [c, d]
-    d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
-    product4 = lib.dot(tl.trans(P), d_y_c, PRECISION)  # [d, V]
+    k_c_1 = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    key = tl.where(mask3[:, None], k_c_1, 0.0)  # [c, K]
+    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    # spec line 18: read: scale * S.T @ q
+    product = lib.dot(q_c, tl.trans(key), PRECISION)  # [c, d]
+    P = reach * product  # [c, d]
+    d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+    product2 = lib.dot(tl.trans(P), d_y_c, PRECISION)  # [d, V]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    product3 = tl.sum(masked * product2, 1)  # [c]
+    scaled = (size_K ** (-0.5)) * product3  # [c]
+    stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+    product4 = lib.dot(key, stored_d_increment_S, PRECISION)  # [c, V]
     product5 = tl.sum(masked * product4, 1)  # [c]
-    scaled2 = (size_K ** (-0.5)) * product5  # [c]
-    d_b = scaled2 + scaled  # [c]
+    scaled2 = decay_after * product5  # [c]
+    d_b = scaled + scaled2  # [c]
     tl.store(d_b_ptr + ((b * T + start) * H + h) * (1) + c * (H * 1), d_b, mask=(c < count))
     k_c = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     # spec line 18: read: scale * S.T @ q
@@ -304,42 +306,42 @@ def backward_2(q_ptr, k_ptr, v_ptr, a_ptr, b_ptr, l_ptr, saved_S_ptr, d_y_ptr, s
     gap = G[:, None] - G[None, :]  # [c, d]
     masked2 = tl.where(earlier, gap, (-10000.0))  # [c, d]
     reach = tl.exp(masked2.to(tl.float32))  # [c, d]
+    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    k_c = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    product = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
+    d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+    v_c = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+    product2 = lib.dot(d_y_c, tl.trans(v_c), PRECISION)  # [c, d]
+    scaled = product * product2  # [c, d]
+    l_c = lib.tokens(tl.load(l_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    scaled2 = l_c[None, :] * scaled  # [c, d]
+    d_reach_part = (size_K ** (-0.5)) * scaled2  # [c, d]
     k_c_1 = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
     key = tl.where(mask7[:, None], k_c_1, 0.0)  # [c, K]
-    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     # spec line 18: read: scale * S.T @ q
-    product = lib.dot(q_c, tl.trans(key), PRECISION)  # [c, d]
+    product3 = lib.dot(q_c, tl.trans(key), PRECISION)  # [c, d]
     v_c_1 = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
     masked3 = tl.where(mask7[:, None], v_c_1, 0.0)  # [c, V]
-    d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
     # spec line 18: read: scale * S.T @ q
-    product2 = lib.dot(d_y_c, tl.trans(masked3), PRECISION)  # [c, d]
-    scaled = product * product2  # [c, d]
+    product4 = lib.dot(d_y_c, tl.trans(masked3), PRECISION)  # [c, d]
+    scaled3 = product3 * product4  # [c, d]
+    scaled4 = (size_K ** (-0.5)) * scaled3  # [c, d]
     b_c = lib.tokens(tl.load(b_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
-    scaled2 = b_c[None, :] * scaled  # [c, d]
-    d_reach_part = (size_K ** (-0.5)) * scaled2  # [c, d]
-    stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-    product3 = lib.dot(masked3, tl.trans(stored_d_increment_S), PRECISION)  # [c, K]
-    product4 = tl.sum(key * product3, 1)  # [c]
-    d_decay_after_part = b_c * product4  # [c]
-    k_c = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    # spec line 18: read: scale * S.T @ q
-    product5 = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
-    v_c = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
-    product6 = lib.dot(d_y_c, tl.trans(v_c), PRECISION)  # [c, d]
-    scaled3 = product5 * product6  # [c, d]
-    l_c = lib.tokens(tl.load(l_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
-    scaled4 = l_c[None, :] * scaled3  # [c, d]
-    d_reach_part2 = (size_K ** (-0.5)) * scaled4  # [c, d]
+    d_reach_part2 = b_c[None, :] * scaled4  # [c, d]
     d_reach = d_reach_part + d_reach_part2  # [c, d]
     scaled5 = reach * d_reach  # [c, d]
     d_gap = tl.where(earlier, scaled5, 0.0)  # [c, d]
     running = tl.cumsum(d_gap, 0, reverse=True)  # [c, d]
     masked4 = tl.where(mask, running, 0.0)  # [c, d]
     d_log_decay_part2 = tl.sum(masked4, 1)  # [c]
+    stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    product5 = lib.dot(masked3, tl.trans(stored_d_increment_S), PRECISION)  # [c, K]
+    product6 = tl.sum(key * product5, 1)  # [c]
+    d_decay_after_part = b_c * product6  # [c]
+    # spec line 18: read: scale * S.T @ q
     product7 = lib.dot(d_y_c, tl.trans(saved_S), PRECISION)  # [c, K]
     product8 = tl.sum(q_c * product7, 1)  # [c]
     scaled6 = decay * product8  # [c]
@@ -425,14 +427,12 @@ def backward_3(q_ptr, k_ptr, a_ptr, b_ptr, l_ptr, d_y_ptr, stored_d_increment_S_
     key = tl.where(mask3[:, None], k_c_1, 0.0)  # [c, K]
     # spec line 18: read: scale * S.T @ q
     product4 = lib.dot(q_c, tl.trans(key), PRECISION)  # [c, d]
+    P2 = reach * product4  # [c, d]
+    product5 = lib.dot(tl.trans(P2), d_y_c, PRECISION)  # [d, V]
+    scaled2 = (size_K ** (-0.5)) * product5  # [d, V]
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-    product5 = lib.dot(key, stored_d_increment_S, PRECISION)  # [c, V]
-    d_written_part2 = decay_after[:, None] * product5  # [c, V]
-    # spec line 18: read: scale * S.T @ q
-    P2 = product4 * reach  # [c, d]
-    product6 = lib.dot(tl.trans(P2), d_y_c, PRECISION)  # [d, V]
-    scaled2 = (size_K ** (-0.5)) * product6  # [d, V]
-    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    product6 = lib.dot(key, stored_d_increment_S, PRECISION)  # [c, V]
+    d_written_part2 = decay_after[:, None] * product6  # [c, V]
     d_written2 = scaled2 + d_written_part2  # [c, V]
     b_c = lib.tokens(tl.load(b_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
     scaled3 = b_c[:, None] * d_written2  # [c, V]
@@ -523,18 +523,18 @@ def backward_5(k_ptr, v_ptr, a_ptr, b_ptr, l_ptr, saved_S_ptr, d_y_ptr, d_q_ptr,
     rows_ptr = table_ptr + b * R * 4
     c = tl.arange(0, C)
     block_of_K = tl.program_id(2)
-    at_K = block_of_K * block_K + tl.arange(0, block_K)
     at_V = tl.arange(0, block_V)
+    at_K = block_of_K * block_K + tl.arange(0, block_K)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
     segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    valid = c < count  # [c]
     # spec line 18: read: scale * S.T @ q
     mask = c[:, None] >= c[None, :]  # [c, d]
     mask2 = c < count  # [d]
     earlier = mask & mask2[None, :]  # [c, d]
-    valid = c < count  # [c]
     a_c = lib.tokens(tl.load(a_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
     logfloor = tl.log(tl.maximum(tl.abs(a_c), 1e-30))  # [c]
@@ -547,36 +547,38 @@ def backward_5(k_ptr, v_ptr, a_ptr, b_ptr, l_ptr, saved_S_ptr, d_y_ptr, d_q_ptr,
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
     added = offset + c  # [c]
     mask3 = added >= 1  # [c]
+    d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+    saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+    # spec line 18: read: scale * S.T @ q
+    product = lib.dot(d_y_c, tl.trans(saved_S), PRECISION)  # [c, K]
+    d_q_part = scaled[:, None] * product  # [c, K]
+    k_c_1 = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    key = tl.where(mask3[:, None], k_c_1, 0.0)  # [c, K]
     # spec line 18: read: scale * S.T @ q
     gap = G[:, None] - G[None, :]  # [c, d]
     masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
     reach = tl.exp(masked.to(tl.float32))  # [c, d]
-    d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
-    v_c = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
-    product = lib.dot(d_y_c, tl.trans(v_c), PRECISION)  # [c, d]
-    scaled2 = reach * product  # [c, d]
-    l_c = lib.tokens(tl.load(l_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
-    scaled3 = l_c[None, :] * scaled2  # [c, d]
-    k_c = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    product2 = lib.dot(scaled3, k_c, PRECISION)  # [c, K]
-    d_q_part = (size_K ** (-0.5)) * product2  # [c, K]
-    saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-    product3 = lib.dot(d_y_c, tl.trans(saved_S), PRECISION)  # [c, K]
-    d_q_part2 = scaled[:, None] * product3  # [c, K]
-    k_c_1 = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-    key = tl.where(mask3[:, None], k_c_1, 0.0)  # [c, K]
     v_c_1 = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
     masked2 = tl.where(mask3[:, None], v_c_1, 0.0)  # [c, V]
     # spec line 18: read: scale * S.T @ q
-    product4 = lib.dot(d_y_c, tl.trans(masked2), PRECISION)  # [c, d]
-    scaled4 = reach * product4  # [c, d]
+    product2 = lib.dot(d_y_c, tl.trans(masked2), PRECISION)  # [c, d]
+    scaled2 = reach * product2  # [c, d]
     b_c = lib.tokens(tl.load(b_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
-    scaled5 = b_c[None, :] * scaled4  # [c, d]
-    product5 = lib.dot(scaled5, key, PRECISION)  # [c, K]
-    d_q_part3 = (size_K ** (-0.5)) * product5  # [c, K]
-    d_q_part4 = d_q_part2 + d_q_part3  # [c, K]
-    d_q = d_q_part + d_q_part4  # [c, K]
+    scaled3 = b_c[None, :] * scaled2  # [c, d]
+    product3 = lib.dot(scaled3, key, PRECISION)  # [c, K]
+    d_q_part2 = (size_K ** (-0.5)) * product3  # [c, K]
+    d_q_part3 = d_q_part + d_q_part2  # [c, K]
+    v_c = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+    product4 = lib.dot(d_y_c, tl.trans(v_c), PRECISION)  # [c, d]
+    scaled4 = reach * product4  # [c, d]
+    l_c = lib.tokens(tl.load(l_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    scaled5 = l_c[None, :] * scaled4  # [c, d]
+    k_c = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    product5 = lib.dot(scaled5, k_c, PRECISION)  # [c, K]
+    d_q_part4 = (size_K ** (-0.5)) * product5  # [c, K]
+    d_q = d_q_part3 + d_q_part4  # [c, K]
     tl.store(d_q_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_q, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
 
 forward = {

@@ -50,10 +50,16 @@ def forward(q, k, v, a, b, l, u, state_S, summary_partial, summary, cache_S, tab
     reach = torch.exp(masked.to(like.dtype))  # [z, r, c, d]
     P = product * reach  # [z, r, c, d]
     recent = torch.einsum("zrdV,zrcd->zrcV", written, P)  # [z, r, c, V]
+    decay = torch.exp(G.to(like.dtype))  # [z, r, c]
     state_S_z = ops.flat(state_S)  # [z, K, V]
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
     total = log_decay.sum(2)  # [z, r]
     decay_of_row = torch.exp(total)  # [z, r]
+    G_after = ops.running(log_decay.double(), 2, reverse=True, exclusive=True)  # [z, r, c]
+    exp = torch.exp(G_after.to(like.dtype))  # [z, r, c]
+    decay_after = torch.where(valid, exp, 0.0)  # [z, r, c]
+    write = k_c * decay_after[:, :, :, None]  # [z, r, c, K]
+    product2 = torch.einsum("zrcV,zrcK->zrVK", written, write)  # [z, r, V, K]
     b_c = rows.load(ops.tokens(b))  # [z, r, c]
     number = rows.segment.to(like.dtype)  # [z, r]
     scaled = 256.0 * number  # [z, r]
@@ -66,13 +72,8 @@ def forward(q, k, v, a, b, l, u, state_S, summary_partial, summary, cache_S, tab
     written2 = b_c[:, :, :, None] * masked2  # [z, r, c, V]
     k_c_1 = rows.load(ops.tokens(k), shift=1, delay=1)  # [z, r, c, K]
     key = torch.where(mask3[:, :, :, None], k_c_1, 0.0)  # [z, r, c, K]
-    G_after = ops.running(log_decay.double(), 2, reverse=True, exclusive=True)  # [z, r, c]
-    exp = torch.exp(G_after.to(like.dtype))  # [z, r, c]
-    decay_after = torch.where(valid, exp, 0.0)  # [z, r, c]
-    write = key * decay_after[:, :, :, None]  # [z, r, c, K]
-    product2 = torch.einsum("zrcV,zrcK->zrVK", written2, write)  # [z, r, V, K]
-    write2 = k_c * decay_after[:, :, :, None]  # [z, r, c, K]
-    product3 = torch.einsum("zrcV,zrcK->zrVK", written, write2)  # [z, r, V, K]
+    write2 = decay_after[:, :, :, None] * key  # [z, r, c, K]
+    product3 = torch.einsum("zrcV,zrcK->zrVK", written2, write2)  # [z, r, V, K]
     increment_S = product2 + product3  # [z, r, V, K]
     old_S = state_S_z
     old_S_starts = [None] * R
@@ -86,12 +87,11 @@ def forward(q, k, v, a, b, l, u, state_S, summary_partial, summary, cache_S, tab
     old_S_starts = ops.stacked(old_S_starts, (z, size_K, size_V, ), like)  # [z, r, K, V]
     end_S_rows = ops.stacked(end_S_rows, (z, size_K, size_V, ), like)  # [z, r, K, V]
     # spec line 18: read: scale * S.T @ q
-    product4 = torch.einsum("zrKV,zrcK->zrcV", old_S_starts, q_c)  # [z, r, c, V]
-    decay = torch.exp(G.to(like.dtype))  # [z, r, c]
-    carried = product4 * decay[:, :, :, None]  # [z, r, c, V]
+    product4 = torch.einsum("zrcK,zrKV->zrcV", q_c, old_S_starts)  # [z, r, c, V]
+    carried = decay[:, :, :, None] * product4  # [z, r, c, V]
     product5 = torch.einsum("zrcK,zrdK->zrcd", q_c, key)  # [z, r, c, d]
-    P2 = product5 * reach  # [z, r, c, d]
-    recent2 = torch.einsum("zrdV,zrcd->zrcV", written2, P2)  # [z, r, c, V]
+    P2 = reach * product5  # [z, r, c, d]
+    recent2 = torch.einsum("zrcd,zrdV->zrcV", P2, written2)  # [z, r, c, V]
     added3 = carried + recent2  # [z, r, c, V]
     online = recent + added3  # [z, r, c, V]
     # spec line 23: summary: mean(k)
@@ -153,7 +153,7 @@ def forward(q, k, v, a, b, l, u, state_S, summary_partial, summary, cache_S, tab
     recalled = like.new_zeros((z, R, chunk, size_V, ))
     for n in range(N):  # one cached memory after the other: slots0
         # spec line 18: read: scale * S.T @ q
-        read_S = torch.einsum("zKV,zrcK->zrcV", cached_S[:, n], q_c)  # [z, r, c, V]
+        read_S = torch.einsum("zrcK,zKV->zrcV", q_c, cached_S[:, n])  # [z, r, c, V]
         # spec line 25: weight: softmax(score)
         scaled5 = read_S * weight_cached[:, :, :, n][:, :, :, None]  # [z, r, c, V]
         recalled = recalled + scaled5
@@ -318,11 +318,13 @@ def backward(q, k, v, a, b, l, u, state_S, summary_partial, summary, cache_S, ta
     product12 = torch.einsum("zrcV,zrKV->zrcK", v_c, d_write_S_rows)  # [z, r, c, K]
     d_write = l_c[:, :, :, None] * product12  # [z, r, c, K]
     d_k_part = decay_after[:, :, :, None] * d_write  # [z, r, c, K]
-    written = b_c[:, :, :, None] * masked3  # [z, r, c, V]
     # spec line 18: read: scale * S.T @ q
     product13 = torch.einsum("zrcK,zrdK->zrcd", q_c, key)  # [z, r, c, d]
-    P = product13 * reach  # [z, r, c, d]
-    recent = torch.einsum("zrdV,zrcd->zrcV", written, P)  # [z, r, c, V]
+    P = reach * product13  # [z, r, c, d]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    written = b_c[:, :, :, None] * masked3  # [z, r, c, V]
+    # spec line 18: read: scale * S.T @ q
+    recent = torch.einsum("zrcd,zrdV->zrcV", P, written)  # [z, r, c, V]
     # spec line 25: weight: softmax(score)
     product14 = torch.einsum("zrcV,zrcV->zrc", d_y_c, recent)  # [z, r, c]
     product15 = torch.einsum("zrcK,zrcK->zrc", q_c, product4)  # [z, r, c]
@@ -390,10 +392,10 @@ def backward(q, k, v, a, b, l, u, state_S, summary_partial, summary, cache_S, ta
     d_k_part3 = d_k_part + d_k_part2  # [z, r, c, K]
     # spec line 18: read: scale * S.T @ q
     d_k = scaled14 + d_k_part3  # [z, r, c, K]
-    scaled24 = weight_online[:, :, :, None] * scaled7  # [z, r, c, d]
-    product19 = torch.einsum("zrcK,zrcd->zrdK", q_c, scaled24)  # [z, r, d, K]
-    scaled25 = b_c[:, :, :, None] * product19  # [z, r, d, K]
-    scaled26 = (size_K ** -0.5) * scaled25  # [z, r, d, K]
+    scaled24 = (size_K ** -0.5) * b_c  # [z, r, d]
+    scaled25 = weight_online[:, :, :, None] * scaled7  # [z, r, c, d]
+    product19 = torch.einsum("zrcK,zrcd->zrdK", q_c, scaled25)  # [z, r, d, K]
+    scaled26 = scaled24[:, :, :, None] * product19  # [z, r, d, K]
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
     product20 = torch.einsum("zrcV,zrKV->zrcK", masked3, d_write_S_rows)  # [z, r, c, K]
     d_write2 = b_c[:, :, :, None] * product20  # [z, r, c, K]
@@ -422,12 +424,12 @@ def backward(q, k, v, a, b, l, u, state_S, summary_partial, summary, cache_S, ta
     mask6 = logfloor == -120.0  # [z, r, c]
     # spec line 18: read: scale * S.T @ q
     mask7 = at_d[None, None] < at_c[None, :, None]  # [z, c, d]
-    scaled30 = product13 * product5  # [z, r, c, d]
-    scaled31 = b_c[:, :, None] * scaled30  # [z, r, c, d]
+    scaled30 = product16 * product2  # [z, r, c, d]
+    scaled31 = l_c[:, :, None] * scaled30  # [z, r, c, d]
     d_reach_part = scaled[:, :, :, None] * scaled31  # [z, r, c, d]
-    scaled32 = product16 * product2  # [z, r, c, d]
-    scaled33 = l_c[:, :, None] * scaled32  # [z, r, c, d]
-    d_reach_part2 = scaled[:, :, :, None] * scaled33  # [z, r, c, d]
+    scaled32 = product13 * product5  # [z, r, c, d]
+    scaled33 = scaled[:, :, :, None] * scaled32  # [z, r, c, d]
+    d_reach_part2 = b_c[:, :, None] * scaled33  # [z, r, c, d]
     d_reach = d_reach_part + d_reach_part2  # [z, r, c, d]
     scaled34 = reach * d_reach  # [z, r, c, d]
     d_gap = torch.where(earlier, scaled34, 0.0)  # [z, r, c, d]

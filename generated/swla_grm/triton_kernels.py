@@ -49,6 +49,15 @@ def forward_0(k_ptr, v_ptr, a_ptr, b_ptr, l_ptr, state_S_ptr, summary_partial_pt
         log_decay = tl.where(valid, at_least, 0.0)  # [c]
         total = tl.sum(log_decay, 0)  # []
         decay_of_row = tl.exp(total)  # []
+        l_c = lib.tokens(tl.load(l_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+        v_c = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+        written = l_c[:, None] * v_c  # [c, V]
+        k_c = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
+        exp = tl.exp(G_after.to(tl.float32))  # [c]
+        decay_after = tl.where(valid, exp, 0.0)  # [c]
+        write = k_c * decay_after[:, None]  # [c, K]
+        product = lib.dot(tl.trans(written), write, PRECISION)  # [V, K]
         b_c = lib.tokens(tl.load(b_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
         number = segment.to(tl.float32)  # []
         scaled = 256.0 * number  # []
@@ -58,19 +67,10 @@ def forward_0(k_ptr, v_ptr, a_ptr, b_ptr, l_ptr, state_S_ptr, summary_partial_pt
         mask = added2 >= 1.0  # [c]
         v_c_1 = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
         masked = tl.where(mask[:, None], v_c_1, 0.0)  # [c, V]
-        written = b_c[:, None] * masked  # [c, V]
+        written2 = b_c[:, None] * masked  # [c, V]
         k_c_1 = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
         key = tl.where(mask[:, None], k_c_1, 0.0)  # [c, K]
-        G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
-        exp = tl.exp(G_after.to(tl.float32))  # [c]
-        decay_after = tl.where(valid, exp, 0.0)  # [c]
-        write = key * decay_after[:, None]  # [c, K]
-        product = lib.dot(tl.trans(written), write, PRECISION)  # [V, K]
-        l_c = lib.tokens(tl.load(l_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
-        v_c = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
-        written2 = l_c[:, None] * v_c  # [c, V]
-        k_c = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-        write2 = k_c * decay_after[:, None]  # [c, K]
+        write2 = decay_after[:, None] * key  # [c, K]
         product2 = lib.dot(tl.trans(written2), write2, PRECISION)  # [V, K]
         increment_S = product + product2  # [V, K]
         scaled2 = S * decay_of_row  # [K, V]
@@ -223,16 +223,18 @@ def forward_2(q_ptr, k_ptr, v_ptr, a_ptr, b_ptr, l_ptr, new_cache_S_ptr, saved_S
     saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
     product2 = lib.dot(q_c, saved_S, PRECISION)  # [c, V]
     carried = decay[:, None] * product2  # [c, V]
+    k_c_1 = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    key = tl.where(mask4[:, None], k_c_1, 0.0)  # [c, K]
+    # spec line 18: read: scale * S.T @ q
+    product3 = lib.dot(q_c, tl.trans(key), PRECISION)  # [c, d]
+    P2 = reach * product3  # [c, d]
     v_c_1 = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
     masked3 = tl.where(mask4[:, None], v_c_1, 0.0)  # [c, V]
     b_c = lib.tokens(tl.load(b_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
     written2 = b_c[:, None] * masked3  # [c, V]
-    k_c_1 = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    key = tl.where(mask4[:, None], k_c_1, 0.0)  # [c, K]
     # spec line 18: read: scale * S.T @ q
-    product3 = lib.dot(q_c, tl.trans(key), PRECISION)  # [c, d]
-    P2 = product3 * reach  # [c, d]
     recent2 = lib.dot(P2, written2, PRECISION)  # [c, V]
     added3 = carried + recent2  # [c, V]
     online = recent + added3  # [c, V]
@@ -473,6 +475,13 @@ def backward_3(q_ptr, k_ptr, v_ptr, a_ptr, b_ptr, l_ptr, u_ptr, new_summary_ptr,
     stored_total = tl.load(stored_total_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
     # spec line 25: weight: softmax(score)
     share = 1.0 / stored_total  # [c]
+    a_c = lib.tokens(tl.load(a_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    logfloor = tl.log(tl.maximum(tl.abs(a_c), 1e-30))  # [c]
+    at_least = tl.maximum(logfloor, (-120.0))  # [c]
+    log_decay = tl.where(valid, at_least, 0.0)  # [c]
+    # spec line 18: read: scale * S.T @ q
+    G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
     added = offset + c  # [c]
     number2 = added.to(tl.float32)  # [c]
@@ -481,31 +490,28 @@ def backward_3(q_ptr, k_ptr, v_ptr, a_ptr, b_ptr, l_ptr, u_ptr, new_summary_ptr,
     # spec line 23: summary: mean(k)
     seen = 1.0 + number2  # [c]
     ratio = 1.0 / seen  # [c]
-    a_c = lib.tokens(tl.load(a_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
-    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-    logfloor = tl.log(tl.maximum(tl.abs(a_c), 1e-30))  # [c]
-    at_least = tl.maximum(logfloor, (-120.0))  # [c]
-    log_decay = tl.where(valid, at_least, 0.0)  # [c]
     # spec line 18: read: scale * S.T @ q
-    G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
     decay = tl.exp(G.to(tl.float32))  # [c]
     stored_difference = tl.load(stored_difference_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
     # spec line 25: weight: softmax(score)
     exp_cached = tl.exp(stored_difference)  # [c, n]
-    v_c_1 = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
-    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-    masked = tl.where(mask3[:, None], v_c_1, 0.0)  # [c, V]
-    b_c = lib.tokens(tl.load(b_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
-    written = b_c[:, None] * masked  # [c, V]
+    # spec line 18: read: scale * S.T @ q
+    gap = G[:, None] - G[None, :]  # [c, d]
+    masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
+    reach = tl.exp(masked.to(tl.float32))  # [c, d]
     k_c_1 = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
     key = tl.where(mask3[:, None], k_c_1, 0.0)  # [c, K]
     q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     # spec line 18: read: scale * S.T @ q
     product = lib.dot(q_c, tl.trans(key), PRECISION)  # [c, d]
-    gap = G[:, None] - G[None, :]  # [c, d]
-    masked2 = tl.where(earlier, gap, (-10000.0))  # [c, d]
-    reach = tl.exp(masked2.to(tl.float32))  # [c, d]
-    P = product * reach  # [c, d]
+    P = reach * product  # [c, d]
+    v_c_1 = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    masked2 = tl.where(mask3[:, None], v_c_1, 0.0)  # [c, V]
+    b_c = lib.tokens(tl.load(b_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    written = b_c[:, None] * masked2  # [c, V]
+    # spec line 18: read: scale * S.T @ q
     recent = lib.dot(P, written, PRECISION)  # [c, V]
     d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
     # spec line 25: weight: softmax(score)
@@ -829,13 +835,15 @@ def backward_7(q_ptr, k_ptr, v_ptr, a_ptr, b_ptr, l_ptr, saved_S_ptr, d_y_ptr, s
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
     G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
     exp = tl.exp(G_after.to(tl.float32))  # [c]
+    stored_weight_online = tl.load(stored_weight_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    # spec line 18: read: scale * S.T @ q
+    scaled2 = (size_K ** (-0.5)) * stored_weight_online  # [c]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
     added = offset + c  # [c]
     number2 = added.to(tl.float32)  # [c]
     added2 = scaled + number2  # [c]
     mask7 = added2 >= 1.0  # [c]
-    stored_weight_online = tl.load(stored_weight_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
     # spec line 18: read: scale * S.T @ q
-    scaled2 = (size_K ** (-0.5)) * stored_weight_online  # [c]
     decay = tl.exp(G.to(tl.float32))  # [c]
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
     at_most = tl.minimum(a_c, (-1e-30))  # [c]
@@ -845,42 +853,42 @@ def backward_7(q_ptr, k_ptr, v_ptr, a_ptr, b_ptr, l_ptr, saved_S_ptr, d_y_ptr, s
     gap = G[:, None] - G[None, :]  # [c, d]
     masked2 = tl.where(earlier, gap, (-10000.0))  # [c, d]
     reach = tl.exp(masked2.to(tl.float32))  # [c, d]
+    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    k_c = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    product = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
+    d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+    v_c = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+    product2 = lib.dot(d_y_c, tl.trans(v_c), PRECISION)  # [c, d]
+    scaled3 = product * product2  # [c, d]
+    l_c = lib.tokens(tl.load(l_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    scaled4 = l_c[None, :] * scaled3  # [c, d]
+    d_reach_part = scaled4 * scaled2[:, None]  # [c, d]
     k_c_1 = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
     key = tl.where(mask7[:, None], k_c_1, 0.0)  # [c, K]
-    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     # spec line 18: read: scale * S.T @ q
-    product = lib.dot(q_c, tl.trans(key), PRECISION)  # [c, d]
+    product3 = lib.dot(q_c, tl.trans(key), PRECISION)  # [c, d]
     v_c_1 = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
     masked3 = tl.where(mask7[:, None], v_c_1, 0.0)  # [c, V]
-    d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
     # spec line 18: read: scale * S.T @ q
-    product2 = lib.dot(d_y_c, tl.trans(masked3), PRECISION)  # [c, d]
-    scaled3 = product * product2  # [c, d]
+    product4 = lib.dot(d_y_c, tl.trans(masked3), PRECISION)  # [c, d]
+    scaled5 = product3 * product4  # [c, d]
+    scaled6 = scaled5 * scaled2[:, None]  # [c, d]
     b_c = lib.tokens(tl.load(b_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
-    scaled4 = b_c[None, :] * scaled3  # [c, d]
-    d_reach_part = scaled4 * scaled2[:, None]  # [c, d]
-    stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-    product3 = lib.dot(masked3, tl.trans(stored_d_increment_S), PRECISION)  # [c, K]
-    product4 = tl.sum(key * product3, 1)  # [c]
-    d_decay_after_part = b_c * product4  # [c]
-    k_c = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    # spec line 18: read: scale * S.T @ q
-    product5 = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
-    v_c = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
-    product6 = lib.dot(d_y_c, tl.trans(v_c), PRECISION)  # [c, d]
-    scaled5 = product5 * product6  # [c, d]
-    l_c = lib.tokens(tl.load(l_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
-    scaled6 = l_c[None, :] * scaled5  # [c, d]
-    d_reach_part2 = scaled6 * scaled2[:, None]  # [c, d]
+    d_reach_part2 = b_c[None, :] * scaled6  # [c, d]
     d_reach = d_reach_part + d_reach_part2  # [c, d]
     scaled7 = reach * d_reach  # [c, d]
     d_gap = tl.where(earlier, scaled7, 0.0)  # [c, d]
     running = tl.cumsum(d_gap, 0, reverse=True)  # [c, d]
     masked4 = tl.where(mask, running, 0.0)  # [c, d]
     d_log_decay_part2 = tl.sum(masked4, 1)  # [c]
+    stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    product5 = lib.dot(masked3, tl.trans(stored_d_increment_S), PRECISION)  # [c, K]
+    product6 = tl.sum(key * product5, 1)  # [c]
+    d_decay_after_part = b_c * product6  # [c]
+    # spec line 18: read: scale * S.T @ q
     product7 = lib.dot(d_y_c, tl.trans(saved_S), PRECISION)  # [c, K]
     # spec line 25: weight: softmax(score)
     product8 = tl.sum(q_c * product7, 1)  # [c]
@@ -909,11 +917,13 @@ def backward_7(q_ptr, k_ptr, v_ptr, a_ptr, b_ptr, l_ptr, saved_S_ptr, d_y_ptr, s
     d_a = masked8 / masked  # [c]
     tl.store(d_a_ptr + ((b * T + start) * H + h) * (1) + c * (H * 1), d_a, mask=(c < count))
     decay_after = tl.where(valid, exp, 0.0)  # [c]
+    # spec line 18: read: scale * S.T @ q
+    P = reach * product3  # [c, d]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
     product11 = lib.dot(key, stored_d_increment_S, PRECISION)  # [c, V]
     product12 = tl.sum(masked3 * product11, 1)  # [c]
     scaled11 = decay_after * product12  # [c]
     # spec line 18: read: scale * S.T @ q
-    P = product * reach  # [c, d]
     scaled12 = d_y_c * stored_weight_online[:, None]  # [c, V]
     product13 = lib.dot(tl.trans(P), scaled12, PRECISION)  # [d, V]
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
@@ -989,11 +999,11 @@ def backward_8(q_ptr, k_ptr, a_ptr, b_ptr, l_ptr, d_y_ptr, stored_d_increment_S_
     key = tl.where(mask3[:, None], k_c_1, 0.0)  # [c, K]
     # spec line 18: read: scale * S.T @ q
     product4 = lib.dot(q_c, tl.trans(key), PRECISION)  # [c, d]
+    P2 = reach * product4  # [c, d]
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
     product5 = lib.dot(key, stored_d_increment_S, PRECISION)  # [c, V]
     d_written_part2 = decay_after[:, None] * product5  # [c, V]
     # spec line 18: read: scale * S.T @ q
-    P2 = product4 * reach  # [c, d]
     product6 = lib.dot(tl.trans(P2), scaled, PRECISION)  # [d, V]
     scaled4 = (size_K ** (-0.5)) * product6  # [d, V]
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
@@ -1080,18 +1090,20 @@ def backward_9(q_ptr, v_ptr, a_ptr, b_ptr, l_ptr, u_ptr, d_y_ptr, stored_d_sum_o
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
     number2 = segment.to(tl.float32)  # []
     scaled5 = 256.0 * number2  # []
+    b_c = lib.tokens(tl.load(b_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    # spec line 18: read: scale * S.T @ q
+    scaled6 = (size_K ** (-0.5)) * b_c  # [d]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
     added2 = scaled5 + number  # [c]
     mask3 = added2 >= 1.0  # [c]
     v_c_1 = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
     masked2 = tl.where(mask3[:, None], v_c_1, 0.0)  # [c, V]
     # spec line 18: read: scale * S.T @ q
     product4 = lib.dot(d_y_c, tl.trans(masked2), PRECISION)  # [c, d]
-    scaled6 = reach * product4  # [c, d]
-    scaled7 = scaled6 * stored_weight_online[:, None]  # [c, d]
-    product5 = lib.dot(tl.trans(scaled7), q_c, PRECISION)  # [d, K]
-    b_c = lib.tokens(tl.load(b_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
-    scaled8 = b_c[:, None] * product5  # [d, K]
-    scaled9 = (size_K ** (-0.5)) * scaled8  # [d, K]
+    scaled7 = reach * product4  # [c, d]
+    scaled8 = scaled7 * stored_weight_online[:, None]  # [c, d]
+    product5 = lib.dot(tl.trans(scaled8), q_c, PRECISION)  # [d, K]
+    scaled9 = scaled6[:, None] * product5  # [d, K]
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
     product6 = lib.dot(masked2, tl.trans(stored_d_increment_S), PRECISION)  # [c, K]
     d_write2 = b_c[:, None] * product6  # [c, K]

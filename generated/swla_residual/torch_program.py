@@ -22,108 +22,16 @@ def forward(q, k, v, a, b, l, state_S, cache_S, table, *, chunk: int, save: bool
     N = cache_S.shape[2]
     rows = ops.Rows(table, q, 256, chunk)
     z, R = rows.z, rows.rows
-    q_c = rows.load(ops.tokens(q))  # [z, r, c, K]
-    cache_S_z = ops.flat(cache_S)  # [z, n, K, V]
-    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-    total = cache_S_z.sum(1)  # [z, K, V]
-    state_S_z = ops.flat(state_S)  # [z, K, V]
-    at_c = ops.iota(table, chunk)  # [z, c]
-    valid = at_c[None, None] < rows.count[:, :, None]  # [z, r, c]
-    a_c = rows.load(ops.tokens(a))  # [z, r, c]
-    logfloor = ops.logfloor(a_c)  # [z, r, c]
-    at_least = ops.maximum(logfloor, -120.0)  # [z, r, c]
-    log_decay = torch.where(valid, at_least, 0.0)  # [z, r, c]
-    total2 = log_decay.sum(2)  # [z, r]
-    decay_of_row = torch.exp(total2)  # [z, r]
-    b_c = rows.load(ops.tokens(b))  # [z, r, c]
-    number = rows.segment.to(like.dtype)  # [z, r]
-    scaled = 256.0 * number  # [z, r]
-    added = rows.offset[:, :, None] + at_c[None, None]  # [z, r, c]
-    number2 = added.to(like.dtype)  # [z, r, c]
-    added2 = scaled[:, :, None] + number2  # [z, r, c]
-    mask = added2 >= 1.0  # [z, r, c]
-    v_c_1 = rows.load(ops.tokens(v), shift=1, delay=1)  # [z, r, c, V]
-    masked = torch.where(mask[:, :, :, None], v_c_1, 0.0)  # [z, r, c, V]
-    written = b_c[:, :, :, None] * masked  # [z, r, c, V]
-    k_c_1 = rows.load(ops.tokens(k), shift=1, delay=1)  # [z, r, c, K]
-    key = torch.where(mask[:, :, :, None], k_c_1, 0.0)  # [z, r, c, K]
-    G_after = ops.running(log_decay.double(), 2, reverse=True, exclusive=True)  # [z, r, c]
-    exp = torch.exp(G_after.to(like.dtype))  # [z, r, c]
-    decay_after = torch.where(valid, exp, 0.0)  # [z, r, c]
-    write = key * decay_after[:, :, :, None]  # [z, r, c, K]
-    product = torch.einsum("zrcV,zrcK->zrVK", written, write)  # [z, r, V, K]
     l_c = rows.load(ops.tokens(l))  # [z, r, c]
     v_c = rows.load(ops.tokens(v), shift=0, delay=1)  # [z, r, c, V]
-    written2 = l_c[:, :, :, None] * v_c  # [z, r, c, V]
-    k_c = rows.load(ops.tokens(k), shift=0, delay=1)  # [z, r, c, K]
-    write2 = k_c * decay_after[:, :, :, None]  # [z, r, c, K]
-    product2 = torch.einsum("zrcV,zrcK->zrVK", written2, write2)  # [z, r, V, K]
-    increment_S = product + product2  # [z, r, V, K]
-    old_S = state_S_z
-    old_S_starts = [None] * R
-    end_S_rows = [None] * R
-    for r in range(R):  # carry_S
-        old_S_starts[r] = old_S
-        scaled2 = old_S * decay_of_row[:, r][:, None, None]  # [z, K, V]
-        next_S = scaled2 + increment_S[:, r].permute(0, 2, 1)  # [z, K, V]
-        end_S_rows[r] = next_S
-        old_S = next_S
-    end_S_rows = ops.stacked(end_S_rows, (z, size_K, size_V, ), like)  # [z, r, K, V]
-    old_S_starts = ops.stacked(old_S_starts, (z, size_K, size_V, ), like)  # [z, r, K, V]
-    added3 = rows.offset + rows.count  # [z, r]
-    mask2 = added3 == 256.0  # [z, r]
-    mask3 = rows.count > 0.0  # [z, r]
-    completes = mask2 & mask3  # [z, r]
-    old_sum_S = total
-    old_sum_S_starts = [None] * R
-    for r in range(R):  # carry_sum_S
-        old_sum_S_starts[r] = old_sum_S
-        masked2 = torch.where(completes[:, r][:, None, None], end_S_rows[:, r], 0.0)  # [z, K, V]
-        added4 = old_sum_S + masked2  # [z, K, V]
-        old_sum_S = added4
-    old_sum_S_starts = ops.stacked(old_sum_S_starts, (z, size_K, size_V, ), like)  # [z, r, K, V]
-    read_S = torch.einsum("zrcK,zrKV->zrcV", q_c, old_sum_S_starts)  # [z, r, c, V]
-    # spec line 18: read: scale * S.T @ q
-    product3 = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]
-    at_d = ops.iota(table, chunk)  # [z, d]
-    mask4 = at_c[None, :, None] >= at_d[None, None]  # [z, c, d]
-    mask5 = at_d[None, None] < rows.count[:, :, None]  # [z, r, d]
-    earlier = mask4[:, None] & mask5[:, :, None]  # [z, r, c, d]
-    G = ops.running(log_decay.double(), 2)  # [z, r, c]
-    gap = G[:, :, :, None] - G[:, :, None]  # [z, r, c, d]
-    masked3 = torch.where(earlier, gap, -10000.0)  # [z, r, c, d]
-    reach = torch.exp(masked3.to(like.dtype))  # [z, r, c, d]
-    P = product3 * reach  # [z, r, c, d]
-    recent = torch.einsum("zrdV,zrcd->zrcV", written2, P)  # [z, r, c, V]
-    product4 = torch.einsum("zrKV,zrcK->zrcV", old_S_starts, q_c)  # [z, r, c, V]
-    decay = torch.exp(G.to(like.dtype))  # [z, r, c]
-    carried = product4 * decay[:, :, :, None]  # [z, r, c, V]
-    product5 = torch.einsum("zrcK,zrdK->zrcd", q_c, key)  # [z, r, c, d]
-    P2 = product5 * reach  # [z, r, c, d]
-    recent2 = torch.einsum("zrdV,zrcd->zrcV", written, P2)  # [z, r, c, V]
-    added5 = carried + recent2  # [z, r, c, V]
-    online = recent + added5  # [z, r, c, V]
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-    added6 = read_S + online  # [z, r, c, V]
-    # spec line 18: read: scale * S.T @ q
-    y = (size_K ** -0.5) * added6  # [z, r, c, V]
-    cached_S = rows.collect(end_S_rows, cache_S_z)  # [z, n, K, V]
-    results = (ops.from_tokens(rows.store([(y, 0)], T, 0), H), ops.unflat(old_S, H), ops.unflat(cached_S, H),)
-    return results + (ops.unflat(old_S_starts, H), ops.unflat(old_sum_S_starts, H),) if save else results
-
-def backward(q, k, v, a, b, l, state_S, cache_S, table, saved_S, saved_sum_S, d_y, d_new_state_S, d_new_cache_S, *, chunk: int):
-    like = q
-    B, T, H = table.shape[0], q.shape[1], q.shape[2]
-    size_K = q.shape[3]
-    size_V = v.shape[3]
-    N = cache_S.shape[2]
-    rows = ops.Rows(table, q, 256, chunk)
-    z, R = rows.z, rows.rows
+    written = l_c[:, :, :, None] * v_c  # [z, r, c, V]
+    q_c = rows.load(ops.tokens(q))  # [z, r, c, K]
     k_c = rows.load(ops.tokens(k), shift=0, delay=1)  # [z, r, c, K]
-    l_c = rows.load(ops.tokens(l))  # [z, r, c]
+    # spec line 18: read: scale * S.T @ q
+    product = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]
     at_c = ops.iota(table, chunk)  # [z, c]
     at_d = ops.iota(table, chunk)  # [z, d]
-    # spec line 18: read: scale * S.T @ q
     mask = at_c[None, :, None] >= at_d[None, None]  # [z, c, d]
     mask2 = at_d[None, None] < rows.count[:, :, None]  # [z, r, d]
     earlier = mask[:, None] & mask2[:, :, None]  # [z, r, c, d]
@@ -138,45 +46,142 @@ def backward(q, k, v, a, b, l, state_S, cache_S, table, saved_S, saved_sum_S, d_
     gap = G[:, :, :, None] - G[:, :, None]  # [z, r, c, d]
     masked = torch.where(earlier, gap, -10000.0)  # [z, r, c, d]
     reach = torch.exp(masked.to(like.dtype))  # [z, r, c, d]
-    d_y_c = rows.load(ops.tokens(d_y), zero=True)  # [z, r, c, V]
-    v_c = rows.load(ops.tokens(v), shift=0, delay=1)  # [z, r, c, V]
-    product = torch.einsum("zrcV,zrdV->zrcd", d_y_c, v_c)  # [z, r, c, d]
-    scaled = reach * product  # [z, r, c, d]
-    scaled2 = l_c[:, :, None] * scaled  # [z, r, c, d]
-    product2 = torch.einsum("zrdK,zrcd->zrcK", k_c, scaled2)  # [z, r, c, K]
-    d_q_part = (size_K ** -0.5) * product2  # [z, r, c, K]
+    P = product * reach  # [z, r, c, d]
+    recent = torch.einsum("zrdV,zrcd->zrcV", written, P)  # [z, r, c, V]
     decay = torch.exp(G.to(like.dtype))  # [z, r, c]
-    scaled3 = decay * (size_K ** -0.5)  # [z, r, c]
-    saved_S_z = ops.flat(saved_S)  # [z, r, K, V]
-    product3 = torch.einsum("zrcV,zrKV->zrcK", d_y_c, saved_S_z)  # [z, r, c, K]
-    d_q_part2 = scaled3[:, :, :, None] * product3  # [z, r, c, K]
-    saved_sum_S_z = ops.flat(saved_sum_S)  # [z, r, K, V]
+    state_S_z = ops.flat(state_S)  # [z, K, V]
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-    product4 = torch.einsum("zrcV,zrKV->zrcK", d_y_c, saved_sum_S_z)  # [z, r, c, K]
-    d_q_part3 = (size_K ** -0.5) * product4  # [z, r, c, K]
+    total = log_decay.sum(2)  # [z, r]
+    decay_of_row = torch.exp(total)  # [z, r]
+    G_after = ops.running(log_decay.double(), 2, reverse=True, exclusive=True)  # [z, r, c]
+    exp = torch.exp(G_after.to(like.dtype))  # [z, r, c]
+    decay_after = torch.where(valid, exp, 0.0)  # [z, r, c]
+    write = k_c * decay_after[:, :, :, None]  # [z, r, c, K]
+    product2 = torch.einsum("zrcV,zrcK->zrVK", written, write)  # [z, r, V, K]
+    b_c = rows.load(ops.tokens(b))  # [z, r, c]
     number = rows.segment.to(like.dtype)  # [z, r]
-    scaled4 = 256.0 * number  # [z, r]
+    scaled = 256.0 * number  # [z, r]
     added = rows.offset[:, :, None] + at_c[None, None]  # [z, r, c]
     number2 = added.to(like.dtype)  # [z, r, c]
-    added2 = scaled4[:, :, None] + number2  # [z, r, c]
+    added2 = scaled[:, :, None] + number2  # [z, r, c]
     mask3 = added2 >= 1.0  # [z, r, c]
-    k_c_1 = rows.load(ops.tokens(k), shift=1, delay=1)  # [z, r, c, K]
-    key = torch.where(mask3[:, :, :, None], k_c_1, 0.0)  # [z, r, c, K]
-    b_c = rows.load(ops.tokens(b))  # [z, r, c]
     v_c_1 = rows.load(ops.tokens(v), shift=1, delay=1)  # [z, r, c, V]
     masked2 = torch.where(mask3[:, :, :, None], v_c_1, 0.0)  # [z, r, c, V]
+    written2 = b_c[:, :, :, None] * masked2  # [z, r, c, V]
+    k_c_1 = rows.load(ops.tokens(k), shift=1, delay=1)  # [z, r, c, K]
+    key = torch.where(mask3[:, :, :, None], k_c_1, 0.0)  # [z, r, c, K]
+    write2 = decay_after[:, :, :, None] * key  # [z, r, c, K]
+    product3 = torch.einsum("zrcV,zrcK->zrVK", written2, write2)  # [z, r, V, K]
+    increment_S = product2 + product3  # [z, r, V, K]
+    old_S = state_S_z
+    old_S_starts = [None] * R
+    end_S_rows = [None] * R
+    for r in range(R):  # carry_S
+        old_S_starts[r] = old_S
+        scaled2 = old_S * decay_of_row[:, r][:, None, None]  # [z, K, V]
+        next_S = scaled2 + increment_S[:, r].permute(0, 2, 1)  # [z, K, V]
+        end_S_rows[r] = next_S
+        old_S = next_S
+    old_S_starts = ops.stacked(old_S_starts, (z, size_K, size_V, ), like)  # [z, r, K, V]
+    end_S_rows = ops.stacked(end_S_rows, (z, size_K, size_V, ), like)  # [z, r, K, V]
     # spec line 18: read: scale * S.T @ q
-    product5 = torch.einsum("zrcV,zrdV->zrcd", d_y_c, masked2)  # [z, r, c, d]
+    product4 = torch.einsum("zrcK,zrKV->zrcV", q_c, old_S_starts)  # [z, r, c, V]
+    carried = decay[:, :, :, None] * product4  # [z, r, c, V]
+    product5 = torch.einsum("zrcK,zrdK->zrcd", q_c, key)  # [z, r, c, d]
+    P2 = reach * product5  # [z, r, c, d]
+    recent2 = torch.einsum("zrcd,zrdV->zrcV", P2, written2)  # [z, r, c, V]
+    added3 = carried + recent2  # [z, r, c, V]
+    online = recent + added3  # [z, r, c, V]
+    cache_S_z = ops.flat(cache_S)  # [z, n, K, V]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    total2 = cache_S_z.sum(1)  # [z, K, V]
+    added4 = rows.offset + rows.count  # [z, r]
+    mask4 = added4 == 256.0  # [z, r]
+    mask5 = rows.count > 0.0  # [z, r]
+    completes = mask4 & mask5  # [z, r]
+    old_sum_S = total2
+    old_sum_S_starts = [None] * R
+    for r in range(R):  # carry_sum_S
+        old_sum_S_starts[r] = old_sum_S
+        masked3 = torch.where(completes[:, r][:, None, None], end_S_rows[:, r], 0.0)  # [z, K, V]
+        added5 = old_sum_S + masked3  # [z, K, V]
+        old_sum_S = added5
+    old_sum_S_starts = ops.stacked(old_sum_S_starts, (z, size_K, size_V, ), like)  # [z, r, K, V]
+    read_S = torch.einsum("zrcK,zrKV->zrcV", q_c, old_sum_S_starts)  # [z, r, c, V]
+    added6 = online + read_S  # [z, r, c, V]
+    # spec line 18: read: scale * S.T @ q
+    y = (size_K ** -0.5) * added6  # [z, r, c, V]
+    cached_S = rows.collect(end_S_rows, cache_S_z)  # [z, n, K, V]
+    results = (ops.from_tokens(rows.store([(y, 0)], T, 0), H), ops.unflat(old_S, H), ops.unflat(cached_S, H),)
+    return results + (ops.unflat(old_S_starts, H), ops.unflat(old_sum_S_starts, H),) if save else results
+
+def backward(q, k, v, a, b, l, state_S, cache_S, table, saved_S, saved_sum_S, d_y, d_new_state_S, d_new_cache_S, *, chunk: int):
+    like = q
+    B, T, H = table.shape[0], q.shape[1], q.shape[2]
+    size_K = q.shape[3]
+    size_V = v.shape[3]
+    N = cache_S.shape[2]
+    rows = ops.Rows(table, q, 256, chunk)
+    z, R = rows.z, rows.rows
+    at_c = ops.iota(table, chunk)  # [z, c]
+    valid = at_c[None, None] < rows.count[:, :, None]  # [z, r, c]
+    a_c = rows.load(ops.tokens(a))  # [z, r, c]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    logfloor = ops.logfloor(a_c)  # [z, r, c]
+    at_least = ops.maximum(logfloor, -120.0)  # [z, r, c]
+    log_decay = torch.where(valid, at_least, 0.0)  # [z, r, c]
+    # spec line 18: read: scale * S.T @ q
+    G = ops.running(log_decay.double(), 2)  # [z, r, c]
+    decay = torch.exp(G.to(like.dtype))  # [z, r, c]
+    scaled = decay * (size_K ** -0.5)  # [z, r, c]
+    d_y_c = rows.load(ops.tokens(d_y), zero=True)  # [z, r, c, V]
+    saved_S_z = ops.flat(saved_S)  # [z, r, K, V]
+    product = torch.einsum("zrcV,zrKV->zrcK", d_y_c, saved_S_z)  # [z, r, c, K]
+    d_q_part = scaled[:, :, :, None] * product  # [z, r, c, K]
+    saved_sum_S_z = ops.flat(saved_sum_S)  # [z, r, K, V]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    product2 = torch.einsum("zrcV,zrKV->zrcK", d_y_c, saved_sum_S_z)  # [z, r, c, K]
+    d_q_part2 = (size_K ** -0.5) * product2  # [z, r, c, K]
+    number = rows.segment.to(like.dtype)  # [z, r]
+    scaled2 = 256.0 * number  # [z, r]
+    added = rows.offset[:, :, None] + at_c[None, None]  # [z, r, c]
+    number2 = added.to(like.dtype)  # [z, r, c]
+    added2 = scaled2[:, :, None] + number2  # [z, r, c]
+    mask = added2 >= 1.0  # [z, r, c]
+    k_c_1 = rows.load(ops.tokens(k), shift=1, delay=1)  # [z, r, c, K]
+    key = torch.where(mask[:, :, :, None], k_c_1, 0.0)  # [z, r, c, K]
+    b_c = rows.load(ops.tokens(b))  # [z, r, c]
+    at_d = ops.iota(table, chunk)  # [z, d]
+    # spec line 18: read: scale * S.T @ q
+    mask2 = at_c[None, :, None] >= at_d[None, None]  # [z, c, d]
+    mask3 = at_d[None, None] < rows.count[:, :, None]  # [z, r, d]
+    earlier = mask2[:, None] & mask3[:, :, None]  # [z, r, c, d]
+    gap = G[:, :, :, None] - G[:, :, None]  # [z, r, c, d]
+    masked = torch.where(earlier, gap, -10000.0)  # [z, r, c, d]
+    reach = torch.exp(masked.to(like.dtype))  # [z, r, c, d]
+    v_c_1 = rows.load(ops.tokens(v), shift=1, delay=1)  # [z, r, c, V]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    masked2 = torch.where(mask[:, :, :, None], v_c_1, 0.0)  # [z, r, c, V]
+    # spec line 18: read: scale * S.T @ q
+    product3 = torch.einsum("zrcV,zrdV->zrcd", d_y_c, masked2)  # [z, r, c, d]
+    scaled3 = reach * product3  # [z, r, c, d]
+    scaled4 = b_c[:, :, None] * scaled3  # [z, r, c, d]
+    product4 = torch.einsum("zrdK,zrcd->zrcK", key, scaled4)  # [z, r, c, K]
+    d_q_part3 = (size_K ** -0.5) * product4  # [z, r, c, K]
+    d_q_part4 = d_q_part2 + d_q_part3  # [z, r, c, K]
+    d_q_part5 = d_q_part + d_q_part4  # [z, r, c, K]
+    k_c = rows.load(ops.tokens(k), shift=0, delay=1)  # [z, r, c, K]
+    l_c = rows.load(ops.tokens(l))  # [z, r, c]
+    v_c = rows.load(ops.tokens(v), shift=0, delay=1)  # [z, r, c, V]
+    product5 = torch.einsum("zrcV,zrdV->zrcd", d_y_c, v_c)  # [z, r, c, d]
     scaled5 = reach * product5  # [z, r, c, d]
-    scaled6 = b_c[:, :, None] * scaled5  # [z, r, c, d]
-    product6 = torch.einsum("zrdK,zrcd->zrcK", key, scaled6)  # [z, r, c, K]
-    d_q_part4 = (size_K ** -0.5) * product6  # [z, r, c, K]
-    d_q_part5 = d_q_part3 + d_q_part4  # [z, r, c, K]
-    d_q_part6 = d_q_part2 + d_q_part5  # [z, r, c, K]
-    d_q = d_q_part + d_q_part6  # [z, r, c, K]
+    scaled6 = l_c[:, :, None] * scaled5  # [z, r, c, d]
+    product6 = torch.einsum("zrdK,zrcd->zrcK", k_c, scaled6)  # [z, r, c, K]
+    d_q_part6 = (size_K ** -0.5) * product6  # [z, r, c, K]
+    d_q = d_q_part5 + d_q_part6  # [z, r, c, K]
     scaled7 = (size_K ** -0.5) * l_c  # [z, r, d]
     q_c = rows.load(ops.tokens(q))  # [z, r, c, K]
-    product7 = torch.einsum("zrcK,zrcd->zrdK", q_c, scaled)  # [z, r, d, K]
+    product7 = torch.einsum("zrcK,zrcd->zrdK", q_c, scaled5)  # [z, r, d, K]
     scaled8 = scaled7[:, :, :, None] * product7  # [z, r, d, K]
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
     G_after = ops.running(log_decay.double(), 2, reverse=True, exclusive=True)  # [z, r, c]
@@ -233,14 +238,14 @@ def backward(q, k, v, a, b, l, state_S, cache_S, table, saved_S, saved_sum_S, d_
     # spec line 18: read: scale * S.T @ q
     d_k = scaled8 + d_k_part  # [z, r, c, K]
     scaled12 = (size_K ** -0.5) * b_c  # [z, r, d]
-    product11 = torch.einsum("zrcK,zrcd->zrdK", q_c, scaled5)  # [z, r, d, K]
+    product11 = torch.einsum("zrcK,zrcd->zrdK", q_c, scaled3)  # [z, r, d, K]
     scaled13 = scaled12[:, :, :, None] * product11  # [z, r, d, K]
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
     product12 = torch.einsum("zrcV,zrKV->zrcK", masked2, d_write_S_rows)  # [z, r, c, K]
     d_write2 = b_c[:, :, :, None] * product12  # [z, r, c, K]
     d_key_part = decay_after[:, :, :, None] * d_write2  # [z, r, c, K]
     d_key = scaled13 + d_key_part  # [z, r, c, K]
-    d_k2 = torch.where(mask3[:, :, :, None], d_key, 0.0)  # [z, r, c, K]
+    d_k2 = torch.where(mask[:, :, :, None], d_key, 0.0)  # [z, r, c, K]
     # spec line 18: read: scale * S.T @ q
     product13 = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]
     P = product13 * reach  # [z, r, c, d]
@@ -255,7 +260,7 @@ def backward(q, k, v, a, b, l, state_S, cache_S, table, saved_S, saved_sum_S, d_
     d_v = l_c[:, :, :, None] * d_written  # [z, r, c, V]
     # spec line 18: read: scale * S.T @ q
     product16 = torch.einsum("zrcK,zrdK->zrcd", q_c, key)  # [z, r, c, d]
-    P2 = product16 * reach  # [z, r, c, d]
+    P2 = reach * product16  # [z, r, c, d]
     product17 = torch.einsum("zrcV,zrcd->zrdV", d_y_c, P2)  # [z, r, d, V]
     scaled15 = (size_K ** -0.5) * product17  # [z, r, d, V]
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
@@ -263,16 +268,16 @@ def backward(q, k, v, a, b, l, state_S, cache_S, table, saved_S, saved_sum_S, d_
     d_written_part2 = decay_after[:, :, :, None] * product18  # [z, r, c, V]
     d_written2 = scaled15 + d_written_part2  # [z, r, c, V]
     scaled16 = b_c[:, :, :, None] * d_written2  # [z, r, c, V]
-    d_v2 = torch.where(mask3[:, :, :, None], scaled16, 0.0)  # [z, r, c, V]
+    d_v2 = torch.where(mask[:, :, :, None], scaled16, 0.0)  # [z, r, c, V]
     mask6 = logfloor == -120.0  # [z, r, c]
     # spec line 18: read: scale * S.T @ q
     mask7 = at_d[None, None] < at_c[None, :, None]  # [z, c, d]
-    scaled17 = product16 * product5  # [z, r, c, d]
-    scaled18 = b_c[:, :, None] * scaled17  # [z, r, c, d]
+    scaled17 = product13 * product5  # [z, r, c, d]
+    scaled18 = l_c[:, :, None] * scaled17  # [z, r, c, d]
     d_reach_part = (size_K ** -0.5) * scaled18  # [z, r, c, d]
-    scaled19 = product13 * product  # [z, r, c, d]
-    scaled20 = l_c[:, :, None] * scaled19  # [z, r, c, d]
-    d_reach_part2 = (size_K ** -0.5) * scaled20  # [z, r, c, d]
+    scaled19 = product16 * product3  # [z, r, c, d]
+    scaled20 = (size_K ** -0.5) * scaled19  # [z, r, c, d]
+    d_reach_part2 = b_c[:, :, None] * scaled20  # [z, r, c, d]
     d_reach = d_reach_part + d_reach_part2  # [z, r, c, d]
     scaled21 = reach * d_reach  # [z, r, c, d]
     d_gap = torch.where(earlier, scaled21, 0.0)  # [z, r, c, d]
@@ -283,7 +288,7 @@ def backward(q, k, v, a, b, l, state_S, cache_S, table, saved_S, saved_sum_S, d_
     d_factor_S = torch.einsum("zrKV,zrKV->zr", saved_S_z, d_next_S_0_rows)  # [z, r]
     d_log_decay_part2 = decay_of_row * d_factor_S  # [z, r]
     # spec line 18: read: scale * S.T @ q
-    product19 = torch.einsum("zrcK,zrcK->zrc", q_c, product3)  # [z, r, c]
+    product19 = torch.einsum("zrcK,zrcK->zrc", q_c, product)  # [z, r, c]
     scaled22 = decay * product19  # [z, r, c]
     d_G = (size_K ** -0.5) * scaled22  # [z, r, c]
     d_log_decay_part3 = ops.running(d_G.double(), 2, reverse=True)  # [z, r, c]
