@@ -16,6 +16,11 @@ def large(value: Value) -> bool:
     return "n" in value.axes and (dims > 0 and bool({"c", "d"} & set(value.axes)) or dims > 1 and "r" in value.axes)
 
 
+def summed(value: Value) -> bool:
+    """Whether it is a sum over the slots."""
+    return value.op in ("sum", "dot") and "n" in value["over"]
+
+
 def loop_slots(program: Program, b: Builder) -> Program:
     """Ensures: no value outside a slots body is large."""
     values = program.order()
@@ -56,14 +61,15 @@ class _Loop:
         body = Program(self.name, params, tuple(results))
         outs = self.b.slots(body, [v for _, v in self.xs.values()], [v for _, v in self.consts.values()])
         for value, out in zip(exits, outs):
-            self.rebuilder.done[id(value)] = self.b.called(out, value.name)
+            total = self.b.sum(out, ["r"]) if summed(value) and "r" in value["over"] else out
+            self.rebuilder.done[id(value)] = self.b.called(total, value.name)
 
     def exit(self, value: Value) -> Value:
         if value.op == "give":
             return self.inner(value.args[0])
         args = [self.inner(a) for a in value.args]
-        if value.op in ("sum", "dot") and "n" in value["over"]:
-            rest = [a for a in value["over"] if a != "n"]
+        if summed(value):
+            rest = [a for a in value["over"] if a not in ("n", "r")]         # rows are summed outside: a loop is one row's
             return self.b.sum(args[0], rest) if value.op == "sum" else self.b.dot(args[0], args[1], rest)
         return self.b.called(remake(self.b, value, args), value.name)
 

@@ -70,6 +70,7 @@ FOUND = [                        # by `mcgen fuzz`, shrunk
         "inputs": {"q": ["V"], "k": {"shape": ["K"], "domain": "unit"}, "p": PER_HEAD_K, "w": PER_HEAD_K, "g": {"shape": ["K"], "domain": ["-inf", 0]}, "v": ["V"]},
         "functions": {"step(X, x)": "X - 0.5 * outer(x, X.T @ x)"},
         "update": {"S": "diag(exp(g)) @ step(0.5 * S + 0.4 * outer(p, S.T @ k), w) + outer(k, v)"}, "read": "S @ q"}),
+    op("vector_of_a_head_in_cached_reads", rule={"inputs": {**DECAY["inputs"], "w": {"shape": ["V"], "per": "head"}}, "read": "scale * S.T @ q + w"}, cache={}),
     op("same_score_for_all", cache={"inputs": {}, "score": "0", "select": {"top": 2}}),
 ]
 CORNERS = {s["name"]: s for s in (
