@@ -2,8 +2,8 @@
 
 A row is (start, count, segment, offset) in int32: the first token's index in this call, how many tokens, the absolute number of
 the segment that they belong to, and how many tokens of that segment came before. A row never holds more than `chunk` tokens and
-never crosses the end of a segment (or of a run). Rows with count 0 are padding and stand at the end. Without a cache there is one
-endless segment 0 (offset then counts all tokens, clipped into int32).
+never crosses the end of a segment (or of a run). Rows with count 0 are padding and stand at the end, where the next token
+would. Without a cache there is one endless segment 0 (offset then counts all tokens, clipped into int32).
 
 The number of rows depends on sizes alone, so that a traced call knows it: exact at position 0, an upper bound elsewhere. Packed
 sequences have as many rows each as the longest of them, and start where their tokens lie in the one row of tokens.
@@ -96,7 +96,7 @@ def listed_table(seen: tuple[int, ...], tokens: int, chunk: int, boundary: int |
     for position in seen:
         if position not in listed:
             made = _rows(position, tokens, chunk, boundary, length)
-            listed[position] = made + [(tokens, 0, 0, 0)] * (rows - len(made))
+            listed[position] = made + [_row(position, tokens, 0, length)] * (rows - len(made))
     with torch.inference_mode(False):
         return torch.tensor([listed[position] for position in seen], dtype=torch.int32)
 
@@ -107,9 +107,15 @@ def _rows(position: int, tokens: int, chunk: int, boundary: int | None, length: 
         count, at = min(chunk, tokens - start), position + start
         if boundary is not None:
             count = min(count, boundary - at % boundary)
-        made.append((start, count, 0, min(at, LARGEST)) if length is None else (start, count, at // length, at % length))
+        made.append(_row(position, start, count, length))
         start += count
     return made
+
+
+def _row(position: int, start: int, count: int, length: int | None) -> tuple[int, int, int, int]:
+    """A row; segments never decrease from row to row, padding included."""
+    at = position + start
+    return (start, count, 0, min(at, LARGEST)) if length is None else (start, count, at // length, at % length)
 
 
 def start_of(batch: int, tokens: int, chunk: int, boundary: int | None, length: int | None, device) -> tuple[torch.Tensor, torch.Tensor]:
