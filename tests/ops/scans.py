@@ -19,9 +19,7 @@ FOUND = [                        # by `mcgen fuzz`, shrunk
     op("each_takes_the_other", {"Z": "(eye(K) - 0.5 * outer(w, w)) @ Z + outer(k, eta * v) - 0.3 * S", "S": "diag(exp(p)) @ S + new(Z)"},
        inputs={"w": {"shape": ["K"], "domain": "unit", "per": "head"}, "p": {"shape": ["K"], "domain": ["-inf", 0], "per": "head"}},
        state={"S": ["K", "V"], "Z": ["K", "V"]}, read="Z.T @ q"),
-    op("erased_on_both_sides", "((S @ (eye(V) - 0.5 * outer(k, k))) @ (eye(V) - 1 * outer(v, v))) - 0.5 * outer(q, "
-       "((S @ (eye(V) - 0.5 * outer(k, k))) @ (eye(V) - 1 * outer(v, v))).T @ q)", read="S.T @ p", state={"S": {"shape": ["K", "V"], "init": "learned"}},
-       inputs={"k": {"shape": ["V"], "domain": "unit"}, "v": {"shape": ["V"], "domain": "unit", "per": "head"}, "q": {"shape": ["K"], "domain": "unit"}, "p": ["K"]}),
+    op("its_sum_read_twice", {"S": "eta * S + outer(k, v)", "Z": "tanh(new(S)) + new(S)"}, state={"S": ["K", "V"], "Z": ["K", "V"]}, read="Z.T @ q"),
     op("no_derivative_where_not_taken", "tanh(S) + where(eta > 0.5, sqrt(eta - 0.4), 0) * outer(k, v)"),
 ]
 SCANS = {s["name"]: s for s in (

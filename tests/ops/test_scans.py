@@ -12,7 +12,7 @@ from .test_corners import close, gradients, inputs_of, starts_of
 
 # of the kernels: an update in place, two carries, a swap, a small state, per-head and token matrices, two layers, a solve
 KERNELS = ["signed_decay", "huber", "two_states", "swapped", "small_states", "square", "shared_decay", "two_layers", "solved",
-           "erased_on_both_sides"]
+           "its_sum_read_twice"]
 
 
 @pytest.mark.parametrize("name, backend", [*((n, "torch") for n in SCANS), *((n, "tvm") for n in KERNELS)])
