@@ -5,6 +5,7 @@ from ..ir.builder import Builder
 from ..ir.nodes import Program
 from ..passes.pipeline import Compiled
 from ..passes.slice import Sliced, cut
+from ..runtime.triton.options import FUSED
 from .formulas import formulas
 from .triton_expr import CALLS, INFIX
 from .triton_printer import Printed, print_kernel
@@ -23,7 +24,6 @@ import triton.language as tl
 from mcgen.runtime.triton import {libraries}
 
 '''
-FUSED = "fused_"                  # how the names of kernels begin whose loops over rows compute what grids over rows do in the others
 _KIND = {"rows": "A program for every row of the chunk table", "loop": "The rows one after the other",
          "slots": "A program for every cached memory, its rows one after the other"}
 
@@ -41,9 +41,14 @@ def triton_modules(compiled: Compiled) -> tuple[str | None, str | None]:
     if not all(printable(program) for _, program in programs):
         return None, None
     split, fused = ([_program(which, program, b, form) for which, program in programs] for form in (False, True))
-    same = [t.replace(f"def {FUSED}", "def ") for texts, _ in fused for t in texts] == [t for texts, _ in split for t in texts]
+    same = _bodies(split) == _bodies(fused)
     title = f"{compiled.model.name} on GPUs"
     return _module(f"{title}.", compiled, split), None if same else _module(f"{title}: one pass over the rows, where one can.", compiled, fused)
+
+
+def _bodies(printed: list[tuple[list[str], str]]) -> list[str]:
+    """The kernels without their names and arguments: what they do."""
+    return [t[t.index('"""'):] for kernels, _ in printed for t in kernels]
 
 
 def _module(title: str, compiled: Compiled, printed: list[tuple[list[str], str]]) -> str:
