@@ -54,8 +54,14 @@ def gpu_space(kernels: Mapping[str, tuple[Mapping[str, Sequence], Mapping[str, A
     usual = {f"{kernel}.{name}": value for kernel, (choices, default) in kernels.items() for name, value in default.items()
              if name in choices}
     default = first_that_fits({**{f"{which}.fused": FORMS[0] for which in passes}, **usual}, chunks, chunk, check)
-    for kernel in running(default):
-        spills[kernel] = max(STACK, resources(kernel, int(default["chunk"]), own(default, kernel)).stack)
+    for kernel in kernels:
+        try:
+            spills[kernel] = max(STACK, resources(kernel, int(default["chunk"]), own(default, kernel)).stack)
+        except EnvironmentLacks:
+            raise
+        except Exception:                                            # of the other form: `check` says so where that is proposed
+            if runs(kernel, default):
+                raise
     known.clear()
     return Space(tuple(knobs), default, check, settle)
 
