@@ -43,6 +43,7 @@ class Stages:
         self._weight: dict[int, int] = {}
         self._partial: dict[int, Value] = {}
         self._ways: dict[int, set[bool]] = {}
+        self._serial: dict[tuple[int, bool | None, int], int] = {}
         self.fill()
         self.tokens = max((self.ready(v) for r in program.results if r.kind == "token" for v, _ in r.parts), default=0)
         self.merge(max([self.tokens, *self._at.values()]))
@@ -60,6 +61,7 @@ class Stages:
             pinned[id(v)] = max((at for at in same if self.at(v) <= at <= until[id(v)]), default=until[id(v)])
             self._at = dict(pinned)
             self._ready.clear()
+            self._serial.clear()
             self.fill()
 
     @staticmethod
@@ -159,11 +161,16 @@ class Stages:
     def serial(self, v: Value, reverse: bool | None = None, inline: int | None = None) -> int:
         """The first stage in which a loop can have v: what is dearer than `inline` comes from memory, outputs of its own scans from itself."""
         inline = self.inline if inline is None else inline
-        if v.op == "out" and scans_rows(v.args[0]) and v.args[0]["reverse"] == reverse and v["kind"] != "final":
-            return self.at(v.args[0])
-        if self.passes(v, inline):
-            return max((self.serial(a, reverse, inline) for a in v.args), default=0)
-        return self.ready(v) + (1 if self.weight(v) > inline else 0)
+        key = (id(v), reverse, inline)
+        if key not in self._serial:
+            if v.op == "out" and scans_rows(v.args[0]) and v.args[0]["reverse"] == reverse and v["kind"] != "final":
+                found = self.at(v.args[0])
+            elif self.passes(v, inline):
+                found = max((self.serial(a, reverse, inline) for a in v.args), default=0)
+            else:
+                found = self.ready(v) + (1 if self.weight(v) > inline else 0)
+            self._serial[key] = found
+        return self._serial[key]
 
     def looped(self, v: Value) -> bool:
         """Whether a token's result may be computed in a loop over rows: where that takes no work over the slots."""
