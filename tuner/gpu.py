@@ -1,4 +1,5 @@
-"""The space of a GPU: launch options of every kernel, feasible where the compiled kernel fits.
+"""The space of a GPU: the form of each pass, split or fused, and launch options of every kernel, feasible where the compiled kernels of
+the chosen forms fit.
 
 A kernel is compiled for the device at most once a choice of its options; that takes about a second, so nothing is enumerated beforehand:
 a proposal is compiled before it is tried, and what does not fit is never launched.
@@ -8,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Callable, Mapping, Sequence
 
 from mcgen.diagnostics import EnvironmentLacks
+from mcgen.runtime.triton.options import FORMS, FUSED, pass_of, runs
 
 from .feasibility import STACK, Needs, reasons
 from .space import Config, Knob, Space
@@ -18,12 +20,21 @@ Resources = Callable[[str, int, Mapping[str, Any]], Needs]
 
 def gpu_space(kernels: Mapping[str, tuple[Mapping[str, Sequence], Mapping[str, Any]]], chunks: Sequence[int], chunk: int, resources: Resources) -> Space:
     """kernels: name -> (knobs with their choices, the analytic default). Raises EnvironmentLacks where no default fits the device."""
+    passes = tuple(dict.fromkeys(pass_of(kernel) for kernel in kernels if kernel.startswith(FUSED)))
     known: dict[tuple, list[str]] = {}
     spills = dict.fromkeys(kernels, STACK)                  # what the default spills itself is no reason against another
 
+    def running(config: Config) -> list[str]:
+        return [kernel for kernel in kernels if runs(kernel, config)]
+
+    def settle(config: Config) -> Config:
+        """What the other form's kernels are launched with changes nothing."""
+        idle = [f"{kernel}." for kernel in kernels if not runs(kernel, config)]
+        return {name: default[name] if name.startswith(tuple(idle)) else value for name, value in config.items()}
+
     def check(config: Config) -> list[str]:
         found = []
-        for kernel in kernels:
+        for kernel in running(config):
             options = own(config, kernel)
             key = (kernel, config["chunk"], *sorted(options.items()))
             if key not in known:
@@ -37,16 +48,22 @@ def gpu_space(kernels: Mapping[str, tuple[Mapping[str, Sequence], Mapping[str, A
             found += known[key]
         return found
 
-    knobs = [Knob("chunk", tuple(sorted(chunks)))]
+    knobs = [Knob("chunk", tuple(sorted(chunks))), *(Knob(f"{which}.fused", FORMS) for which in passes)]
     for kernel, (choices, _) in kernels.items():
         knobs += [Knob(f"{kernel}.{name}", tuple(values)) for name, values in choices.items()]
     usual = {f"{kernel}.{name}": value for kernel, (choices, default) in kernels.items() for name, value in default.items()
              if name in choices}
-    default = first_that_fits(usual, chunks, chunk, check)
+    default = first_that_fits({**{f"{which}.fused": FORMS[0] for which in passes}, **usual}, chunks, chunk, check)
     for kernel in kernels:
-        spills[kernel] = max(STACK, resources(kernel, int(default["chunk"]), own(default, kernel)).stack)
+        try:
+            spills[kernel] = max(STACK, resources(kernel, int(default["chunk"]), own(default, kernel)).stack)
+        except EnvironmentLacks:
+            raise
+        except Exception:                                            # of the other form: `check` says so where that is proposed
+            if runs(kernel, default):
+                raise
     known.clear()
-    return Space(tuple(knobs), default, check)
+    return Space(tuple(knobs), default, check, settle)
 
 
 def first_that_fits(usual: Mapping[str, Any], chunks: Sequence[int], chunk: int, check: Callable[[Config], Sequence[str]]) -> Config:

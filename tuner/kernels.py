@@ -25,7 +25,7 @@ def kernels_of(op: Any, subject: Subject, target: str) -> dict[str, tuple[dict[s
     compiler, options = _back_end()
     backend, _ = compiler.parse_target(target)
     found = {}
-    for kernel in compiler.kernels(compiler.load(Path(subject.folder))):
+    for kernel in compiler.kernels(*compiler.forms(Path(subject.folder))):
         usual = asdict(options.default(kernel, subject.all_dims(op), backend))
         blocks = usual.pop("blocks")
         choices = {**options.knobs(kernel, subject.all_dims(op), backend), "precision": options.precisions(backend, subject.dtype)}
@@ -37,7 +37,7 @@ def resources_for(op: Any, subject: Subject, target: str) -> Resources:
     """A function from a kernel, a chunk and options to what it needs on the target. Raises UsageError for an unknown target."""
     compiler, _ = _back_end()
     compiler.parse_target(target)
-    kernels = {compiler.name_of(k): k for k in compiler.kernels(compiler.load(Path(subject.folder)))}
+    kernels = {compiler.name_of(k): k for k in compiler.kernels(*compiler.forms(Path(subject.folder)))}
     length = op.manifest.cache.length if op.manifest.cache else None
     dtypes = compiler.narrow(op.manifest, subject.dtype)
     slots = -(-subject.sizes["T"] // length) if length else SLOTS

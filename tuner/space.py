@@ -29,11 +29,13 @@ class Knob:
 
 @dataclass(frozen=True)
 class Space:
-    """`feasible(config)` gives the reasons why a configuration can't work on the device, none if it can."""
+    """`feasible(config)` gives the reasons why a configuration can't work on the device, none if it can. `settle(config)` gives the one that
+    stands for all that differ from it only in knobs which, given the others, mean nothing."""
 
     knobs: tuple[Knob, ...]
     default: Config
     feasible: Callable[[Config], Sequence[str]]
+    settle: Callable[[Config], Config] = dict
 
     def __post_init__(self) -> None:
         for knob in self.knobs:
@@ -46,10 +48,10 @@ class Space:
         return math.prod(len(knob.choices) for knob in self.knobs)
 
     def configs(self) -> Iterator[Config]:
-        """All feasible ones, in a fixed order; for small spaces."""
+        """All feasible ones that are settled, in a fixed order; for small spaces."""
         for values in itertools.product(*(knob.choices for knob in self.knobs)):
             config = dict(zip((knob.name for knob in self.knobs), values))
-            if not self.feasible(config):
+            if config == self.settle(config) and not self.feasible(config):
                 yield config
 
     def positions(self, config: Config) -> dict[str, int]:

@@ -106,12 +106,12 @@ def propose(space: Space, trials: Sequence[Trial], seed: int) -> Config | None:
         value = t.score if t.score is not None else worst + PENALTY
         scratch.add_trial(package.trial.create_trial(params=space.positions(t.config), distributions=distributions, value=value))
     for _ in range(DRAWS):
-        config = space.at(scratch.ask(distributions).params)
+        config = space.settle(space.at(scratch.ask(distributions).params))
         if not space.feasible(config) and not tried(config, trials):
             return config
     chance = random.Random(seed + len(trials))
     if space.size > SMALL:
-        drawn = ({k.name: chance.choice(k.choices) for k in space.knobs} for _ in range(DRAWS))
+        drawn = (space.settle({k.name: chance.choice(k.choices) for k in space.knobs}) for _ in range(DRAWS))
         return next((c for c in drawn if not space.feasible(c) and not tried(c, trials)), None)
     left = [c for c in space.configs() if not tried(c, trials)]
     return chance.choice(left) if left else None

@@ -33,16 +33,18 @@ def texts(compiled: Compiled, spec: Spec) -> dict[str, str]:
     """Every file of a package by name, of a spec that is compiled."""
     from .manifest import manifest_of
     from .torch_module import torch_module
-    from .triton_module import triton_module
+    from .triton_module import triton_modules
     from .tvm_module import tvm_module
 
     manifest = manifest_of(compiled, spec.name)
+    split, fused = triton_modules(compiled)
     found = {
         "spec.yaml": dump_spec(spec),
         "manifest.json": json.dumps(manifest, indent=1, ensure_ascii=False) + "\n",
         "torch_program.py": torch_module(compiled),
         "tvm_kernels.py": tvm_module(compiled),
-        "triton_kernels.py": triton_module(compiled),
+        "triton_kernels.py": split,
+        "triton_fused_kernels.py": fused,
         "__init__.py": init_text(manifest),
     }
     return {name: text for name, text in found.items() if text is not None}

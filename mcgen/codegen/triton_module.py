@@ -1,10 +1,11 @@
-"""The text of `triton_kernels.py`: kernels, and in which order they run on which tensors."""
+"""The text of `triton_kernels.py` and `triton_fused_kernels.py`: kernels, and in which order they run on which tensors."""
 from __future__ import annotations
 
 from ..ir.builder import Builder
 from ..ir.nodes import Program
 from ..passes.pipeline import Compiled
 from ..passes.slice import Sliced, cut
+from ..runtime.triton.options import FUSED
 from .formulas import formulas
 from .triton_expr import CALLS, INFIX
 from .triton_printer import Printed, print_kernel
@@ -32,18 +33,28 @@ OPS = {"const", "size", "iota", "row", "param", "load", "map", "sum", "max", "do
 FUNCTIONS = {*INFIX, *CALLS, "neg", "float", "stop", "logfloor", "pow"}
 
 
-def triton_module(compiled: Compiled) -> str | None:
-    """The whole module; None for a program with an operation that no GPU kernel has yet: torch computes it there."""
+def triton_modules(compiled: Compiled) -> tuple[str | None, str | None]:
+    """The whole module in its split form, and in its fused one: None where that is the same. None twice for a program with an operation
+    that no GPU kernel has yet: torch computes it there."""
     b = compiled.source.builder
-    if not all(map(printable, (compiled.forward, compiled.backward))):
-        return None
-    texts, plans = [], []
-    for which, program in (("forward", compiled.forward), ("backward", compiled.backward)):
-        kernels, plan = _program(which, program, b)
-        texts += kernels
-        plans.append(plan)
+    programs = (("forward", compiled.forward), ("backward", compiled.backward))
+    if not all(printable(program) for _, program in programs):
+        return None, None
+    split, fused = ([_program(which, program, b, form) for which, program in programs] for form in (False, True))
+    same = _bodies(split) == _bodies(fused)
+    title = f"{compiled.model.name} on GPUs"
+    return _module(f"{title}.", compiled, split), None if same else _module(f"{title}: one pass over the rows, where one can.", compiled, fused)
+
+
+def _bodies(printed: list[tuple[list[str], str]]) -> list[str]:
+    """The kernels without their names and arguments: what they do."""
+    return [t[t.index('"""'):] for kernels, _ in printed for t in kernels]
+
+
+def _module(title: str, compiled: Compiled, printed: list[tuple[list[str], str]]) -> str:
+    texts, plans = [t for kernels, _ in printed for t in kernels], [plan for _, plan in printed]
     used = "factors, lib" if any("factors." in t for t in texts) else "lib"
-    head = _HEAD.format(title=f"{compiled.model.name} on GPUs.", formulas=formulas(compiled.model), libraries=used)
+    head = _HEAD.format(title=title, formulas=formulas(compiled.model), libraries=used)
     return "\n\n".join(t.rstrip("\n") for t in [head, *texts, "\n\n".join(plans)]) + "\n"
 
 
@@ -56,13 +67,13 @@ def printable(program: Program) -> bool:
     return True
 
 
-def _program(which: str, program: Program, b: Builder) -> tuple[list[str], str]:
-    sliced = cut(program, b)
+def _program(which: str, program: Program, b: Builder, fused: bool) -> tuple[list[str], str]:
+    sliced = cut(program, b, fused)
     printed: list[Printed] = []
     for i, s in enumerate(sliced.slices):
         made = ", ".join(r.name for r in s.program.results)
         back = ", from the last to the first" if s.reverse else ""
-        printed.append(print_kernel(f"{which}_{i}", s, f"{_KIND[s.kind]}{back}: {made}."))
+        printed.append(print_kernel(f"{FUSED if fused else ''}{which}_{i}", s, f"{_KIND[s.kind]}{back}: {made}."))
     return [p.text for p in printed], _plan(which, sliced, printed)
 
 

@@ -27,8 +27,12 @@ class _Latest:
         self.hosts: dict[int, int] = {}
 
     def run(self) -> dict[int, int]:
-        for v in self.program.roots():
-            self.lower(self.rows, v, self.last)
+        for r in self.program.results:
+            for v, _ in r.parts:
+                if r.kind != "token":                         # a loop stores what it is itself, in the fused form in the last stage too
+                    self.lower(self.rows, v, self.last + self.stages.fused)
+                else:
+                    self.lower(self.serial if self.stages.looped(v) else self.rows, v, self.last)
         for v in reversed(self.program.order()):
             self.visit(v)
         return self.hosts
@@ -56,8 +60,8 @@ class _Latest:
             self.plain(v, rows, serial)
 
     def plain(self, v: Value, rows: int, serial: int) -> None:
-        dear = self.stages.weight(v) > 0
-        if serial < NEVER and dear and not self.stages.passes(v):
+        dear = self.stages.weight(v) > self.stages.inline
+        if serial < NEVER and dear and not self.stages.passes(v, self.stages.inline):
             self.lower(self.rows, v, serial - 1)
             rows, serial = min(rows, serial - 1), NEVER
         for a in v.args:

@@ -36,15 +36,18 @@ class Sliced:
     shifted: tuple[tuple[str, tuple[tuple[str, int], ...]], ...]
 
 
-def cut(program: Program, b: Builder) -> Sliced:
-    """Requires: a chunk-level program after loop_slots. Ensures: programs in an order in which each has what it reads."""
-    return _Cutter(thin(share_factors(hoist(unstack(program, b), b), b), b), b).run()
+def cut(program: Program, b: Builder, fused: bool = False) -> Sliced:
+    """Requires: a chunk-level program after loop_slots. Ensures: programs in an order in which each has what it reads.
+
+    fused: loops over rows compute what a grid over rows would store for them, and the tokens' results from their states.
+    """
+    return _Cutter(thin(share_factors(hoist(unstack(program, b), b), b), b), b, fused).run()
 
 
 class _Cutter:
-    def __init__(self, program: Program, b: Builder):
+    def __init__(self, program: Program, b: Builder, fused: bool):
         self.program, self.b = program, b
-        self.stages = Stages(program, b)
+        self.stages = Stages(program, b, fused)
         self.names = {p.name for p in program.params} | {r.name for r in program.results}
         self.buffers: dict[int, Param] = {}                  # values in memory: id -> where
         self.scratch: list[Param] = []
@@ -104,15 +107,23 @@ class _Cutter:
             self.add(self.host(r.parts[0][0]), r)
             return
         if r.delay == 0:
-            self.add((max(self.token_stage(v) for v, _ in r.parts), "rows", False), r)
+            self.add(self.token_key([v for v, _ in r.parts]), r)
             return
         parts = []
         for value, shift in r.parts:
             name = self.fresh(f"stored.{r.name}.{shift}")
             self.scratch.append(Param(name, "token", r.axes))
-            self.add((self.token_stage(value), "rows", False), Result(name, "token", r.axes, ((value, 0),)))
+            self.add(self.token_key([value]), Result(name, "token", r.axes, ((value, 0),)))
             parts.append((name, shift))
         self.shifted.append((r.name, tuple(parts)))
+
+    def token_key(self, parts: list[Value]) -> Key:
+        """A grid over rows; in the fused form the last loop that can have all of them."""
+        if all(map(self.stages.looped, parts)):
+            for stage, reverse in reversed(self.stages.loops):
+                if all(self.stages.serial(v, reverse) <= stage for v in parts):
+                    return stage, "loop", reverse
+        return max(map(self.token_stage, parts)), "rows", False
 
     def token_stage(self, v: Value) -> int:
         """With the last ones, where that costs no work over the slots again: one kernel shares their products."""

@@ -38,7 +38,7 @@ class Kernel:
         self.cutter, self.stages, self.b = cutter, cutter.stages, cutter.b
         self.stage, self.kind, self.reverse = key
         self.results = results
-        self.limit = SLOTS if self.kind == "rows" else PRODUCT
+        self.limit = SLOTS if self.kind == "rows" or (self.kind == "loop" and self.stages.fused) else PRODUCT
         self.costs: dict[tuple[int, int], tuple[int, bool]] = {}
         self.stored: dict[int, Value] = {}
 

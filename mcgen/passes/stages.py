@@ -2,7 +2,8 @@
 
 A kernel is a grid over rows ("rows"), a loop over rows for every sequence and head ("loop": scans and sums over rows), or a
 loop over rows for every slot ("slots": sums over rows per slot). Kernels run in stages; those of one stage need nothing of
-each other. A loop is what takes time in order, so products of a row's tokens that it needs are stored by an earlier grid.
+each other. A loop is what takes time in order, so products of a row's tokens that it needs are stored by an earlier grid. In the
+fused form a loop computes them itself, and what is computed from its states too: fewer kernels, and less traffic between them.
 """
 from __future__ import annotations
 
@@ -31,19 +32,23 @@ def of_rows(loop: Value) -> bool:
 
 
 class Stages:
-    """The stages of one program's values."""
+    """The stages of one program's values. fused: whether a loop over rows computes products of a row's tokens itself."""
 
-    def __init__(self, program: Program, b: Builder):
-        self.program, self.b = program, b
+    def __init__(self, program: Program, b: Builder, fused: bool = False):
+        self.program, self.b, self.fused = program, b, fused
+        self.inline = PRODUCT if fused else LIGHT             # the dearest of what a loop over rows computes itself
         self.order = program.order()
         self._ready: dict[int, int] = {}
         self._at: dict[int, int] = {}
         self._weight: dict[int, int] = {}
         self._partial: dict[int, Value] = {}
+        self._ways: dict[int, set[bool]] = {}
+        self._serial: dict[tuple[int, bool | None, int], int] = {}
         self.fill()
         self.tokens = max((self.ready(v) for r in program.results if r.kind == "token" for v, _ in r.parts), default=0)
         self.merge(max([self.tokens, *self._at.values()]))
         self.reverse = {self.at(v): v["reverse"] for v in self.order if scans_rows(v)}
+        self.loops = sorted({(self.at(v), v["reverse"]) for v in self.order if scans_rows(v)})
 
     def merge(self, last: int) -> None:
         """Every loop runs in the stage of another one of its kind if it may, else as late as it may: few kernels are launched."""
@@ -56,6 +61,7 @@ class Stages:
             pinned[id(v)] = max((at for at in same if self.at(v) <= at <= until[id(v)]), default=until[id(v)])
             self._at = dict(pinned)
             self._ready.clear()
+            self._serial.clear()
             self.fill()
 
     @staticmethod
@@ -114,12 +120,12 @@ class Stages:
             if not of_rows(v):
                 return max(map(self.ready, v.args), default=0)
             n = v["xs"]
-            return max([self.serial(a) for a in v.args[:n]] + [self.ready(a) for a in v.args[n:]])
+            return max([self.serial(a, inline=LIGHT) for a in v.args[:n]] + [self.ready(a) for a in v.args[n:]])
         if v.op == "collect":
             x, old = v.args
             return max(self.serial(x, *self.ways(x)) if self.ways(x) else self.ready(x), self.ready(old))
         if "n" in v.axes:
-            return max(map(self.serial, v.args))
+            return max(self.serial(a, inline=LIGHT) for a in v.args)
         return self.serial(self.partial(v), *self.way_of(v))
 
     def partial(self, v: Value) -> Value:
@@ -142,26 +148,42 @@ class Stages:
         return over_rows(total) and "n" not in total.axes and scans_rows(scan) and scan["reverse"] in self.way_of(total)
 
     def ways(self, v: Value) -> set[bool]:
-        """Directions of the scans whose rows v is made of elementwise."""
-        if v.op == "out":
-            return {v.args[0]["reverse"]} if scans_rows(v.args[0]) and v["kind"] != "final" else set()
-        if v.op in ("map", "rename"):
-            return set().union(*map(self.ways, v.args))
-        return set()
+        """Directions of the scans whose rows v is made of elementwise; in the fused form also by products."""
+        if id(v) not in self._ways:
+            found: set[bool] = set()
+            if v.op == "out":
+                found = {v.args[0]["reverse"]} if scans_rows(v.args[0]) and v["kind"] != "final" else found
+            elif v.op in ("map", "rename") or (self.fused and self.passes(v, self.inline)):
+                found = found.union(*map(self.ways, v.args))
+            self._ways[id(v)] = found
+        return self._ways[id(v)]
 
-    def serial(self, v: Value, reverse: bool | None = None) -> int:
-        """The first stage in which a loop can have v: what is dear comes from memory, outputs of its own scans from itself."""
-        if v.op == "out" and scans_rows(v.args[0]) and v.args[0]["reverse"] == reverse and v["kind"] != "final":
-            return self.at(v.args[0])
-        if self.passes(v):
-            return max((self.serial(a, reverse) for a in v.args), default=0)
-        return self.ready(v) + (1 if self.weight(v) > LIGHT else 0)
+    def serial(self, v: Value, reverse: bool | None = None, inline: int | None = None) -> int:
+        """The first stage in which a loop can have v: what is dearer than `inline` comes from memory, outputs of its own scans from itself."""
+        inline = self.inline if inline is None else inline
+        key = (id(v), reverse, inline)
+        if key not in self._serial:
+            if v.op == "out" and scans_rows(v.args[0]) and v.args[0]["reverse"] == reverse and v["kind"] != "final":
+                found = self.at(v.args[0])
+            elif self.passes(v, inline):
+                found = max((self.serial(a, reverse, inline) for a in v.args), default=0)
+            else:
+                found = self.ready(v) + (1 if self.weight(v) > inline else 0)
+            self._serial[key] = found
+        return self._serial[key]
 
-    def passes(self, v: Value) -> bool:
-        """Whether a loop computes v itself, whatever its arguments are: elementwise, or small once it is computed."""
+    def looped(self, v: Value) -> bool:
+        """Whether a token's result may be computed in a loop over rows: where that takes no work over the slots."""
+        return self.fused and self.weight(v) < SLOTS
+
+    def passes(self, v: Value, inline: int) -> bool:
+        """Whether a loop computes v itself, whatever its arguments are: elementwise, or small once it is computed, or at most as dear as
+        a loop may be."""
         if v.op in ("map", "rename", "expose", "keep") or self.of_slot(v):
             return True
-        return v.op in ("dot", "sum", "max") and not over_rows(v) and self.own_weight(v) == LIGHT
+        if v.op in ("scan", "slots", "out", "collect", *MANY_PRODUCTS) or over_rows(v):
+            return False
+        return (v.op in ("dot", "sum", "max") or inline > LIGHT) and self.own_weight(v) <= inline
 
     @staticmethod
     def of_slot(v: Value) -> bool:

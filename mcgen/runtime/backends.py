@@ -115,13 +115,15 @@ class TvmBackend:
 
 
 class TritonBackend:
-    """`triton_kernels.py`: float32 on CUDA and ROCm devices, and on the CPU under Triton's interpreter.
+    """`triton_kernels.py`, or `triton_fused_kernels.py` where the schedule says so: float32 on CUDA and ROCm devices, and on the CPU under
+    Triton's interpreter.
 
     Tokens of 16 bits, y and their gradients are so in memory only: kernels widen what they load and round what they store.
     """
 
-    def __init__(self, manifest: Manifest, layout: Layout, load: Callable[[], ModuleType], schedules: Schedules):
-        self.manifest, self.layout, self._load, self.schedules = manifest, layout, load, schedules
+    def __init__(self, manifest: Manifest, layout: Layout, load: Callable[[], ModuleType], load_fused: Callable[[], ModuleType],
+                 schedules: Schedules):
+        self.manifest, self.layout, self._load, self._load_fused, self.schedules = manifest, layout, load, load_fused, schedules
 
     def forward(self, params: Sequence[torch.Tensor], chunk: int, save: bool) -> list[torch.Tensor]:
         m = self.manifest
@@ -144,6 +146,7 @@ class TritonBackend:
 
     def _run(self, which: str, params: Sequence[torch.Tensor], chunk: int, names: Sequence[str], tensors: Sequence[torch.Tensor]) -> None:
         from .triton.launch import Call, backend_of, run
+        from .triton.options import is_fused
 
         sizes, named = self.layout.sizes(params), dict(zip(names, tensors))
         slots, device = sizes.pop(SLOTS, 0), params[0].device
@@ -151,12 +154,13 @@ class TritonBackend:
         batch, rows = named["call.table"].shape[:2]
         call = Call(batch, packs, tokens, heads, rows, slots, chunk, sizes, backend_of(device))
         found = self.schedules.find(device, self.layout.y_dtype(params), sizes, batch * heads, tokens)
-        run(getattr(self._load(), which), call, named, dict(found.options))
+        options = dict(found.options)
+        run(getattr((self._load_fused if is_fused(options, which) else self._load)(), which), call, named, options)
 
 
 class Backends:
     """Chooses: float32 goes to TVM on the CPU and to Triton on GPUs, where they are installed, all else to torch; `forced` names one
-    for everything. `kernels`: how to load the modules of the back ends that the package has."""
+    for everything. `kernels`: how to load the modules of the back ends that the package has; 'triton_fused' where that form differs."""
 
     def __init__(self, manifest: Manifest, program: ModuleType, kernels: Mapping[str, Callable[[], ModuleType]], forced: str | None,
                  schedules: Schedules | None = None):
@@ -165,7 +169,8 @@ class Backends:
         self.layout = Layout(manifest)
         self.torch = TorchBackend(manifest, self.layout, program)
         self.tvm = TvmBackend(manifest, self.layout, kernels["tvm"], self.schedules) if "tvm" in kernels else None
-        self.triton = TritonBackend(manifest, self.layout, kernels["triton"], self.schedules) if "triton" in kernels else None
+        fused = kernels.get("triton_fused", kernels.get("triton"))
+        self.triton = TritonBackend(manifest, self.layout, kernels["triton"], fused, self.schedules) if "triton" in kernels and fused else None
         self._passes: dict[tuple, Passes] = {}
         self._gpus_narrow = forced is None and self.triton is not None and triton_installed()
         if forced is not None and forced not in NAMES:

@@ -16,7 +16,8 @@ from .manifest import read_manifest
 from .register import register
 from .schedule import Schedule, Schedules
 
-PARTS = ("manifest.json", "torch_program.py", "tvm_kernels.py", "triton_kernels.py")
+KERNELS = ("tvm", "triton", "triton_fused")
+PARTS = ("manifest.json", "torch_program.py", *(f"{name}_kernels.py" for name in KERNELS))
 _loaded: dict[tuple, Op] = {}
 
 
@@ -39,7 +40,7 @@ def load_package(path: str | Path, *, backend: str | None = None, schedule: Sche
         except ValueError as wrong:
             raise UsageError(f"{folder / 'manifest.json'}: {wrong}", "package") from None
         program = _module(folder / "torch_program.py", digest)
-        kernels = {name: partial(_module, folder / f"{name}_kernels.py", digest) for name in ("tvm", "triton")
+        kernels = {name: partial(_module, folder / f"{name}_kernels.py", digest) for name in KERNELS
                    if (folder / f"{name}_kernels.py").is_file()}
         backends = Backends(manifest, program, kernels, backend,
                             Schedules(manifest.chunk, record_folders(folder), schedule, manifest.sides, manifest.many))
@@ -55,14 +56,17 @@ def record_folders(folder: Path) -> tuple[Path, ...]:
     return own, folder / "tuned"
 
 
-def triton_module(folder: Path) -> ModuleType:
-    """The Triton kernels of the package in a folder. Raises EnvironmentLacks without Triton or without kernels."""
+def triton_modules(folder: Path) -> list[ModuleType]:
+    """The Triton kernels of the package in a folder: in the split form, then in the fused one where that differs.
+
+    Raises EnvironmentLacks without Triton or without kernels.
+    """
     if not triton_installed():
         raise EnvironmentLacks("Triton is not installed", "triton", INSTALL_TRITON)
-    path = folder / "triton_kernels.py"
-    if not path.is_file():
+    paths = [path for path in (folder / "triton_kernels.py", folder / "triton_fused_kernels.py") if path.is_file()]
+    if not paths:
         raise EnvironmentLacks(f"{folder} has no Triton kernels", "backend", "mcgen build it again")
-    return _module(path, digest_of(folder))
+    return [_module(path, digest_of(folder)) for path in paths]
 
 
 def digest_of(folder: Path, backend: str | None = None, schedule: Schedule | None = None) -> str:

@@ -28,6 +28,17 @@ def test_few_kernels_are_launched(name):
     assert text == text_of(name)
 
 
+@pytest.mark.parametrize("name, count", [("simple_gla", 2), ("gated_delta", 4), ("gla", 5)])
+def test_the_fused_form_is_one_pass_and_what_it_needs(name, count):
+    made = files(mcgen.load_spec(name))
+    text = made["triton_fused_kernels.py"]
+    assert text.count("\ndef fused_") == text.count("\ndef ") == count < made["triton_kernels.py"].count("\ndef ")
+
+
+def test_no_fused_form_where_it_is_the_same():
+    assert "triton_fused_kernels.py" not in files(mcgen.load_spec("linear_attention+grm"))
+
+
 def test_states_are_cut_along_both_dims():
     text = text_of("simple_gla")
     assert text.count("\"grid\": 'loop', \"blocked\": ('K', 'V')") == 2 and "tl.atomic" not in text
@@ -47,7 +58,7 @@ def test_an_unknown_operation_leaves_the_back_end_out(tmp_path, monkeypatch):
     assert not printable(whole) and printable(Program("p", whole.params, (Result("y", "token", ("K",), ((x, 0),)),)))
     spec = mcgen.load_spec("linear_attention")
     folder = build(spec, tmp_path / "op")
-    assert (folder / "triton_kernels.py").is_file()
+    assert (folder / "triton_kernels.py").is_file() and (folder / "triton_fused_kernels.py").is_file()
     monkeypatch.setattr("mcgen.codegen.triton_module.OPS", {"const"})
     build(spec, folder)
-    assert not (folder / "triton_kernels.py").exists() and (folder / "tvm_kernels.py").is_file()
+    assert not list(folder.glob("triton_*")) and (folder / "tvm_kernels.py").is_file()

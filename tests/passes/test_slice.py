@@ -41,9 +41,28 @@ def agree_state(state):
         inputs = bound(program, call, made)
         args = (table(call), call.chunk, call.sizes)
         want = interpreter.run(program, inputs, *args)
-        got = run_sliced(cut(program, state.source.builder), program.results, inputs, *args)
-        assert not {n: e for n, e in errors(got, want).items() if not e < 1e-9}
+        for fused in (False, True):
+            got = run_sliced(cut(program, state.source.builder, fused), program.results, inputs, *args)
+            assert not {n: e for n, e in errors(got, want).items() if not e < 1e-9}, f"fused: {fused}"
         made |= want
+
+
+# products that scale every channel by its own decays, and inverses, keep kernels of their own
+@pytest.mark.parametrize("rule, forward, backward", [("scalar", [], []), ("nonlinear", [], []), ("erase", ["stored.inverse"], ["stored.inverse"]),
+                                                     ("channels", ["stored.P"], ["stored.P", "stored.channels"])])
+def test_one_pass_over_the_rows(rule, forward, backward):
+    """The fused form is one loop: it gives every result, and only then memory between kernels is left where others make it."""
+    state = compiled(rule, None, 6, "carry")
+    for program, stored in ((state.forward, forward), (state.backward, backward)):
+        *before, loop = cut(program, state.source.builder, True).slices
+        assert loop.kind == "loop" and {r.name for r in loop.program.results} == {r.name for r in program.results}
+        assert [s.kind for s in before] == ["rows"] * len(stored) and [s.program.results[0].name for s in before] == stored
+
+
+def test_work_over_the_slots_stays_in_grids():
+    state = compiled("scalar", "softmax", 6, "carry")
+    kinds = {r.name: s.kind for s in cut(state.forward, state.source.builder, True).slices for r in s.program.results}
+    assert kinds["y"] == "rows" and kinds["new.state.S"] == "loop"
 
 
 @pytest.mark.parametrize("rule", RULES)

@@ -61,6 +61,27 @@ def test_a_gpu_with_too_little_is_named():
         gpu_space(KERNELS, CHUNKS, 64, resources(5_000))
 
 
+def test_kernels_of_the_form_that_is_chosen():
+    knobs, usual = KERNELS["bwd_loop"]
+    kernels = {name: (knobs, usual) for name in ("forward_0", "backward_0", "fused_forward_0", "fused_backward_0")}
+
+    def need(kernel, chunk, options):
+        need.seen.add(kernel)
+        return Needs(128, 0, (4 if kernel == "fused_backward_0" else 1) * 512 * chunk, 100_000)
+
+    need.seen = set()
+    space = gpu_space(kernels, CHUNKS, 64, need)
+    assert {k.name: k.choices for k in space.knobs if k.name.endswith("fused")} == {"forward.fused": (0, 1), "backward.fused": (0, 1)}
+    assert space.default["forward.fused"] == space.default["backward.fused"] == 0
+    need.seen.clear()
+    assert not space.feasible(space.default) and need.seen == {"forward_0", "backward_0"}
+    assert not space.feasible({**space.default, "forward.fused": 1}) and "fused_forward_0" in need.seen and "fused_backward_0" not in need.seen
+    assert space.feasible({**space.default, "backward.fused": 1}) == ["fused_backward_0: 131072 bytes of shared memory of 100000"]
+    assert not space.feasible({**space.default, "chunk": 32, "backward.fused": 1})
+    idle = {**space.default, "forward.fused": 1, "forward_0.num_warps": 8, "fused_forward_0.num_warps": 8}
+    assert space.settle(idle) == {**idle, "forward_0.num_warps": 4}
+
+
 def test_precision_is_searched_like_the_rest():
     space = gpu_space(KERNELS, CHUNKS, 64, resources(100_000))
     assert {k.name: k.choices for k in space.knobs}["bwd_loop.precision"] == ("tf32x3", "tf32")

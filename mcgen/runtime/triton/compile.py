@@ -64,7 +64,7 @@ def parse_target(text: str) -> tuple[str, str]:
 
 def resources(folder: str | Path, target: str, sizes: Mapping[str, int], chunk: int = 64, slots: int = 32,
               options: Mapping[str, Any] | None = None) -> dict[str, Resources]:
-    """Kernel name -> what it takes on `target`, for a package's folder.
+    """Kernel name -> what it takes on `target`, for a package's folder; of the split form and of the fused one.
 
     sizes: dim -> size, the derived ones too. slots: how many memories are cached at most. options: launch options, for all kernels or as
     `<kernel>.<option>` for one.
@@ -77,20 +77,24 @@ def each(folder: str | Path, target: str, sizes: Mapping[str, int], chunk: int =
          options: Mapping[str, Any] | None = None) -> Iterator[Resources]:
     """The same, one kernel after the other as they are compiled."""
     parse_target(target)
-    module = load(Path(folder))
-    for kernel in kernels(module):
+    for kernel in kernels(*forms(Path(folder))):
         yield compile_one(kernel, target, sizes, chunk, slots, options_of(tuple((options or {}).items()), name_of(kernel)))
 
 
 def load(folder: Path) -> ModuleType:
-    """The Triton kernels of a package."""
-    from ..package import triton_module
-
-    return triton_module(folder)
+    """The Triton kernels of a package, in the split form."""
+    return forms(folder)[0]
 
 
-def kernels(module: ModuleType) -> list[Mapping[str, Any]]:
-    return [*module.forward["kernels"], *module.backward["kernels"]]
+def forms(folder: Path) -> list[ModuleType]:
+    """The Triton kernels of a package in the split form, then in the fused one where that differs."""
+    from ..package import triton_modules
+
+    return triton_modules(folder)
+
+
+def kernels(*modules: ModuleType) -> list[Mapping[str, Any]]:
+    return [kernel for module in modules for kernel in (*module.forward["kernels"], *module.backward["kernels"])]
 
 
 def compile_one(kernel: Mapping[str, Any], target: str, sizes: Mapping[str, int], chunk: int, slots: int,

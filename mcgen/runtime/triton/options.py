@@ -9,6 +9,8 @@ from typing import Any, Mapping, Sequence
 
 from mcgen.diagnostics import UsageError
 
+FUSED = "fused_"                  # how the names of kernels begin whose loops over rows compute what grids over rows do in the split form
+FORMS = (0, 1)                    # the option `fused`: the split form, which many programs share, or the fused one, which moves less
 WARPS = (1, 2, 4, 8)
 STAGES = (1, 2, 3, 4)
 BLOCKS = (16, 32, 64, 128)
@@ -50,6 +52,33 @@ def knobs(kernel: Mapping[str, Any], sizes: Mapping[str, int], backend: str = "c
     found: dict[str, Sequence] = {f"block_{dim}": [x for x in BLOCKS if x <= power(sizes[dim])] or [power(sizes[dim])]
                                   for dim in map(plain, kernel["blocked"])}
     return {**found, "num_warps": WARPS, "num_stages": STAGES, "precision": PRECISIONS[backend]}
+
+
+def pass_of(kernel: str) -> str:
+    """'forward' or 'backward': the pass that a kernel is of, by its name.
+
+    >>> pass_of("backward_2"), pass_of("fused_forward_0")
+    ('backward', 'forward')
+    """
+    return kernel.removeprefix(FUSED).partition("_")[0]
+
+
+def is_fused(options: Mapping[str, Any], which: str) -> bool:
+    """Whether a schedule's options choose the fused form of a pass: `fused` for both, `forward.fused` over it for one.
+
+    >>> is_fused({"fused": 1}, "backward"), is_fused({"fused": 1, "backward.fused": 0}, "backward"), is_fused({}, "forward")
+    (True, False, False)
+    """
+    return int(options.get(f"{which}.fused", options.get("fused", 0))) == 1
+
+
+def runs(kernel: str, options: Mapping[str, Any]) -> bool:
+    """Whether the kernel of this name is of the form that a schedule's options choose.
+
+    >>> runs("fused_forward_0", {"forward.fused": 1}), runs("forward_0", {"forward.fused": 1}), runs("backward_0", {"forward.fused": 1})
+    (True, False, True)
+    """
+    return kernel.startswith(FUSED) == is_fused(options, pass_of(kernel))
 
 
 def precisions(backend: str, dtype: str) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ import torch
 import mcgen
 from mcgen.codegen.package import build
 from mcgen.runtime import load_package
+from mcgen.runtime.schedule import Schedule
 from mcgen.verify.draw import Case, draw
 
 from ops.scans import SCANS
@@ -28,6 +29,8 @@ CASES = {
     "erased, cached": "gated_delta+grm", "steps in a token": "delta_product", "momentum, erased": "titans_linear",
     "channels, erased, chosen memories": "kda+ssc",
 }
+FUSED = {"fused: log decay": "simple_gla", "fused: normaliser, cached": "mlstm+grm", "fused: erased": "gated_delta",
+         "fused: erased, cached": "gated_delta+grm", "fused: channels": "gla", "fused: delayed write": "swla"}
 KNOWN = {**CORNERS, **SCANS}
 TOKENS = {"mesa": 20}
 
@@ -47,6 +50,10 @@ def sizes_of(name: str) -> dict[str, int]:
 
 def op_of(spec, folder: Path, chunk: int = 16, backend: str = "triton"):
     return load_package(build(spec, folder / spec.name), backend=backend).with_chunk(chunk)
+
+
+def fused_op(spec, folder: Path, chunk: int = 16):
+    return load_package(build(spec, folder / spec.name), backend="triton", schedule=Schedule.of(chunk, {"fused": 1}))
 
 
 def differences(op, spec, tokens: int, batch: int = 1, heads: int = 2, device: str = "cpu", sizes=SIZES) -> dict[str, float]:

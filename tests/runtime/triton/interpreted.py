@@ -12,7 +12,7 @@ from triton.runtime import interpreter  # noqa: E402
 
 from mcgen.runtime.triton import launch  # noqa: E402
 
-from .cases import CASES, TOKENS, differences, half_differences, load_spec, op_of, packed_difference, sizes_of, step_difference  # noqa: E402
+from .cases import CASES, FUSED, TOKENS, differences, fused_op, half_differences, load_spec, op_of, packed_difference, sizes_of, step_difference  # noqa: E402
 
 MARGIN = 64
 
@@ -31,6 +31,7 @@ class Fenced:
     def __init__(self):
         self.real, self.outside = launch.run, 0
         self.around: list[torch.Tensor] = []
+        self.kernels: set[str] = set()
 
     def inside(self, x: torch.Tensor) -> torch.Tensor:
         fill = float("nan") if x.is_floating_point() else -(2 ** 30)
@@ -51,6 +52,7 @@ class Fenced:
             if name not in made:
                 fenced[name].copy_(tensors[name])
         self.real(program, call, fenced, options)
+        self.kernels |= {launch.name_of(kernel) for kernel in program["kernels"]}
         for name, x in tensors.items():
             if name in made:
                 x.copy_(fenced[name])
@@ -70,9 +72,13 @@ def main(folder: Path, names: list[str]) -> dict:
     found = {}
     for name in names:
         fence.outside = 0
-        spec = load_spec(CASES.get(name, name))
-        op = op_of(spec, folder)
+        fence.kernels.clear()
+        spec = load_spec({**CASES, **FUSED}.get(name, name))
+        op = fused_op(spec, folder) if name in FUSED else op_of(spec, folder)
         found[name] = {**differences(op, spec, tokens=TOKENS.get(spec.name, 37), sizes=sizes_of(spec.name)), "written outside": fence.outside}
+        found[name]["of the other form"] = sum(kernel.startswith("fused_") is not (name in FUSED) for kernel in fence.kernels)
+        if name in ("fused: log decay", "fused: erased, cached"):
+            found[name]["packed"] = packed_difference(op, op_of(spec, folder, backend="torch"), spec)
         if name in ("log decay", "normaliser, cached", "a scan, one decay a head"):
             found[name]["steps"] = step_difference(op, spec, 3)
         if name in ("log decay", "delayed write, chosen memories"):

@@ -79,6 +79,11 @@ def test_every_kernel_has_a_configuration_without_spills(tmp_path, name):
                     pytest.fail(f"{target} {sizes}: {tried}")
 
 
+def test_kernels_of_both_forms(package):
+    names = [compiling.name_of(kernel) for kernel in kernels(*compiling.forms(package))]
+    assert names == ["forward_0", "forward_1", "backward_0", "backward_1", "backward_2", "backward_3", "fused_forward_0", "fused_backward_0"]
+
+
 def test_knobs_and_defaults(package):
     for kernel in kernels(compiling.load(package)):
         choices, base = knobs(kernel, SIZES), default(kernel, SIZES)

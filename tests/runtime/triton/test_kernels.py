@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from .cases import CASES, KNOWN, TOLERANCE, differences, load_spec, op_of, packed_difference, results, step_difference
+from .cases import CASES, FUSED, KNOWN, TOLERANCE, differences, fused_op, load_spec, op_of, packed_difference, results, step_difference
 
 pytest.importorskip("triton")
 ROOT = Path(__file__).resolve().parents[3]
@@ -30,12 +30,12 @@ def printed(module: str, *arguments: str) -> dict:
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
-    return interpreted(tmp_path_factory.mktemp("packages"), list(CASES))
+    return interpreted(tmp_path_factory.mktemp("packages"), [*CASES, *FUSED])
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [*CASES, *FUSED])
 def test_interpreted(found, name):
-    assert found[name].pop("written outside") == 0
+    assert found[name].pop("written outside") == 0 and found[name].pop("of the other form") == 0
     assert len(found[name]) > 4 and not {n: e for n, e in found[name].items() if not e < TOLERANCE}
 
 
@@ -54,12 +54,12 @@ def test_every_corner_interpreted(tmp_path, name):
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-@pytest.mark.parametrize("name", [*CASES, *KNOWN, *SHIPPED])
+@pytest.mark.parametrize("name", [*CASES, *FUSED, *KNOWN, *SHIPPED])
 def test_on_the_gpu(tmp_path, name):
     """Several rows of 64 tokens, the last one short; the same call twice gives the same bits."""
-    spec = load_spec(str(ROOT / "generated" / name / "spec.yaml") if name in SHIPPED else CASES.get(name, name))
+    spec = load_spec(str(ROOT / "generated" / name / "spec.yaml") if name in SHIPPED else {**CASES, **FUSED}.get(name, name))
     sizes = {"K": 64, "V": 64, "R": 32, "D": 128}
-    op = op_of(spec, tmp_path, 64)
+    op = fused_op(spec, tmp_path, 64) if name in FUSED else op_of(spec, tmp_path, 64)
     found = differences(op, spec, tokens=301, batch=2, heads=3, device="cuda", sizes=sizes)
     found["steps"] = step_difference(op, spec, 5, "cuda", sizes)
     found["packed"] = packed_difference(op, op_of(spec, tmp_path, 64, "torch"), spec, "cuda", sizes)

@@ -1,0 +1,140 @@
+"""linear_attention on GPUs: one pass over the rows, where one can.
+
+Written by mcgen: build it again instead of changing it. Kernels run one after the other: grids over the chunk table's rows,
+loops over the rows of a sequence and head, loops over the rows for every cached memory. Axes: c and d tokens of a row, n
+cached memories, then the dims. `mcgen.runtime.triton` launches them.
+
+    S = S + outer(k, v)
+    read = scale * S.T @ q
+"""
+import triton
+import triton.language as tl
+
+from mcgen.runtime.triton import lib
+
+@triton.jit(do_not_specialize=["T", "H", "R", "N"])
+def fused_forward_0(q_ptr, k_ptr, v_ptr, state_S_ptr, y_ptr, new_state_S_ptr, saved_S_ptr, table_ptr, T, H, R, N,
+                    C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
+    """The rows one after the other: y, new.state.S, saved.S."""
+    z = tl.program_id(0).to(tl.int64)
+    b, h = z // H, z % H
+    rows_ptr = table_ptr + b * R * 4
+    c = tl.arange(0, C)
+    block_of_V = tl.program_id(1)
+    at_K = tl.arange(0, block_K)
+    at_V = block_of_V * block_V + tl.arange(0, block_V)
+    # spec line 15: read: scale * S.T @ q
+    mask = c[:, None] >= c[None, :]  # [c, d]
+    state_S = tl.load(state_S_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+    S = state_S  # [K, V]
+    for i in range(0, R):
+        r = i
+        row_ptr = rows_ptr + r * 4
+        start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
+        segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+        token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
+        first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+        mask2 = c < count  # [d]
+        earlier = mask & mask2[None, :]  # [c, d]
+        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        product = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
+        P = tl.where(earlier, product, 0.0)  # [c, d]
+        v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+        recent = lib.dot(P, v_c, PRECISION)  # [c, V]
+        valid = c < count  # [c]
+        # spec line 14: S: S + outer(k, v)
+        inside = tl.where(valid, 1.0, 0.0)  # [c]
+        write = k_c * inside[:, None]  # [c, K]
+        increment_S = lib.dot(tl.trans(v_c), write, PRECISION)  # [V, K]
+        next_S = S + tl.trans(increment_S)  # [K, V]
+        # spec line 15: read: scale * S.T @ q
+        carried = lib.dot(q_c, S, PRECISION)  # [c, V]
+        online = recent + carried  # [c, V]
+        y = (size_K ** (-0.5)) * online  # [c, V]
+        tl.store(y_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], y, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
+        tl.store(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
+        S = next_S
+    tl.store(new_state_S_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
+
+@triton.jit(do_not_specialize=["T", "H", "R", "N"])
+def fused_backward_0(q_ptr, k_ptr, v_ptr, saved_S_ptr, d_y_ptr, d_new_state_S_ptr, d_q_ptr, d_k_ptr, d_v_ptr, d_state_S_ptr, table_ptr, T, H, R, N,
+                     C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
+    """The rows one after the other, from the last to the first: d.q, d.k, d.v, d.state.S."""
+    z = tl.program_id(0).to(tl.int64)
+    b, h = z // H, z % H
+    rows_ptr = table_ptr + b * R * 4
+    c = tl.arange(0, C)
+    at_K = tl.arange(0, block_K)
+    at_V = tl.arange(0, block_V)
+    # spec line 15: read: scale * S.T @ q
+    mask = c[:, None] >= c[None, :]  # [c, d]
+    d_new_state_S = tl.load(d_new_state_S_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+    d_old_S = d_new_state_S  # [K, V]
+    for i in range(0, R):
+        r = R - 1 - i
+        row_ptr = rows_ptr + r * 4
+        start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
+        segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+        token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
+        first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+        k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        mask2 = c < count  # [d]
+        earlier = mask & mask2[None, :]  # [c, d]
+        v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+        d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+        product = lib.dot(d_y_c, tl.trans(v_c), PRECISION)  # [c, d]
+        d_P = (size_K ** (-0.5)) * product  # [c, d]
+        masked = tl.where(earlier, d_P, 0.0)  # [c, d]
+        d_q_part = lib.dot(masked, k_c, PRECISION)  # [c, K]
+        saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        product2 = lib.dot(d_y_c, tl.trans(saved_S), PRECISION)  # [c, K]
+        d_q_part2 = (size_K ** (-0.5)) * product2  # [c, K]
+        d_q = d_q_part + d_q_part2  # [c, K]
+        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        product3 = lib.dot(tl.trans(masked), q_c, PRECISION)  # [d, K]
+        valid = c < count  # [c]
+        # spec line 14: S: S + outer(k, v)
+        inside = tl.where(valid, 1.0, 0.0)  # [c]
+        # spec line 15: read: scale * S.T @ q
+        product4 = lib.dot(tl.trans(q_c), d_y_c, PRECISION)  # [K, V]
+        scaled = (size_K ** (-0.5)) * product4  # [K, V]
+        # spec line 14: S: S + outer(k, v)
+        added = d_old_S + scaled  # [K, V]
+        d_write = lib.dot(v_c, tl.trans(d_old_S), PRECISION)  # [c, K]
+        d_k_part = inside[:, None] * d_write  # [c, K]
+        d_k = product3 + d_k_part  # [c, K]
+        # spec line 15: read: scale * S.T @ q
+        product5 = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
+        P = tl.where(earlier, product5, 0.0)  # [c, d]
+        product6 = lib.dot(tl.trans(P), d_y_c, PRECISION)  # [d, V]
+        scaled2 = (size_K ** (-0.5)) * product6  # [d, V]
+        # spec line 14: S: S + outer(k, v)
+        product7 = lib.dot(k_c, d_old_S, PRECISION)  # [c, V]
+        d_v_part = inside[:, None] * product7  # [c, V]
+        d_v = scaled2 + d_v_part  # [c, V]
+        tl.store(d_q_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_q, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
+        tl.store(d_k_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_k, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
+        tl.store(d_v_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], d_v, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
+        d_old_S = added
+    tl.store(d_state_S_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_old_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
+
+forward = {
+    "scratch": [],
+    "copies": [],
+    "kernels": [
+        {"run": fused_forward_0, "grid": 'loop', "blocked": ('V',), "dims": ('K', 'V'),
+         "tensors": ('q', 'k', 'v', 'state.S', 'y', 'new.state.S', 'saved.S')},
+    ],
+    "shifted": [],
+}
+
+backward = {
+    "scratch": [],
+    "copies": [],
+    "kernels": [
+        {"run": fused_backward_0, "grid": 'loop', "blocked": (), "dims": ('K', 'V'),
+         "tensors": ('q', 'k', 'v', 'saved.S', 'd.y', 'd.new.state.S', 'd.q', 'd.k', 'd.v', 'd.state.S')},
+    ],
+    "shifted": [],
+}

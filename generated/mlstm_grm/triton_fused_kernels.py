@@ -1,0 +1,1077 @@
+"""mlstm_grm on GPUs: one pass over the rows, where one can.
+
+Written by mcgen: build it again instead of changing it. Kernels run one after the other: grids over the chunk table's rows,
+loops over the rows of a sequence and head, loops over the rows for every cached memory. Axes: c and d tokens of a row, n
+cached memories, then the dims. `mcgen.runtime.triton` launches them.
+
+    S = exp(g) * S + exp(i) * scale * outer(k, v)
+    n = exp(g) * n + exp(i) * scale * k
+    read = S.T @ q / maximum(abs(dot(n, q)), 1)
+    summary = mean(k)
+    score = dot(u, summary)
+    weight = softmax(score)
+    mix = reads
+    segments of 256 tokens, carry
+"""
+import triton
+import triton.language as tl
+
+from mcgen.runtime.triton import lib
+
+@triton.jit(do_not_specialize=["T", "H", "R", "N"])
+def fused_forward_0(k_ptr, v_ptr, i_ptr, g_ptr, summary_partial_ptr, state_S_ptr, state_n_ptr, new_state_S_ptr, new_state_n_ptr, new_summary_ptr, new_summary_partial_ptr, new_cache_S_ptr, new_cache_n_ptr, saved_summary_partial_ptr, saved_S_ptr, saved_n_ptr, table_ptr, T, H, R, N,
+                    C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
+    """The rows one after the other: new.state.S, new.state.n, new.summary, new.summary.partial, new.cache.S, new.cache.n, saved.summary.partial, saved.S, saved.n."""
+    z = tl.program_id(0).to(tl.int64)
+    b, h = z // H, z % H
+    rows_ptr = table_ptr + b * R * 4
+    c = tl.arange(0, C)
+    block_of_K = tl.program_id(1) % tl.cdiv(size_K, block_K)
+    block_of_V = (tl.program_id(1) // tl.cdiv(size_K, block_K))
+    at_K = block_of_K * block_K + tl.arange(0, block_K)
+    at_V = block_of_V * block_V + tl.arange(0, block_V)
+    state_S = tl.load(state_S_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+    state_n = tl.load(state_n_ptr + z * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+    summary_partial = tl.load(summary_partial_ptr + z * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+    S = state_S  # [K, V]
+    n2 = state_n  # [K]
+    summary_partial2 = summary_partial  # [K]
+    for i in range(0, R):
+        r = i
+        row_ptr = rows_ptr + r * 4
+        start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
+        segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+        completes = (count > 0) & (count + offset == 256)
+        token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
+        first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+        valid = c < count  # [c]
+        g_c = lib.tokens(tl.load(g_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+        at_least = tl.maximum(g_c, (-120.0))  # [c]
+        log_decay = tl.where(valid, at_least, 0.0)  # [c]
+        # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+        total = tl.sum(log_decay, 0)  # []
+        decay_of_row = tl.exp(total)  # []
+        k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
+        exp = tl.exp(G_after.to(tl.float32))  # [c]
+        decay_after = tl.where(valid, exp, 0.0)  # [c]
+        write = k_c * decay_after[:, None]  # [c, K]
+        i_c = lib.tokens(tl.load(i_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+        exp2 = tl.exp(i_c)  # [c]
+        v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+        scaled = exp2[:, None] * v_c  # [c, V]
+        product = lib.dot(tl.trans(write), scaled, PRECISION)  # [K, V]
+        increment_S = (size_K ** (-0.5)) * product  # [K, V]
+        scaled2 = S * decay_of_row  # [K, V]
+        next_S = scaled2 + increment_S  # [K, V]
+        # spec line 18: n: exp(g) * n + exp(i) * scale * k
+        product2 = tl.sum(exp2[:, None] * write, 0)  # [K]
+        increment_n = (size_K ** (-0.5)) * product2  # [K]
+        scaled3 = n2 * decay_of_row  # [K]
+        next_n = scaled3 + increment_n  # [K]
+        # spec line 24: summary: mean(k)
+        summand = tl.where(valid[:, None], k_c, 0.0)  # [c, K]
+        sum_of_row = tl.sum(summand, 0)  # [K]
+        added = offset + count  # []
+        mask = added == 256  # []
+        mask2 = count > 0  # []
+        completes2 = mask & mask2  # []
+        partial = summary_partial2 + sum_of_row  # [K]
+        next_partial = tl.where(completes2, 0.0, partial)  # [K]
+        finished = partial * 0.00390625  # [K]
+        if completes & (block_of_V == 0):
+            tl.store(new_summary_ptr + (z * N + segment) * (size_K) + at_K, finished, mask=(at_K < size_K))
+        if completes:
+            tl.store(new_cache_S_ptr + (z * N + segment) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], next_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
+        if completes & (block_of_V == 0):
+            tl.store(new_cache_n_ptr + (z * N + segment) * (size_K) + at_K, next_n, mask=(at_K < size_K))
+        if (block_of_V == 0):
+            tl.store(saved_summary_partial_ptr + (z * R + r) * (size_K) + at_K, summary_partial2, mask=(at_K < size_K))
+        tl.store(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
+        if (block_of_V == 0):
+            tl.store(saved_n_ptr + (z * R + r) * (size_K) + at_K, n2, mask=(at_K < size_K))
+        S, n2, summary_partial2 = next_S, next_n, next_partial
+    tl.store(new_state_S_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
+    if (block_of_V == 0):
+        tl.store(new_state_n_ptr + z * (size_K) + at_K, n2, mask=(at_K < size_K))
+    if (block_of_V == 0):
+        tl.store(new_summary_partial_ptr + z * (size_K) + at_K, summary_partial2, mask=(at_K < size_K))
+
+@triton.jit(do_not_specialize=["T", "H", "R", "N"])
+def fused_forward_1(q_ptr, k_ptr, u_ptr, new_summary_ptr, new_cache_n_ptr, saved_summary_partial_ptr, stored_read_n_ptr, stored_scaled_ptr, stored_weight_online_ptr, table_ptr, T, H, R, N,
+                    C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, block_K: tl.constexpr):
+    """A program for every row of the chunk table: stored.read_n, stored.scaled, stored.weight_online."""
+    r = tl.program_id(0)
+    z = tl.program_id(1).to(tl.int64)
+    b, h = z // H, z % H
+    rows_ptr = table_ptr + b * R * 4
+    c = tl.arange(0, C)
+    slots = tl.arange(0, SLOTS)
+    at_K = tl.arange(0, block_K)
+    row_ptr = rows_ptr + r * 4
+    start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
+    segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+    completes = (count > 0) & (count + offset == 256)
+    token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
+    first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    new_cache_n = tl.load(new_cache_n_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    read_n = lib.dot(q_c, tl.trans(new_cache_n), PRECISION)  # [c, n]
+    tl.store(stored_read_n_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], read_n, mask=(slots[None, :] < N))
+    # spec line 26: weight: softmax(score)
+    past = slots < segment  # [n]
+    valid = c < count  # [c]
+    # spec line 24: summary: mean(k)
+    added = offset + c  # [c]
+    number = added.to(tl.float32)  # [c]
+    seen = 1.0 + number  # [c]
+    ratio = 1.0 / seen  # [c]
+    u_c = lib.tokens(tl.load(u_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    new_summary = tl.load(new_summary_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
+    # spec line 25: score: dot(u, summary)
+    score_cached = lib.dot(u_c, tl.trans(new_summary), PRECISION)  # [c, n]
+    # spec line 26: weight: softmax(score)
+    masked = tl.where(past[None, :], score_cached, (-1e+30))  # [c, n]
+    largest = tl.max(tl.where((slots[None, :] < N), masked, float("-inf")), 1)  # [c]
+    k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    # spec line 24: summary: mean(k)
+    summand = tl.where(valid[:, None], k_c, 0.0)  # [c, K]
+    running = tl.cumsum(summand, 0)  # [c, K]
+    saved_summary_partial = tl.load(saved_summary_partial_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+    sum_so_far = running + saved_summary_partial[None, :]  # [c, K]
+    # spec line 25: score: dot(u, summary)
+    product = tl.sum(u_c * sum_so_far, 1)  # [c]
+    score_online = ratio * product  # [c]
+    # spec line 26: weight: softmax(score)
+    at_least = tl.maximum(largest, score_online)  # [c]
+    difference = masked - at_least[:, None]  # [c, n]
+    exp_cached = tl.exp(difference)  # [c, n]
+    difference2 = score_online - at_least  # [c]
+    exp_online = tl.exp(difference2)  # [c]
+    total = tl.sum(tl.where((slots[None, :] < N), exp_cached, 0.0), 1)  # [c]
+    total2 = exp_online + total  # [c]
+    share = 1.0 / total2  # [c]
+    scaled = exp_cached * share[:, None]  # [c, n]
+    tl.store(stored_scaled_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], scaled, mask=(slots[None, :] < N))
+    weight_online = exp_online * share  # [c]
+    tl.store(stored_weight_online_ptr + (z * R + r) * (C) + c, weight_online)
+
+@triton.jit(do_not_specialize=["T", "H", "R", "N"])
+def fused_forward_2(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, new_cache_S_ptr, saved_S_ptr, saved_n_ptr, stored_read_n_ptr, stored_scaled_ptr, stored_weight_online_ptr, y_ptr, table_ptr, T, H, R, N,
+                    C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
+    """A program for every row of the chunk table: y."""
+    r = tl.program_id(0)
+    z = tl.program_id(1).to(tl.int64)
+    b, h = z // H, z % H
+    rows_ptr = table_ptr + b * R * 4
+    c = tl.arange(0, C)
+    slots = tl.arange(0, SLOTS)
+    block_of_V = tl.program_id(2)
+    at_K = tl.arange(0, block_K)
+    at_V = block_of_V * block_V + tl.arange(0, block_V)
+    row_ptr = rows_ptr + r * 4
+    start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
+    segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+    completes = (count > 0) & (count + offset == 256)
+    token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
+    first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    valid = c < count  # [c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    mask = c[:, None] >= c[None, :]  # [c, d]
+    mask2 = c < count  # [d]
+    earlier = mask & mask2[None, :]  # [c, d]
+    stored_scaled = tl.load(stored_scaled_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
+    new_cache_S = tl.load(new_cache_S_ptr + z * N * (size_K * size_V) + slots[:, None, None] * (size_K * size_V) + at_K[None, :, None] * (size_V) + at_V[None, None, :], mask=(slots[:, None, None] < N) & (at_K[None, :, None] < size_K) & (at_V[None, None, :] < size_V), other=0.0).to(tl.float32)  # [n, K, V]
+    stored_read_n = tl.load(stored_read_n_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
+    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    recalled = tl.zeros((C, block_V,), tl.float32)  # [c, V]
+    for slot in range(0, segment):
+        n = tl.full((), slot, tl.int32)
+        stored_scaled2 = tl.load(stored_scaled_ptr + (z * R + r) * (N * C) + n * (C) + c).to(tl.float32)  # [c]
+        new_cache_S2 = tl.load(new_cache_S_ptr + (z * N + n) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        stored_read_n2 = tl.load(stored_read_n_ptr + (z * R + r) * (N * C) + n * (C) + c).to(tl.float32)  # [c]
+        mask3 = n < segment  # []
+        masked = tl.where(mask3, stored_scaled2, 0.0)  # [c]
+        abs = tl.abs(stored_read_n2)  # [c]
+        at_least = tl.maximum(1.0, abs)  # [c]
+        ratio = 1.0 / at_least  # [c]
+        read_S = lib.dot(q_c, new_cache_S2, PRECISION)  # [c, V]
+        answer = ratio[:, None] * read_S  # [c, V]
+        scaled = masked[:, None] * answer  # [c, V]
+        recalled += scaled
+    g_c = lib.tokens(tl.load(g_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    at_least2 = tl.maximum(g_c, (-120.0))  # [c]
+    log_decay = tl.where(valid, at_least2, 0.0)  # [c]
+    G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
+    decay = tl.exp(G.to(tl.float32))  # [c]
+    i_c = lib.tokens(tl.load(i_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    exp = tl.exp(i_c)  # [c]
+    saved_n = tl.load(saved_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    product = tl.sum(q_c * saved_n[None, :], 1)  # [c]
+    carried = decay * product  # [c]
+    saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+    product2 = lib.dot(q_c, saved_S, PRECISION)  # [c, V]
+    carried2 = decay[:, None] * product2  # [c, V]
+    k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    product3 = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
+    gap = G[:, None] - G[None, :]  # [c, d]
+    masked2 = tl.where(earlier, gap, (-10000.0))  # [c, d]
+    reach = tl.exp(masked2.to(tl.float32))  # [c, d]
+    P = product3 * reach  # [c, d]
+    product4 = tl.sum(P * exp[None, :], 1)  # [c]
+    recent = (size_K ** (-0.5)) * product4  # [c]
+    online = carried + recent  # [c]
+    abs2 = tl.abs(online)  # [c]
+    at_least3 = tl.maximum(1.0, abs2)  # [c]
+    ratio2 = 1.0 / at_least3  # [c]
+    v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    scaled2 = exp[:, None] * v_c  # [c, V]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    product5 = lib.dot(P, scaled2, PRECISION)  # [c, V]
+    recent2 = (size_K ** (-0.5)) * product5  # [c, V]
+    online2 = carried2 + recent2  # [c, V]
+    scaled3 = online2 * ratio2[:, None]  # [c, V]
+    stored_weight_online = tl.load(stored_weight_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    # spec line 26: weight: softmax(score)
+    scaled4 = scaled3 * stored_weight_online[:, None]  # [c, V]
+    y = scaled4 + recalled  # [c, V]
+    tl.store(y_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], y, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
+
+@triton.jit(do_not_specialize=["T", "H", "R", "N"])
+def fused_backward_0(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, u_ptr, new_summary_ptr, new_cache_n_ptr, saved_summary_partial_ptr, saved_S_ptr, saved_n_ptr, d_y_ptr, stored_masked_ptr, stored_weight_online_ptr, stored_d_log_decay_part_ptr, stored_scaled_2_ptr, stored_read_n_ptr, stored_total_ptr, stored_difference_ptr, stored_largest_ptr, table_ptr, T, H, R, N,
+                     C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
+    """A program for every row of the chunk table: stored.masked, stored.weight_online, stored.d_log_decay_part, stored.scaled.2, stored.read_n, stored.total, stored.difference, stored.largest."""
+    r = tl.program_id(0)
+    z = tl.program_id(1).to(tl.int64)
+    b, h = z // H, z % H
+    rows_ptr = table_ptr + b * R * 4
+    c = tl.arange(0, C)
+    slots = tl.arange(0, SLOTS)
+    at_K = tl.arange(0, block_K)
+    at_V = tl.arange(0, block_V)
+    row_ptr = rows_ptr + r * 4
+    start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
+    segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+    completes = (count > 0) & (count + offset == 256)
+    token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
+    first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    valid = c < count  # [c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    mask = c[:, None] >= c[None, :]  # [c, d]
+    mask2 = c < count  # [d]
+    earlier = mask & mask2[None, :]  # [c, d]
+    # spec line 26: weight: softmax(score)
+    past = slots < segment  # [n]
+    g_c = lib.tokens(tl.load(g_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    at_least = tl.maximum(g_c, (-120.0))  # [c]
+    log_decay = tl.where(valid, at_least, 0.0)  # [c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
+    decay = tl.exp(G.to(tl.float32))  # [c]
+    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    saved_n = tl.load(saved_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+    product = tl.sum(q_c * saved_n[None, :], 1)  # [c]
+    carried = decay * product  # [c]
+    i_c = lib.tokens(tl.load(i_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    exp = tl.exp(i_c)  # [c]
+    # spec line 24: summary: mean(k)
+    added = offset + c  # [c]
+    number = added.to(tl.float32)  # [c]
+    seen = 1.0 + number  # [c]
+    ratio = 1.0 / seen  # [c]
+    k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    product2 = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
+    gap = G[:, None] - G[None, :]  # [c, d]
+    masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
+    reach = tl.exp(masked.to(tl.float32))  # [c, d]
+    P = product2 * reach  # [c, d]
+    product3 = tl.sum(P * exp[None, :], 1)  # [c]
+    recent = (size_K ** (-0.5)) * product3  # [c]
+    online = carried + recent  # [c]
+    abs = tl.abs(online)  # [c]
+    mask3 = 1.0 == abs  # [c]
+    mask4 = 1.0 > abs  # [c]
+    at_least2 = tl.maximum(1.0, abs)  # [c]
+    ratio2 = 1.0 / at_least2  # [c]
+    v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    scaled = exp[:, None] * v_c  # [c, V]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    product4 = lib.dot(P, scaled, PRECISION)  # [c, V]
+    d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+    product5 = tl.sum(d_y_c * product4, 1)  # [c]
+    scaled2 = (size_K ** (-0.5)) * product5  # [c]
+    # spec line 24: summary: mean(k)
+    summand = tl.where(valid[:, None], k_c, 0.0)  # [c, K]
+    running = tl.cumsum(summand, 0)  # [c, K]
+    saved_summary_partial = tl.load(saved_summary_partial_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+    sum_so_far = running + saved_summary_partial[None, :]  # [c, K]
+    u_c = lib.tokens(tl.load(u_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    # spec line 25: score: dot(u, summary)
+    product6 = tl.sum(u_c * sum_so_far, 1)  # [c]
+    score_online = ratio * product6  # [c]
+    new_summary = tl.load(new_summary_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
+    score_cached = lib.dot(u_c, tl.trans(new_summary), PRECISION)  # [c, n]
+    # spec line 26: weight: softmax(score)
+    masked2 = tl.where(past[None, :], score_cached, (-1e+30))  # [c, n]
+    largest = tl.max(tl.where((slots[None, :] < N), masked2, float("-inf")), 1)  # [c]
+    at_least3 = tl.maximum(largest, score_online)  # [c]
+    difference = score_online - at_least3  # [c]
+    exp_online = tl.exp(difference)  # [c]
+    difference2 = masked2 - at_least3[:, None]  # [c, n]
+    exp_cached = tl.exp(difference2)  # [c, n]
+    total = tl.sum(tl.where((slots[None, :] < N), exp_cached, 0.0), 1)  # [c]
+    total2 = exp_online + total  # [c]
+    share = 1.0 / total2  # [c]
+    weight_online = exp_online * share  # [c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    scaled3 = weight_online * ratio2  # [c]
+    scaled4 = ratio2 * scaled3  # [c]
+    minus = -scaled4  # [c]
+    saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+    product7 = lib.dot(d_y_c, tl.trans(saved_S), PRECISION)  # [c, K]
+    product8 = tl.sum(q_c * product7, 1)  # [c]
+    scaled5 = decay * product8  # [c]
+    added2 = scaled5 + scaled2  # [c]
+    scaled6 = minus * added2  # [c]
+    scaled7 = 0.5 * scaled6  # [c]
+    masked3 = tl.where(mask4, 0.0, scaled6)  # [c]
+    masked4 = tl.where(mask3, scaled7, masked3)  # [c]
+    tl.store(stored_masked_ptr + (z * R + r) * (C) + c, masked4)
+    tl.store(stored_weight_online_ptr + (z * R + r) * (C) + c, weight_online)
+    mask5 = c[None, :] < c[:, None]  # [c, d]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    written = exp * (size_K ** (-0.5))  # [c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    sign = lib.sign(online)  # [c]
+    product9 = lib.dot(d_y_c, tl.trans(v_c), PRECISION)  # [c, d]
+    scaled8 = written[None, :] * product9  # [c, d]
+    d_P_part = scaled3[:, None] * scaled8  # [c, d]
+    d_decay_part = scaled3 * product8  # [c]
+    d_online = sign * masked4  # [c]
+    d_decay_part2 = product * d_online  # [c]
+    d_decay = d_decay_part + d_decay_part2  # [c]
+    d_G = decay * d_decay  # [c]
+    d_log_decay_part = tl.cumsum(d_G.to(tl.float64), 0, reverse=True)  # [c]
+    d_P_part2 = written[None, :] * d_online[:, None]  # [c, d]
+    d_P = d_P_part + d_P_part2  # [c, d]
+    d_reach = product2 * d_P  # [c, d]
+    scaled9 = reach * d_reach  # [c, d]
+    d_gap = tl.where(earlier, scaled9, 0.0)  # [c, d]
+    running2 = tl.cumsum(d_gap, 0, reverse=True)  # [c, d]
+    masked5 = tl.where(mask5, running2, 0.0)  # [c, d]
+    d_log_decay_part2 = tl.sum(masked5, 1)  # [c]
+    d_log_decay_part3 = d_log_decay_part2 + d_log_decay_part.to(tl.float32)  # [c]
+    tl.store(stored_d_log_decay_part_ptr + (z * R + r) * (C) + c, d_log_decay_part3)
+    # spec line 26: weight: softmax(score)
+    scaled10 = exp_cached * share[:, None]  # [c, n]
+    tl.store(stored_scaled_2_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], scaled10, mask=(slots[None, :] < N))
+    new_cache_n = tl.load(new_cache_n_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    read_n = lib.dot(q_c, tl.trans(new_cache_n), PRECISION)  # [c, n]
+    tl.store(stored_read_n_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], read_n, mask=(slots[None, :] < N))
+    tl.store(stored_total_ptr + (z * R + r) * (C) + c, total2)
+    tl.store(stored_difference_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], difference2, mask=(slots[None, :] < N))
+    tl.store(stored_largest_ptr + (z * R + r) * (C) + c, largest)
+
+@triton.jit(do_not_specialize=["T", "H", "R", "N"])
+def fused_backward_1(q_ptr, new_cache_S_ptr, d_y_ptr, stored_read_n_ptr, stored_total_ptr, stored_difference_ptr, stored_out_3_ptr, stored_d_q_part_ptr, table_ptr, T, H, R, N,
+                     C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
+    """A program for every row of the chunk table: stored.out.3, stored.d_q_part."""
+    r = tl.program_id(0)
+    z = tl.program_id(1).to(tl.int64)
+    b, h = z // H, z % H
+    rows_ptr = table_ptr + b * R * 4
+    c = tl.arange(0, C)
+    slots = tl.arange(0, SLOTS)
+    at_K = tl.arange(0, block_K)
+    at_V = tl.arange(0, block_V)
+    row_ptr = rows_ptr + r * 4
+    start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
+    segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+    completes = (count > 0) & (count + offset == 256)
+    token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
+    first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    d_q_part = tl.zeros((C, block_K,), tl.float32)  # [c, K]
+    stored_total = tl.load(stored_total_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    # spec line 26: weight: softmax(score)
+    share = 1.0 / stored_total  # [c]
+    d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    for slot in range(0, segment):
+        n = tl.full((), slot, tl.int32)
+        stored_read_n = tl.load(stored_read_n_ptr + (z * R + r) * (N * C) + n * (C) + c).to(tl.float32)  # [c]
+        stored_difference = tl.load(stored_difference_ptr + (z * R + r) * (N * C) + n * (C) + c).to(tl.float32)  # [c]
+        new_cache_S = tl.load(new_cache_S_ptr + (z * N + n) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        # spec line 24: summary: mean(k)
+        abs = tl.abs(stored_read_n)  # [c]
+        at_least = tl.maximum(1.0, abs)  # [c]
+        ratio = 1.0 / at_least  # [c]
+        mask = n < segment  # []
+        exp = tl.exp(stored_difference)  # [c]
+        scaled = exp * share  # [c]
+        masked = tl.where(mask, scaled, 0.0)  # [c]
+        scaled2 = ratio * masked  # [c]
+        product = lib.dot(d_y_c, tl.trans(new_cache_S), PRECISION)  # [c, K]
+        scaled3 = scaled2[:, None] * product  # [c, K]
+        d_q_part += scaled3
+        product2 = tl.sum(q_c * product, 1)  # [c]
+        tl.store(stored_out_3_ptr + (z * R + r) * (N * C) + n * (C) + c, product2)
+    stored_read_n2 = tl.load(stored_read_n_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
+    stored_difference2 = tl.load(stored_difference_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
+    new_cache_S2 = tl.load(new_cache_S_ptr + z * N * (size_K * size_V) + slots[:, None, None] * (size_K * size_V) + at_K[None, :, None] * (size_V) + at_V[None, None, :], mask=(slots[:, None, None] < N) & (at_K[None, :, None] < size_K) & (at_V[None, None, :] < size_V), other=0.0).to(tl.float32)  # [n, K, V]
+    tl.store(stored_d_q_part_ptr + (z * R + r) * (C * size_K) + c[:, None] * (size_K) + at_K[None, :], d_q_part, mask=(at_K[None, :] < size_K))
+
+@triton.jit(do_not_specialize=["T", "H", "R", "N"])
+def fused_backward_2(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, u_ptr, new_summary_ptr, new_cache_n_ptr, saved_summary_partial_ptr, saved_S_ptr, saved_n_ptr, d_y_ptr, stored_weight_online_ptr, stored_scaled_2_ptr, stored_read_n_ptr, stored_out_3_ptr, stored_d_q_part_ptr, stored_total_ptr, stored_difference_ptr, stored_largest_ptr, d_q_ptr, d_u_ptr, stored_d_score_online_ptr, stored_scaled_ptr, stored_d_read_n_ptr, table_ptr, T, H, R, N,
+                     C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
+    """A program for every row of the chunk table: d.q, d.u, stored.d_score_online, stored.scaled, stored.d_read_n."""
+    r = tl.program_id(0)
+    z = tl.program_id(1).to(tl.int64)
+    b, h = z // H, z % H
+    rows_ptr = table_ptr + b * R * 4
+    c = tl.arange(0, C)
+    slots = tl.arange(0, SLOTS)
+    at_V = tl.arange(0, block_V)
+    at_K = tl.arange(0, block_K)
+    row_ptr = rows_ptr + r * 4
+    start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
+    segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+    completes = (count > 0) & (count + offset == 256)
+    token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
+    first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    valid = c < count  # [c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    mask = c[:, None] >= c[None, :]  # [c, d]
+    mask2 = c < count  # [d]
+    earlier = mask & mask2[None, :]  # [c, d]
+    # spec line 26: weight: softmax(score)
+    past = slots < segment  # [n]
+    g_c = lib.tokens(tl.load(g_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    at_least = tl.maximum(g_c, (-120.0))  # [c]
+    log_decay = tl.where(valid, at_least, 0.0)  # [c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
+    decay = tl.exp(G.to(tl.float32))  # [c]
+    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    saved_n = tl.load(saved_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+    product = tl.sum(q_c * saved_n[None, :], 1)  # [c]
+    carried = decay * product  # [c]
+    i_c = lib.tokens(tl.load(i_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    exp = tl.exp(i_c)  # [c]
+    written = exp * (size_K ** (-0.5))  # [c]
+    d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+    saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    product2 = lib.dot(d_y_c, tl.trans(saved_S), PRECISION)  # [c, K]
+    product3 = tl.sum(q_c * product2, 1)  # [c]
+    scaled = decay * product3  # [c]
+    k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    product4 = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
+    gap = G[:, None] - G[None, :]  # [c, d]
+    masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
+    reach = tl.exp(masked.to(tl.float32))  # [c, d]
+    P = product4 * reach  # [c, d]
+    product5 = tl.sum(P * exp[None, :], 1)  # [c]
+    recent = (size_K ** (-0.5)) * product5  # [c]
+    online = carried + recent  # [c]
+    abs = tl.abs(online)  # [c]
+    sign = lib.sign(online)  # [c]
+    mask3 = 1.0 == abs  # [c]
+    mask4 = 1.0 > abs  # [c]
+    at_least2 = tl.maximum(1.0, abs)  # [c]
+    ratio = 1.0 / at_least2  # [c]
+    stored_weight_online = tl.load(stored_weight_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    scaled2 = ratio * stored_weight_online  # [c]
+    scaled3 = ratio * scaled2  # [c]
+    minus = -scaled3  # [c]
+    scaled4 = decay * scaled2  # [c]
+    d_q_part = product2 * scaled4[:, None]  # [c, K]
+    v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    scaled5 = exp[:, None] * v_c  # [c, V]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    product6 = lib.dot(P, scaled5, PRECISION)  # [c, V]
+    product7 = tl.sum(d_y_c * product6, 1)  # [c]
+    scaled6 = (size_K ** (-0.5)) * product7  # [c]
+    added = scaled + scaled6  # [c]
+    scaled7 = added * minus  # [c]
+    scaled8 = 0.5 * scaled7  # [c]
+    masked2 = tl.where(mask4, 0.0, scaled7)  # [c]
+    masked3 = tl.where(mask3, scaled8, masked2)  # [c]
+    d_online = sign * masked3  # [c]
+    scaled9 = decay * d_online  # [c]
+    d_P_part = written[None, :] * d_online[:, None]  # [c, d]
+    d_q_part2 = saved_n[None, :] * scaled9[:, None]  # [c, K]
+    product8 = lib.dot(d_y_c, tl.trans(v_c), PRECISION)  # [c, d]
+    scaled10 = written[None, :] * product8  # [c, d]
+    d_P_part2 = scaled10 * scaled2[:, None]  # [c, d]
+    d_P = d_P_part2 + d_P_part  # [c, d]
+    scaled11 = reach * d_P  # [c, d]
+    d_q_part3 = lib.dot(scaled11, k_c, PRECISION)  # [c, K]
+    stored_read_n = tl.load(stored_read_n_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
+    sign2 = lib.sign(stored_read_n)  # [c, n]
+    abs2 = tl.abs(stored_read_n)  # [c, n]
+    mask5 = 1.0 == abs2  # [c, n]
+    mask6 = 1.0 > abs2  # [c, n]
+    at_least3 = tl.maximum(1.0, abs2)  # [c, n]
+    ratio2 = 1.0 / at_least3  # [c, n]
+    stored_out_3 = tl.load(stored_out_3_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
+    masked4 = tl.where(past[None, :], stored_out_3, 0.0)  # [c, n]
+    stored_scaled_2 = tl.load(stored_scaled_2_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
+    # spec line 26: weight: softmax(score)
+    weight_cached = tl.where(past[None, :], stored_scaled_2, 0.0)  # [c, n]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    scaled12 = ratio2 * weight_cached  # [c, n]
+    scaled13 = ratio2 * scaled12  # [c, n]
+    minus2 = -scaled13  # [c, n]
+    scaled14 = masked4 * minus2  # [c, n]
+    scaled15 = 0.5 * scaled14  # [c, n]
+    masked5 = tl.where(mask6, 0.0, scaled14)  # [c, n]
+    masked6 = tl.where(mask5, scaled15, masked5)  # [c, n]
+    d_read_n = sign2 * masked6  # [c, n]
+    new_cache_n = tl.load(new_cache_n_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
+    d_q_part4 = lib.dot(tl.where((slots[None, :] < N), d_read_n, 0.0), new_cache_n, PRECISION)  # [c, K]
+    stored_d_q_part = tl.load(stored_d_q_part_ptr + (z * R + r) * (C * size_K) + c[:, None] * (size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [c, K]
+    d_q_part5 = stored_d_q_part + d_q_part4  # [c, K]
+    d_q_part6 = d_q_part2 + d_q_part5  # [c, K]
+    d_q_part7 = d_q_part3 + d_q_part6  # [c, K]
+    d_q = d_q_part + d_q_part7  # [c, K]
+    tl.store(d_q_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_q, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
+    stored_total = tl.load(stored_total_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    # spec line 26: weight: softmax(score)
+    share = 1.0 / stored_total  # [c]
+    # spec line 24: summary: mean(k)
+    added2 = offset + c  # [c]
+    number = added2.to(tl.float32)  # [c]
+    seen = 1.0 + number  # [c]
+    ratio3 = 1.0 / seen  # [c]
+    stored_difference = tl.load(stored_difference_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
+    # spec line 26: weight: softmax(score)
+    exp_cached = tl.exp(stored_difference)  # [c, n]
+    d_weight_online = ratio * added  # [c]
+    d_exp_online_part = d_weight_online * share  # [c]
+    # spec line 24: summary: mean(k)
+    summand = tl.where(valid[:, None], k_c, 0.0)  # [c, K]
+    running = tl.cumsum(summand, 0)  # [c, K]
+    saved_summary_partial = tl.load(saved_summary_partial_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+    sum_so_far = running + saved_summary_partial[None, :]  # [c, K]
+    u_c = lib.tokens(tl.load(u_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    # spec line 25: score: dot(u, summary)
+    product9 = tl.sum(u_c * sum_so_far, 1)  # [c]
+    score_online = ratio3 * product9  # [c]
+    # spec line 24: summary: mean(k)
+    summary_online = ratio3[:, None] * sum_so_far  # [c, K]
+    stored_largest = tl.load(stored_largest_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    # spec line 26: weight: softmax(score)
+    at_least4 = tl.maximum(score_online, stored_largest)  # [c]
+    difference = score_online - at_least4  # [c]
+    exp_online = tl.exp(difference)  # [c]
+    d_share_part = d_weight_online * exp_online  # [c]
+    d_weight_cached = ratio2 * masked4  # [c, n]
+    masked7 = tl.where(past[None, :], d_weight_cached, 0.0)  # [c, n]
+    d_share_part2 = tl.sum(tl.where((slots[None, :] < N), exp_cached * masked7, 0.0), 1)  # [c]
+    d_share = d_share_part + d_share_part2  # [c]
+    scaled16 = share * d_share  # [c]
+    ratio4 = scaled16 / stored_total  # [c]
+    d_total = -ratio4  # [c]
+    d_exp_cached_part = share[:, None] * masked7  # [c, n]
+    d_exp_cached = d_total[:, None] + d_exp_cached_part  # [c, n]
+    scaled17 = exp_cached * d_exp_cached  # [c, n]
+    d_score_cached = tl.where(past[None, :], scaled17, 0.0)  # [c, n]
+    new_summary = tl.load(new_summary_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
+    # spec line 25: score: dot(u, summary)
+    d_u_part = lib.dot(tl.where((slots[None, :] < N), d_score_cached, 0.0), new_summary, PRECISION)  # [c, K]
+    # spec line 26: weight: softmax(score)
+    d_exp_online = d_total + d_exp_online_part  # [c]
+    d_score_online = exp_online * d_exp_online  # [c]
+    # spec line 25: score: dot(u, summary)
+    d_u_part2 = summary_online * d_score_online[:, None]  # [c, K]
+    d_u = d_u_part + d_u_part2  # [c, K]
+    tl.store(d_u_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_u, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
+    tl.store(stored_d_score_online_ptr + (z * R + r) * (C) + c, d_score_online)
+    tl.store(stored_scaled_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], scaled17, mask=(slots[None, :] < N))
+    tl.store(stored_d_read_n_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], d_read_n, mask=(slots[None, :] < N))
+
+@triton.jit(do_not_specialize=["T", "H", "R", "N"])
+def fused_backward_3(q_ptr, u_ptr, d_y_ptr, d_new_summary_ptr, d_new_cache_S_ptr, d_new_cache_n_ptr, stored_scaled_ptr, stored_scaled_2_ptr, stored_read_n_ptr, stored_d_read_n_ptr, d_summary_ptr, d_cache_S_ptr, d_cache_n_ptr, stored_d_summaries_part_ptr, stored_d_cached_S_part_ptr, stored_d_cached_n_part_ptr, table_ptr, T, H, R, N,
+                     C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
+    """A program for every cached memory, its rows one after the other: d.summary, d.cache.S, d.cache.n, stored.d_summaries_part, stored.d_cached_S_part, stored.d_cached_n_part."""
+    n = tl.program_id(0)
+    z = tl.program_id(1).to(tl.int64)
+    b, h = z // H, z % H
+    rows_ptr = table_ptr + b * R * 4
+    c = tl.arange(0, C)
+    block_of_K = tl.program_id(2) % tl.cdiv(size_K, block_K)
+    block_of_V = (tl.program_id(2) // tl.cdiv(size_K, block_K))
+    at_K = block_of_K * block_K + tl.arange(0, block_K)
+    at_V = block_of_V * block_V + tl.arange(0, block_V)
+    kept = lib.keeps(rows_ptr, R, n, 256)
+    d_new_summary = tl.load(d_new_summary_ptr + (z * N + n) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+    d_new_cache_S = tl.load(d_new_cache_S_ptr + (z * N + n) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+    d_new_cache_n = tl.load(d_new_cache_n_ptr + (z * N + n) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+    d_summaries_part = tl.zeros((block_K,), tl.float32)  # [K]
+    d_cached_S_part = tl.zeros((block_K, block_V,), tl.float32)  # [K, V]
+    d_cached_n_part = tl.zeros((block_K,), tl.float32)  # [K]
+    for r in range(lib.first_row(rows_ptr, R, n), R):
+        row_ptr = rows_ptr + r * 4
+        start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
+        segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+        completes = (count > 0) & (count + offset == 256)
+        token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
+        first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+        u_c = lib.tokens(tl.load(u_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        # spec line 26: weight: softmax(score)
+        past = n < segment  # []
+        stored_scaled = tl.load(stored_scaled_ptr + (z * R + r) * (N * C) + n * (C) + c).to(tl.float32)  # [c]
+        weight_cached = tl.where(past, stored_scaled, 0.0)  # [c]
+        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        stored_read_n = tl.load(stored_read_n_ptr + (z * R + r) * (N * C) + n * (C) + c).to(tl.float32)  # [c]
+        # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+        abs = tl.abs(stored_read_n)  # [c]
+        at_least = tl.maximum(1.0, abs)  # [c]
+        ratio = 1.0 / at_least  # [c]
+        d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+        stored_scaled_2 = tl.load(stored_scaled_2_ptr + (z * R + r) * (N * C) + n * (C) + c).to(tl.float32)  # [c]
+        # spec line 26: weight: softmax(score)
+        weight_cached2 = tl.where(past, stored_scaled_2, 0.0)  # [c]
+        d_answer = d_y_c * weight_cached2[:, None]  # [c, V]
+        # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+        d_read_S = ratio[:, None] * d_answer  # [c, V]
+        stored_d_read_n = tl.load(stored_d_read_n_ptr + (z * R + r) * (N * C) + n * (C) + c).to(tl.float32)  # [c]
+        d_summaries_part += tl.sum(u_c * weight_cached[:, None], 0)
+        d_cached_S_part += lib.dot(tl.trans(q_c), d_read_S, PRECISION)
+        d_cached_n_part += tl.sum(q_c * stored_d_read_n[:, None], 0)
+    # spec line 25: score: dot(u, summary)
+    d_summaries = d_new_summary + d_summaries_part  # [K]
+    # spec line 24: summary: mean(k)
+    d_summary = tl.where(kept, d_summaries, 0.0)  # [K]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    d_cached_S = d_new_cache_S + d_cached_S_part  # [K, V]
+    d_cache_S = tl.where(kept, d_cached_S, 0.0)  # [K, V]
+    d_cached_n = d_new_cache_n + d_cached_n_part  # [K]
+    d_cache_n = tl.where(kept, d_cached_n, 0.0)  # [K]
+    if (block_of_V == 0):
+        tl.store(d_summary_ptr + (z * N + n) * (size_K) + at_K, d_summary, mask=(at_K < size_K))
+    tl.store(d_cache_S_ptr + (z * N + n) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_cache_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
+    if (block_of_V == 0):
+        tl.store(d_cache_n_ptr + (z * N + n) * (size_K) + at_K, d_cache_n, mask=(at_K < size_K))
+    if (block_of_V == 0):
+        tl.store(stored_d_summaries_part_ptr + (z * N + n) * (size_K) + at_K, d_summaries_part, mask=(at_K < size_K))
+    tl.store(stored_d_cached_S_part_ptr + (z * N + n) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_cached_S_part, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
+    if (block_of_V == 0):
+        tl.store(stored_d_cached_n_part_ptr + (z * N + n) * (size_K) + at_K, d_cached_n_part, mask=(at_K < size_K))
+
+@triton.jit(do_not_specialize=["T", "H", "R", "N"])
+def fused_backward_4(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, u_ptr, saved_S_ptr, saved_n_ptr, d_y_ptr, d_new_state_S_ptr, d_new_state_n_ptr, d_new_summary_ptr, d_new_summary_partial_ptr, d_new_cache_S_ptr, d_new_cache_n_ptr, stored_weight_online_ptr, stored_d_score_online_ptr, stored_d_summaries_part_ptr, stored_d_cached_S_part_ptr, stored_d_cached_n_part_ptr, d_summary_partial_ptr, d_state_S_ptr, d_state_n_ptr, stored_d_increment_n_ptr, stored_d_increment_S_ptr, stored_d_sum_of_row_ptr, stored_out_ptr, stored_out_2_ptr, table_ptr, T, H, R, N,
+                     C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
+    """The rows one after the other, from the last to the first: d.summary.partial, d.state.S, d.state.n, stored.d_increment_n, stored.d_increment_S, stored.d_sum_of_row, stored.out, stored.out.2."""
+    z = tl.program_id(0).to(tl.int64)
+    b, h = z // H, z % H
+    rows_ptr = table_ptr + b * R * 4
+    c = tl.arange(0, C)
+    slots = tl.arange(0, SLOTS)
+    at_K = tl.arange(0, block_K)
+    at_V = tl.arange(0, block_V)
+    d_new_summary_partial = tl.load(d_new_summary_partial_ptr + z * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+    d_new_summary = tl.load(d_new_summary_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
+    stored_d_summaries_part = tl.load(stored_d_summaries_part_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
+    # spec line 25: score: dot(u, summary)
+    d_summaries = d_new_summary + stored_d_summaries_part  # [n, K]
+    d_new_state_S = tl.load(d_new_state_S_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+    d_new_cache_S = tl.load(d_new_cache_S_ptr + z * N * (size_K * size_V) + slots[:, None, None] * (size_K * size_V) + at_K[None, :, None] * (size_V) + at_V[None, None, :], mask=(slots[:, None, None] < N) & (at_K[None, :, None] < size_K) & (at_V[None, None, :] < size_V), other=0.0).to(tl.float32)  # [n, K, V]
+    stored_d_cached_S_part = tl.load(stored_d_cached_S_part_ptr + z * N * (size_K * size_V) + slots[:, None, None] * (size_K * size_V) + at_K[None, :, None] * (size_V) + at_V[None, None, :], mask=(slots[:, None, None] < N) & (at_K[None, :, None] < size_K) & (at_V[None, None, :] < size_V), other=0.0).to(tl.float32)  # [n, K, V]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    d_cached_S = d_new_cache_S + stored_d_cached_S_part  # [n, K, V]
+    mask = c[:, None] >= c[None, :]  # [c, d]
+    d_new_state_n = tl.load(d_new_state_n_ptr + z * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+    d_new_cache_n = tl.load(d_new_cache_n_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
+    stored_d_cached_n_part = tl.load(stored_d_cached_n_part_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
+    d_cached_n = d_new_cache_n + stored_d_cached_n_part  # [n, K]
+    d_old_summary_partial = d_new_summary_partial  # [K]
+    d_old_S = d_new_state_S  # [K, V]
+    d_old_n = d_new_state_n  # [K]
+    for i in range(0, R):
+        r = R - 1 - i
+        row_ptr = rows_ptr + r * 4
+        start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
+        segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+        completes = (count > 0) & (count + offset == 256)
+        token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
+        first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+        d_new_summary2 = tl.load(d_new_summary_ptr + (z * N + segment) * (size_K) + at_K, mask=(at_K < size_K * completes.to(tl.int32)), other=0.0).to(tl.float32)  # [K]
+        stored_d_summaries_part2 = tl.load(stored_d_summaries_part_ptr + (z * N + segment) * (size_K) + at_K, mask=(at_K < size_K * completes.to(tl.int32)), other=0.0).to(tl.float32)  # [K]
+        # spec line 25: score: dot(u, summary)
+        d_summaries2 = d_new_summary2 + stored_d_summaries_part2  # [K]
+        # spec line 24: summary: mean(k)
+        d_finished = tl.where(completes, d_summaries2, 0.0)  # [K]
+        scaled = 0.00390625 * d_finished  # [K]
+        added = offset + c  # [c]
+        number = added.to(tl.float32)  # [c]
+        seen = 1.0 + number  # [c]
+        ratio = 1.0 / seen  # [c]
+        u_c = lib.tokens(tl.load(u_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        stored_d_score_online = tl.load(stored_d_score_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+        # spec line 25: score: dot(u, summary)
+        d_summary_online = u_c * stored_d_score_online[:, None]  # [c, K]
+        # spec line 24: summary: mean(k)
+        product = tl.sum(ratio[:, None] * d_summary_online, 0)  # [K]
+        added2 = offset + count  # []
+        mask2 = added2 == 256  # []
+        mask3 = count > 0  # []
+        completes2 = mask2 & mask3  # []
+        d_partial_part = tl.where(completes2, 0.0, d_old_summary_partial)  # [K]
+        d_partial = scaled + d_partial_part  # [K]
+        added3 = d_partial + product  # [K]
+        d_new_cache_S2 = tl.load(d_new_cache_S_ptr + (z * N + segment) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K * completes.to(tl.int32)) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        stored_d_cached_S_part2 = tl.load(stored_d_cached_S_part_ptr + (z * N + segment) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K * completes.to(tl.int32)) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+        d_cached_S2 = d_new_cache_S2 + stored_d_cached_S_part2  # [K, V]
+        at_end = tl.where(completes, d_cached_S2, 0.0)  # [K, V]
+        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        valid = c < count  # [c]
+        g_c = lib.tokens(tl.load(g_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+        at_least = tl.maximum(g_c, (-120.0))  # [c]
+        log_decay = tl.where(valid, at_least, 0.0)  # [c]
+        G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
+        decay = tl.exp(G.to(tl.float32))  # [c]
+        saved_n = tl.load(saved_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+        product2 = tl.sum(q_c * saved_n[None, :], 1)  # [c]
+        carried = decay * product2  # [c]
+        k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        product3 = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
+        mask4 = c < count  # [d]
+        earlier = mask & mask4[None, :]  # [c, d]
+        gap = G[:, None] - G[None, :]  # [c, d]
+        masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
+        reach = tl.exp(masked.to(tl.float32))  # [c, d]
+        P = product3 * reach  # [c, d]
+        i_c = lib.tokens(tl.load(i_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+        # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+        exp = tl.exp(i_c)  # [c]
+        # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+        product4 = tl.sum(P * exp[None, :], 1)  # [c]
+        recent = (size_K ** (-0.5)) * product4  # [c]
+        online = carried + recent  # [c]
+        abs = tl.abs(online)  # [c]
+        at_least2 = tl.maximum(1.0, abs)  # [c]
+        ratio2 = 1.0 / at_least2  # [c]
+        d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+        stored_weight_online = tl.load(stored_weight_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+        # spec line 26: weight: softmax(score)
+        scaled2 = d_y_c * stored_weight_online[:, None]  # [c, V]
+        # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+        d_online = ratio2[:, None] * scaled2  # [c, V]
+        scaled3 = decay[:, None] * d_online  # [c, V]
+        product5 = lib.dot(tl.trans(q_c), scaled3, PRECISION)  # [K, V]
+        # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+        total = tl.sum(log_decay, 0)  # []
+        decay_of_row = tl.exp(total)  # []
+        # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+        d_next_S = d_old_S + at_end  # [K, V]
+        # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+        d_old_S2 = decay_of_row * d_next_S  # [K, V]
+        added4 = d_old_S2 + product5  # [K, V]
+        d_new_cache_n2 = tl.load(d_new_cache_n_ptr + (z * N + segment) * (size_K) + at_K, mask=(at_K < size_K * completes.to(tl.int32)), other=0.0).to(tl.float32)  # [K]
+        stored_d_cached_n_part2 = tl.load(stored_d_cached_n_part_ptr + (z * N + segment) * (size_K) + at_K, mask=(at_K < size_K * completes.to(tl.int32)), other=0.0).to(tl.float32)  # [K]
+        # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+        d_cached_n2 = d_new_cache_n2 + stored_d_cached_n_part2  # [K]
+        at_end2 = tl.where(completes, d_cached_n2, 0.0)  # [K]
+        sign = lib.sign(online)  # [c]
+        mask5 = 1.0 == abs  # [c]
+        saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        product6 = lib.dot(d_y_c, tl.trans(saved_S), PRECISION)  # [c, K]
+        product7 = tl.sum(q_c * product6, 1)  # [c]
+        scaled4 = decay * product7  # [c]
+        v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+        # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+        scaled5 = exp[:, None] * v_c  # [c, V]
+        # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+        product8 = lib.dot(P, scaled5, PRECISION)  # [c, V]
+        product9 = tl.sum(d_y_c * product8, 1)  # [c]
+        scaled6 = (size_K ** (-0.5)) * product9  # [c]
+        added5 = scaled4 + scaled6  # [c]
+        scaled7 = ratio2 * stored_weight_online  # [c]
+        scaled8 = ratio2 * scaled7  # [c]
+        minus = -scaled8  # [c]
+        scaled9 = added5 * minus  # [c]
+        scaled10 = 0.5 * scaled9  # [c]
+        mask6 = 1.0 > abs  # [c]
+        masked2 = tl.where(mask6, 0.0, scaled9)  # [c]
+        masked3 = tl.where(mask5, scaled10, masked2)  # [c]
+        d_online2 = sign * masked3  # [c]
+        scaled11 = decay * d_online2  # [c]
+        product10 = tl.sum(q_c * scaled11[:, None], 0)  # [K]
+        d_next_n = d_old_n + at_end2  # [K]
+        # spec line 18: n: exp(g) * n + exp(i) * scale * k
+        d_old_n2 = decay_of_row * d_next_n  # [K]
+        added6 = d_old_n2 + product10  # [K]
+        tl.store(stored_d_increment_n_ptr + (z * R + r) * (size_K) + at_K, d_next_n, mask=(at_K < size_K))
+        tl.store(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_next_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
+        tl.store(stored_d_sum_of_row_ptr + (z * R + r) * (size_K) + at_K, d_partial, mask=(at_K < size_K))
+        tl.store(stored_out_ptr + (z * R + r) * (size_K) + at_K, d_next_n, mask=(at_K < size_K))
+        tl.store(stored_out_2_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_next_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
+        d_old_summary_partial, d_old_S, d_old_n = added3, added4, added6
+    tl.store(d_summary_partial_ptr + z * (size_K) + at_K, d_old_summary_partial, mask=(at_K < size_K))
+    tl.store(d_state_S_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_old_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
+    tl.store(d_state_n_ptr + z * (size_K) + at_K, d_old_n, mask=(at_K < size_K))
+
+@triton.jit(do_not_specialize=["T", "H", "R", "N"])
+def fused_backward_5(q_ptr, k_ptr, i_ptr, g_ptr, saved_n_ptr, d_y_ptr, stored_d_increment_S_ptr, stored_weight_online_ptr, d_v_ptr, table_ptr, T, H, R, N,
+                     C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
+    """A program for every row of the chunk table: d.v."""
+    r = tl.program_id(0)
+    z = tl.program_id(1).to(tl.int64)
+    b, h = z // H, z % H
+    rows_ptr = table_ptr + b * R * 4
+    c = tl.arange(0, C)
+    block_of_V = tl.program_id(2)
+    at_K = tl.arange(0, block_K)
+    at_V = block_of_V * block_V + tl.arange(0, block_V)
+    row_ptr = rows_ptr + r * 4
+    start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
+    segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+    completes = (count > 0) & (count + offset == 256)
+    token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
+    first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    mask = c[:, None] >= c[None, :]  # [c, d]
+    mask2 = c < count  # [d]
+    earlier = mask & mask2[None, :]  # [c, d]
+    valid = c < count  # [c]
+    i_c = lib.tokens(tl.load(i_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    exp = tl.exp(i_c)  # [c]
+    written = exp * (size_K ** (-0.5))  # [c]
+    g_c = lib.tokens(tl.load(g_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    at_least = tl.maximum(g_c, (-120.0))  # [c]
+    log_decay = tl.where(valid, at_least, 0.0)  # [c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
+    exp2 = tl.exp(G_after.to(tl.float32))  # [c]
+    decay_after = tl.where(valid, exp2, 0.0)  # [c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    decay = tl.exp(G.to(tl.float32))  # [c]
+    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    saved_n = tl.load(saved_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+    product = tl.sum(q_c * saved_n[None, :], 1)  # [c]
+    carried = decay * product  # [c]
+    k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    product2 = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
+    gap = G[:, None] - G[None, :]  # [c, d]
+    masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
+    reach = tl.exp(masked.to(tl.float32))  # [c, d]
+    P = product2 * reach  # [c, d]
+    product3 = tl.sum(P * exp[None, :], 1)  # [c]
+    recent = (size_K ** (-0.5)) * product3  # [c]
+    online = carried + recent  # [c]
+    abs = tl.abs(online)  # [c]
+    at_least2 = tl.maximum(1.0, abs)  # [c]
+    ratio = 1.0 / at_least2  # [c]
+    d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+    stored_weight_online = tl.load(stored_weight_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    # spec line 26: weight: softmax(score)
+    scaled = d_y_c * stored_weight_online[:, None]  # [c, V]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    d_online = ratio[:, None] * scaled  # [c, V]
+    product4 = lib.dot(tl.trans(P), d_online, PRECISION)  # [d, V]
+    stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    product5 = lib.dot(k_c, stored_d_increment_S, PRECISION)  # [c, V]
+    d_written_part = decay_after[:, None] * product5  # [c, V]
+    d_written = product4 + d_written_part  # [c, V]
+    d_v = written[:, None] * d_written  # [c, V]
+    tl.store(d_v_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], d_v, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
+
+@triton.jit(do_not_specialize=["T", "H", "R", "N"])
+def fused_backward_6(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, u_ptr, saved_S_ptr, saved_n_ptr, d_y_ptr, stored_d_increment_n_ptr, stored_d_increment_S_ptr, stored_masked_ptr, stored_weight_online_ptr, stored_d_sum_of_row_ptr, stored_d_score_online_ptr, stored_d_log_decay_part_ptr, stored_out_ptr, stored_out_2_ptr, d_k_ptr, d_i_ptr, d_g_ptr, table_ptr, T, H, R, N,
+                     C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
+    """A program for every row of the chunk table: d.k, d.i, d.g."""
+    r = tl.program_id(0)
+    z = tl.program_id(1).to(tl.int64)
+    b, h = z // H, z % H
+    rows_ptr = table_ptr + b * R * 4
+    c = tl.arange(0, C)
+    at_K = tl.arange(0, block_K)
+    at_V = tl.arange(0, block_V)
+    row_ptr = rows_ptr + r * 4
+    start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
+    segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+    completes = (count > 0) & (count + offset == 256)
+    token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
+    first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    valid = c < count  # [c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    mask = c[:, None] >= c[None, :]  # [c, d]
+    mask2 = c < count  # [d]
+    earlier = mask & mask2[None, :]  # [c, d]
+    # spec line 24: summary: mean(k)
+    added = offset + c  # [c]
+    number = added.to(tl.float32)  # [c]
+    seen = 1.0 + number  # [c]
+    ratio = 1.0 / seen  # [c]
+    g_c = lib.tokens(tl.load(g_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    at_least = tl.maximum(g_c, (-120.0))  # [c]
+    log_decay = tl.where(valid, at_least, 0.0)  # [c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
+    exp = tl.exp(G_after.to(tl.float32))  # [c]
+    decay_after = tl.where(valid, exp, 0.0)  # [c]
+    i_c = lib.tokens(tl.load(i_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    exp2 = tl.exp(i_c)  # [c]
+    written = exp2 * (size_K ** (-0.5))  # [c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    decay = tl.exp(G.to(tl.float32))  # [c]
+    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    saved_n = tl.load(saved_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+    product = tl.sum(q_c * saved_n[None, :], 1)  # [c]
+    carried = decay * product  # [c]
+    u_c = lib.tokens(tl.load(u_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    stored_d_score_online = tl.load(stored_d_score_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    # spec line 25: score: dot(u, summary)
+    d_summary_online = u_c * stored_d_score_online[:, None]  # [c, K]
+    # spec line 24: summary: mean(k)
+    d_sum_so_far = ratio[:, None] * d_summary_online  # [c, K]
+    d_summand_part = tl.cumsum(d_sum_so_far, 0, reverse=True)  # [c, K]
+    stored_d_sum_of_row = tl.load(stored_d_sum_of_row_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+    d_summand = stored_d_sum_of_row[None, :] + d_summand_part  # [c, K]
+    d_k_part = tl.where(valid[:, None], d_summand, 0.0)  # [c, K]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    gap = G[:, None] - G[None, :]  # [c, d]
+    masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
+    reach = tl.exp(masked.to(tl.float32))  # [c, d]
+    d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+    v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+    product2 = lib.dot(d_y_c, tl.trans(v_c), PRECISION)  # [c, d]
+    scaled = written[None, :] * product2  # [c, d]
+    k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    product3 = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
+    P = product3 * reach  # [c, d]
+    product4 = tl.sum(P * exp2[None, :], 1)  # [c]
+    recent = (size_K ** (-0.5)) * product4  # [c]
+    online = carried + recent  # [c]
+    abs = tl.abs(online)  # [c]
+    at_least2 = tl.maximum(1.0, abs)  # [c]
+    ratio2 = 1.0 / at_least2  # [c]
+    stored_weight_online = tl.load(stored_weight_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    scaled2 = ratio2 * stored_weight_online  # [c]
+    d_P_part = scaled * scaled2[:, None]  # [c, d]
+    sign = lib.sign(online)  # [c]
+    stored_masked = tl.load(stored_masked_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    d_online = sign * stored_masked  # [c]
+    d_P_part2 = written[None, :] * d_online[:, None]  # [c, d]
+    d_P = d_P_part + d_P_part2  # [c, d]
+    scaled3 = reach * d_P  # [c, d]
+    product5 = lib.dot(tl.trans(scaled3), q_c, PRECISION)  # [d, K]
+    stored_d_increment_n = tl.load(stored_d_increment_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+    # spec line 18: n: exp(g) * n + exp(i) * scale * k
+    d_write_part = written[:, None] * stored_d_increment_n[None, :]  # [c, K]
+    stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    product6 = lib.dot(v_c, tl.trans(stored_d_increment_S), PRECISION)  # [c, K]
+    d_write_part2 = written[:, None] * product6  # [c, K]
+    d_write = d_write_part2 + d_write_part  # [c, K]
+    d_k_part2 = decay_after[:, None] * d_write  # [c, K]
+    d_k_part3 = product5 + d_k_part2  # [c, K]
+    # spec line 24: summary: mean(k)
+    d_k = d_k_part + d_k_part3  # [c, K]
+    tl.store(d_k_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_k, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
+    # spec line 18: n: exp(g) * n + exp(i) * scale * k
+    product7 = tl.sum(k_c * stored_d_increment_n[None, :], 1)  # [c]
+    d_written_part = decay_after * product7  # [c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    product8 = tl.sum(P * d_online[:, None], 0)  # [d]
+    # spec line 18: n: exp(g) * n + exp(i) * scale * k
+    d_written_part2 = product8 + d_written_part  # [c]
+    # spec line 26: weight: softmax(score)
+    scaled4 = d_y_c * stored_weight_online[:, None]  # [c, V]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    d_online2 = ratio2[:, None] * scaled4  # [c, V]
+    product9 = lib.dot(tl.trans(P), d_online2, PRECISION)  # [d, V]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    product10 = tl.sum(v_c * product9, 1)  # [c]
+    product11 = lib.dot(k_c, stored_d_increment_S, PRECISION)  # [c, V]
+    product12 = tl.sum(v_c * product11, 1)  # [c]
+    scaled5 = decay_after * product12  # [c]
+    d_written_part3 = product10 + scaled5  # [c]
+    d_written = d_written_part3 + d_written_part2  # [c]
+    scaled6 = exp2 * d_written  # [c]
+    d_i = (size_K ** (-0.5)) * scaled6  # [c]
+    tl.store(d_i_ptr + ((b * T + start) * H + h) * (1) + c * (H * 1), d_i, mask=(c < count))
+    mask3 = g_c == (-120.0)  # [c]
+    mask4 = g_c > (-120.0)  # [c]
+    saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+    stored_out_2 = tl.load(stored_out_2_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+    d_factor_S = tl.sum(tl.sum(saved_S * stored_out_2, 1), 0)  # []
+    stored_out = tl.load(stored_out_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+    # spec line 18: n: exp(g) * n + exp(i) * scale * k
+    d_factor_n = tl.sum(saved_n * stored_out, 0)  # []
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    d_decay_of_row = d_factor_S + d_factor_n  # []
+    total = tl.sum(log_decay, 0)  # []
+    decay_of_row = tl.exp(total)  # []
+    d_log_decay_part = decay_of_row * d_decay_of_row  # []
+    scaled7 = exp2 * product7  # [c]
+    scaled8 = (size_K ** (-0.5)) * scaled7  # [c]
+    product13 = tl.sum(k_c * product6, 1)  # [c]
+    scaled9 = exp2 * product13  # [c]
+    scaled10 = (size_K ** (-0.5)) * scaled9  # [c]
+    d_decay_after = scaled10 + scaled8  # [c]
+    masked2 = tl.where(valid, d_decay_after, 0.0)  # [c]
+    d_G_after = exp * masked2  # [c]
+    d_log_decay_part2 = lib.sums_before(d_G_after.to(tl.float64), False)  # [c]
+    stored_d_log_decay_part = tl.load(stored_d_log_decay_part_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    d_log_decay_part3 = stored_d_log_decay_part + d_log_decay_part2.to(tl.float32)  # [c]
+    d_log_decay = d_log_decay_part + d_log_decay_part3  # [c]
+    masked3 = tl.where(valid, d_log_decay, 0.0)  # [c]
+    scaled11 = 0.5 * masked3  # [c]
+    masked4 = tl.where(mask4, masked3, 0.0)  # [c]
+    d_g = tl.where(mask3, scaled11, masked4)  # [c]
+    tl.store(d_g_ptr + ((b * T + start) * H + h) * (1) + c * (H * 1), d_g, mask=(c < count))
+
+forward = {
+    "scratch": [('stored.read_n', 'starts', ('n', 'c')), ('stored.scaled', 'starts', ('n', 'c')), ('stored.weight_online', 'starts', ('c',))],
+    "copies": [('new.summary', 'summary'), ('new.cache.S', 'cache.S'), ('new.cache.n', 'cache.n')],
+    "kernels": [
+        {"run": fused_forward_0, "grid": 'loop', "blocked": ('K', 'V'), "dims": ('K', 'V'),
+         "tensors": ('k', 'v', 'i', 'g', 'summary.partial', 'state.S', 'state.n', 'new.state.S', 'new.state.n', 'new.summary', 'new.summary.partial', 'new.cache.S', 'new.cache.n', 'saved.summary.partial', 'saved.S', 'saved.n')},
+        {"run": fused_forward_1, "grid": 'rows', "blocked": (), "dims": ('K',),
+         "tensors": ('q', 'k', 'u', 'new.summary', 'new.cache.n', 'saved.summary.partial', 'stored.read_n', 'stored.scaled', 'stored.weight_online')},
+        {"run": fused_forward_2, "grid": 'rows', "blocked": ('V',), "dims": ('K', 'V'),
+         "tensors": ('q', 'k', 'v', 'i', 'g', 'new.cache.S', 'saved.S', 'saved.n', 'stored.read_n', 'stored.scaled', 'stored.weight_online', 'y')},
+    ],
+    "shifted": [],
+}
+
+backward = {
+    "scratch": [('stored.d_increment_n', 'starts', ('K',)), ('stored.d_increment_S', 'starts', ('K', 'V')), ('stored.masked', 'starts', ('c',)), ('stored.weight_online', 'starts', ('c',)), ('stored.d_sum_of_row', 'starts', ('K',)), ('stored.d_score_online', 'starts', ('c',)), ('stored.d_log_decay_part', 'starts', ('c',)), ('stored.out', 'starts', ('K',)), ('stored.out.2', 'starts', ('K', 'V')), ('stored.d_summaries_part', 'slots', ('K',)), ('stored.d_cached_S_part', 'slots', ('K', 'V')), ('stored.d_cached_n_part', 'slots', ('K',)), ('stored.scaled', 'starts', ('n', 'c')), ('stored.scaled.2', 'starts', ('n', 'c')), ('stored.read_n', 'starts', ('n', 'c')), ('stored.d_read_n', 'starts', ('n', 'c')), ('stored.out.3', 'starts', ('n', 'c')), ('stored.d_q_part', 'starts', ('c', 'K')), ('stored.total', 'starts', ('c',)), ('stored.difference', 'starts', ('n', 'c')), ('stored.largest', 'starts', ('c',))],
+    "copies": [],
+    "kernels": [
+        {"run": fused_backward_0, "grid": 'rows', "blocked": (), "dims": ('K', 'V'),
+         "tensors": ('q', 'k', 'v', 'i', 'g', 'u', 'new.summary', 'new.cache.n', 'saved.summary.partial', 'saved.S', 'saved.n', 'd.y', 'stored.masked', 'stored.weight_online', 'stored.d_log_decay_part', 'stored.scaled.2', 'stored.read_n', 'stored.total', 'stored.difference', 'stored.largest')},
+        {"run": fused_backward_1, "grid": 'rows', "blocked": (), "dims": ('K', 'V'),
+         "tensors": ('q', 'new.cache.S', 'd.y', 'stored.read_n', 'stored.total', 'stored.difference', 'stored.out.3', 'stored.d_q_part')},
+        {"run": fused_backward_2, "grid": 'rows', "blocked": (), "dims": ('K', 'V'),
+         "tensors": ('q', 'k', 'v', 'i', 'g', 'u', 'new.summary', 'new.cache.n', 'saved.summary.partial', 'saved.S', 'saved.n', 'd.y', 'stored.weight_online', 'stored.scaled.2', 'stored.read_n', 'stored.out.3', 'stored.d_q_part', 'stored.total', 'stored.difference', 'stored.largest', 'd.q', 'd.u', 'stored.d_score_online', 'stored.scaled', 'stored.d_read_n')},
+        {"run": fused_backward_3, "grid": 'slots', "blocked": ('K', 'V'), "dims": ('K', 'V'),
+         "tensors": ('q', 'u', 'd.y', 'd.new.summary', 'd.new.cache.S', 'd.new.cache.n', 'stored.scaled', 'stored.scaled.2', 'stored.read_n', 'stored.d_read_n', 'd.summary', 'd.cache.S', 'd.cache.n', 'stored.d_summaries_part', 'stored.d_cached_S_part', 'stored.d_cached_n_part')},
+        {"run": fused_backward_4, "grid": 'loop', "blocked": (), "dims": ('K', 'V'),
+         "tensors": ('q', 'k', 'v', 'i', 'g', 'u', 'saved.S', 'saved.n', 'd.y', 'd.new.state.S', 'd.new.state.n', 'd.new.summary', 'd.new.summary.partial', 'd.new.cache.S', 'd.new.cache.n', 'stored.weight_online', 'stored.d_score_online', 'stored.d_summaries_part', 'stored.d_cached_S_part', 'stored.d_cached_n_part', 'd.summary.partial', 'd.state.S', 'd.state.n', 'stored.d_increment_n', 'stored.d_increment_S', 'stored.d_sum_of_row', 'stored.out', 'stored.out.2')},
+        {"run": fused_backward_5, "grid": 'rows', "blocked": ('V',), "dims": ('K', 'V'),
+         "tensors": ('q', 'k', 'i', 'g', 'saved.n', 'd.y', 'stored.d_increment_S', 'stored.weight_online', 'd.v')},
+        {"run": fused_backward_6, "grid": 'rows', "blocked": (), "dims": ('K', 'V'),
+         "tensors": ('q', 'k', 'v', 'i', 'g', 'u', 'saved.S', 'saved.n', 'd.y', 'stored.d_increment_n', 'stored.d_increment_S', 'stored.masked', 'stored.weight_online', 'stored.d_sum_of_row', 'stored.d_score_online', 'stored.d_log_decay_part', 'stored.out', 'stored.out.2', 'd.k', 'd.i', 'd.g')},
+    ],
+    "shifted": [],
+}

@@ -1,0 +1,650 @@
+"""mlstm_residual on GPUs: one pass over the rows, where one can.
+
+Written by mcgen: build it again instead of changing it. Kernels run one after the other: grids over the chunk table's rows,
+loops over the rows of a sequence and head, loops over the rows for every cached memory. Axes: c and d tokens of a row, n
+cached memories, then the dims. `mcgen.runtime.triton` launches them.
+
+    S = exp(g) * S + exp(i) * scale * outer(k, v)
+    n = exp(g) * n + exp(i) * scale * k
+    read = S.T @ q / maximum(abs(dot(n, q)), 1)
+    weight = 1
+    mix = reads
+    segments of 256 tokens, carry
+"""
+import triton
+import triton.language as tl
+
+from mcgen.runtime.triton import lib
+
+@triton.jit(do_not_specialize=["T", "H", "R", "N"])
+def fused_forward_0(k_ptr, v_ptr, i_ptr, g_ptr, state_S_ptr, state_n_ptr, new_state_S_ptr, new_state_n_ptr, new_cache_S_ptr, new_cache_n_ptr, saved_S_ptr, saved_n_ptr, table_ptr, T, H, R, N,
+                    C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
+    """The rows one after the other: new.state.S, new.state.n, new.cache.S, new.cache.n, saved.S, saved.n."""
+    z = tl.program_id(0).to(tl.int64)
+    b, h = z // H, z % H
+    rows_ptr = table_ptr + b * R * 4
+    c = tl.arange(0, C)
+    block_of_K = tl.program_id(1) % tl.cdiv(size_K, block_K)
+    block_of_V = (tl.program_id(1) // tl.cdiv(size_K, block_K))
+    at_K = block_of_K * block_K + tl.arange(0, block_K)
+    at_V = block_of_V * block_V + tl.arange(0, block_V)
+    state_S = tl.load(state_S_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+    state_n = tl.load(state_n_ptr + z * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+    S = state_S  # [K, V]
+    n2 = state_n  # [K]
+    for i in range(0, R):
+        r = i
+        row_ptr = rows_ptr + r * 4
+        start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
+        segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+        completes = (count > 0) & (count + offset == 256)
+        token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
+        first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+        valid = c < count  # [c]
+        g_c = lib.tokens(tl.load(g_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+        at_least = tl.maximum(g_c, (-120.0))  # [c]
+        log_decay = tl.where(valid, at_least, 0.0)  # [c]
+        # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+        total = tl.sum(log_decay, 0)  # []
+        decay_of_row = tl.exp(total)  # []
+        k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
+        exp = tl.exp(G_after.to(tl.float32))  # [c]
+        decay_after = tl.where(valid, exp, 0.0)  # [c]
+        write = k_c * decay_after[:, None]  # [c, K]
+        i_c = lib.tokens(tl.load(i_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+        exp2 = tl.exp(i_c)  # [c]
+        v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+        scaled = exp2[:, None] * v_c  # [c, V]
+        product = lib.dot(tl.trans(write), scaled, PRECISION)  # [K, V]
+        increment_S = (size_K ** (-0.5)) * product  # [K, V]
+        scaled2 = S * decay_of_row  # [K, V]
+        next_S = scaled2 + increment_S  # [K, V]
+        # spec line 18: n: exp(g) * n + exp(i) * scale * k
+        product2 = tl.sum(exp2[:, None] * write, 0)  # [K]
+        increment_n = (size_K ** (-0.5)) * product2  # [K]
+        scaled3 = n2 * decay_of_row  # [K]
+        next_n = scaled3 + increment_n  # [K]
+        if completes:
+            tl.store(new_cache_S_ptr + (z * N + segment) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], next_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
+        if completes & (block_of_V == 0):
+            tl.store(new_cache_n_ptr + (z * N + segment) * (size_K) + at_K, next_n, mask=(at_K < size_K))
+        tl.store(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
+        if (block_of_V == 0):
+            tl.store(saved_n_ptr + (z * R + r) * (size_K) + at_K, n2, mask=(at_K < size_K))
+        S, n2 = next_S, next_n
+    tl.store(new_state_S_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
+    if (block_of_V == 0):
+        tl.store(new_state_n_ptr + z * (size_K) + at_K, n2, mask=(at_K < size_K))
+
+@triton.jit(do_not_specialize=["T", "H", "R", "N"])
+def fused_forward_1(q_ptr, new_cache_n_ptr, stored_read_n_ptr, table_ptr, T, H, R, N,
+                    C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, block_K: tl.constexpr):
+    """A program for every row of the chunk table: stored.read_n."""
+    r = tl.program_id(0)
+    z = tl.program_id(1).to(tl.int64)
+    b, h = z // H, z % H
+    rows_ptr = table_ptr + b * R * 4
+    c = tl.arange(0, C)
+    slots = tl.arange(0, SLOTS)
+    at_K = tl.arange(0, block_K)
+    row_ptr = rows_ptr + r * 4
+    start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
+    segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+    completes = (count > 0) & (count + offset == 256)
+    token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
+    first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    new_cache_n = tl.load(new_cache_n_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    read_n = lib.dot(q_c, tl.trans(new_cache_n), PRECISION)  # [c, n]
+    tl.store(stored_read_n_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], read_n, mask=(slots[None, :] < N))
+
+@triton.jit(do_not_specialize=["T", "H", "R", "N"])
+def fused_forward_2(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, new_cache_S_ptr, saved_S_ptr, saved_n_ptr, stored_read_n_ptr, y_ptr, table_ptr, T, H, R, N,
+                    C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
+    """A program for every row of the chunk table: y."""
+    r = tl.program_id(0)
+    z = tl.program_id(1).to(tl.int64)
+    b, h = z // H, z % H
+    rows_ptr = table_ptr + b * R * 4
+    c = tl.arange(0, C)
+    slots = tl.arange(0, SLOTS)
+    block_of_V = tl.program_id(2)
+    at_K = tl.arange(0, block_K)
+    at_V = block_of_V * block_V + tl.arange(0, block_V)
+    row_ptr = rows_ptr + r * 4
+    start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
+    segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+    completes = (count > 0) & (count + offset == 256)
+    token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
+    first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    valid = c < count  # [c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    mask = c[:, None] >= c[None, :]  # [c, d]
+    mask2 = c < count  # [d]
+    earlier = mask & mask2[None, :]  # [c, d]
+    new_cache_S = tl.load(new_cache_S_ptr + z * N * (size_K * size_V) + slots[:, None, None] * (size_K * size_V) + at_K[None, :, None] * (size_V) + at_V[None, None, :], mask=(slots[:, None, None] < N) & (at_K[None, :, None] < size_K) & (at_V[None, None, :] < size_V), other=0.0).to(tl.float32)  # [n, K, V]
+    stored_read_n = tl.load(stored_read_n_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
+    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    recalled = tl.zeros((C, block_V,), tl.float32)  # [c, V]
+    for slot in range(0, segment):
+        n = tl.full((), slot, tl.int32)
+        new_cache_S2 = tl.load(new_cache_S_ptr + (z * N + n) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        stored_read_n2 = tl.load(stored_read_n_ptr + (z * R + r) * (N * C) + n * (C) + c).to(tl.float32)  # [c]
+        mask3 = n < segment  # []
+        masked = tl.where(mask3, 1.0, 0.0)  # []
+        abs = tl.abs(stored_read_n2)  # [c]
+        at_least = tl.maximum(1.0, abs)  # [c]
+        ratio = 1.0 / at_least  # [c]
+        read_S = lib.dot(q_c, new_cache_S2, PRECISION)  # [c, V]
+        answer = ratio[:, None] * read_S  # [c, V]
+        scaled = masked * answer  # [c, V]
+        recalled += scaled
+    g_c = lib.tokens(tl.load(g_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    at_least2 = tl.maximum(g_c, (-120.0))  # [c]
+    log_decay = tl.where(valid, at_least2, 0.0)  # [c]
+    G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
+    decay = tl.exp(G.to(tl.float32))  # [c]
+    i_c = lib.tokens(tl.load(i_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    exp = tl.exp(i_c)  # [c]
+    saved_n = tl.load(saved_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    product = tl.sum(q_c * saved_n[None, :], 1)  # [c]
+    carried = decay * product  # [c]
+    saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+    product2 = lib.dot(q_c, saved_S, PRECISION)  # [c, V]
+    carried2 = decay[:, None] * product2  # [c, V]
+    k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    product3 = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
+    gap = G[:, None] - G[None, :]  # [c, d]
+    masked2 = tl.where(earlier, gap, (-10000.0))  # [c, d]
+    reach = tl.exp(masked2.to(tl.float32))  # [c, d]
+    P = product3 * reach  # [c, d]
+    product4 = tl.sum(P * exp[None, :], 1)  # [c]
+    recent = (size_K ** (-0.5)) * product4  # [c]
+    online = carried + recent  # [c]
+    abs2 = tl.abs(online)  # [c]
+    at_least3 = tl.maximum(1.0, abs2)  # [c]
+    ratio2 = 1.0 / at_least3  # [c]
+    v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    scaled2 = exp[:, None] * v_c  # [c, V]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    product5 = lib.dot(P, scaled2, PRECISION)  # [c, V]
+    recent2 = (size_K ** (-0.5)) * product5  # [c, V]
+    online2 = carried2 + recent2  # [c, V]
+    scaled3 = online2 * ratio2[:, None]  # [c, V]
+    y = scaled3 + recalled  # [c, V]
+    tl.store(y_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], y, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
+
+@triton.jit(do_not_specialize=["T", "H", "R", "N"])
+def fused_backward_0(q_ptr, new_cache_n_ptr, stored_read_n_ptr, table_ptr, T, H, R, N,
+                     C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, block_K: tl.constexpr):
+    """A program for every row of the chunk table: stored.read_n."""
+    r = tl.program_id(0)
+    z = tl.program_id(1).to(tl.int64)
+    b, h = z // H, z % H
+    rows_ptr = table_ptr + b * R * 4
+    c = tl.arange(0, C)
+    slots = tl.arange(0, SLOTS)
+    at_K = tl.arange(0, block_K)
+    row_ptr = rows_ptr + r * 4
+    start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
+    segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+    completes = (count > 0) & (count + offset == 256)
+    token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
+    first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    new_cache_n = tl.load(new_cache_n_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    read_n = lib.dot(q_c, tl.trans(new_cache_n), PRECISION)  # [c, n]
+    tl.store(stored_read_n_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], read_n, mask=(slots[None, :] < N))
+
+@triton.jit(do_not_specialize=["T", "H", "R", "N"])
+def fused_backward_1(q_ptr, new_cache_S_ptr, d_y_ptr, stored_read_n_ptr, stored_out_ptr, stored_d_q_part_ptr, table_ptr, T, H, R, N,
+                     C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
+    """A program for every row of the chunk table: stored.out, stored.d_q_part."""
+    r = tl.program_id(0)
+    z = tl.program_id(1).to(tl.int64)
+    b, h = z // H, z % H
+    rows_ptr = table_ptr + b * R * 4
+    c = tl.arange(0, C)
+    slots = tl.arange(0, SLOTS)
+    at_K = tl.arange(0, block_K)
+    at_V = tl.arange(0, block_V)
+    row_ptr = rows_ptr + r * 4
+    start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
+    segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+    completes = (count > 0) & (count + offset == 256)
+    token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
+    first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    d_q_part = tl.zeros((C, block_K,), tl.float32)  # [c, K]
+    d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    for slot in range(0, segment):
+        n = tl.full((), slot, tl.int32)
+        stored_read_n = tl.load(stored_read_n_ptr + (z * R + r) * (N * C) + n * (C) + c).to(tl.float32)  # [c]
+        new_cache_S = tl.load(new_cache_S_ptr + (z * N + n) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+        mask = n < segment  # []
+        masked = tl.where(mask, 1.0, 0.0)  # []
+        abs = tl.abs(stored_read_n)  # [c]
+        at_least = tl.maximum(1.0, abs)  # [c]
+        ratio = 1.0 / at_least  # [c]
+        scaled = masked * ratio  # [c]
+        product = lib.dot(d_y_c, tl.trans(new_cache_S), PRECISION)  # [c, K]
+        scaled2 = scaled[:, None] * product  # [c, K]
+        d_q_part += scaled2
+        product2 = tl.sum(q_c * product, 1)  # [c]
+        tl.store(stored_out_ptr + (z * R + r) * (N * C) + n * (C) + c, product2)
+    stored_read_n2 = tl.load(stored_read_n_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
+    new_cache_S2 = tl.load(new_cache_S_ptr + z * N * (size_K * size_V) + slots[:, None, None] * (size_K * size_V) + at_K[None, :, None] * (size_V) + at_V[None, None, :], mask=(slots[:, None, None] < N) & (at_K[None, :, None] < size_K) & (at_V[None, None, :] < size_V), other=0.0).to(tl.float32)  # [n, K, V]
+    tl.store(stored_d_q_part_ptr + (z * R + r) * (C * size_K) + c[:, None] * (size_K) + at_K[None, :], d_q_part, mask=(at_K[None, :] < size_K))
+
+@triton.jit(do_not_specialize=["T", "H", "R", "N"])
+def fused_backward_2(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, new_cache_n_ptr, saved_S_ptr, saved_n_ptr, d_y_ptr, stored_read_n_ptr, stored_out_ptr, stored_d_q_part_ptr, d_q_ptr, table_ptr, T, H, R, N,
+                     C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
+    """A program for every row of the chunk table: d.q."""
+    r = tl.program_id(0)
+    z = tl.program_id(1).to(tl.int64)
+    b, h = z // H, z % H
+    rows_ptr = table_ptr + b * R * 4
+    c = tl.arange(0, C)
+    slots = tl.arange(0, SLOTS)
+    at_K = tl.arange(0, block_K)
+    at_V = tl.arange(0, block_V)
+    row_ptr = rows_ptr + r * 4
+    start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
+    segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+    completes = (count > 0) & (count + offset == 256)
+    token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
+    first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    valid = c < count  # [c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    mask = c[:, None] >= c[None, :]  # [c, d]
+    mask2 = c < count  # [d]
+    earlier = mask & mask2[None, :]  # [c, d]
+    past = slots < segment  # [n]
+    g_c = lib.tokens(tl.load(g_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    at_least = tl.maximum(g_c, (-120.0))  # [c]
+    log_decay = tl.where(valid, at_least, 0.0)  # [c]
+    G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
+    decay = tl.exp(G.to(tl.float32))  # [c]
+    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    saved_n = tl.load(saved_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+    product = tl.sum(q_c * saved_n[None, :], 1)  # [c]
+    carried = decay * product  # [c]
+    i_c = lib.tokens(tl.load(i_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    exp = tl.exp(i_c)  # [c]
+    written = exp * (size_K ** (-0.5))  # [c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    weight_cached = tl.where(past, 1.0, 0.0)  # [n]
+    k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    product2 = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
+    gap = G[:, None] - G[None, :]  # [c, d]
+    masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
+    reach = tl.exp(masked.to(tl.float32))  # [c, d]
+    P = product2 * reach  # [c, d]
+    product3 = tl.sum(P * exp[None, :], 1)  # [c]
+    recent = (size_K ** (-0.5)) * product3  # [c]
+    online = carried + recent  # [c]
+    abs = tl.abs(online)  # [c]
+    sign = lib.sign(online)  # [c]
+    mask3 = 1.0 == abs  # [c]
+    mask4 = 1.0 > abs  # [c]
+    at_least2 = tl.maximum(1.0, abs)  # [c]
+    ratio = 1.0 / at_least2  # [c]
+    scaled = decay * ratio  # [c]
+    scaled2 = ratio * ratio  # [c]
+    minus = -scaled2  # [c]
+    v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    scaled3 = exp[:, None] * v_c  # [c, V]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    product4 = lib.dot(P, scaled3, PRECISION)  # [c, V]
+    d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+    product5 = tl.sum(d_y_c * product4, 1)  # [c]
+    scaled4 = (size_K ** (-0.5)) * product5  # [c]
+    saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+    product6 = lib.dot(d_y_c, tl.trans(saved_S), PRECISION)  # [c, K]
+    product7 = tl.sum(q_c * product6, 1)  # [c]
+    d_q_part = scaled[:, None] * product6  # [c, K]
+    scaled5 = decay * product7  # [c]
+    added = scaled5 + scaled4  # [c]
+    scaled6 = minus * added  # [c]
+    scaled7 = 0.5 * scaled6  # [c]
+    masked2 = tl.where(mask4, 0.0, scaled6)  # [c]
+    masked3 = tl.where(mask3, scaled7, masked2)  # [c]
+    d_online = sign * masked3  # [c]
+    scaled8 = decay * d_online  # [c]
+    d_P_part = written[None, :] * d_online[:, None]  # [c, d]
+    d_q_part2 = saved_n[None, :] * scaled8[:, None]  # [c, K]
+    product8 = lib.dot(d_y_c, tl.trans(v_c), PRECISION)  # [c, d]
+    scaled9 = written[None, :] * product8  # [c, d]
+    d_P_part2 = ratio[:, None] * scaled9  # [c, d]
+    d_P = d_P_part2 + d_P_part  # [c, d]
+    scaled10 = reach * d_P  # [c, d]
+    d_q_part3 = lib.dot(scaled10, k_c, PRECISION)  # [c, K]
+    stored_read_n = tl.load(stored_read_n_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
+    sign2 = lib.sign(stored_read_n)  # [c, n]
+    abs2 = tl.abs(stored_read_n)  # [c, n]
+    mask5 = 1.0 == abs2  # [c, n]
+    mask6 = 1.0 > abs2  # [c, n]
+    at_least3 = tl.maximum(1.0, abs2)  # [c, n]
+    ratio2 = 1.0 / at_least3  # [c, n]
+    scaled11 = ratio2 * ratio2  # [c, n]
+    scaled12 = weight_cached[None, :] * scaled11  # [c, n]
+    minus2 = -scaled12  # [c, n]
+    stored_out = tl.load(stored_out_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
+    # spec line 18: n: exp(g) * n + exp(i) * scale * k
+    masked4 = tl.where(past[None, :], stored_out, 0.0)  # [c, n]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    scaled13 = minus2 * masked4  # [c, n]
+    scaled14 = 0.5 * scaled13  # [c, n]
+    masked5 = tl.where(mask6, 0.0, scaled13)  # [c, n]
+    masked6 = tl.where(mask5, scaled14, masked5)  # [c, n]
+    d_read_n = sign2 * masked6  # [c, n]
+    new_cache_n = tl.load(new_cache_n_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
+    d_q_part4 = lib.dot(tl.where((slots[None, :] < N), d_read_n, 0.0), new_cache_n, PRECISION)  # [c, K]
+    stored_d_q_part = tl.load(stored_d_q_part_ptr + (z * R + r) * (C * size_K) + c[:, None] * (size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [c, K]
+    d_q_part5 = stored_d_q_part + d_q_part4  # [c, K]
+    d_q_part6 = d_q_part2 + d_q_part5  # [c, K]
+    d_q_part7 = d_q_part3 + d_q_part6  # [c, K]
+    d_q = d_q_part + d_q_part7  # [c, K]
+    tl.store(d_q_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_q, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
+
+@triton.jit(do_not_specialize=["T", "H", "R", "N"])
+def fused_backward_3(q_ptr, d_y_ptr, d_new_cache_S_ptr, d_new_cache_n_ptr, stored_read_n_ptr, stored_out_ptr, d_cache_S_ptr, d_cache_n_ptr, stored_d_cached_n_part_ptr, stored_d_cached_S_part_ptr, table_ptr, T, H, R, N,
+                     C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
+    """A program for every cached memory, its rows one after the other: d.cache.S, d.cache.n, stored.d_cached_n_part, stored.d_cached_S_part."""
+    n = tl.program_id(0)
+    z = tl.program_id(1).to(tl.int64)
+    b, h = z // H, z % H
+    rows_ptr = table_ptr + b * R * 4
+    c = tl.arange(0, C)
+    block_of_K = tl.program_id(2) % tl.cdiv(size_K, block_K)
+    block_of_V = (tl.program_id(2) // tl.cdiv(size_K, block_K))
+    at_K = block_of_K * block_K + tl.arange(0, block_K)
+    at_V = block_of_V * block_V + tl.arange(0, block_V)
+    kept = lib.keeps(rows_ptr, R, n, 256)
+    d_new_cache_S = tl.load(d_new_cache_S_ptr + (z * N + n) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+    d_new_cache_n = tl.load(d_new_cache_n_ptr + (z * N + n) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+    d_cached_S_part = tl.zeros((block_K, block_V,), tl.float32)  # [K, V]
+    d_cached_n_part = tl.zeros((block_K,), tl.float32)  # [K]
+    for r in range(lib.first_row(rows_ptr, R, n), R):
+        row_ptr = rows_ptr + r * 4
+        start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
+        segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+        completes = (count > 0) & (count + offset == 256)
+        token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
+        first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+        past = n < segment  # []
+        weight_cached = tl.where(past, 1.0, 0.0)  # []
+        d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+        d_answer = weight_cached * d_y_c  # [c, V]
+        stored_read_n = tl.load(stored_read_n_ptr + (z * R + r) * (N * C) + n * (C) + c).to(tl.float32)  # [c]
+        abs = tl.abs(stored_read_n)  # [c]
+        at_least = tl.maximum(1.0, abs)  # [c]
+        ratio = 1.0 / at_least  # [c]
+        d_read_S = d_answer * ratio[:, None]  # [c, V]
+        sign = lib.sign(stored_read_n)  # [c]
+        mask = 1.0 == abs  # [c]
+        scaled = ratio * ratio  # [c]
+        scaled2 = weight_cached * scaled  # [c]
+        minus = -scaled2  # [c]
+        stored_out = tl.load(stored_out_ptr + (z * R + r) * (N * C) + n * (C) + c).to(tl.float32)  # [c]
+        # spec line 18: n: exp(g) * n + exp(i) * scale * k
+        masked = tl.where(past, stored_out, 0.0)  # [c]
+        # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+        scaled3 = minus * masked  # [c]
+        scaled4 = 0.5 * scaled3  # [c]
+        mask2 = 1.0 > abs  # [c]
+        masked2 = tl.where(mask2, 0.0, scaled3)  # [c]
+        masked3 = tl.where(mask, scaled4, masked2)  # [c]
+        d_read_n = sign * masked3  # [c]
+        d_cached_S_part += lib.dot(tl.trans(q_c), d_read_S, PRECISION)
+        d_cached_n_part += tl.sum(q_c * d_read_n[:, None], 0)
+    d_cached_S = d_new_cache_S + d_cached_S_part  # [K, V]
+    d_cache_S = tl.where(kept, d_cached_S, 0.0)  # [K, V]
+    d_cached_n = d_new_cache_n + d_cached_n_part  # [K]
+    d_cache_n = tl.where(kept, d_cached_n, 0.0)  # [K]
+    tl.store(d_cache_S_ptr + (z * N + n) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_cache_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
+    if (block_of_V == 0):
+        tl.store(d_cache_n_ptr + (z * N + n) * (size_K) + at_K, d_cache_n, mask=(at_K < size_K))
+    if (block_of_V == 0):
+        tl.store(stored_d_cached_n_part_ptr + (z * N + n) * (size_K) + at_K, d_cached_n_part, mask=(at_K < size_K))
+    tl.store(stored_d_cached_S_part_ptr + (z * N + n) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_cached_S_part, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
+
+@triton.jit(do_not_specialize=["T", "H", "R", "N"])
+def fused_backward_4(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, saved_S_ptr, saved_n_ptr, d_y_ptr, d_new_state_S_ptr, d_new_state_n_ptr, d_new_cache_S_ptr, d_new_cache_n_ptr, stored_d_cached_n_part_ptr, stored_d_cached_S_part_ptr, d_k_ptr, d_v_ptr, d_i_ptr, d_g_ptr, d_state_S_ptr, d_state_n_ptr, table_ptr, T, H, R, N,
+                     C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
+    """The rows one after the other, from the last to the first: d.k, d.v, d.i, d.g, d.state.S, d.state.n."""
+    z = tl.program_id(0).to(tl.int64)
+    b, h = z // H, z % H
+    rows_ptr = table_ptr + b * R * 4
+    c = tl.arange(0, C)
+    slots = tl.arange(0, SLOTS)
+    at_K = tl.arange(0, block_K)
+    at_V = tl.arange(0, block_V)
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    mask = c[:, None] >= c[None, :]  # [c, d]
+    d_new_state_S = tl.load(d_new_state_S_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+    d_new_cache_S = tl.load(d_new_cache_S_ptr + z * N * (size_K * size_V) + slots[:, None, None] * (size_K * size_V) + at_K[None, :, None] * (size_V) + at_V[None, None, :], mask=(slots[:, None, None] < N) & (at_K[None, :, None] < size_K) & (at_V[None, None, :] < size_V), other=0.0).to(tl.float32)  # [n, K, V]
+    stored_d_cached_S_part = tl.load(stored_d_cached_S_part_ptr + z * N * (size_K * size_V) + slots[:, None, None] * (size_K * size_V) + at_K[None, :, None] * (size_V) + at_V[None, None, :], mask=(slots[:, None, None] < N) & (at_K[None, :, None] < size_K) & (at_V[None, None, :] < size_V), other=0.0).to(tl.float32)  # [n, K, V]
+    d_cached_S = d_new_cache_S + stored_d_cached_S_part  # [n, K, V]
+    d_new_state_n = tl.load(d_new_state_n_ptr + z * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+    d_new_cache_n = tl.load(d_new_cache_n_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
+    stored_d_cached_n_part = tl.load(stored_d_cached_n_part_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
+    d_cached_n = d_new_cache_n + stored_d_cached_n_part  # [n, K]
+    mask2 = c[None, :] < c[:, None]  # [c, d]
+    d_old_S = d_new_state_S  # [K, V]
+    d_old_n = d_new_state_n  # [K]
+    for i in range(0, R):
+        r = R - 1 - i
+        row_ptr = rows_ptr + r * 4
+        start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
+        segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+        completes = (count > 0) & (count + offset == 256)
+        token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
+        first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        mask3 = c < count  # [d]
+        earlier = mask & mask3[None, :]  # [c, d]
+        valid = c < count  # [c]
+        g_c = lib.tokens(tl.load(g_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+        at_least = tl.maximum(g_c, (-120.0))  # [c]
+        log_decay = tl.where(valid, at_least, 0.0)  # [c]
+        G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
+        gap = G[:, None] - G[None, :]  # [c, d]
+        masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
+        reach = tl.exp(masked.to(tl.float32))  # [c, d]
+        decay = tl.exp(G.to(tl.float32))  # [c]
+        saved_n = tl.load(saved_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+        product = tl.sum(q_c * saved_n[None, :], 1)  # [c]
+        carried = decay * product  # [c]
+        k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        product2 = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
+        P = product2 * reach  # [c, d]
+        i_c = lib.tokens(tl.load(i_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+        # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+        exp = tl.exp(i_c)  # [c]
+        # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+        product3 = tl.sum(P * exp[None, :], 1)  # [c]
+        recent = (size_K ** (-0.5)) * product3  # [c]
+        online = carried + recent  # [c]
+        abs = tl.abs(online)  # [c]
+        at_least2 = tl.maximum(1.0, abs)  # [c]
+        ratio = 1.0 / at_least2  # [c]
+        # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+        written = exp * (size_K ** (-0.5))  # [c]
+        d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+        v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+        # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+        product4 = lib.dot(d_y_c, tl.trans(v_c), PRECISION)  # [c, d]
+        scaled = written[None, :] * product4  # [c, d]
+        d_P_part = ratio[:, None] * scaled  # [c, d]
+        sign = lib.sign(online)  # [c]
+        mask4 = 1.0 == abs  # [c]
+        scaled2 = ratio * ratio  # [c]
+        minus = -scaled2  # [c]
+        saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        product5 = lib.dot(d_y_c, tl.trans(saved_S), PRECISION)  # [c, K]
+        product6 = tl.sum(q_c * product5, 1)  # [c]
+        scaled3 = decay * product6  # [c]
+        # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+        scaled4 = exp[:, None] * v_c  # [c, V]
+        # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+        product7 = lib.dot(P, scaled4, PRECISION)  # [c, V]
+        product8 = tl.sum(d_y_c * product7, 1)  # [c]
+        scaled5 = (size_K ** (-0.5)) * product8  # [c]
+        added = scaled3 + scaled5  # [c]
+        scaled6 = minus * added  # [c]
+        scaled7 = 0.5 * scaled6  # [c]
+        mask5 = 1.0 > abs  # [c]
+        masked2 = tl.where(mask5, 0.0, scaled6)  # [c]
+        masked3 = tl.where(mask4, scaled7, masked2)  # [c]
+        d_online = sign * masked3  # [c]
+        d_P_part2 = written[None, :] * d_online[:, None]  # [c, d]
+        d_P = d_P_part + d_P_part2  # [c, d]
+        scaled8 = reach * d_P  # [c, d]
+        product9 = lib.dot(tl.trans(scaled8), q_c, PRECISION)  # [d, K]
+        # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+        G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
+        exp2 = tl.exp(G_after.to(tl.float32))  # [c]
+        decay_after = tl.where(valid, exp2, 0.0)  # [c]
+        d_new_cache_S2 = tl.load(d_new_cache_S_ptr + (z * N + segment) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K * completes.to(tl.int32)) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        stored_d_cached_S_part2 = tl.load(stored_d_cached_S_part_ptr + (z * N + segment) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K * completes.to(tl.int32)) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+        d_cached_S2 = d_new_cache_S2 + stored_d_cached_S_part2  # [K, V]
+        at_end = tl.where(completes, d_cached_S2, 0.0)  # [K, V]
+        d_online2 = d_y_c * ratio[:, None]  # [c, V]
+        scaled9 = decay[:, None] * d_online2  # [c, V]
+        product10 = lib.dot(tl.trans(q_c), scaled9, PRECISION)  # [K, V]
+        # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+        total = tl.sum(log_decay, 0)  # []
+        decay_of_row = tl.exp(total)  # []
+        # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+        d_next_S = d_old_S + at_end  # [K, V]
+        # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+        d_old_S2 = decay_of_row * d_next_S  # [K, V]
+        added2 = d_old_S2 + product10  # [K, V]
+        product11 = lib.dot(v_c, tl.trans(d_next_S), PRECISION)  # [c, K]
+        d_write_part = written[:, None] * product11  # [c, K]
+        d_new_cache_n2 = tl.load(d_new_cache_n_ptr + (z * N + segment) * (size_K) + at_K, mask=(at_K < size_K * completes.to(tl.int32)), other=0.0).to(tl.float32)  # [K]
+        stored_d_cached_n_part2 = tl.load(stored_d_cached_n_part_ptr + (z * N + segment) * (size_K) + at_K, mask=(at_K < size_K * completes.to(tl.int32)), other=0.0).to(tl.float32)  # [K]
+        # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+        d_cached_n2 = d_new_cache_n2 + stored_d_cached_n_part2  # [K]
+        at_end2 = tl.where(completes, d_cached_n2, 0.0)  # [K]
+        scaled10 = decay * d_online  # [c]
+        product12 = tl.sum(q_c * scaled10[:, None], 0)  # [K]
+        d_next_n = d_old_n + at_end2  # [K]
+        # spec line 18: n: exp(g) * n + exp(i) * scale * k
+        d_old_n2 = decay_of_row * d_next_n  # [K]
+        added3 = d_old_n2 + product12  # [K]
+        d_write_part2 = written[:, None] * d_next_n[None, :]  # [c, K]
+        # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+        d_write = d_write_part + d_write_part2  # [c, K]
+        d_k_part = decay_after[:, None] * d_write  # [c, K]
+        d_k = product9 + d_k_part  # [c, K]
+        # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+        product13 = lib.dot(tl.trans(P), d_online2, PRECISION)  # [d, V]
+        # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+        product14 = lib.dot(k_c, d_next_S, PRECISION)  # [c, V]
+        d_written_part = decay_after[:, None] * product14  # [c, V]
+        d_written = product13 + d_written_part  # [c, V]
+        d_v = written[:, None] * d_written  # [c, V]
+        product15 = tl.sum(v_c * product13, 1)  # [c]
+        product16 = tl.sum(v_c * product14, 1)  # [c]
+        scaled11 = decay_after * product16  # [c]
+        d_written_part2 = product15 + scaled11  # [c]
+        # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+        product17 = tl.sum(P * d_online[:, None], 0)  # [d]
+        # spec line 18: n: exp(g) * n + exp(i) * scale * k
+        product18 = tl.sum(k_c * d_next_n[None, :], 1)  # [c]
+        d_written_part3 = decay_after * product18  # [c]
+        d_written_part4 = product17 + d_written_part3  # [c]
+        # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+        d_written2 = d_written_part2 + d_written_part4  # [c]
+        scaled12 = exp * d_written2  # [c]
+        d_i = (size_K ** (-0.5)) * scaled12  # [c]
+        mask6 = g_c == (-120.0)  # [c]
+        d_factor_S = tl.sum(tl.sum(saved_S * d_next_S, 1), 0)  # []
+        # spec line 18: n: exp(g) * n + exp(i) * scale * k
+        d_factor_n = tl.sum(saved_n * d_next_n, 0)  # []
+        # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+        d_decay_of_row = d_factor_S + d_factor_n  # []
+        d_log_decay_part = decay_of_row * d_decay_of_row  # []
+        # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+        d_reach = product2 * d_P  # [c, d]
+        scaled13 = reach * d_reach  # [c, d]
+        d_gap = tl.where(earlier, scaled13, 0.0)  # [c, d]
+        running = tl.cumsum(d_gap, 0, reverse=True)  # [c, d]
+        masked4 = tl.where(mask2, running, 0.0)  # [c, d]
+        d_log_decay_part2 = tl.sum(masked4, 1)  # [c]
+        d_decay_part = ratio * product6  # [c]
+        d_decay_part2 = product * d_online  # [c]
+        d_decay = d_decay_part + d_decay_part2  # [c]
+        d_G = decay * d_decay  # [c]
+        d_log_decay_part3 = tl.cumsum(d_G.to(tl.float64), 0, reverse=True)  # [c]
+        d_log_decay_part4 = d_log_decay_part2 + d_log_decay_part3.to(tl.float32)  # [c]
+        # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+        product19 = tl.sum(k_c * product11, 1)  # [c]
+        scaled14 = exp * product19  # [c]
+        scaled15 = (size_K ** (-0.5)) * scaled14  # [c]
+        scaled16 = exp * product18  # [c]
+        scaled17 = (size_K ** (-0.5)) * scaled16  # [c]
+        d_decay_after = scaled15 + scaled17  # [c]
+        masked5 = tl.where(valid, d_decay_after, 0.0)  # [c]
+        d_G_after = exp2 * masked5  # [c]
+        d_log_decay_part5 = lib.sums_before(d_G_after.to(tl.float64), False)  # [c]
+        d_log_decay_part6 = d_log_decay_part4 + d_log_decay_part5.to(tl.float32)  # [c]
+        d_log_decay = d_log_decay_part + d_log_decay_part6  # [c]
+        masked6 = tl.where(valid, d_log_decay, 0.0)  # [c]
+        scaled18 = 0.5 * masked6  # [c]
+        mask7 = g_c > (-120.0)  # [c]
+        masked7 = tl.where(mask7, masked6, 0.0)  # [c]
+        d_g = tl.where(mask6, scaled18, masked7)  # [c]
+        tl.store(d_k_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_k, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
+        tl.store(d_v_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], d_v, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
+        tl.store(d_i_ptr + ((b * T + start) * H + h) * (1) + c * (H * 1), d_i, mask=(c < count))
+        tl.store(d_g_ptr + ((b * T + start) * H + h) * (1) + c * (H * 1), d_g, mask=(c < count))
+        d_old_S, d_old_n = added2, added3
+    tl.store(d_state_S_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_old_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
+    tl.store(d_state_n_ptr + z * (size_K) + at_K, d_old_n, mask=(at_K < size_K))
+
+forward = {
+    "scratch": [('stored.read_n', 'starts', ('n', 'c'))],
+    "copies": [('new.cache.S', 'cache.S'), ('new.cache.n', 'cache.n')],
+    "kernels": [
+        {"run": fused_forward_0, "grid": 'loop', "blocked": ('K', 'V'), "dims": ('K', 'V'),
+         "tensors": ('k', 'v', 'i', 'g', 'state.S', 'state.n', 'new.state.S', 'new.state.n', 'new.cache.S', 'new.cache.n', 'saved.S', 'saved.n')},
+        {"run": fused_forward_1, "grid": 'rows', "blocked": (), "dims": ('K',),
+         "tensors": ('q', 'new.cache.n', 'stored.read_n')},
+        {"run": fused_forward_2, "grid": 'rows', "blocked": ('V',), "dims": ('K', 'V'),
+         "tensors": ('q', 'k', 'v', 'i', 'g', 'new.cache.S', 'saved.S', 'saved.n', 'stored.read_n', 'y')},
+    ],
+    "shifted": [],
+}
+
+backward = {
+    "scratch": [('stored.d_cached_n_part', 'slots', ('K',)), ('stored.d_cached_S_part', 'slots', ('K', 'V')), ('stored.read_n', 'starts', ('n', 'c')), ('stored.out', 'starts', ('n', 'c')), ('stored.d_q_part', 'starts', ('c', 'K'))],
+    "copies": [],
+    "kernels": [
+        {"run": fused_backward_0, "grid": 'rows', "blocked": (), "dims": ('K',),
+         "tensors": ('q', 'new.cache.n', 'stored.read_n')},
+        {"run": fused_backward_1, "grid": 'rows', "blocked": (), "dims": ('K', 'V'),
+         "tensors": ('q', 'new.cache.S', 'd.y', 'stored.read_n', 'stored.out', 'stored.d_q_part')},
+        {"run": fused_backward_2, "grid": 'rows', "blocked": (), "dims": ('K', 'V'),
+         "tensors": ('q', 'k', 'v', 'i', 'g', 'new.cache.n', 'saved.S', 'saved.n', 'd.y', 'stored.read_n', 'stored.out', 'stored.d_q_part', 'd.q')},
+        {"run": fused_backward_3, "grid": 'slots', "blocked": ('K', 'V'), "dims": ('K', 'V'),
+         "tensors": ('q', 'd.y', 'd.new.cache.S', 'd.new.cache.n', 'stored.read_n', 'stored.out', 'd.cache.S', 'd.cache.n', 'stored.d_cached_n_part', 'stored.d_cached_S_part')},
+        {"run": fused_backward_4, "grid": 'loop', "blocked": (), "dims": ('K', 'V'),
+         "tensors": ('q', 'k', 'v', 'i', 'g', 'saved.S', 'saved.n', 'd.y', 'd.new.state.S', 'd.new.state.n', 'd.new.cache.S', 'd.new.cache.n', 'stored.d_cached_n_part', 'stored.d_cached_S_part', 'd.k', 'd.v', 'd.i', 'd.g', 'd.state.S', 'd.state.n')},
+    ],
+    "shifted": [],
+}

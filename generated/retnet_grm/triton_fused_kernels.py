@@ -1,0 +1,806 @@
+"""retnet_grm on GPUs: one pass over the rows, where one can.
+
+Written by mcgen: build it again instead of changing it. Kernels run one after the other: grids over the chunk table's rows,
+loops over the rows of a sequence and head, loops over the rows for every cached memory. Axes: c and d tokens of a row, n
+cached memories, then the dims. `mcgen.runtime.triton` launches them.
+
+    S = exp(g) * S + outer(k, v)
+    read = scale * S.T @ q
+    summary = mean(k)
+    score = dot(u, summary)
+    weight = softmax(score)
+    mix = reads
+    segments of 256 tokens, carry
+"""
+import triton
+import triton.language as tl
+
+from mcgen.runtime.triton import lib
+
+@triton.jit(do_not_specialize=["T", "H", "R", "N"])
+def fused_forward_0(k_ptr, v_ptr, g_ptr, state_S_ptr, summary_partial_ptr, new_state_S_ptr, new_summary_ptr, new_summary_partial_ptr, new_cache_S_ptr, saved_S_ptr, saved_summary_partial_ptr, table_ptr, T, H, R, N,
+                    C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
+    """The rows one after the other: new.state.S, new.summary, new.summary.partial, new.cache.S, saved.S, saved.summary.partial."""
+    z = tl.program_id(0).to(tl.int64)
+    b, h = z // H, z % H
+    rows_ptr = table_ptr + b * R * 4
+    c = tl.arange(0, C)
+    block_of_K = tl.program_id(1) % tl.cdiv(size_K, block_K)
+    block_of_V = (tl.program_id(1) // tl.cdiv(size_K, block_K))
+    at_K = block_of_K * block_K + tl.arange(0, block_K)
+    at_V = block_of_V * block_V + tl.arange(0, block_V)
+    state_S = tl.load(state_S_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+    g = tl.load(g_ptr + h * (1)).to(tl.float32)  # []
+    at_least = tl.maximum(g, (-120.0))  # []
+    summary_partial = tl.load(summary_partial_ptr + z * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+    S = state_S  # [K, V]
+    summary_partial2 = summary_partial  # [K]
+    for i in range(0, R):
+        r = i
+        row_ptr = rows_ptr + r * 4
+        start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
+        segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+        completes = (count > 0) & (count + offset == 256)
+        token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
+        first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+        valid = c < count  # [c]
+        log_decay = tl.where(valid, at_least, 0.0)  # [c]
+        # spec line 15: S: exp(g) * S + outer(k, v)
+        total = tl.sum(log_decay, 0)  # []
+        decay_of_row = tl.exp(total)  # []
+        v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+        k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
+        exp = tl.exp(G_after.to(tl.float32))  # [c]
+        decay_after = tl.where(valid, exp, 0.0)  # [c]
+        write = k_c * decay_after[:, None]  # [c, K]
+        increment_S = lib.dot(tl.trans(v_c), write, PRECISION)  # [V, K]
+        scaled = S * decay_of_row  # [K, V]
+        next_S = scaled + tl.trans(increment_S)  # [K, V]
+        # spec line 21: summary: mean(k)
+        summand = tl.where(valid[:, None], k_c, 0.0)  # [c, K]
+        sum_of_row = tl.sum(summand, 0)  # [K]
+        added = offset + count  # []
+        mask = added == 256  # []
+        mask2 = count > 0  # []
+        completes2 = mask & mask2  # []
+        partial = summary_partial2 + sum_of_row  # [K]
+        next_partial = tl.where(completes2, 0.0, partial)  # [K]
+        finished = partial * 0.00390625  # [K]
+        if completes & (block_of_V == 0):
+            tl.store(new_summary_ptr + (z * N + segment) * (size_K) + at_K, finished, mask=(at_K < size_K))
+        if completes:
+            tl.store(new_cache_S_ptr + (z * N + segment) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], next_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
+        tl.store(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
+        if (block_of_V == 0):
+            tl.store(saved_summary_partial_ptr + (z * R + r) * (size_K) + at_K, summary_partial2, mask=(at_K < size_K))
+        S, summary_partial2 = next_S, next_partial
+    tl.store(new_state_S_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
+    if (block_of_V == 0):
+        tl.store(new_summary_partial_ptr + z * (size_K) + at_K, summary_partial2, mask=(at_K < size_K))
+
+@triton.jit(do_not_specialize=["T", "H", "R", "N"])
+def fused_forward_1(k_ptr, u_ptr, new_summary_ptr, saved_summary_partial_ptr, stored_scaled_ptr, stored_weight_online_ptr, table_ptr, T, H, R, N,
+                    C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, block_K: tl.constexpr):
+    """A program for every row of the chunk table: stored.scaled, stored.weight_online."""
+    r = tl.program_id(0)
+    z = tl.program_id(1).to(tl.int64)
+    b, h = z // H, z % H
+    rows_ptr = table_ptr + b * R * 4
+    c = tl.arange(0, C)
+    slots = tl.arange(0, SLOTS)
+    at_K = tl.arange(0, block_K)
+    row_ptr = rows_ptr + r * 4
+    start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
+    segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+    completes = (count > 0) & (count + offset == 256)
+    token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
+    first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    # spec line 23: weight: softmax(score)
+    past = slots < segment  # [n]
+    valid = c < count  # [c]
+    # spec line 21: summary: mean(k)
+    added = offset + c  # [c]
+    number = added.to(tl.float32)  # [c]
+    seen = 1.0 + number  # [c]
+    ratio = 1.0 / seen  # [c]
+    u_c = lib.tokens(tl.load(u_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    new_summary = tl.load(new_summary_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
+    # spec line 22: score: dot(u, summary)
+    score_cached = lib.dot(u_c, tl.trans(new_summary), PRECISION)  # [c, n]
+    # spec line 23: weight: softmax(score)
+    masked = tl.where(past[None, :], score_cached, (-1e+30))  # [c, n]
+    largest = tl.max(tl.where((slots[None, :] < N), masked, float("-inf")), 1)  # [c]
+    k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    # spec line 21: summary: mean(k)
+    summand = tl.where(valid[:, None], k_c, 0.0)  # [c, K]
+    running = tl.cumsum(summand, 0)  # [c, K]
+    saved_summary_partial = tl.load(saved_summary_partial_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+    sum_so_far = running + saved_summary_partial[None, :]  # [c, K]
+    # spec line 22: score: dot(u, summary)
+    product = tl.sum(u_c * sum_so_far, 1)  # [c]
+    score_online = ratio * product  # [c]
+    # spec line 23: weight: softmax(score)
+    at_least = tl.maximum(largest, score_online)  # [c]
+    difference = masked - at_least[:, None]  # [c, n]
+    exp_cached = tl.exp(difference)  # [c, n]
+    difference2 = score_online - at_least  # [c]
+    exp_online = tl.exp(difference2)  # [c]
+    total = tl.sum(tl.where((slots[None, :] < N), exp_cached, 0.0), 1)  # [c]
+    total2 = exp_online + total  # [c]
+    share = 1.0 / total2  # [c]
+    scaled = exp_cached * share[:, None]  # [c, n]
+    tl.store(stored_scaled_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], scaled, mask=(slots[None, :] < N))
+    weight_online = exp_online * share  # [c]
+    tl.store(stored_weight_online_ptr + (z * R + r) * (C) + c, weight_online)
+
+@triton.jit(do_not_specialize=["T", "H", "R", "N"])
+def fused_forward_2(q_ptr, k_ptr, v_ptr, g_ptr, new_cache_S_ptr, saved_S_ptr, stored_scaled_ptr, stored_weight_online_ptr, y_ptr, table_ptr, T, H, R, N,
+                    C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
+    """A program for every row of the chunk table: y."""
+    r = tl.program_id(0)
+    z = tl.program_id(1).to(tl.int64)
+    b, h = z // H, z % H
+    rows_ptr = table_ptr + b * R * 4
+    c = tl.arange(0, C)
+    slots = tl.arange(0, SLOTS)
+    block_of_V = tl.program_id(2)
+    at_K = tl.arange(0, block_K)
+    at_V = block_of_V * block_V + tl.arange(0, block_V)
+    row_ptr = rows_ptr + r * 4
+    start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
+    segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+    completes = (count > 0) & (count + offset == 256)
+    token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
+    first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    valid = c < count  # [c]
+    # spec line 16: read: scale * S.T @ q
+    mask = c[:, None] >= c[None, :]  # [c, d]
+    mask2 = c < count  # [d]
+    earlier = mask & mask2[None, :]  # [c, d]
+    g = tl.load(g_ptr + h * (1)).to(tl.float32)  # []
+    at_least = tl.maximum(g, (-120.0))  # []
+    new_cache_S = tl.load(new_cache_S_ptr + z * N * (size_K * size_V) + slots[:, None, None] * (size_K * size_V) + at_K[None, :, None] * (size_V) + at_V[None, None, :], mask=(slots[:, None, None] < N) & (at_K[None, :, None] < size_K) & (at_V[None, None, :] < size_V), other=0.0).to(tl.float32)  # [n, K, V]
+    stored_scaled = tl.load(stored_scaled_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
+    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    recalled = tl.zeros((C, block_V,), tl.float32)  # [c, V]
+    for slot in range(0, segment):
+        n = tl.full((), slot, tl.int32)
+        new_cache_S2 = tl.load(new_cache_S_ptr + (z * N + n) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        stored_scaled2 = tl.load(stored_scaled_ptr + (z * R + r) * (N * C) + n * (C) + c).to(tl.float32)  # [c]
+        # spec line 23: weight: softmax(score)
+        mask3 = n < segment  # []
+        masked = tl.where(mask3, stored_scaled2, 0.0)  # [c]
+        # spec line 16: read: scale * S.T @ q
+        read_S = lib.dot(q_c, new_cache_S2, PRECISION)  # [c, V]
+        # spec line 23: weight: softmax(score)
+        scaled = masked[:, None] * read_S  # [c, V]
+        recalled += scaled
+    log_decay = tl.where(valid, at_least, 0.0)  # [c]
+    # spec line 16: read: scale * S.T @ q
+    G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
+    decay = tl.exp(G.to(tl.float32))  # [c]
+    saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+    product = lib.dot(q_c, saved_S, PRECISION)  # [c, V]
+    carried = decay[:, None] * product  # [c, V]
+    k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    product2 = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
+    gap = G[:, None] - G[None, :]  # [c, d]
+    masked2 = tl.where(earlier, gap, (-10000.0))  # [c, d]
+    reach = tl.exp(masked2.to(tl.float32))  # [c, d]
+    P = product2 * reach  # [c, d]
+    v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+    recent = lib.dot(P, v_c, PRECISION)  # [c, V]
+    online = carried + recent  # [c, V]
+    stored_weight_online = tl.load(stored_weight_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    # spec line 23: weight: softmax(score)
+    scaled2 = online * stored_weight_online[:, None]  # [c, V]
+    mixed = scaled2 + recalled  # [c, V]
+    # spec line 16: read: scale * S.T @ q
+    y = (size_K ** (-0.5)) * mixed  # [c, V]
+    tl.store(y_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], y, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
+
+@triton.jit(do_not_specialize=["T", "H", "R", "N"])
+def fused_backward_0(k_ptr, u_ptr, new_summary_ptr, saved_summary_partial_ptr, stored_weight_online_ptr, stored_scaled_2_ptr, stored_total_ptr, stored_difference_ptr, stored_largest_ptr, table_ptr, T, H, R, N,
+                     C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, block_K: tl.constexpr):
+    """A program for every row of the chunk table: stored.weight_online, stored.scaled.2, stored.total, stored.difference, stored.largest."""
+    r = tl.program_id(0)
+    z = tl.program_id(1).to(tl.int64)
+    b, h = z // H, z % H
+    rows_ptr = table_ptr + b * R * 4
+    c = tl.arange(0, C)
+    slots = tl.arange(0, SLOTS)
+    at_K = tl.arange(0, block_K)
+    row_ptr = rows_ptr + r * 4
+    start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
+    segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+    completes = (count > 0) & (count + offset == 256)
+    token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
+    first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    valid = c < count  # [c]
+    # spec line 23: weight: softmax(score)
+    past = slots < segment  # [n]
+    # spec line 21: summary: mean(k)
+    added = offset + c  # [c]
+    number = added.to(tl.float32)  # [c]
+    seen = 1.0 + number  # [c]
+    ratio = 1.0 / seen  # [c]
+    k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    summand = tl.where(valid[:, None], k_c, 0.0)  # [c, K]
+    running = tl.cumsum(summand, 0)  # [c, K]
+    saved_summary_partial = tl.load(saved_summary_partial_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+    sum_so_far = running + saved_summary_partial[None, :]  # [c, K]
+    u_c = lib.tokens(tl.load(u_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    # spec line 22: score: dot(u, summary)
+    product = tl.sum(u_c * sum_so_far, 1)  # [c]
+    score_online = ratio * product  # [c]
+    new_summary = tl.load(new_summary_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
+    score_cached = lib.dot(u_c, tl.trans(new_summary), PRECISION)  # [c, n]
+    # spec line 23: weight: softmax(score)
+    masked = tl.where(past[None, :], score_cached, (-1e+30))  # [c, n]
+    largest = tl.max(tl.where((slots[None, :] < N), masked, float("-inf")), 1)  # [c]
+    at_least = tl.maximum(largest, score_online)  # [c]
+    difference = score_online - at_least  # [c]
+    exp_online = tl.exp(difference)  # [c]
+    difference2 = masked - at_least[:, None]  # [c, n]
+    exp_cached = tl.exp(difference2)  # [c, n]
+    total = tl.sum(tl.where((slots[None, :] < N), exp_cached, 0.0), 1)  # [c]
+    total2 = exp_online + total  # [c]
+    share = 1.0 / total2  # [c]
+    weight_online = exp_online * share  # [c]
+    tl.store(stored_weight_online_ptr + (z * R + r) * (C) + c, weight_online)
+    scaled = exp_cached * share[:, None]  # [c, n]
+    tl.store(stored_scaled_2_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], scaled, mask=(slots[None, :] < N))
+    tl.store(stored_total_ptr + (z * R + r) * (C) + c, total2)
+    tl.store(stored_difference_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], difference2, mask=(slots[None, :] < N))
+    tl.store(stored_largest_ptr + (z * R + r) * (C) + c, largest)
+
+@triton.jit(do_not_specialize=["T", "H", "R", "N"])
+def fused_backward_1(q_ptr, k_ptr, v_ptr, g_ptr, u_ptr, new_cache_S_ptr, saved_S_ptr, saved_summary_partial_ptr, d_y_ptr, stored_total_ptr, stored_difference_ptr, stored_largest_ptr, d_q_ptr, stored_out_ptr, table_ptr, T, H, R, N,
+                     C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
+    """A program for every row of the chunk table: d.q, stored.out."""
+    r = tl.program_id(0)
+    z = tl.program_id(1).to(tl.int64)
+    b, h = z // H, z % H
+    rows_ptr = table_ptr + b * R * 4
+    c = tl.arange(0, C)
+    slots = tl.arange(0, SLOTS)
+    at_V = tl.arange(0, block_V)
+    at_K = tl.arange(0, block_K)
+    row_ptr = rows_ptr + r * 4
+    start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
+    segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+    completes = (count > 0) & (count + offset == 256)
+    token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
+    first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    valid = c < count  # [c]
+    # spec line 16: read: scale * S.T @ q
+    mask = c[:, None] >= c[None, :]  # [c, d]
+    mask2 = c < count  # [d]
+    earlier = mask & mask2[None, :]  # [c, d]
+    g = tl.load(g_ptr + h * (1)).to(tl.float32)  # []
+    at_least = tl.maximum(g, (-120.0))  # []
+    log_decay = tl.where(valid, at_least, 0.0)  # [c]
+    G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
+    decay = tl.exp(G.to(tl.float32))  # [c]
+    # spec line 21: summary: mean(k)
+    added = offset + c  # [c]
+    number = added.to(tl.float32)  # [c]
+    seen = 1.0 + number  # [c]
+    ratio = 1.0 / seen  # [c]
+    stored_total = tl.load(stored_total_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    # spec line 23: weight: softmax(score)
+    share = 1.0 / stored_total  # [c]
+    stored_difference = tl.load(stored_difference_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
+    new_cache_S = tl.load(new_cache_S_ptr + z * N * (size_K * size_V) + slots[:, None, None] * (size_K * size_V) + at_K[None, :, None] * (size_V) + at_V[None, None, :], mask=(slots[:, None, None] < N) & (at_K[None, :, None] < size_K) & (at_V[None, None, :] < size_V), other=0.0).to(tl.float32)  # [n, K, V]
+    d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    over_n = tl.zeros((C, block_K,), tl.float32)  # [c, K]
+    for slot in range(0, segment):
+        n = tl.full((), slot, tl.int32)
+        stored_difference2 = tl.load(stored_difference_ptr + (z * R + r) * (N * C) + n * (C) + c).to(tl.float32)  # [c]
+        new_cache_S2 = tl.load(new_cache_S_ptr + (z * N + n) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        # spec line 16: read: scale * S.T @ q
+        mask3 = n < segment  # []
+        exp = tl.exp(stored_difference2)  # [c]
+        scaled = exp * share  # [c]
+        masked = tl.where(mask3, scaled, 0.0)  # [c]
+        product = lib.dot(d_y_c, tl.trans(new_cache_S2), PRECISION)  # [c, K]
+        scaled2 = masked[:, None] * product  # [c, K]
+        over_n += scaled2
+        product2 = tl.sum(q_c * product, 1)  # [c]
+        tl.store(stored_out_ptr + (z * R + r) * (N * C) + n * (C) + c, product2)
+    d_q_part = (size_K ** (-0.5)) * over_n  # [c, K]
+    saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+    product3 = lib.dot(d_y_c, tl.trans(saved_S), PRECISION)  # [c, K]
+    k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    # spec line 21: summary: mean(k)
+    summand = tl.where(valid[:, None], k_c, 0.0)  # [c, K]
+    running = tl.cumsum(summand, 0)  # [c, K]
+    saved_summary_partial = tl.load(saved_summary_partial_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+    sum_so_far = running + saved_summary_partial[None, :]  # [c, K]
+    u_c = lib.tokens(tl.load(u_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    # spec line 22: score: dot(u, summary)
+    product4 = tl.sum(u_c * sum_so_far, 1)  # [c]
+    score_online = ratio * product4  # [c]
+    stored_largest = tl.load(stored_largest_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    # spec line 23: weight: softmax(score)
+    at_least2 = tl.maximum(score_online, stored_largest)  # [c]
+    difference = score_online - at_least2  # [c]
+    exp_online = tl.exp(difference)  # [c]
+    weight_online = exp_online * share  # [c]
+    # spec line 16: read: scale * S.T @ q
+    scaled3 = decay * weight_online  # [c]
+    scaled4 = (size_K ** (-0.5)) * scaled3  # [c]
+    d_q_part2 = product3 * scaled4[:, None]  # [c, K]
+    scaled5 = (size_K ** (-0.5)) * weight_online  # [c]
+    gap = G[:, None] - G[None, :]  # [c, d]
+    masked2 = tl.where(earlier, gap, (-10000.0))  # [c, d]
+    reach = tl.exp(masked2.to(tl.float32))  # [c, d]
+    v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+    product5 = lib.dot(d_y_c, tl.trans(v_c), PRECISION)  # [c, d]
+    scaled6 = reach * product5  # [c, d]
+    product6 = lib.dot(scaled6, k_c, PRECISION)  # [c, K]
+    d_q_part3 = product6 * scaled5[:, None]  # [c, K]
+    d_q_part4 = d_q_part3 + d_q_part  # [c, K]
+    d_q = d_q_part2 + d_q_part4  # [c, K]
+    tl.store(d_q_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_q, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
+
+@triton.jit(do_not_specialize=["T", "H", "R", "N"])
+def fused_backward_2(q_ptr, k_ptr, v_ptr, g_ptr, u_ptr, new_summary_ptr, saved_S_ptr, saved_summary_partial_ptr, d_y_ptr, stored_total_ptr, stored_out_ptr, stored_difference_ptr, stored_largest_ptr, d_u_ptr, stored_d_score_online_ptr, stored_scaled_ptr, table_ptr, T, H, R, N,
+                     C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
+    """A program for every row of the chunk table: d.u, stored.d_score_online, stored.scaled."""
+    r = tl.program_id(0)
+    z = tl.program_id(1).to(tl.int64)
+    b, h = z // H, z % H
+    rows_ptr = table_ptr + b * R * 4
+    c = tl.arange(0, C)
+    slots = tl.arange(0, SLOTS)
+    at_K = tl.arange(0, block_K)
+    at_V = tl.arange(0, block_V)
+    row_ptr = rows_ptr + r * 4
+    start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
+    segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+    completes = (count > 0) & (count + offset == 256)
+    token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
+    first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    # spec line 23: weight: softmax(score)
+    past = slots < segment  # [n]
+    valid = c < count  # [c]
+    # spec line 16: read: scale * S.T @ q
+    mask = c[:, None] >= c[None, :]  # [c, d]
+    mask2 = c < count  # [d]
+    earlier = mask & mask2[None, :]  # [c, d]
+    g = tl.load(g_ptr + h * (1)).to(tl.float32)  # []
+    at_least = tl.maximum(g, (-120.0))  # []
+    log_decay = tl.where(valid, at_least, 0.0)  # [c]
+    G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
+    stored_total = tl.load(stored_total_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    # spec line 23: weight: softmax(score)
+    share = 1.0 / stored_total  # [c]
+    # spec line 16: read: scale * S.T @ q
+    decay = tl.exp(G.to(tl.float32))  # [c]
+    # spec line 21: summary: mean(k)
+    added = offset + c  # [c]
+    number = added.to(tl.float32)  # [c]
+    seen = 1.0 + number  # [c]
+    ratio = 1.0 / seen  # [c]
+    stored_difference = tl.load(stored_difference_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
+    # spec line 23: weight: softmax(score)
+    exp_cached = tl.exp(stored_difference)  # [c, n]
+    d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+    saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+    # spec line 16: read: scale * S.T @ q
+    product = lib.dot(d_y_c, tl.trans(saved_S), PRECISION)  # [c, K]
+    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    # spec line 23: weight: softmax(score)
+    product2 = tl.sum(q_c * product, 1)  # [c]
+    scaled = decay * product2  # [c]
+    # spec line 16: read: scale * S.T @ q
+    gap = G[:, None] - G[None, :]  # [c, d]
+    masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
+    reach = tl.exp(masked.to(tl.float32))  # [c, d]
+    v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+    product3 = lib.dot(d_y_c, tl.trans(v_c), PRECISION)  # [c, d]
+    scaled2 = reach * product3  # [c, d]
+    k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    product4 = lib.dot(scaled2, k_c, PRECISION)  # [c, K]
+    # spec line 23: weight: softmax(score)
+    product5 = tl.sum(q_c * product4, 1)  # [c]
+    added2 = scaled + product5  # [c]
+    scaled3 = added2 * share  # [c]
+    d_exp_online_part = (size_K ** (-0.5)) * scaled3  # [c]
+    # spec line 21: summary: mean(k)
+    summand = tl.where(valid[:, None], k_c, 0.0)  # [c, K]
+    running = tl.cumsum(summand, 0)  # [c, K]
+    saved_summary_partial = tl.load(saved_summary_partial_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+    sum_so_far = running + saved_summary_partial[None, :]  # [c, K]
+    u_c = lib.tokens(tl.load(u_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    # spec line 22: score: dot(u, summary)
+    product6 = tl.sum(u_c * sum_so_far, 1)  # [c]
+    score_online = ratio * product6  # [c]
+    # spec line 21: summary: mean(k)
+    summary_online = ratio[:, None] * sum_so_far  # [c, K]
+    stored_largest = tl.load(stored_largest_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    # spec line 23: weight: softmax(score)
+    at_least2 = tl.maximum(score_online, stored_largest)  # [c]
+    difference = score_online - at_least2  # [c]
+    exp_online = tl.exp(difference)  # [c]
+    scaled4 = added2 * exp_online  # [c]
+    d_share_part = (size_K ** (-0.5)) * scaled4  # [c]
+    stored_out = tl.load(stored_out_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
+    # spec line 16: read: scale * S.T @ q
+    masked2 = tl.where(past[None, :], stored_out, 0.0)  # [c, n]
+    # spec line 23: weight: softmax(score)
+    d_weight_cached = (size_K ** (-0.5)) * masked2  # [c, n]
+    masked3 = tl.where(past[None, :], d_weight_cached, 0.0)  # [c, n]
+    d_share_part2 = tl.sum(tl.where((slots[None, :] < N), exp_cached * masked3, 0.0), 1)  # [c]
+    d_share = d_share_part + d_share_part2  # [c]
+    scaled5 = share * d_share  # [c]
+    ratio2 = scaled5 / stored_total  # [c]
+    d_total = -ratio2  # [c]
+    d_exp_cached_part = share[:, None] * masked3  # [c, n]
+    d_exp_cached = d_total[:, None] + d_exp_cached_part  # [c, n]
+    scaled6 = exp_cached * d_exp_cached  # [c, n]
+    d_score_cached = tl.where(past[None, :], scaled6, 0.0)  # [c, n]
+    new_summary = tl.load(new_summary_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
+    # spec line 22: score: dot(u, summary)
+    d_u_part = lib.dot(tl.where((slots[None, :] < N), d_score_cached, 0.0), new_summary, PRECISION)  # [c, K]
+    # spec line 23: weight: softmax(score)
+    d_exp_online = d_total + d_exp_online_part  # [c]
+    d_score_online = exp_online * d_exp_online  # [c]
+    # spec line 22: score: dot(u, summary)
+    d_u_part2 = summary_online * d_score_online[:, None]  # [c, K]
+    d_u = d_u_part + d_u_part2  # [c, K]
+    tl.store(d_u_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_u, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
+    tl.store(stored_d_score_online_ptr + (z * R + r) * (C) + c, d_score_online)
+    tl.store(stored_scaled_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], scaled6, mask=(slots[None, :] < N))
+
+@triton.jit(do_not_specialize=["T", "H", "R", "N"])
+def fused_backward_3(q_ptr, u_ptr, d_y_ptr, d_new_summary_ptr, d_new_cache_S_ptr, stored_scaled_ptr, stored_scaled_2_ptr, d_summary_ptr, d_cache_S_ptr, stored_product_ptr, stored_d_summaries_part_ptr, table_ptr, T, H, R, N,
+                     C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
+    """A program for every cached memory, its rows one after the other: d.summary, d.cache.S, stored.product, stored.d_summaries_part."""
+    n = tl.program_id(0)
+    z = tl.program_id(1).to(tl.int64)
+    b, h = z // H, z % H
+    rows_ptr = table_ptr + b * R * 4
+    c = tl.arange(0, C)
+    block_of_K = tl.program_id(2) % tl.cdiv(size_K, block_K)
+    block_of_V = (tl.program_id(2) // tl.cdiv(size_K, block_K))
+    at_K = block_of_K * block_K + tl.arange(0, block_K)
+    at_V = block_of_V * block_V + tl.arange(0, block_V)
+    kept = lib.keeps(rows_ptr, R, n, 256)
+    d_new_summary = tl.load(d_new_summary_ptr + (z * N + n) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+    d_new_cache_S = tl.load(d_new_cache_S_ptr + (z * N + n) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+    d_summaries_part = tl.zeros((block_K,), tl.float32)  # [K]
+    total = tl.zeros((block_K, block_V,), tl.float32)  # [K, V]
+    for r in range(lib.first_row(rows_ptr, R, n), R):
+        row_ptr = rows_ptr + r * 4
+        start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
+        segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+        completes = (count > 0) & (count + offset == 256)
+        token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
+        first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+        u_c = lib.tokens(tl.load(u_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        # spec line 23: weight: softmax(score)
+        past = n < segment  # []
+        stored_scaled = tl.load(stored_scaled_ptr + (z * R + r) * (N * C) + n * (C) + c).to(tl.float32)  # [c]
+        weight_cached = tl.where(past, stored_scaled, 0.0)  # [c]
+        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+        stored_scaled_2 = tl.load(stored_scaled_2_ptr + (z * R + r) * (N * C) + n * (C) + c).to(tl.float32)  # [c]
+        weight_cached2 = tl.where(past, stored_scaled_2, 0.0)  # [c]
+        # spec line 16: read: scale * S.T @ q
+        scaled = d_y_c * weight_cached2[:, None]  # [c, V]
+        d_summaries_part += tl.sum(u_c * weight_cached[:, None], 0)
+        total += lib.dot(tl.trans(q_c), scaled, PRECISION)
+    # spec line 22: score: dot(u, summary)
+    d_summaries = d_new_summary + d_summaries_part  # [K]
+    # spec line 21: summary: mean(k)
+    d_summary = tl.where(kept, d_summaries, 0.0)  # [K]
+    # spec line 16: read: scale * S.T @ q
+    d_cached_S_part = (size_K ** (-0.5)) * total  # [K, V]
+    d_cached_S = d_new_cache_S + d_cached_S_part  # [K, V]
+    d_cache_S = tl.where(kept, d_cached_S, 0.0)  # [K, V]
+    if (block_of_V == 0):
+        tl.store(d_summary_ptr + (z * N + n) * (size_K) + at_K, d_summary, mask=(at_K < size_K))
+    tl.store(d_cache_S_ptr + (z * N + n) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_cache_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
+    tl.store(stored_product_ptr + (z * N + n) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], total, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
+    if (block_of_V == 0):
+        tl.store(stored_d_summaries_part_ptr + (z * N + n) * (size_K) + at_K, d_summaries_part, mask=(at_K < size_K))
+
+@triton.jit(do_not_specialize=["T", "H", "R", "N"])
+def fused_backward_4(q_ptr, k_ptr, v_ptr, g_ptr, u_ptr, saved_S_ptr, d_y_ptr, d_new_state_S_ptr, d_new_summary_ptr, d_new_summary_partial_ptr, d_new_cache_S_ptr, stored_d_score_online_ptr, stored_weight_online_ptr, stored_product_ptr, stored_d_summaries_part_ptr, d_g_ptr, d_state_S_ptr, d_summary_partial_ptr, stored_d_sum_of_row_ptr, stored_d_increment_S_ptr, table_ptr, T, H, R, N,
+                     C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
+    """The rows one after the other, from the last to the first: d.g, d.state.S, d.summary.partial, stored.d_sum_of_row, stored.d_increment_S."""
+    z = tl.program_id(0).to(tl.int64)
+    b, h = z // H, z % H
+    rows_ptr = table_ptr + b * R * 4
+    c = tl.arange(0, C)
+    slots = tl.arange(0, SLOTS)
+    at_K = tl.arange(0, block_K)
+    at_V = tl.arange(0, block_V)
+    g = tl.load(g_ptr + h * (1)).to(tl.float32)  # []
+    mask = g == (-120.0)  # []
+    at_least = tl.maximum(g, (-120.0))  # []
+    d_new_state_S = tl.load(d_new_state_S_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+    d_new_cache_S = tl.load(d_new_cache_S_ptr + z * N * (size_K * size_V) + slots[:, None, None] * (size_K * size_V) + at_K[None, :, None] * (size_V) + at_V[None, None, :], mask=(slots[:, None, None] < N) & (at_K[None, :, None] < size_K) & (at_V[None, None, :] < size_V), other=0.0).to(tl.float32)  # [n, K, V]
+    stored_product = tl.load(stored_product_ptr + z * N * (size_K * size_V) + slots[:, None, None] * (size_K * size_V) + at_K[None, :, None] * (size_V) + at_V[None, None, :], mask=(slots[:, None, None] < N) & (at_K[None, :, None] < size_K) & (at_V[None, None, :] < size_V), other=0.0).to(tl.float32)  # [n, K, V]
+    # spec line 16: read: scale * S.T @ q
+    d_cached_S_part = (size_K ** (-0.5)) * stored_product  # [n, K, V]
+    d_cached_S = d_new_cache_S + d_cached_S_part  # [n, K, V]
+    mask2 = c[None, :] < c[:, None]  # [c, d]
+    mask3 = c[:, None] >= c[None, :]  # [c, d]
+    mask4 = g > (-120.0)  # []
+    d_new_summary_partial = tl.load(d_new_summary_partial_ptr + z * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+    d_new_summary = tl.load(d_new_summary_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
+    stored_d_summaries_part = tl.load(stored_d_summaries_part_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
+    # spec line 22: score: dot(u, summary)
+    d_summaries = d_new_summary + stored_d_summaries_part  # [n, K]
+    d_old_S = d_new_state_S  # [K, V]
+    d_old_summary_partial = d_new_summary_partial  # [K]
+    total = tl.zeros((), tl.float32)  # []
+    for i in range(0, R):
+        r = R - 1 - i
+        row_ptr = rows_ptr + r * 4
+        start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
+        segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+        completes = (count > 0) & (count + offset == 256)
+        token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
+        first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+        valid = c < count  # [c]
+        log_decay = tl.where(valid, at_least, 0.0)  # [c]
+        # spec line 15: S: exp(g) * S + outer(k, v)
+        total2 = tl.sum(log_decay, 0)  # []
+        decay_of_row = tl.exp(total2)  # []
+        saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        d_new_cache_S2 = tl.load(d_new_cache_S_ptr + (z * N + segment) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K * completes.to(tl.int32)) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        stored_product2 = tl.load(stored_product_ptr + (z * N + segment) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K * completes.to(tl.int32)) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        # spec line 16: read: scale * S.T @ q
+        d_cached_S_part2 = (size_K ** (-0.5)) * stored_product2  # [K, V]
+        d_cached_S2 = d_new_cache_S2 + d_cached_S_part2  # [K, V]
+        at_end = tl.where(completes, d_cached_S2, 0.0)  # [K, V]
+        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
+        decay = tl.exp(G.to(tl.float32))  # [c]
+        d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+        stored_weight_online = tl.load(stored_weight_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+        scaled = d_y_c * stored_weight_online[:, None]  # [c, V]
+        scaled2 = decay[:, None] * scaled  # [c, V]
+        product = lib.dot(tl.trans(q_c), scaled2, PRECISION)  # [K, V]
+        scaled3 = (size_K ** (-0.5)) * product  # [K, V]
+        d_next_S = d_old_S + at_end  # [K, V]
+        # spec line 15: S: exp(g) * S + outer(k, v)
+        d_old_S2 = decay_of_row * d_next_S  # [K, V]
+        added = d_old_S2 + scaled3  # [K, V]
+        d_factor_S = tl.sum(tl.sum(saved_S * d_next_S, 1), 0)  # []
+        d_log_decay_part = decay_of_row * d_factor_S  # []
+        # spec line 16: read: scale * S.T @ q
+        mask5 = c < count  # [d]
+        earlier = mask3 & mask5[None, :]  # [c, d]
+        gap = G[:, None] - G[None, :]  # [c, d]
+        masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
+        reach = tl.exp(masked.to(tl.float32))  # [c, d]
+        k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        product2 = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
+        v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+        product3 = lib.dot(d_y_c, tl.trans(v_c), PRECISION)  # [c, d]
+        scaled4 = product2 * product3  # [c, d]
+        scaled5 = reach * scaled4  # [c, d]
+        scaled6 = (size_K ** (-0.5)) * stored_weight_online  # [c]
+        scaled7 = scaled5 * scaled6[:, None]  # [c, d]
+        d_gap = tl.where(earlier, scaled7, 0.0)  # [c, d]
+        running = tl.cumsum(d_gap, 0, reverse=True)  # [c, d]
+        masked2 = tl.where(mask2, running, 0.0)  # [c, d]
+        d_log_decay_part2 = tl.sum(masked2, 1)  # [c]
+        product4 = lib.dot(d_y_c, tl.trans(saved_S), PRECISION)  # [c, K]
+        # spec line 23: weight: softmax(score)
+        product5 = tl.sum(q_c * product4, 1)  # [c]
+        # spec line 16: read: scale * S.T @ q
+        scaled8 = product5 * stored_weight_online  # [c]
+        scaled9 = decay * scaled8  # [c]
+        d_G = (size_K ** (-0.5)) * scaled9  # [c]
+        d_log_decay_part3 = tl.cumsum(d_G.to(tl.float64), 0, reverse=True)  # [c]
+        d_log_decay_part4 = d_log_decay_part2 + d_log_decay_part3.to(tl.float32)  # [c]
+        # spec line 15: S: exp(g) * S + outer(k, v)
+        G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
+        exp = tl.exp(G_after.to(tl.float32))  # [c]
+        d_write = lib.dot(v_c, tl.trans(d_next_S), PRECISION)  # [c, K]
+        d_decay_after = tl.sum(k_c * d_write, 1)  # [c]
+        masked3 = tl.where(valid, d_decay_after, 0.0)  # [c]
+        d_G_after = exp * masked3  # [c]
+        d_log_decay_part5 = lib.sums_before(d_G_after.to(tl.float64), False)  # [c]
+        d_log_decay_part6 = d_log_decay_part4 + d_log_decay_part5.to(tl.float32)  # [c]
+        d_log_decay = d_log_decay_part + d_log_decay_part6  # [c]
+        masked4 = tl.where(valid, d_log_decay, 0.0)  # [c]
+        d_new_summary2 = tl.load(d_new_summary_ptr + (z * N + segment) * (size_K) + at_K, mask=(at_K < size_K * completes.to(tl.int32)), other=0.0).to(tl.float32)  # [K]
+        stored_d_summaries_part2 = tl.load(stored_d_summaries_part_ptr + (z * N + segment) * (size_K) + at_K, mask=(at_K < size_K * completes.to(tl.int32)), other=0.0).to(tl.float32)  # [K]
+        # spec line 22: score: dot(u, summary)
+        d_summaries2 = d_new_summary2 + stored_d_summaries_part2  # [K]
+        # spec line 21: summary: mean(k)
+        d_finished = tl.where(completes, d_summaries2, 0.0)  # [K]
+        scaled10 = 0.00390625 * d_finished  # [K]
+        added2 = offset + c  # [c]
+        number = added2.to(tl.float32)  # [c]
+        seen = 1.0 + number  # [c]
+        ratio = 1.0 / seen  # [c]
+        u_c = lib.tokens(tl.load(u_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        stored_d_score_online = tl.load(stored_d_score_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+        # spec line 22: score: dot(u, summary)
+        d_summary_online = u_c * stored_d_score_online[:, None]  # [c, K]
+        # spec line 21: summary: mean(k)
+        product6 = tl.sum(ratio[:, None] * d_summary_online, 0)  # [K]
+        added3 = offset + count  # []
+        mask6 = added3 == 256  # []
+        mask7 = count > 0  # []
+        completes2 = mask6 & mask7  # []
+        d_partial_part = tl.where(completes2, 0.0, d_old_summary_partial)  # [K]
+        d_partial = scaled10 + d_partial_part  # [K]
+        added4 = d_partial + product6  # [K]
+        total += tl.sum(masked4, 0)
+        tl.store(stored_d_sum_of_row_ptr + (z * R + r) * (size_K) + at_K, d_partial, mask=(at_K < size_K))
+        tl.store(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_next_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
+        d_old_S, d_old_summary_partial = added, added4
+    scaled11 = 0.5 * total  # []
+    masked5 = tl.where(mask4, total, 0.0)  # []
+    d_g = tl.where(mask, scaled11, masked5)  # []
+    tl.store(d_g_ptr + z * (1), d_g)
+    tl.store(d_state_S_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_old_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
+    tl.store(d_summary_partial_ptr + z * (size_K) + at_K, d_old_summary_partial, mask=(at_K < size_K))
+
+@triton.jit(do_not_specialize=["T", "H", "R", "N"])
+def fused_backward_5(q_ptr, k_ptr, g_ptr, d_y_ptr, stored_weight_online_ptr, stored_d_increment_S_ptr, d_v_ptr, table_ptr, T, H, R, N,
+                     C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
+    """A program for every row of the chunk table: d.v."""
+    r = tl.program_id(0)
+    z = tl.program_id(1).to(tl.int64)
+    b, h = z // H, z % H
+    rows_ptr = table_ptr + b * R * 4
+    c = tl.arange(0, C)
+    block_of_V = tl.program_id(2)
+    at_K = tl.arange(0, block_K)
+    at_V = block_of_V * block_V + tl.arange(0, block_V)
+    row_ptr = rows_ptr + r * 4
+    start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
+    segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+    completes = (count > 0) & (count + offset == 256)
+    token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
+    first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    # spec line 16: read: scale * S.T @ q
+    mask = c[:, None] >= c[None, :]  # [c, d]
+    mask2 = c < count  # [d]
+    earlier = mask & mask2[None, :]  # [c, d]
+    valid = c < count  # [c]
+    g = tl.load(g_ptr + h * (1)).to(tl.float32)  # []
+    at_least = tl.maximum(g, (-120.0))  # []
+    log_decay = tl.where(valid, at_least, 0.0)  # [c]
+    G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
+    # spec line 15: S: exp(g) * S + outer(k, v)
+    G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
+    exp = tl.exp(G_after.to(tl.float32))  # [c]
+    decay_after = tl.where(valid, exp, 0.0)  # [c]
+    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    # spec line 16: read: scale * S.T @ q
+    product = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
+    gap = G[:, None] - G[None, :]  # [c, d]
+    masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
+    reach = tl.exp(masked.to(tl.float32))  # [c, d]
+    P = product * reach  # [c, d]
+    d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+    stored_weight_online = tl.load(stored_weight_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    scaled = d_y_c * stored_weight_online[:, None]  # [c, V]
+    product2 = lib.dot(tl.trans(P), scaled, PRECISION)  # [d, V]
+    scaled2 = (size_K ** (-0.5)) * product2  # [d, V]
+    stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+    # spec line 15: S: exp(g) * S + outer(k, v)
+    product3 = lib.dot(k_c, stored_d_increment_S, PRECISION)  # [c, V]
+    d_v_part = decay_after[:, None] * product3  # [c, V]
+    d_v = scaled2 + d_v_part  # [c, V]
+    tl.store(d_v_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], d_v, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
+
+@triton.jit(do_not_specialize=["T", "H", "R", "N"])
+def fused_backward_6(q_ptr, v_ptr, g_ptr, u_ptr, d_y_ptr, stored_d_sum_of_row_ptr, stored_d_score_online_ptr, stored_weight_online_ptr, stored_d_increment_S_ptr, d_k_ptr, table_ptr, T, H, R, N,
+                     C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
+    """A program for every row of the chunk table: d.k."""
+    r = tl.program_id(0)
+    z = tl.program_id(1).to(tl.int64)
+    b, h = z // H, z % H
+    rows_ptr = table_ptr + b * R * 4
+    c = tl.arange(0, C)
+    block_of_K = tl.program_id(2)
+    at_V = tl.arange(0, block_V)
+    at_K = block_of_K * block_K + tl.arange(0, block_K)
+    row_ptr = rows_ptr + r * 4
+    start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
+    segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+    completes = (count > 0) & (count + offset == 256)
+    token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
+    first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    valid = c < count  # [c]
+    # spec line 16: read: scale * S.T @ q
+    mask = c[:, None] >= c[None, :]  # [c, d]
+    mask2 = c < count  # [d]
+    earlier = mask & mask2[None, :]  # [c, d]
+    g = tl.load(g_ptr + h * (1)).to(tl.float32)  # []
+    at_least = tl.maximum(g, (-120.0))  # []
+    log_decay = tl.where(valid, at_least, 0.0)  # [c]
+    # spec line 15: S: exp(g) * S + outer(k, v)
+    G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
+    exp = tl.exp(G_after.to(tl.float32))  # [c]
+    decay_after = tl.where(valid, exp, 0.0)  # [c]
+    # spec line 16: read: scale * S.T @ q
+    G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
+    # spec line 21: summary: mean(k)
+    added = offset + c  # [c]
+    number = added.to(tl.float32)  # [c]
+    seen = 1.0 + number  # [c]
+    ratio = 1.0 / seen  # [c]
+    v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+    stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+    # spec line 15: S: exp(g) * S + outer(k, v)
+    d_write = lib.dot(v_c, tl.trans(stored_d_increment_S), PRECISION)  # [c, K]
+    d_k_part = decay_after[:, None] * d_write  # [c, K]
+    # spec line 16: read: scale * S.T @ q
+    gap = G[:, None] - G[None, :]  # [c, d]
+    masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
+    reach = tl.exp(masked.to(tl.float32))  # [c, d]
+    d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+    product = lib.dot(d_y_c, tl.trans(v_c), PRECISION)  # [c, d]
+    scaled = reach * product  # [c, d]
+    stored_weight_online = tl.load(stored_weight_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    scaled2 = scaled * stored_weight_online[:, None]  # [c, d]
+    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    product2 = lib.dot(tl.trans(scaled2), q_c, PRECISION)  # [d, K]
+    scaled3 = (size_K ** (-0.5)) * product2  # [d, K]
+    u_c = lib.tokens(tl.load(u_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    stored_d_score_online = tl.load(stored_d_score_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    # spec line 22: score: dot(u, summary)
+    d_summary_online = u_c * stored_d_score_online[:, None]  # [c, K]
+    # spec line 21: summary: mean(k)
+    d_sum_so_far = ratio[:, None] * d_summary_online  # [c, K]
+    d_summand_part = tl.cumsum(d_sum_so_far, 0, reverse=True)  # [c, K]
+    stored_d_sum_of_row = tl.load(stored_d_sum_of_row_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+    d_summand = stored_d_sum_of_row[None, :] + d_summand_part  # [c, K]
+    d_k_part2 = tl.where(valid[:, None], d_summand, 0.0)  # [c, K]
+    # spec line 16: read: scale * S.T @ q
+    d_k_part3 = scaled3 + d_k_part2  # [c, K]
+    # spec line 15: S: exp(g) * S + outer(k, v)
+    d_k = d_k_part + d_k_part3  # [c, K]
+    tl.store(d_k_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_k, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
+
+forward = {
+    "scratch": [('stored.scaled', 'starts', ('n', 'c')), ('stored.weight_online', 'starts', ('c',))],
+    "copies": [('new.summary', 'summary'), ('new.cache.S', 'cache.S')],
+    "kernels": [
+        {"run": fused_forward_0, "grid": 'loop', "blocked": ('K', 'V'), "dims": ('K', 'V'),
+         "tensors": ('k', 'v', 'g', 'state.S', 'summary.partial', 'new.state.S', 'new.summary', 'new.summary.partial', 'new.cache.S', 'saved.S', 'saved.summary.partial')},
+        {"run": fused_forward_1, "grid": 'rows', "blocked": (), "dims": ('K',),
+         "tensors": ('k', 'u', 'new.summary', 'saved.summary.partial', 'stored.scaled', 'stored.weight_online')},
+        {"run": fused_forward_2, "grid": 'rows', "blocked": ('V',), "dims": ('K', 'V'),
+         "tensors": ('q', 'k', 'v', 'g', 'new.cache.S', 'saved.S', 'stored.scaled', 'stored.weight_online', 'y')},
+    ],
+    "shifted": [],
+}
+
+backward = {
+    "scratch": [('stored.d_sum_of_row', 'starts', ('K',)), ('stored.d_score_online', 'starts', ('c',)), ('stored.weight_online', 'starts', ('c',)), ('stored.d_increment_S', 'starts', ('K', 'V')), ('stored.product', 'slots', ('K', 'V')), ('stored.d_summaries_part', 'slots', ('K',)), ('stored.scaled', 'starts', ('n', 'c')), ('stored.scaled.2', 'starts', ('n', 'c')), ('stored.total', 'starts', ('c',)), ('stored.out', 'starts', ('n', 'c')), ('stored.difference', 'starts', ('n', 'c')), ('stored.largest', 'starts', ('c',))],
+    "copies": [],
+    "kernels": [
+        {"run": fused_backward_0, "grid": 'rows', "blocked": (), "dims": ('K',),
+         "tensors": ('k', 'u', 'new.summary', 'saved.summary.partial', 'stored.weight_online', 'stored.scaled.2', 'stored.total', 'stored.difference', 'stored.largest')},
+        {"run": fused_backward_1, "grid": 'rows', "blocked": (), "dims": ('K', 'V'),
+         "tensors": ('q', 'k', 'v', 'g', 'u', 'new.cache.S', 'saved.S', 'saved.summary.partial', 'd.y', 'stored.total', 'stored.difference', 'stored.largest', 'd.q', 'stored.out')},
+        {"run": fused_backward_2, "grid": 'rows', "blocked": (), "dims": ('K', 'V'),
+         "tensors": ('q', 'k', 'v', 'g', 'u', 'new.summary', 'saved.S', 'saved.summary.partial', 'd.y', 'stored.total', 'stored.out', 'stored.difference', 'stored.largest', 'd.u', 'stored.d_score_online', 'stored.scaled')},
+        {"run": fused_backward_3, "grid": 'slots', "blocked": ('K', 'V'), "dims": ('K', 'V'),
+         "tensors": ('q', 'u', 'd.y', 'd.new.summary', 'd.new.cache.S', 'stored.scaled', 'stored.scaled.2', 'd.summary', 'd.cache.S', 'stored.product', 'stored.d_summaries_part')},
+        {"run": fused_backward_4, "grid": 'loop', "blocked": (), "dims": ('K', 'V'),
+         "tensors": ('q', 'k', 'v', 'g', 'u', 'saved.S', 'd.y', 'd.new.state.S', 'd.new.summary', 'd.new.summary.partial', 'd.new.cache.S', 'stored.d_score_online', 'stored.weight_online', 'stored.product', 'stored.d_summaries_part', 'd.g', 'd.state.S', 'd.summary.partial', 'stored.d_sum_of_row', 'stored.d_increment_S')},
+        {"run": fused_backward_5, "grid": 'rows', "blocked": ('V',), "dims": ('K', 'V'),
+         "tensors": ('q', 'k', 'g', 'd.y', 'stored.weight_online', 'stored.d_increment_S', 'd.v')},
+        {"run": fused_backward_6, "grid": 'rows', "blocked": ('K',), "dims": ('K', 'V'),
+         "tensors": ('q', 'v', 'g', 'u', 'd.y', 'stored.d_sum_of_row', 'stored.d_score_online', 'stored.weight_online', 'stored.d_increment_S', 'd.k')},
+    ],
+    "shifted": [],
+}

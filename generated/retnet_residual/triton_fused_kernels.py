@@ -1,0 +1,277 @@
+"""retnet_residual on GPUs: one pass over the rows, where one can.
+
+Written by mcgen: build it again instead of changing it. Kernels run one after the other: grids over the chunk table's rows,
+loops over the rows of a sequence and head, loops over the rows for every cached memory. Axes: c and d tokens of a row, n
+cached memories, then the dims. `mcgen.runtime.triton` launches them.
+
+    S = exp(g) * S + outer(k, v)
+    read = scale * S.T @ q
+    weight = 1
+    mix = reads
+    segments of 256 tokens, carry
+"""
+import triton
+import triton.language as tl
+
+from mcgen.runtime.triton import lib
+
+@triton.jit(do_not_specialize=["T", "H", "R", "N"])
+def fused_forward_0(q_ptr, k_ptr, v_ptr, g_ptr, state_S_ptr, cache_S_ptr, y_ptr, new_state_S_ptr, new_cache_S_ptr, saved_S_ptr, saved_sum_S_ptr, table_ptr, T, H, R, N,
+                    C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
+    """The rows one after the other: y, new.state.S, new.cache.S, saved.S, saved.sum.S."""
+    z = tl.program_id(0).to(tl.int64)
+    b, h = z // H, z % H
+    rows_ptr = table_ptr + b * R * 4
+    c = tl.arange(0, C)
+    slots = tl.arange(0, SLOTS)
+    block_of_V = tl.program_id(1)
+    at_K = tl.arange(0, block_K)
+    at_V = block_of_V * block_V + tl.arange(0, block_V)
+    state_S = tl.load(state_S_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+    g = tl.load(g_ptr + h * (1)).to(tl.float32)  # []
+    at_least = tl.maximum(g, (-120.0))  # []
+    # spec line 16: read: scale * S.T @ q
+    mask = c[:, None] >= c[None, :]  # [c, d]
+    cache_S = tl.load(cache_S_ptr + z * N * (size_K * size_V) + slots[:, None, None] * (size_K * size_V) + at_K[None, :, None] * (size_V) + at_V[None, None, :], mask=(slots[:, None, None] < N) & (at_K[None, :, None] < size_K) & (at_V[None, None, :] < size_V), other=0.0).to(tl.float32)  # [n, K, V]
+    over_n = tl.zeros((block_K, block_V,), tl.float32)  # [K, V]
+    for slot in range(0, N):
+        n = tl.full((), slot, tl.int32)
+        cache_S2 = tl.load(cache_S_ptr + (z * N + n) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        over_n += cache_S2
+    S = state_S  # [K, V]
+    sum_S = over_n  # [K, V]
+    for i in range(0, R):
+        r = i
+        row_ptr = rows_ptr + r * 4
+        start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
+        segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+        completes = (count > 0) & (count + offset == 256)
+        token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
+        first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+        valid = c < count  # [c]
+        log_decay = tl.where(valid, at_least, 0.0)  # [c]
+        # spec line 15: S: exp(g) * S + outer(k, v)
+        total = tl.sum(log_decay, 0)  # []
+        decay_of_row = tl.exp(total)  # []
+        v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+        k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
+        exp = tl.exp(G_after.to(tl.float32))  # [c]
+        decay_after = tl.where(valid, exp, 0.0)  # [c]
+        write = k_c * decay_after[:, None]  # [c, K]
+        increment_S = lib.dot(tl.trans(v_c), write, PRECISION)  # [V, K]
+        scaled = S * decay_of_row  # [K, V]
+        next_S = scaled + tl.trans(increment_S)  # [K, V]
+        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        # spec line 16: read: scale * S.T @ q
+        product = lib.dot(q_c, S, PRECISION)  # [c, V]
+        G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
+        decay = tl.exp(G.to(tl.float32))  # [c]
+        carried = product * decay[:, None]  # [c, V]
+        product2 = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
+        mask2 = c < count  # [d]
+        earlier = mask & mask2[None, :]  # [c, d]
+        gap = G[:, None] - G[None, :]  # [c, d]
+        masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
+        reach = tl.exp(masked.to(tl.float32))  # [c, d]
+        P = product2 * reach  # [c, d]
+        recent = lib.dot(P, v_c, PRECISION)  # [c, V]
+        online = carried + recent  # [c, V]
+        added = offset + count  # []
+        mask3 = added == 256  # []
+        mask4 = count > 0  # []
+        completes2 = mask3 & mask4  # []
+        # spec line 19: weight: 1
+        masked2 = tl.where(completes2, next_S, 0.0)  # [K, V]
+        added2 = sum_S + masked2  # [K, V]
+        read_S = lib.dot(q_c, sum_S, PRECISION)  # [c, V]
+        added3 = online + read_S  # [c, V]
+        # spec line 16: read: scale * S.T @ q
+        y = (size_K ** (-0.5)) * added3  # [c, V]
+        tl.store(y_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], y, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
+        if completes:
+            tl.store(new_cache_S_ptr + (z * N + segment) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], next_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
+        tl.store(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
+        tl.store(saved_sum_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], sum_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
+        S, sum_S = next_S, added2
+    tl.store(new_state_S_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
+
+@triton.jit(do_not_specialize=["T", "H", "R", "N"])
+def fused_backward_0(q_ptr, k_ptr, v_ptr, g_ptr, saved_S_ptr, saved_sum_S_ptr, d_y_ptr, d_new_state_S_ptr, d_new_cache_S_ptr, d_q_ptr, d_k_ptr, d_v_ptr, d_g_ptr, d_state_S_ptr, stored_d_cache_S_part_ptr, table_ptr, T, H, R, N,
+                     C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
+    """The rows one after the other, from the last to the first: d.q, d.k, d.v, d.g, d.state.S, stored.d_cache.S_part."""
+    z = tl.program_id(0).to(tl.int64)
+    b, h = z // H, z % H
+    rows_ptr = table_ptr + b * R * 4
+    c = tl.arange(0, C)
+    slots = tl.arange(0, SLOTS)
+    at_V = tl.arange(0, block_V)
+    at_K = tl.arange(0, block_K)
+    g = tl.load(g_ptr + h * (1)).to(tl.float32)  # []
+    at_least = tl.maximum(g, (-120.0))  # []
+    # spec line 16: read: scale * S.T @ q
+    mask = c[:, None] >= c[None, :]  # [c, d]
+    d_new_state_S = tl.load(d_new_state_S_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+    d_new_cache_S = tl.load(d_new_cache_S_ptr + z * N * (size_K * size_V) + slots[:, None, None] * (size_K * size_V) + at_K[None, :, None] * (size_V) + at_V[None, None, :], mask=(slots[:, None, None] < N) & (at_K[None, :, None] < size_K) & (at_V[None, None, :] < size_V), other=0.0).to(tl.float32)  # [n, K, V]
+    mask2 = g == (-120.0)  # []
+    mask3 = c[None, :] < c[:, None]  # [c, d]
+    mask4 = g > (-120.0)  # []
+    d_old_sum_S = tl.full((block_K, block_V,), 0.0, tl.float32)  # [K, V]
+    d_old_S = d_new_state_S  # [K, V]
+    total = tl.zeros((), tl.float32)  # []
+    for i in range(0, R):
+        r = R - 1 - i
+        row_ptr = rows_ptr + r * 4
+        start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
+        segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+        completes = (count > 0) & (count + offset == 256)
+        token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
+        first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+        valid = c < count  # [c]
+        log_decay = tl.where(valid, at_least, 0.0)  # [c]
+        G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
+        decay = tl.exp(G.to(tl.float32))  # [c]
+        scaled = decay * (size_K ** (-0.5))  # [c]
+        d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+        saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        product = lib.dot(d_y_c, tl.trans(saved_S), PRECISION)  # [c, K]
+        d_q_part = scaled[:, None] * product  # [c, K]
+        saved_sum_S = tl.load(saved_sum_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        # spec line 19: weight: 1
+        product2 = lib.dot(d_y_c, tl.trans(saved_sum_S), PRECISION)  # [c, K]
+        d_q_part2 = (size_K ** (-0.5)) * product2  # [c, K]
+        k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        # spec line 16: read: scale * S.T @ q
+        mask5 = c < count  # [d]
+        earlier = mask & mask5[None, :]  # [c, d]
+        gap = G[:, None] - G[None, :]  # [c, d]
+        masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
+        reach = tl.exp(masked.to(tl.float32))  # [c, d]
+        v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+        product3 = lib.dot(d_y_c, tl.trans(v_c), PRECISION)  # [c, d]
+        scaled2 = reach * product3  # [c, d]
+        product4 = lib.dot(scaled2, k_c, PRECISION)  # [c, K]
+        d_q_part3 = (size_K ** (-0.5)) * product4  # [c, K]
+        d_q_part4 = d_q_part2 + d_q_part3  # [c, K]
+        d_q = d_q_part + d_q_part4  # [c, K]
+        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        product5 = lib.dot(tl.trans(scaled2), q_c, PRECISION)  # [d, K]
+        scaled3 = (size_K ** (-0.5)) * product5  # [d, K]
+        # spec line 15: S: exp(g) * S + outer(k, v)
+        G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
+        exp = tl.exp(G_after.to(tl.float32))  # [c]
+        decay_after = tl.where(valid, exp, 0.0)  # [c]
+        d_new_cache_S2 = tl.load(d_new_cache_S_ptr + (z * N + segment) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K * completes.to(tl.int32)) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        # spec line 16: read: scale * S.T @ q
+        at_end = tl.where(completes, d_new_cache_S2, 0.0)  # [K, V]
+        # spec line 19: weight: 1
+        product6 = lib.dot(tl.trans(q_c), d_y_c, PRECISION)  # [K, V]
+        scaled4 = (size_K ** (-0.5)) * product6  # [K, V]
+        added = offset + count  # []
+        mask6 = added == 256  # []
+        mask7 = count > 0  # []
+        completes2 = mask6 & mask7  # []
+        added2 = d_old_sum_S + scaled4  # [K, V]
+        d_end_sum_S = tl.where(completes2, d_old_sum_S, 0.0)  # [K, V]
+        added3 = at_end + d_end_sum_S  # [K, V]
+        # spec line 16: read: scale * S.T @ q
+        scaled5 = decay[:, None] * d_y_c  # [c, V]
+        product7 = lib.dot(tl.trans(q_c), scaled5, PRECISION)  # [K, V]
+        scaled6 = (size_K ** (-0.5)) * product7  # [K, V]
+        # spec line 15: S: exp(g) * S + outer(k, v)
+        total2 = tl.sum(log_decay, 0)  # []
+        decay_of_row = tl.exp(total2)  # []
+        # spec line 16: read: scale * S.T @ q
+        d_next_S = d_old_S + added3  # [K, V]
+        # spec line 15: S: exp(g) * S + outer(k, v)
+        d_old_S2 = decay_of_row * d_next_S  # [K, V]
+        added4 = d_old_S2 + scaled6  # [K, V]
+        d_write = lib.dot(v_c, tl.trans(d_next_S), PRECISION)  # [c, K]
+        d_k_part = decay_after[:, None] * d_write  # [c, K]
+        d_k = scaled3 + d_k_part  # [c, K]
+        # spec line 16: read: scale * S.T @ q
+        product8 = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
+        P = product8 * reach  # [c, d]
+        product9 = lib.dot(tl.trans(P), d_y_c, PRECISION)  # [d, V]
+        scaled7 = (size_K ** (-0.5)) * product9  # [d, V]
+        # spec line 15: S: exp(g) * S + outer(k, v)
+        product10 = lib.dot(k_c, d_next_S, PRECISION)  # [c, V]
+        d_v_part = decay_after[:, None] * product10  # [c, V]
+        d_v = scaled7 + d_v_part  # [c, V]
+        d_factor_S = tl.sum(tl.sum(saved_S * d_next_S, 1), 0)  # []
+        d_log_decay_part = decay_of_row * d_factor_S  # []
+        # spec line 16: read: scale * S.T @ q
+        scaled8 = product8 * product3  # [c, d]
+        scaled9 = reach * scaled8  # [c, d]
+        scaled10 = (size_K ** (-0.5)) * scaled9  # [c, d]
+        d_gap = tl.where(earlier, scaled10, 0.0)  # [c, d]
+        running = tl.cumsum(d_gap, 0, reverse=True)  # [c, d]
+        masked2 = tl.where(mask3, running, 0.0)  # [c, d]
+        d_log_decay_part2 = tl.sum(masked2, 1)  # [c]
+        product11 = tl.sum(q_c * product, 1)  # [c]
+        scaled11 = decay * product11  # [c]
+        d_G = (size_K ** (-0.5)) * scaled11  # [c]
+        d_log_decay_part3 = tl.cumsum(d_G.to(tl.float64), 0, reverse=True)  # [c]
+        d_log_decay_part4 = d_log_decay_part2 + d_log_decay_part3.to(tl.float32)  # [c]
+        # spec line 15: S: exp(g) * S + outer(k, v)
+        d_decay_after = tl.sum(k_c * d_write, 1)  # [c]
+        masked3 = tl.where(valid, d_decay_after, 0.0)  # [c]
+        d_G_after = exp * masked3  # [c]
+        d_log_decay_part5 = lib.sums_before(d_G_after.to(tl.float64), False)  # [c]
+        d_log_decay_part6 = d_log_decay_part4 + d_log_decay_part5.to(tl.float32)  # [c]
+        d_log_decay = d_log_decay_part + d_log_decay_part6  # [c]
+        masked4 = tl.where(valid, d_log_decay, 0.0)  # [c]
+        total += tl.sum(masked4, 0)
+        tl.store(d_q_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_q, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
+        tl.store(d_k_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_k, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
+        tl.store(d_v_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], d_v, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
+        d_old_sum_S, d_old_S = added2, added4
+    scaled12 = 0.5 * total  # []
+    masked5 = tl.where(mask4, total, 0.0)  # []
+    d_g = tl.where(mask2, scaled12, masked5)  # []
+    tl.store(d_g_ptr + z * (1), d_g)
+    tl.store(d_state_S_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_old_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
+    tl.store(stored_d_cache_S_part_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_old_sum_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
+
+@triton.jit(do_not_specialize=["T", "H", "R", "N"])
+def fused_backward_1(d_new_cache_S_ptr, stored_d_cache_S_part_ptr, d_cache_S_ptr, table_ptr, T, H, R, N,
+                     C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
+    """A program for every cached memory, its rows one after the other: d.cache.S."""
+    n = tl.program_id(0)
+    z = tl.program_id(1).to(tl.int64)
+    b, h = z // H, z % H
+    rows_ptr = table_ptr + b * R * 4
+    block_of_K = tl.program_id(2) % tl.cdiv(size_K, block_K)
+    block_of_V = (tl.program_id(2) // tl.cdiv(size_K, block_K))
+    at_K = block_of_K * block_K + tl.arange(0, block_K)
+    at_V = block_of_V * block_V + tl.arange(0, block_V)
+    kept = lib.keeps(rows_ptr, R, n, 256)
+    d_new_cache_S = tl.load(d_new_cache_S_ptr + (z * N + n) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+    stored_d_cache_S_part = tl.load(stored_d_cache_S_part_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+    # spec line 16: read: scale * S.T @ q
+    d_cache_S_part = tl.where(kept, d_new_cache_S, 0.0)  # [K, V]
+    # spec line 19: weight: 1
+    d_cache_S = d_cache_S_part + stored_d_cache_S_part  # [K, V]
+    tl.store(d_cache_S_ptr + (z * N + n) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_cache_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
+
+forward = {
+    "scratch": [],
+    "copies": [('new.cache.S', 'cache.S')],
+    "kernels": [
+        {"run": fused_forward_0, "grid": 'loop', "blocked": ('V',), "dims": ('K', 'V'),
+         "tensors": ('q', 'k', 'v', 'g', 'state.S', 'cache.S', 'y', 'new.state.S', 'new.cache.S', 'saved.S', 'saved.sum.S')},
+    ],
+    "shifted": [],
+}
+
+backward = {
+    "scratch": [('stored.d_cache.S_part', 'memory', ('K', 'V'))],
+    "copies": [],
+    "kernels": [
+        {"run": fused_backward_0, "grid": 'loop', "blocked": (), "dims": ('K', 'V'),
+         "tensors": ('q', 'k', 'v', 'g', 'saved.S', 'saved.sum.S', 'd.y', 'd.new.state.S', 'd.new.cache.S', 'd.q', 'd.k', 'd.v', 'd.g', 'd.state.S', 'stored.d_cache.S_part')},
+        {"run": fused_backward_1, "grid": 'slots', "blocked": ('K', 'V'), "dims": ('K', 'V'),
+         "tensors": ('d.new.cache.S', 'stored.d_cache.S_part', 'd.cache.S')},
+    ],
+    "shifted": [],
+}

@@ -1,0 +1,306 @@
+"""swla on GPUs: one pass over the rows, where one can.
+
+Written by mcgen: build it again instead of changing it. Kernels run one after the other: grids over the chunk table's rows,
+loops over the rows of a sequence and head, loops over the rows for every cached memory. Axes: c and d tokens of a row, n
+cached memories, then the dims. `mcgen.runtime.triton` launches them.
+
+    S = a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    read = scale * S.T @ q
+"""
+import triton
+import triton.language as tl
+
+from mcgen.runtime.triton import lib
+
+@triton.jit(do_not_specialize=["T", "H", "R", "N"])
+def fused_forward_0(q_ptr, k_ptr, v_ptr, a_ptr, b_ptr, l_ptr, state_S_ptr, y_ptr, new_state_S_ptr, saved_S_ptr, table_ptr, T, H, R, N,
+                    C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
+    """The rows one after the other: y, new.state.S, saved.S."""
+    z = tl.program_id(0).to(tl.int64)
+    b, h = z // H, z % H
+    rows_ptr = table_ptr + b * R * 4
+    c = tl.arange(0, C)
+    block_of_V = tl.program_id(1)
+    at_V = block_of_V * block_V + tl.arange(0, block_V)
+    at_K = tl.arange(0, block_K)
+    # spec line 18: read: scale * S.T @ q
+    mask = c[:, None] >= c[None, :]  # [c, d]
+    state_S = tl.load(state_S_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+    S = state_S  # [K, V]
+    for i in range(0, R):
+        r = i
+        row_ptr = rows_ptr + r * 4
+        start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
+        segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+        token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
+        first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+        l_c = lib.tokens(tl.load(l_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+        v_c = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+        # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+        written = l_c[:, None] * v_c  # [c, V]
+        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        k_c = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        # spec line 18: read: scale * S.T @ q
+        product = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
+        mask2 = c < count  # [d]
+        earlier = mask & mask2[None, :]  # [c, d]
+        valid = c < count  # [c]
+        a_c = lib.tokens(tl.load(a_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+        # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+        logfloor = tl.log(tl.maximum(tl.abs(a_c), 1e-30))  # [c]
+        at_least = tl.maximum(logfloor, (-120.0))  # [c]
+        log_decay = tl.where(valid, at_least, 0.0)  # [c]
+        # spec line 18: read: scale * S.T @ q
+        G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
+        gap = G[:, None] - G[None, :]  # [c, d]
+        masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
+        reach = tl.exp(masked.to(tl.float32))  # [c, d]
+        P = product * reach  # [c, d]
+        recent = lib.dot(P, written, PRECISION)  # [c, V]
+        # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+        added = offset + c  # [c]
+        mask3 = added >= 1  # [c]
+        k_c_1 = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        key = tl.where(mask3[:, None], k_c_1, 0.0)  # [c, K]
+        # spec line 18: read: scale * S.T @ q
+        product2 = lib.dot(q_c, tl.trans(key), PRECISION)  # [c, d]
+        P2 = reach * product2  # [c, d]
+        b_c = lib.tokens(tl.load(b_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+        v_c_1 = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+        # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+        masked2 = tl.where(mask3[:, None], v_c_1, 0.0)  # [c, V]
+        written2 = b_c[:, None] * masked2  # [c, V]
+        # spec line 18: read: scale * S.T @ q
+        recent2 = lib.dot(P2, written2, PRECISION)  # [c, V]
+        decay = tl.exp(G.to(tl.float32))  # [c]
+        # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+        total = tl.sum(log_decay, 0)  # []
+        decay_of_row = tl.exp(total)  # []
+        G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
+        exp = tl.exp(G_after.to(tl.float32))  # [c]
+        decay_after = tl.where(valid, exp, 0.0)  # [c]
+        write = k_c * decay_after[:, None]  # [c, K]
+        product3 = lib.dot(tl.trans(written), write, PRECISION)  # [V, K]
+        write2 = decay_after[:, None] * key  # [c, K]
+        product4 = lib.dot(tl.trans(written2), write2, PRECISION)  # [V, K]
+        increment_S = product3 + product4  # [V, K]
+        scaled = S * decay_of_row  # [K, V]
+        next_S = scaled + tl.trans(increment_S)  # [K, V]
+        # spec line 18: read: scale * S.T @ q
+        product5 = lib.dot(q_c, S, PRECISION)  # [c, V]
+        carried = decay[:, None] * product5  # [c, V]
+        added2 = recent2 + carried  # [c, V]
+        online = recent + added2  # [c, V]
+        y = (size_K ** (-0.5)) * online  # [c, V]
+        tl.store(y_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], y, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
+        tl.store(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
+        S = next_S
+    tl.store(new_state_S_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
+
+@triton.jit(do_not_specialize=["T", "H", "R", "N"])
+def fused_backward_0(q_ptr, k_ptr, v_ptr, a_ptr, b_ptr, l_ptr, saved_S_ptr, d_y_ptr, d_new_state_S_ptr, d_q_ptr, stored_d_k_0_ptr, stored_d_k_1_ptr, stored_d_v_0_ptr, stored_d_v_1_ptr, d_a_ptr, d_b_ptr, d_l_ptr, d_state_S_ptr, table_ptr, T, H, R, N,
+                     C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
+    """The rows one after the other, from the last to the first: d.q, stored.d.k.0, stored.d.k.1, stored.d.v.0, stored.d.v.1, d.a, d.b, d.l, d.state.S."""
+    z = tl.program_id(0).to(tl.int64)
+    b, h = z // H, z % H
+    rows_ptr = table_ptr + b * R * 4
+    c = tl.arange(0, C)
+    at_V = tl.arange(0, block_V)
+    at_K = tl.arange(0, block_K)
+    # spec line 18: read: scale * S.T @ q
+    mask = c[:, None] >= c[None, :]  # [c, d]
+    d_new_state_S = tl.load(d_new_state_S_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+    mask2 = c[None, :] < c[:, None]  # [c, d]
+    d_old_S = d_new_state_S  # [K, V]
+    for i in range(0, R):
+        r = R - 1 - i
+        row_ptr = rows_ptr + r * 4
+        start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
+        segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+        token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
+        first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+        valid = c < count  # [c]
+        a_c = lib.tokens(tl.load(a_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+        # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+        logfloor = tl.log(tl.maximum(tl.abs(a_c), 1e-30))  # [c]
+        at_least = tl.maximum(logfloor, (-120.0))  # [c]
+        log_decay = tl.where(valid, at_least, 0.0)  # [c]
+        # spec line 18: read: scale * S.T @ q
+        G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
+        decay = tl.exp(G.to(tl.float32))  # [c]
+        scaled = decay * (size_K ** (-0.5))  # [c]
+        d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+        saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        product = lib.dot(d_y_c, tl.trans(saved_S), PRECISION)  # [c, K]
+        d_q_part = scaled[:, None] * product  # [c, K]
+        # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+        added = offset + c  # [c]
+        mask3 = added >= 1  # [c]
+        k_c_1 = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        key = tl.where(mask3[:, None], k_c_1, 0.0)  # [c, K]
+        b_c = lib.tokens(tl.load(b_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+        # spec line 18: read: scale * S.T @ q
+        mask4 = c < count  # [d]
+        earlier = mask & mask4[None, :]  # [c, d]
+        gap = G[:, None] - G[None, :]  # [c, d]
+        masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
+        reach = tl.exp(masked.to(tl.float32))  # [c, d]
+        v_c_1 = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+        # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+        masked2 = tl.where(mask3[:, None], v_c_1, 0.0)  # [c, V]
+        # spec line 18: read: scale * S.T @ q
+        product2 = lib.dot(d_y_c, tl.trans(masked2), PRECISION)  # [c, d]
+        scaled2 = reach * product2  # [c, d]
+        scaled3 = b_c[None, :] * scaled2  # [c, d]
+        product3 = lib.dot(scaled3, key, PRECISION)  # [c, K]
+        d_q_part2 = (size_K ** (-0.5)) * product3  # [c, K]
+        d_q_part3 = d_q_part + d_q_part2  # [c, K]
+        k_c = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        l_c = lib.tokens(tl.load(l_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+        v_c = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+        product4 = lib.dot(d_y_c, tl.trans(v_c), PRECISION)  # [c, d]
+        scaled4 = reach * product4  # [c, d]
+        scaled5 = l_c[None, :] * scaled4  # [c, d]
+        product5 = lib.dot(scaled5, k_c, PRECISION)  # [c, K]
+        d_q_part4 = (size_K ** (-0.5)) * product5  # [c, K]
+        d_q = d_q_part3 + d_q_part4  # [c, K]
+        scaled6 = (size_K ** (-0.5)) * l_c  # [d]
+        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        product6 = lib.dot(tl.trans(scaled4), q_c, PRECISION)  # [d, K]
+        scaled7 = scaled6[:, None] * product6  # [d, K]
+        # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+        G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
+        exp = tl.exp(G_after.to(tl.float32))  # [c]
+        decay_after = tl.where(valid, exp, 0.0)  # [c]
+        # spec line 18: read: scale * S.T @ q
+        scaled8 = decay[:, None] * d_y_c  # [c, V]
+        product7 = lib.dot(tl.trans(q_c), scaled8, PRECISION)  # [K, V]
+        scaled9 = (size_K ** (-0.5)) * product7  # [K, V]
+        # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+        total = tl.sum(log_decay, 0)  # []
+        decay_of_row = tl.exp(total)  # []
+        d_old_S2 = decay_of_row * d_old_S  # [K, V]
+        added2 = d_old_S2 + scaled9  # [K, V]
+        product8 = lib.dot(v_c, tl.trans(d_old_S), PRECISION)  # [c, K]
+        d_write = l_c[:, None] * product8  # [c, K]
+        d_k_part = decay_after[:, None] * d_write  # [c, K]
+        # spec line 18: read: scale * S.T @ q
+        d_k = scaled7 + d_k_part  # [c, K]
+        scaled10 = (size_K ** (-0.5)) * b_c  # [d]
+        product9 = lib.dot(tl.trans(scaled2), q_c, PRECISION)  # [d, K]
+        scaled11 = scaled10[:, None] * product9  # [d, K]
+        # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+        product10 = lib.dot(masked2, tl.trans(d_old_S), PRECISION)  # [c, K]
+        d_write2 = b_c[:, None] * product10  # [c, K]
+        d_key_part = decay_after[:, None] * d_write2  # [c, K]
+        d_key = scaled11 + d_key_part  # [c, K]
+        d_k2 = tl.where(mask3[:, None], d_key, 0.0)  # [c, K]
+        # spec line 18: read: scale * S.T @ q
+        product11 = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
+        P = product11 * reach  # [c, d]
+        product12 = lib.dot(tl.trans(P), d_y_c, PRECISION)  # [d, V]
+        scaled12 = (size_K ** (-0.5)) * product12  # [d, V]
+        # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+        product13 = lib.dot(k_c, d_old_S, PRECISION)  # [c, V]
+        d_written_part = decay_after[:, None] * product13  # [c, V]
+        # spec line 18: read: scale * S.T @ q
+        d_written = scaled12 + d_written_part  # [c, V]
+        # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+        d_v = l_c[:, None] * d_written  # [c, V]
+        # spec line 18: read: scale * S.T @ q
+        product14 = lib.dot(q_c, tl.trans(key), PRECISION)  # [c, d]
+        P2 = reach * product14  # [c, d]
+        product15 = lib.dot(tl.trans(P2), d_y_c, PRECISION)  # [d, V]
+        scaled13 = (size_K ** (-0.5)) * product15  # [d, V]
+        # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+        product16 = lib.dot(key, d_old_S, PRECISION)  # [c, V]
+        d_written_part2 = decay_after[:, None] * product16  # [c, V]
+        d_written2 = scaled13 + d_written_part2  # [c, V]
+        scaled14 = b_c[:, None] * d_written2  # [c, V]
+        d_v2 = tl.where(mask3[:, None], scaled14, 0.0)  # [c, V]
+        mask5 = logfloor == (-120.0)  # [c]
+        # spec line 18: read: scale * S.T @ q
+        scaled15 = product11 * product4  # [c, d]
+        scaled16 = l_c[None, :] * scaled15  # [c, d]
+        d_reach_part = (size_K ** (-0.5)) * scaled16  # [c, d]
+        scaled17 = product14 * product2  # [c, d]
+        scaled18 = (size_K ** (-0.5)) * scaled17  # [c, d]
+        d_reach_part2 = b_c[None, :] * scaled18  # [c, d]
+        d_reach = d_reach_part + d_reach_part2  # [c, d]
+        scaled19 = reach * d_reach  # [c, d]
+        d_gap = tl.where(earlier, scaled19, 0.0)  # [c, d]
+        running = tl.cumsum(d_gap, 0, reverse=True)  # [c, d]
+        masked3 = tl.where(mask2, running, 0.0)  # [c, d]
+        d_log_decay_part = tl.sum(masked3, 1)  # [c]
+        # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+        d_factor_S = tl.sum(tl.sum(saved_S * d_old_S, 1), 0)  # []
+        d_log_decay_part2 = decay_of_row * d_factor_S  # []
+        # spec line 18: read: scale * S.T @ q
+        product17 = tl.sum(q_c * product, 1)  # [c]
+        scaled20 = decay * product17  # [c]
+        d_G = (size_K ** (-0.5)) * scaled20  # [c]
+        d_log_decay_part3 = tl.cumsum(d_G.to(tl.float64), 0, reverse=True)  # [c]
+        # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+        product18 = tl.sum(k_c * product8, 1)  # [c]
+        d_decay_after_part = l_c * product18  # [c]
+        product19 = tl.sum(key * product10, 1)  # [c]
+        d_decay_after_part2 = b_c * product19  # [c]
+        d_decay_after = d_decay_after_part + d_decay_after_part2  # [c]
+        masked4 = tl.where(valid, d_decay_after, 0.0)  # [c]
+        d_G_after = exp * masked4  # [c]
+        d_log_decay_part4 = lib.sums_before(d_G_after.to(tl.float64), False)  # [c]
+        d_log_decay_part5 = d_log_decay_part3.to(tl.float32) + d_log_decay_part4.to(tl.float32)  # [c]
+        d_log_decay_part6 = d_log_decay_part2 + d_log_decay_part5  # [c]
+        # spec line 18: read: scale * S.T @ q
+        d_log_decay = d_log_decay_part + d_log_decay_part6  # [c]
+        masked5 = tl.where(valid, d_log_decay, 0.0)  # [c]
+        scaled21 = 0.5 * masked5  # [c]
+        mask6 = logfloor > (-120.0)  # [c]
+        masked6 = tl.where(mask6, masked5, 0.0)  # [c]
+        masked7 = tl.where(mask5, scaled21, masked6)  # [c]
+        # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+        mask7 = a_c < 0.0  # [c]
+        at_most = tl.minimum(a_c, (-1e-30))  # [c]
+        at_least2 = tl.maximum(a_c, 1e-30)  # [c]
+        masked8 = tl.where(mask7, at_most, at_least2)  # [c]
+        d_a = masked7 / masked8  # [c]
+        product20 = tl.sum(masked2 * product15, 1)  # [c]
+        scaled22 = (size_K ** (-0.5)) * product20  # [c]
+        product21 = tl.sum(masked2 * product16, 1)  # [c]
+        scaled23 = decay_after * product21  # [c]
+        d_b = scaled22 + scaled23  # [c]
+        product22 = tl.sum(v_c * product12, 1)  # [c]
+        scaled24 = (size_K ** (-0.5)) * product22  # [c]
+        product23 = tl.sum(v_c * product13, 1)  # [c]
+        scaled25 = decay_after * product23  # [c]
+        d_l = scaled24 + scaled25  # [c]
+        tl.store(d_q_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_q, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
+        tl.store(stored_d_k_0_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_k, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
+        tl.store(stored_d_k_1_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_k2, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
+        tl.store(stored_d_v_0_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], d_v, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
+        tl.store(stored_d_v_1_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], d_v2, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
+        tl.store(d_a_ptr + ((b * T + start) * H + h) * (1) + c * (H * 1), d_a, mask=(c < count))
+        tl.store(d_b_ptr + ((b * T + start) * H + h) * (1) + c * (H * 1), d_b, mask=(c < count))
+        tl.store(d_l_ptr + ((b * T + start) * H + h) * (1) + c * (H * 1), d_l, mask=(c < count))
+        d_old_S = added2
+    tl.store(d_state_S_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_old_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
+
+forward = {
+    "scratch": [],
+    "copies": [],
+    "kernels": [
+        {"run": fused_forward_0, "grid": 'loop', "blocked": ('V',), "dims": ('K', 'V'),
+         "tensors": ('q', 'k', 'v', 'a', 'b', 'l', 'state.S', 'y', 'new.state.S', 'saved.S')},
+    ],
+    "shifted": [],
+}
+
+backward = {
+    "scratch": [('stored.d.k.0', 'token', ('K',)), ('stored.d.k.1', 'token', ('K',)), ('stored.d.v.0', 'token', ('V',)), ('stored.d.v.1', 'token', ('V',))],
+    "copies": [],
+    "kernels": [
+        {"run": fused_backward_0, "grid": 'loop', "blocked": (), "dims": ('K', 'V'),
+         "tensors": ('q', 'k', 'v', 'a', 'b', 'l', 'saved.S', 'd.y', 'd.new.state.S', 'd.q', 'stored.d.k.0', 'stored.d.k.1', 'stored.d.v.0', 'stored.d.v.1', 'd.a', 'd.b', 'd.l', 'd.state.S')},
+    ],
+    "shifted": [('d.k', (('stored.d.k.0', 0), ('stored.d.k.1', 1))), ('d.v', (('stored.d.v.0', 0), ('stored.d.v.1', 1)))],
+}
