@@ -33,7 +33,7 @@ FUSED = {"fused: log decay": "simple_gla", "fused: normaliser, cached": "mlstm+g
          "fused: erased, cached": "gated_delta+grm", "fused: channels": "gla", "fused: delayed write": "swla"}
 # in every run of the tests; the others are marked slow
 QUICK = ("plain", "log decay", "normaliser, cached", "delayed write, chosen memories", "carried sum", "states mixed", "fresh", "sums since a memory",
-         "raw decay, two atoms", "a scan, one decay a head", "a scan, cached", "erased, cached", "steps in a token", "fused: log decay", "fused: channels")
+         "raw decay, two atoms", "a scan, one decay a head", "a scan, cached", "erased, cached", "fused: log decay", "fused: channels")
 KNOWN = {**CORNERS, **SCANS}
 TOKENS = {"mesa": 20}
 
