@@ -1,7 +1,6 @@
 """One case on every back end against the reference: forward, memory and every gradient."""
 from __future__ import annotations
 
-import math
 import shutil
 import tempfile
 from contextlib import contextmanager
@@ -24,8 +23,8 @@ from ..symbolic.facts import numbers
 from ..symbolic.gradient import expand_gradients
 from ..verify import tolerance
 from ..verify.draw import Case as Draw
-from ..verify.gates_sequences import in_parts
-from ..verify.harness import Expected, Lab, cotangent
+from ..verify.gates_sequences import compare_weights, in_parts
+from ..verify.harness import Expected, Lab, compute, cotangent
 from ..verify.report import Check, Gate
 from .strategy import Case
 
@@ -89,7 +88,7 @@ def _examine(case: Case, backends: Sequence[str], samples: int) -> Outcome:
                 lab.op = load_package(folder, backend=backend).with_chunk(case.chunk)
                 calls(gate, lab, draw, case)
             else:
-                continue                                    # a scan over tokens has no Triton kernels
+                continue                                    # what no GPU kernel does yet
             outcome.ran.append(backend)
             outcome.checks += len(gate.checks)
             if not gate.ok:
@@ -116,7 +115,7 @@ def calls(gate: Gate, lab: Lab, draw: Draw, case: Case) -> None:
     lab.check_run(gate, draw, start=case.start)
     points = [p for p in case.cuts if p <= case.tokens]
     if points and case.tokens:
-        got = _compute(lab, in_parts(lab, points, step=False), draw)
+        got = compute(in_parts(lab, points, step=False), lab.inputs(draw), draw)
         lab.check(gate, draw, got, lab.expected(draw), f"split at {points}, ")
         with torch.no_grad():
             last = list(range(max(case.tokens - 2, 0), case.tokens))
@@ -124,34 +123,11 @@ def calls(gate: Gate, lab: Lab, draw: Draw, case: Case) -> None:
         lab.check(gate, draw, {"y": y}, lab.expected(draw), "last tokens by step, ", only={"y"})
     if points and case.batch == 1:
         offsets = torch.tensor([0, *points, case.tokens], dtype=torch.int32)
-        got = _compute(lab, lambda **x: lab.op(**x, cu_seqlens=offsets), draw)
+        got = compute(lambda **x: lab.op(**x, cu_seqlens=offsets), lab.inputs(draw), draw)
         want = lab.expected_of(lambda reference, **x: reference(**x, cu_seqlens=offsets), draw)
         lab.check(gate, draw, got, want, f"cu_seqlens={offsets.tolist()}, ")
     if lab.spec.cache is not None and case.tokens:
-        weights(gate, lab, draw)
-
-
-def _compute(lab: Lab, fn, draw: Draw):
-    from ..verify.harness import compute
-
-    return compute(fn, lab.inputs(draw), draw)
-
-
-def weights(gate: Gate, lab: Lab, draw: Draw) -> None:
-    with torch.no_grad():
-        _, got = lab.op(**lab.inputs(draw), return_weights=True)
-        _, want = lab.reference(**lab.plain(draw), return_weights=True)
-    more = got["weights"].shape[-1] - want["weights"].shape[-1]           # a segment that the last token ends has a slot, unused so far
-    want = {n: torch.nn.functional.pad(x, (0, max(more, 0))) for n, x in want.items()}
-    if got["weights"].shape != want["weights"].shape:
-        gate.checks.append(Check("weights", math.inf, f"shape {list(got['weights'].shape)}, expected {list(want['weights'].shape)}"))
-        return
-    finite = torch.isfinite(want["weights"])
-    error = (got["weights"].double() - want["weights"])[finite].abs().max() if finite.any() else torch.zeros(())
-    scale = max(1.0, float(want["weights"][finite].abs().max())) if finite.any() else 1.0
-    gate.checks.append(Check("weights", float(error) / scale / tolerance.WEIGHTS, str(draw)))
-    same = bool((got["selected"] == want["selected"])[finite].all())
-    gate.checks.append(Check("selected", 0.0 if same else math.inf, str(draw)))
+        compare_weights(lab, gate, draw)
 
 
 def interpret(gate: Gate, lab: Lab, draw: Draw, compiled: Compiled, chunk: int) -> None:
