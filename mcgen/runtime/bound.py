@@ -7,6 +7,7 @@ from typing import Iterable, Mapping, NamedTuple, Sequence
 
 import torch
 
+from .huge_pages import LARGE, ask_for_huge_pages
 from .tvm.kernel import Kernel
 from .zeros import SMALL, read_only_zeros
 
@@ -46,6 +47,7 @@ class Bound(NamedTuple):
     given: tuple[tuple[int, int, int], ...]                      # the place of an address in `words`, and what it is the address of
     zeros: tuple[tuple[int, Shape], ...]                         # zeros that are too large to keep
     made: tuple[tuple[torch.Tensor, tuple[tuple[int, int], ...]], ...]       # like each new tensor; places, and bytes from its begin
+    large: tuple[tuple[int, int], ...]                           # those that ask for huge pages, and their bytes
     cleared: tuple[int, ...]                                     # which of them the kernel adds to
     kept: tuple[torch.Tensor, ...]                               # what has its address in `words` for good
 
@@ -61,6 +63,8 @@ class Bound(NamedTuple):
             for place, at in places:
                 words[place] = begin + at
             made.append(x)
+        for i, size in self.large:
+            ask_for_huge_pages(made[i].data_ptr(), size)
         for i in self.cleared:
             made[i].zero_()
         zeros = [read_only_zeros(shape, torch.float32, CPU) for _, shape in self.zeros]
@@ -93,4 +97,5 @@ def bind(kernel: Kernel, sources: Mapping[str, torch.Tensor | Given | Shape], li
     added = set(cleared)
     return Bound(kernel, extents, words, given, zeros,
                  tuple((x, tuple((place[name], at) for name, at in m.places.items())) for x, m in zip(likes, made)),
+                 tuple((i, size) for i, size in enumerate(4 * math.prod(m.shape) for m in made) if size >= LARGE),
                  tuple(i for i, m in enumerate(made) if added & m.places.keys()), tuple(kept.values()))
