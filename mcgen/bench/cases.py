@@ -17,12 +17,14 @@ SIZE = 64                           # of every dimension that is not named
 
 @dataclass(frozen=True)
 class Case:
-    """One op at one size. `peer` names what it is held against."""
+    """One op at one size. `peer` names what it is held against; `dtype` is that of all inputs but log decays, which stay float32."""
 
     op: str
     sizes: Mapping[str, int] = field(default_factory=lambda: dict(STANDARD))
     segment: int | None = None
     peer: str = "attention"
+    dtype: str = "float32"
+    device: str = "cpu"
 
     def at(self, **changes: Any) -> Case:
         """The same at other sizes."""
@@ -32,7 +34,7 @@ class Case:
     @property
     def words(self) -> str:
         sizes = " ".join(f"{k}{v}" for k, v in self.sizes.items())
-        return f"{self.op}, {sizes}" + (f", segment {self.segment}" if self.segment else "")
+        return f"{self.op}, {sizes}" + (f", segment {self.segment}" if self.segment else "") + (f", {self.dtype}" if self.dtype != "float32" else "")
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,13 @@ def read(names: Sequence[str] = ()) -> tuple[list[Case], Scaling | None]:
     cases = [c for name in names for c in ([c for c in listed if c.op == name] or [Case(name)])]
     base = replace(scaling.case, op=names[0])
     return cases, replace(scaling, case=base)
+
+
+def read_gpu(names: Sequence[str] = ()) -> list[Case]:
+    """The cases of these ops on a GPU, at every size that the file lists; without names those of all ops that it lists."""
+    data = _file()["gpu"]
+    return [Case(op, sizes, peer=data["ops"].get(op, "attention"), dtype=data["dtype"], device="cuda")
+            for op in names or data["ops"] for sizes in data["sizes"]]
 
 
 def _file() -> dict[str, Any]:
@@ -84,15 +93,16 @@ def load(case: Case, **options: Any) -> Any:
 
 
 def draw(op: Any, case: Case, seed: int = 0) -> dict[str, torch.Tensor]:
-    """Inputs of an op in their domains, float32; decays keep most of the state."""
-    chance = torch.Generator().manual_seed(seed)
+    """Inputs of an op in their domains, of the case's dtype and on its device; decays keep most of the state."""
+    chance = torch.Generator(case.device).manual_seed(seed)
     out = {}
     for item in _fields(op):
         lead = [case.sizes[a] for a in ("BTH" if item.per == "token" else "H")]
         shape = [s if isinstance(s, int) else case.sizes.get(s, SIZE) for s in item.shape]
-        raw = torch.randn(*lead, *shape, generator=chance)
+        raw = torch.randn(*lead, *shape, generator=chance, device=case.device)
         domain = _domain(item.domain)
-        out[item.name] = into(domain, raw + 4.0 if domain.hi == 0.0 else raw).contiguous()
+        decay = domain.hi == 0.0
+        out[item.name] = into(domain, raw + 4.0 if decay else raw).to(torch.float32 if decay else getattr(torch, case.dtype)).contiguous()
     return out
 
 

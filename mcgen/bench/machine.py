@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-PACKAGES = ("mcgen", "torch", "triton", "apache-tvm", "memory-caching")
+PACKAGES = ("mcgen", "torch", "triton", "apache-tvm", "memory-caching", "fla-core")
 
 
 def device(kind: str = "cpu") -> str:

@@ -1,7 +1,8 @@
 """Measure ops against their peers: time, peak memory, scaling with tokens and segments, first call, overhead of a call.
 
 Without a SPEC the cases of specs/bench.yaml are measured. All candidates of a case take turns in one run; medians and ratios
-count. Tables go to the terminal and, with JSON and a plot, to runs/bench/.
+count. Tables go to the terminal and, with JSON and a plot, to runs/bench/. With --device cuda the times of ops on the GPU, in 16 bits,
+against flash-linear-attention where that is installed, at the sizes of specs/bench.yaml.
 """
 from __future__ import annotations
 
@@ -25,6 +26,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_specs(parser, optional=True)
     parser.add_argument("--only", action="append", choices=(*PARTS, *EXTRA),
                         help="this part alone; may be repeated. builds, of every rule where no SPEC is named, runs only when asked for")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where ops run (default cpu); on cuda times are all that is measured")
     parser.add_argument("--rounds", type=positive, default=9, metavar="N", help="turns of each candidate (default 9)")
     parser.add_argument("--quick", action="store_true", help="a quarter of the tokens and three turns: to see that it runs")
     parser.add_argument("--out", type=Path, default=Path("runs") / "bench", metavar="DIR", help="where results go (default runs/bench)")
@@ -34,21 +36,23 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     import torch
 
-    from ..bench import cases, machine
+    from ..bench import machine, peers_fla
     from ..bench.report import Findings
     from ..spec import library_names
 
     torch.set_num_threads(args.threads)
-    listed, scaling = cases.read(args.specs)
+    listed, scaling = _listed(args)
     rounds = args.rounds
     if args.quick:
         rounds, listed, scaling = 3, [_small(c) for c in listed], _small_scaling(scaling)
-    found = Findings(machine.device(), machine.versions())
+    found = Findings(machine.device(args.device), machine.versions())
+    if args.device == "cuda":
+        found.remarks.append(peers_fla.dispatch())
     if warning := machine.busy():
         found.remarks.append(warning)
     console = make_console()
     console.print(f"{found.device}; " + ", ".join(f"{k} {v}" for k, v in found.versions.items()))
-    parts = args.only or PARTS
+    parts = args.only or (PARTS if args.device == "cpu" else ("times",))
     try:
         with console.status("") as status:
             _measure(found, parts, listed, scaling, rounds, lambda text: status.update(text))
@@ -63,6 +67,21 @@ def run(args: argparse.Namespace) -> int:
             found.save(args.out)
             console.print(f"in {args.out}/: results.json, results.md" + (", scaling.png" if found.curves else ""))
     return 0 if found.tables() else 1
+
+
+def _listed(args: argparse.Namespace) -> tuple[list[Case], Scaling | None]:
+    import torch
+
+    from ..bench import cases
+    from ..diagnostics import EnvironmentLacks, UsageError
+
+    if args.device == "cpu":
+        return cases.read(args.specs)
+    if set(args.only or ()) - {"times"}:
+        raise UsageError("on a GPU only times are measured", "device", "leave out --only, or --device cuda")
+    if not torch.cuda.is_available():
+        raise EnvironmentLacks("--device cuda needs a GPU", "device")
+    return cases.read_gpu(args.specs), None
 
 
 def _measure(found: Findings, parts: Any, listed: list[Case], scaling: Scaling | None, rounds: int,

@@ -1,16 +1,21 @@
 """The bench: peers compute what the specs say, tables hold what was measured."""
 import json
+import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from mcgen.bench import cases, peers
+import mcgen
+from mcgen.bench import cases, peers, peers_fla
 from mcgen.bench.cases import Case
 from mcgen.bench.measure import both, exponent, forward, interleaved
 from mcgen.bench.peer_forms import NAMES, forms_of
 from mcgen.bench.report import Findings
 from mcgen.bench.scaling import Curve
 from mcgen.bench.suite import OURS, Result
+from mcgen.bench.suite import run as run_case
+from mcgen.cli import main
 from mcgen.diagnostics import UsageError
 from mcgen.spec import load_spec
 from mcgen.verify.oracle import reference
@@ -76,3 +81,30 @@ def test_findings_are_written_whole(tmp_path):
     data = json.loads((tmp_path / "results.json").read_text())
     assert data["times"][0]["best_peer"] == "peer" and data["times"][0]["ratio"] > 1
     assert (tmp_path / "scaling.png").stat().st_size > 1000
+
+
+def test_a_library_of_gpu_kernels_as_peer(monkeypatch):
+    """Found by the structure of the memory, called by name, compared, timed beside the op; left out where it computes something else."""
+    case = Case("simple_gla", {"B": 1, "T": 128, "H": 2, "K": 8, "V": 8}, peer="fla_decayed", dtype="bfloat16")
+    library = SimpleNamespace(chunk_simple_gla=lambda q, k, v, g: (peers.decayed(q.float(), k.float(), v.float(), g).bfloat16(), None))
+    monkeypatch.setitem(sys.modules, "fla", SimpleNamespace())
+    monkeypatch.setitem(sys.modules, "fla.ops", SimpleNamespace())
+    monkeypatch.setitem(sys.modules, "fla.ops.simple_gla", library)
+    x = cases.draw(mcgen.load(case.op), case)
+    assert {n: v.dtype for n, v in x.items()} == {"q": torch.bfloat16, "k": torch.bfloat16, "v": torch.bfloat16, "g": torch.float32}
+    found = run_case(case, rounds=3)
+    assert [(r.direction, set(r.times), r.skipped) for r in found] == [(d, {OURS, "flash-linear-attention"}, {}) for d in ("forward", "forward + backward")]
+    library.chunk_simple_gla = lambda q, k, v, g: (v + 1, None)
+    assert all("computes something else" in r.skipped["flash-linear-attention"] for r in run_case(case, rounds=3))
+    monkeypatch.setitem(sys.modules, "fla.ops.simple_gla", None)
+    assert all("not installed" in r.skipped["flash-linear-attention"] for r in run_case(case, rounds=3))
+
+
+def test_cases_on_a_gpu():
+    listed = cases.read_gpu()
+    assert len(listed) == 24 and {c.device for c in listed} == {"cuda"} and {c.peer for c in listed} <= set(peers_fla.NAMES)
+    for case in listed[::6]:
+        assert set(peers_fla._FUNCTIONS[case.peer][2]) == set(load_spec(case.op).rule.inputs), case.op
+    assert main(["bench", "--device", "cuda", "--only", "memory"]) == 1
+    if not torch.cuda.is_available():
+        assert main(["bench", "--device", "cuda"]) == 3
