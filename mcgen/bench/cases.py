@@ -10,6 +10,7 @@ import torch
 from ..diagnostics import EnvironmentLacks, UsageError
 from ..nn.domains import into
 from ..spec.nodes import Domain
+from . import peers_fla
 
 STANDARD = {"B": 1, "T": 2048, "H": 4}
 SIZE = 64                           # of every dimension that is not named
@@ -62,7 +63,7 @@ def read(names: Sequence[str] = ()) -> tuple[list[Case], Scaling | None]:
 def read_gpu(names: Sequence[str] = ()) -> list[Case]:
     """The cases of these ops on a GPU, at every size that the file lists; without names those of all ops that it lists."""
     data = _file()["gpu"]
-    return [Case(op, sizes, peer=data["ops"].get(op, "attention"), dtype=data["dtype"], device="cuda")
+    return [Case(op, sizes, peer=peers_fla.PREFIX + data["ops"][op] if op in data["ops"] else "attention", dtype=data["dtype"], device="cuda")
             for op in names or data["ops"] for sizes in data["sizes"]]
 
 

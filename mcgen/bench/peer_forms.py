@@ -7,7 +7,7 @@ from typing import Callable
 import torch
 
 from ..diagnostics import UsageError
-from . import peers, peers_fla, peers_rank
+from . import peers, peers_rank
 
 NAMES = ("decayed", "decayed_cached", "diagonal", "rank_one", "rank_one_cached", "momentum")
 
@@ -26,4 +26,4 @@ def forms_of(peer: str, segment: int) -> dict[str, Callable[..., torch.Tensor]]:
     if peer == "rank_one_cached":
         return {f"{form}, {chunk}, {read}": partial(peers_rank.rank_one_cached, segment=segment, form=form, chunk=chunk, read=read)
                 for form, chunk in loops for read in peers.FORMS}
-    raise UsageError(f"no peer is called {peer!r}: expected one of {', '.join((*NAMES, *peers_fla.NAMES))}, attention, package or package_layer", "peer")
+    raise UsageError(f"no peer is called {peer!r}: expected one of {', '.join(NAMES)}, attention, package, package_layer or fla:NAME", "peer")

@@ -1,4 +1,4 @@
-"""flash-linear-attention's kernels as peers, by the structure of the memory that they compute; they need a GPU."""
+"""flash-linear-attention's kernels as peers; they need a GPU."""
 from __future__ import annotations
 
 import os
@@ -7,14 +7,9 @@ from typing import Callable
 
 import torch
 
-# peer -> module, function, what the function calls each of an op's inputs
-_FUNCTIONS = {
-    "fla_decayed": ("fla.ops.simple_gla", "chunk_simple_gla", ("q", "k", "v", "g")),
-    "fla_diagonal": ("fla.ops.gla", "chunk_gla", ("q", "k", "v", "g")),
-    "fla_rank_one": ("fla.ops.delta_rule", "chunk_delta_rule", ("q", "k", "v", "beta")),
-    "fla_decayed_rank_one": ("fla.ops.gated_delta_rule", "chunk_gated_delta_rule", ("q", "k", "v", "g", "beta")),
-}
-NAMES = tuple(_FUNCTIONS)
+from ..diagnostics import UsageError
+
+PREFIX = "fla:"         # a peer "fla:x" is the function fla.ops.x.chunk_x, which calls its inputs as the op does
 
 
 def dispatch() -> str:
@@ -24,11 +19,15 @@ def dispatch() -> str:
 
 
 def form_of(peer: str) -> Callable[..., torch.Tensor]:
-    """Takes q, k, v, .. [B, T, H, *] by name and gives y [B, T, H, V]. Raises ImportError where the library is missing."""
-    module, name, inputs = _FUNCTIONS[peer]
-    function = getattr(import_module(module), name)
+    """Takes q, k, v, .. [B, T, H, *] by name and gives y [B, T, H, V]. Raises ImportError where the library, or the op in it, is missing."""
+    name = peer.removeprefix(PREFIX)
+    if not name.isidentifier():
+        raise UsageError(f"no peer is called {peer!r}", "peer")
+    function = getattr(import_module(f"fla.ops.{name}"), f"chunk_{name}", None)
+    if function is None:
+        raise ImportError(f"fla.ops.{name} has no chunk_{name}")
 
     def call(**given: torch.Tensor) -> torch.Tensor:
-        y: torch.Tensor = function(**{n: given[n] for n in inputs})[0]
+        y: torch.Tensor = function(**given)[0]
         return y
     return call

@@ -68,7 +68,7 @@ def _candidates(case: Case, op: Any, inputs: dict[str, torch.Tensor], result: Re
         else:
             result.skipped["attention"] = "the op has no q, k and v"
         return calls
-    library = case.peer in peers_fla.NAMES
+    library = case.peer.startswith(peers_fla.PREFIX)
     if library:
         try:
             form = peers_fla.form_of(case.peer)
