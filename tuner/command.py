@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Mapping
@@ -17,7 +18,7 @@ from mcgen.diagnostics import EnvironmentLacks, UsageError, did_you_mean
 
 from . import display, journal, record, spaces, work
 from .cli import sizes
-from .finish import judge
+from .finish import judge, settled
 from .isolate import run
 from .space import Config, Space, config_of, schedule_of
 from .states import Outcome
@@ -98,7 +99,10 @@ def tune(args: argparse.Namespace) -> int:
         trials = search(study, it.space, lambda config: measured(it, config, args.timeout), trials=args.trials, seconds=args.budget,
                         seed=args.seed, first=first, say=shown.update)
         shown.stage("the best once more, beside the default")
-        verdict = judge(it.space, trials, lambda configs: last_race(it, configs), lambda config: gated(it, config, shown))
+        last, gates = functools.partial(last_race, it), functools.partial(gated, it, shown)
+        verdict = judge(it.space, trials, last, gates)
+        if spaces.recorded(it.subject) is None:
+            verdict = settled(it.space, trials, verdict, last, gates)
     study.set_user_attr(VERDICT, {"why": verdict.why, "times": dict(verdict.times), "failed": dict(verdict.failed)})
     return conclude(it, verdict, trials, args, console)
 
@@ -116,7 +120,7 @@ def conclude(it: Job, verdict: Any, trials: Any, args: argparse.Namespace, conso
         console.print(f"The default stays: {verdict.why}." if kept is None else f"The record from before stays: {verdict.why}. Deleting it from "
                       f"{record.home(it.subject)} brings the default back.", markup=False)
         return 0
-    console.print(f"{verdict.why}; {display.gates_in_words(verdict.gates)}.", markup=False)
+    console.print(("The default stays: " if verdict.no_gain else "") + f"{verdict.why}; {display.gates_in_words(verdict.gates)}.", markup=False)
     path = record.save(it.subject, record.row(it.subject, verdict, len(trials)), record.home(it.subject, args.out))
     console.print(f"kept in {path}: {display.words(verdict.config, it.space)}", markup=False)
     return 0
@@ -134,7 +138,7 @@ def last_race(it: Job, configs: Mapping[str, Config]) -> Outcome:
     return run(work.final, {**told(it), **FINAL, "schedules": {n: schedule_of(c).as_dict() for n, c in configs.items()}}, FINAL_TIMEOUT)
 
 
-def gated(it: Job, config: Config, shown: display.Display) -> Outcome:
+def gated(it: Job, shown: display.Display, config: Config) -> Outcome:
     shown.stage("the gates")
     return run(work.gates, {**told(it), "schedule": schedule_of(config).as_dict(), "level": "full", "sizes": True}, GATES_TIMEOUT)
 

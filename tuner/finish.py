@@ -11,12 +11,16 @@ from .study import Trial, ranked
 from .work import CONTROL
 
 FINALISTS = 3
+ENOUGH = 10                     # other configurations measured, before it is said that the default is best
 LEAST_NOISE = 0.01              # a gain below one per cent is none
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """config: what may be kept, None where the default stays. `why`: in words. times: of the last race, by direction and name."""
+    """config: what may be kept, None where the default stays. `why`: in words. times: of the last race, by direction and name.
+
+    no_gain: the study was run to its end, and found nothing that is faster than the default by more than the noise.
+    """
 
     config: Config | None
     why: str
@@ -26,6 +30,7 @@ class Verdict:
     times: Mapping[str, Any] = field(default_factory=dict)
     gates: Mapping[str, Any] = field(default_factory=dict)
     failed: Mapping[str, str] = field(default_factory=dict)        # finalists that a gate refused: name -> what
+    no_gain: bool = False
 
 
 def judge(space: Space, trials: Sequence[Trial], race: Callable[[Mapping[str, Config]], Outcome], gates: Callable[[Config], Outcome]) -> Verdict:
@@ -37,7 +42,9 @@ def judge(space: Space, trials: Sequence[Trial], race: Callable[[Mapping[str, Co
     best = [t for t in ranked(trials) if t.config != space.default and t.score is not None and t.score < 1.0][:FINALISTS]
     if not best:
         tested = len(ranked(trials))
-        return Verdict(None, f"none of {tested} configurations was faster than the default" if tested else "no configuration could be measured")
+        if not tested:
+            return Verdict(None, "no configuration could be measured")
+        return Verdict(None, f"none of {tested} configurations was faster than the default", no_gain=True)
     named = {f"trial {t.number}": t.config for t in best}
     outcome = race(named)
     if not outcome.ok:
@@ -50,7 +57,7 @@ def judge(space: Space, trials: Sequence[Trial], race: Callable[[Mapping[str, Co
     if not order:
         first = min(scores, key=lambda n: scores[n])
         return Verdict(None, f"the best, {first}, takes {scores[first]:.3f} of the default's time, with a noise of {noises[first]:.3f}: no gain",
-                       scores[first], noises[first], None, times)
+                       scores[first], noises[first], None, times, no_gain=True)
     failed: dict[str, str] = {}
     for name in by_plainness(order, scores, noises, lambda n: space.plainness(named[n])):
         checked = gates(named[name])
@@ -68,8 +75,19 @@ def confirmed(name: str, config: Config, outcome: Outcome, checked: Outcome, fai
     score, noise = measure.score(times, name), max(floor_of(times), measure.noise(times, name))
     said = f"{name} takes {score:.3f} of the default's time, with a noise of {noise:.3f}"
     if not gains(times, name, noise):
-        return Verdict(None, f"measured once more, {said}: no gain", score, noise, None, times, {}, failed)
+        return Verdict(None, f"measured once more, {said}: no gain", score, noise, None, times, {}, failed, no_gain=True)
     return Verdict(config, said, score, noise, name, times, checked.found, failed)
+
+
+def settled(space: Space, trials: Sequence[Trial], verdict: Verdict, race: Callable[[Mapping[str, Config]], Outcome], gates: Callable[[Config], Outcome]) -> Verdict:
+    """The default as what is kept, where nothing of a fair number gains and it passes the gates: this device then takes no other's record."""
+    if not verdict.no_gain or sum(t.config != space.default for t in ranked(trials)) < ENOUGH:
+        return verdict
+    checked, outcome = gates(space.default), race({})
+    if not (checked.ok and checked.found.get("ok") and outcome.ok):
+        return verdict
+    times = outcome.found["times"]
+    return Verdict(space.default, verdict.why, 1.0, floor_of(times), measure.DEFAULT, times, checked.found, verdict.failed, True)
 
 
 def floor_of(times: Mapping[str, Any]) -> float:

@@ -64,11 +64,16 @@ def test_from_nothing_to_a_record_that_the_op_uses(spec, monkeypatch, capsys):
     assert Path("drawn/report.png").stat().st_size > 1000 and "chunk 32" in Path("drawn/report.html").read_text()
 
 
-def test_no_gain_says_so_and_keeps_nothing(spec, monkeypatch, capsys):
+def test_no_gain_says_so_and_after_enough_trials_records_the_default(spec, monkeypatch, capsys):
     fake_times(monkeypatch, lambda config: 1.0 if config["chunk"] != 32 else 0.995)
     assert tune(spec, "--trials", "10") == 0
     assert "The default stays" in capsys.readouterr().out
     assert not list(mcgen.load(spec).folder.glob("tuned/*.json"))
+    assert tune(spec, "--trials", "14") == 0
+    assert "The default stays" in capsys.readouterr().out
+    (path,) = mcgen.load(spec).folder.glob("tuned/*.json")
+    (entry,) = read_record(path).entries
+    assert (entry.chunk, entry.options["rows"]) == (32, 4) and json.loads(path.read_text())["entries"][0]["ratio"] == 1.0
 
 
 def test_every_failure_is_shown_by_name(spec, monkeypatch, capsys):

@@ -2,7 +2,7 @@
 import pytest
 
 from tuner import states
-from tuner.finish import judge
+from tuner.finish import ENOUGH, judge, settled
 from tuner.space import Knob, Space
 from tuner.states import Outcome
 from tuner.study import Trial
@@ -78,6 +78,19 @@ def test_what_fails_a_gate_is_never_kept():
     assert verdict.config == C and verdict.failed == {"trial 1": "gradients, repeatable", "trial 0": "gradients, repeatable"}
     verdict = judge(SPACE, trials(0.8, 0.7, 0.9), times, lambda c: Outcome(states.CRASH, detail="SIGSEGV"))
     assert verdict.config is None and verdict.failed["trial 1"] == "crash: SIGSEGV"
+
+
+def test_a_study_without_gain_settles_on_the_default():
+    """After enough trials, and only where the default passes the gates itself."""
+    many = [Trial(i, C, states.DONE, 1.1) for i in range(ENOUGH)]
+    verdict = judge(SPACE, many, None, None)
+    kept = settled(SPACE, many, verdict, race({}, control=1.02), lambda c: PASSED)
+    assert kept.config == SPACE.default and (kept.score, kept.noise, kept.name, kept.why) == (1.0, pytest.approx(0.02), "default", verdict.why)
+    assert settled(SPACE, many[1:], verdict, None, None) is verdict
+    wrong = Outcome(states.DONE, {"ok": False, "failed": ["gradients"]})
+    assert settled(SPACE, many, verdict, race({}), lambda c: wrong) is verdict
+    broken = judge(SPACE, [Trial(0, A, states.CRASH)], None, None)
+    assert settled(SPACE, many, broken, None, None) is broken
 
 
 def test_a_last_race_that_dies():
