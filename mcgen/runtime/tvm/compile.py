@@ -77,12 +77,13 @@ def record(fn: Callable, sizes: Mapping[str, int]) -> TileBuilder:
 def _build(builder: TileBuilder, sizes: dict[str, int], options: Options, key: str) -> Entry:
     from .lower import lower
     llvm.require()
-    module = llvm.build(lower(builder, sizes, options), options.opt_level)
+    main, parts = lower(builder, sizes, options)
     try:
-        objects = llvm.object_code(module), llvm.launch_code()
+        objects = [llvm.object_code(llvm.build(*some, options.opt_level)) for some in ((main, {}), (None, parts))]
+        objects.append(llvm.launch_code())
         entry = load(*objects)
     except CannotLink as reason:
         warnings.warn(f"compiled kernels are not kept on this machine: {reason}", stacklevel=4)
-        return llvm.just_in_time(module)
+        return llvm.just_in_time(llvm.build(main, parts, options.opt_level))
     cache.write(key, *objects)
     return entry

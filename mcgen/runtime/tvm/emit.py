@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 
+from .outline import Parts
+
 NAMES = {"f32": "float32", "f64": "float64", "i32": "int32", "i64": "int64", "bool": "bool"}
 
 
@@ -24,6 +26,9 @@ class Emitter:
         from tvm import ir, tirx
         self.ir, self.tir = ir, tirx
         self.frames: list[list] = [[]]
+        self.registers: dict = {}        # register variable -> (dtype, lanes)
+        self.pointers: dict = {}         # any other buffer -> (the integer that is its address, or None for scratch; its dtype)
+        self.parts = Parts(self)
         self._count = 0
 
     # values
@@ -179,24 +184,39 @@ class Emitter:
 
     # memory
 
-    def alloc(self, name: str, size, dtype: str, scope: str = "global", depth: int = -1):
-        buffer = self.tir.decl_buffer((size,), NAMES[dtype], name, scope=scope)
-        # without the annotation even eight floats would come from the thread's workspace, by a call
-        self.frames[depth].append(self.tir.AllocBuffer(buffer, {"disable_lower_builtin": self.tir.const(True, "bool")} if scope == "local" else {}))
-        return buffer
+    def alloc(self, name: str, size, dtype: str, depth: int = -1):
+        """Scratch, as a buffer of no length: equal work on tiles of different sizes is then the same function."""
+        buffer = self.tir.decl_buffer((size,), NAMES[dtype], name)
+        view = self.tir.decl_buffer((1 << 60,), NAMES[dtype], name)
+        self.frames[depth] += [self.tir.AllocBuffer(buffer, {}), self.tir.DeclBuffer(view, data=buffer.data)]
+        self.pointers[view] = None, dtype
+        return view
 
     def local(self, lanes: int, dtype: str = "f32", depth: int = -1, count: int = 1):
         """A register variable of `count` vectors: read and written by `get` and `put`."""
         self._count += 1
-        return self.alloc(f"r{self._count}", lanes * count, dtype, "local", depth)
+        register = self.tir.decl_buffer((lanes * count,), NAMES[dtype], f"r{self._count}", scope="local")
+        self.registers[register] = dtype, lanes * count
+        self.frames[depth].append(self.allocation(register))
+        return register
+
+    def allocation(self, register):
+        # without the annotation even eight floats would come from the thread's workspace, by a call
+        return self.tir.AllocBuffer(register, {"disable_lower_builtin": self.tir.const(True, "bool")})
 
     def address(self, integer, name: str, dtype: str):
         """A buffer at the address that an int64 holds."""
-        kind = self.ir.PointerType(self.ir.PrimType(NAMES[dtype]))
-        pointer = self.tir.Var(name + "_p", kind)
         buffer = self.tir.decl_buffer((1 << 60,), NAMES[dtype], name)
-        self.frames[-1] += [self.tir.Bind(pointer, self.tir.reinterpret(kind, integer)), self.tir.DeclBuffer(buffer, data=pointer)]
+        self.pointers[buffer] = integer, dtype
+        self.frames[-1] += self.at_address(buffer, integer, dtype)
         return buffer
+
+    def at_address(self, buffer, integer, dtype: str) -> list:
+        pointer = self.pointer(dtype)
+        return [self.tir.Bind(pointer, self.tir.reinterpret(pointer.ty, integer)), self.tir.DeclBuffer(buffer, data=pointer)]
+
+    def pointer(self, dtype: str):
+        return self.tir.Var("p", self.ir.PointerType(self.ir.PrimType(NAMES[dtype])))
 
     def load(self, buffer, index, dtype: str, lanes: int = 1, stride=1) -> Value:
         """`lanes` elements from `index` on, `stride` apart."""

@@ -1,9 +1,10 @@
-"""A PrimFunc to machine code: the few passes that the emitted form needs, then LLVM."""
+"""PrimFuncs to machine code: the few passes that the emitted form needs, then LLVM."""
 from __future__ import annotations
 
 from array import array
 from functools import lru_cache
 from pathlib import Path
+from typing import Mapping
 
 from mcgen.diagnostics import EnvironmentLacks
 
@@ -33,18 +34,22 @@ def cpu() -> str:
     return llvm_get_system_cpu()
 
 
-def build(function, opt_level: int = 2):
-    """A runtime module holding the function.
+def build(main, parts: Mapping[str, object], opt_level: int = 2):
+    """A runtime module of a kernel's function, if there is one, and of functions that are called by name.
 
     Passes that rewrite expressions are left out: the emitter names every value, and simplifying costs more than LLVM itself.
     """
     import tvm
     from tvm.tirx import transform as passes
     target = tvm.target.Target({"kind": "llvm", "mcpu": cpu(), "opt-level": opt_level})
-    module = passes.BindTarget(target.with_host(target))(tvm.IRModule.from_expr(function))
-    for step in (passes.AnnotateEntryFunc(), passes.MakePackedAPI(), passes.LowerTVMBuiltin()):
-        module = step(module)
-    return tvm.get_global_func("target.build.llvm")(module, target)
+    bound = passes.BindTarget(target.with_host(target))
+    module = bound(tvm.IRModule(dict(parts)))
+    if main is not None:
+        entry = bound(tvm.IRModule.from_expr(main))
+        for step in (passes.AnnotateEntryFunc(), passes.MakePackedAPI()):
+            entry = step(entry)
+        module.update(entry)
+    return tvm.get_global_func("target.build.llvm")(passes.LowerTVMBuiltin()(module), target)
 
 
 def object_code(module) -> bytes:

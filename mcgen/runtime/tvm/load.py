@@ -21,11 +21,11 @@ def packed(integers: Sequence[int]) -> array:
     return words
 
 
-def load(kernel: bytes, launch: bytes) -> Entry:
-    """The function `main` of a kernel's object code, launched by the code of launch.ll: entry(threads, packed(integers))."""
+def load(*objects: bytes) -> Entry:
+    """The function `main` of a kernel's object code, launched by that of launch.ll, which is one of them: entry(threads, packed(integers))."""
     if not supported():
         raise CannotLink("only x86-64 Linux")
-    image = Image([kernel, launch], _resolve)
+    image = Image(objects, _resolve)
     for name, ours in BACKEND.items():
         if name in image.symbols:
             ctypes.c_void_p.from_address(image.address(name)).value = image.address(ours)

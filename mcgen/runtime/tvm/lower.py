@@ -1,6 +1,7 @@
 """Statements to one function: parallel over (batch, head), rows of the chunk table in order, each statement a loop nest.
 
-Requires a builder whose kernel function has run; ensures a PrimFunc whose arguments are int64: the address of every parameter in
+Requires a builder whose kernel function has run; ensures a PrimFunc, and by name the functions that it calls. Its arguments are int64: the
+address of every parameter in
 order of declaration, the table's address, then B, T, H, R, N, M and how many tokens sequences lie apart: T, or 0 when they are packed
 into one row of tokens and the table's starts tell them apart.
 """
@@ -34,7 +35,7 @@ def lower(builder, sizes: dict[str, int], options, name: str = "main"):
             raise ValueError("statements belong inside k.sequences()")
         with em.loop(0, extents["B"] * extents["H"], "PARALLEL", "bh") as index:
             _sequence(em, builder, sizes, options, buffers, table, extents, index, statement)
-    return em.function(arguments, name)
+    return em.function(arguments, name), em.parts.functions
 
 
 def _sequence(em: Emitter, builder, sizes, options, buffers, table, extents, index, statement) -> None:
@@ -61,34 +62,9 @@ def _sequence(em: Emitter, builder, sizes, options, buffers, table, extents, ind
 
 
 def run(scope: Scope, body: list) -> None:
+    """Every statement as a function of its own, unless it holds others."""
     for statement in body:
         match statement:
-            case st.Map():
-                lower_map(scope, statement)
-            case st.Reduce():
-                lower_reduce(scope, statement)
-            case st.Cumsum():
-                lower_cumsum(scope, statement)
-            case st.Dot():
-                lower_dot(scope, statement)
-            case st.Product():
-                lower_product(scope, statement)
-            case st.Solve():
-                lower_solve(scope, statement)
-            case st.Cumprod() | st.Decayed():
-                lower_recurrence(scope, statement)
-            case st.Pair():
-                lower_pair(scope, statement)
-            case st.Channels():
-                lower_channels(scope, statement)
-            case st.DenseSolve():
-                lower_dense_solve(scope, statement)
-            case st.Load():
-                lower_load(scope, statement)
-            case st.Store():
-                lower_store(scope, statement)
-            case st.Topk():
-                lower_topk(scope, statement)
             case st.Rows():
                 _rows(scope, statement)
             case st.When():
@@ -97,7 +73,40 @@ def run(scope: Scope, body: list) -> None:
             case st.Loop():
                 _loop(scope, statement)
             case _:
-                raise TypeError(f"{type(statement).__name__} inside k.sequences()")
+                with scope.em.parts.part():
+                    _one(scope, statement)
+
+
+def _one(scope: Scope, statement) -> None:
+    match statement:
+        case st.Map():
+            lower_map(scope, statement)
+        case st.Reduce():
+            lower_reduce(scope, statement)
+        case st.Cumsum():
+            lower_cumsum(scope, statement)
+        case st.Dot():
+            lower_dot(scope, statement)
+        case st.Product():
+            lower_product(scope, statement)
+        case st.Solve():
+            lower_solve(scope, statement)
+        case st.Cumprod() | st.Decayed():
+            lower_recurrence(scope, statement)
+        case st.Pair():
+            lower_pair(scope, statement)
+        case st.Channels():
+            lower_channels(scope, statement)
+        case st.DenseSolve():
+            lower_dense_solve(scope, statement)
+        case st.Load():
+            lower_load(scope, statement)
+        case st.Store():
+            lower_store(scope, statement)
+        case st.Topk():
+            lower_topk(scope, statement)
+        case _:
+            raise TypeError(f"{type(statement).__name__} inside k.sequences()")
 
 
 def _rows(scope: Scope, s: st.Rows) -> None:
