@@ -1,9 +1,8 @@
 """Statements to one function: parallel over (batch, head), rows of the chunk table in order, each statement a loop nest.
 
-Requires a builder whose kernel function has run; ensures a PrimFunc, and by name the functions that it calls. Its arguments are int64: the
-address of every parameter in
-order of declaration, the table's address, then B, T, H, R, N, M and how many tokens sequences lie apart: T, or 0 when they are packed
-into one row of tokens and the table's starts tell them apart.
+Requires a builder whose kernel function has run; ensures a PrimFunc, and by name the functions that it calls. Its arguments are
+int64: the address of every parameter in order of declaration, the table's address, then B, T, H, R, N, M and how many tokens sequences
+lie apart: T, or 0 when they are packed into one row of tokens and the table's starts tell them apart.
 """
 from __future__ import annotations
 
@@ -22,6 +21,7 @@ from .tokens import lower_load, lower_store
 
 EXTENTS = ("B", "T", "H", "R", "N", "M", "apart")
 ROW = ("start", "count", "segment", "offset")
+SHORT = 32           # statements
 
 
 def lower(builder, sizes: dict[str, int], options, name: str = "main"):
@@ -62,23 +62,30 @@ def _sequence(em: Emitter, builder, sizes, options, buffers, table, extents, ind
 
 
 def run(scope: Scope, body: list) -> None:
-    """Every statement as a function of its own, unless it holds others."""
+    """Statements in order, each a function of its own unless it holds others; short loops of simple ones are one with what they hold."""
     for statement in body:
-        match statement:
-            case st.Rows():
-                _rows(scope, statement)
-            case st.When():
-                with scope.em.when(scope.integer(statement.condition)):
-                    run(scope, statement.body)
-            case st.Loop():
-                _loop(scope, statement)
-            case _:
-                with scope.em.parts.part():
-                    _one(scope, statement)
+        if scope.em.parts.inside or isinstance(statement, st.Rows | st.When | st.Loop) and not _short(statement):
+            _one(scope, statement)
+        else:
+            with scope.em.parts.part():
+                _one(scope, statement)
+
+
+def _short(statement) -> bool:
+    """Whether it is a loop over few maps and sums: calls in there would take a share of its time that shows."""
+    held = list(st.leaves(statement.body))
+    return isinstance(statement, st.Loop) and len(held) <= SHORT and all(isinstance(s, st.Map | st.Reduce) for s in held)
 
 
 def _one(scope: Scope, statement) -> None:
     match statement:
+        case st.Rows():
+            _rows(scope, statement)
+        case st.When():
+            with scope.em.when(scope.integer(statement.condition)):
+                run(scope, statement.body)
+        case st.Loop():
+            _loop(scope, statement)
         case st.Map():
             lower_map(scope, statement)
         case st.Reduce():

@@ -8,8 +8,6 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from tvm_ffi import StructuralKey
-
 if TYPE_CHECKING:
     from .emit import Emitter
 
@@ -18,9 +16,11 @@ class Parts:
     """The functions of one kernel. `functions`: name -> PrimFunc."""
 
     def __init__(self, em: "Emitter") -> None:
-        self.em = em
+        from tvm_ffi import StructuralKey
+        self.em, self.key = em, StructuralKey
         self.functions: dict[str, object] = {}
-        self._names: dict[StructuralKey, str] = {}
+        self.inside = False                  # whether what is emitted now belongs to a part
+        self._names: dict[object, str] = {}
 
     @contextmanager
     def part(self):
@@ -30,7 +30,9 @@ class Parts:
         """
         em, tir = self.em, self.em.tir
         em.frames.append([])
+        self.inside = True
         yield
+        self.inside = False
         body = em.frames.pop()
         params, given, begin = [], [], []
         for used in tir.analysis.undefined_vars(em.block(body), []):
@@ -53,6 +55,6 @@ class Parts:
             params.append(param)
             given.append(argument)
         function = tir.PrimFunc(params, em.block(begin + body)).with_attr("tirx.noalias", True)
-        name = self._names.setdefault(StructuralKey(function), f"part{len(self.functions)}")
+        name = self._names.setdefault(self.key(function), f"part{len(self.functions)}")
         self.functions.setdefault(name, function.with_attr("global_symbol", name))
         em.frames[-1].append(tir.Evaluate(tir.call_extern("void", name, *given)))

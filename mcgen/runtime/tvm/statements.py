@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Iterator
 
 from .expr import Access, Expr
 
@@ -237,3 +238,12 @@ class Loop:
     high: Expr
     reverse: bool = False
     body: list = field(default_factory=list)
+
+
+def leaves(body: list) -> Iterator:
+    """The statements in there that hold no others."""
+    for statement in body:
+        if isinstance(statement, Rows | When | Loop | Sequences):
+            yield from leaves(statement.body)
+        else:
+            yield statement
