@@ -50,10 +50,11 @@ class Findings:
     startup: dict[str, float] = field(default_factory=dict)
     overhead: dict[str, dict[str, tuple[float, float]]] = field(default_factory=dict)      # op -> call -> median, least
     builds: dict[str, tuple[float, float, float]] = field(default_factory=dict)             # op -> package, forward, backward
+    rates: dict[str, dict[str, float]] = field(default_factory=dict)                        # op -> see rates.measure
     remarks: list[str] = field(default_factory=list)
 
     def tables(self) -> list[Table]:
-        makers = (times_table, memory_table, scaling_table, startup_table, overhead_table, builds_table)
+        makers = (times_table, memory_table, scaling_table, startup_table, overhead_table, builds_table, rates_table)
         return [t for t in (make(self) for make in makers) if t is not None]
 
     def as_dict(self) -> dict[str, Any]:
@@ -61,6 +62,7 @@ class Findings:
         return {"device": self.device, "versions": self.versions, "remarks": self.remarks,
                 "times": [{**dataclasses.asdict(r), "best_peer": r.best, "ratio": r.ratio} for r in self.results],
                 "memory": self.memory, "startup_seconds": self.startup, "overhead_microseconds": self.overhead, "build_seconds": self.builds,
+                "rates": self.rates,
                 "scaling": [{**dataclasses.asdict(c), "exponents": c.exponents()} for c in self.curves]}
 
     def save(self, folder: Path) -> None:
@@ -123,3 +125,10 @@ def builds_table(found: Findings) -> Table | None:
     rows = [(op, *(f"{s:.1f}" for s in (*parts, sum(parts)))) for op, parts in found.builds.items()]
     heads = ("op", "package", "forward kernel", "backward kernel", "in all")
     return Table("Builds with an empty cache, seconds on one thread", heads, rows) if rows else None
+
+
+def rates_table(found: Findings) -> Table | None:
+    rows = [(op, f"{r['milliseconds']:.3g}", f"{r['operations'] / 1e9:.2f}", f"{r['operations'] / r['milliseconds'] / 1e6:.0f}", f"{r['share']:.2f}")
+            for op, r in found.rates.items()]
+    heads = ("op", "forward, ms", "operations in products, 10^9", "10^9 a second", "share of torch.mm's")
+    return Table("Executed operations, B1 T4096 H8 and 64 of every dim, float32", heads, rows) if rows else None

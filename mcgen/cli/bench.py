@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from ..bench.report import Findings
 
 PARTS = ("times", "memory", "scaling", "startup", "overhead")
-EXTRA = ("builds",)                  # measured only when named
+EXTRA = ("builds", "rates")          # measured only when named
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     add_specs(parser, optional=True)
     parser.add_argument("--only", action="append", choices=(*PARTS, *EXTRA),
-                        help="this part alone; may be repeated. builds, of every rule where no SPEC is named, runs only when asked for")
+                        help="this part alone; may be repeated. builds and rates, of every rule where no SPEC is named, run only when asked for")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where ops run (default cpu); on cuda times are all that is measured")
     parser.add_argument("--rounds", type=positive, default=9, metavar="N", help="turns of each candidate (default 9)")
     parser.add_argument("--quick", action="store_true", help="a quarter of the tokens and three turns: to see that it runs")
@@ -56,8 +56,8 @@ def run(args: argparse.Namespace) -> int:
     try:
         with console.status("") as status:
             _measure(found, parts, listed, scaling, rounds, lambda text: status.update(text))
-            if "builds" in parts:
-                _builds(found, args.specs or library_names("rules"), lambda text: status.update(text))
+            for part in [p for p in EXTRA if p in parts]:
+                _each(found, part, args.specs or library_names("rules"), lambda text: status.update(text))
     finally:
         for table in found.tables():
             table.show(console)
@@ -114,12 +114,16 @@ def _measure(found: Findings, parts: Any, listed: list[Case], scaling: Scaling |
             _take(found, _try(overhead.microseconds, case), functools.partial(found.overhead.__setitem__, op), op)
 
 
-def _builds(found: Findings, ops: list[str], say: Callable[[str], None]) -> None:
-    from ..bench import builds
+def _each(found: Findings, part: str, ops: list[str], say: Callable[[str], None]) -> None:
+    """Build times or rates of all these ops."""
+    from ..bench import builds, rates
 
     for op in ops:
-        say(f"{op}: build")
-        _take(found, _try(builds.seconds, op), functools.partial(found.builds.__setitem__, op), op)
+        say(f"{op}: {part}")
+        if part == "builds":
+            _take(found, _try(builds.seconds, op), functools.partial(found.builds.__setitem__, op), op)
+        else:
+            _take(found, _try(rates.measure, op), functools.partial(found.rates.__setitem__, op), op)
 
 
 def _row(found: Findings, row: dict[str, Any], measured: dict[str, Any]) -> None:

@@ -56,6 +56,14 @@ def record_folders(folder: Path) -> tuple[Path, ...]:
     return own, folder / "tuned"
 
 
+def tvm_module(folder: Path) -> ModuleType:
+    """The kernels for CPUs of the package in a folder. Raises EnvironmentLacks where it has none."""
+    path = folder / "tvm_kernels.py"
+    if not path.is_file():
+        raise EnvironmentLacks(f"{folder} has no kernels for CPUs", "backend", "mcgen build it again")
+    return _module(path, digest_of(folder))
+
+
 def triton_modules(folder: Path) -> list[ModuleType]:
     """The Triton kernels of the package in a folder: in the split form, then in the fused one where that differs.
 

@@ -1,0 +1,29 @@
+"""Operations are counted as kernels execute them."""
+import pytest
+
+import mcgen
+from mcgen.bench import rates
+from mcgen.bench.cases import Case
+from mcgen.bench.report import Findings
+from mcgen.diagnostics import UsageError
+
+
+def test_products_of_a_row():
+    """Two triangles of 32 x 32 of which 4 rows at a time are skipped, the read of the state and its update: C of them a token."""
+    op = mcgen.load("linear_attention")
+    C, K, V = 32, 64, 64
+    a_row = C * C * K * (C + 4) / (2 * C) + C * C * V * (C + 4) / (2 * C) + 2 * C * K * V
+    assert rates.multiply_adds(op, Case(op.name, {"T": 96})) == 3 * a_row
+    assert rates.multiply_adds(op, Case(op.name, {"T": 70})) == 3 * a_row
+
+
+def test_a_scan_over_tokens_has_none():
+    with pytest.raises(UsageError, match="token by token"):
+        rates.measure("longhorn")
+
+
+def test_table():
+    found = Findings("a device", {}, rates={"an_op": {"operations": 4e9, "milliseconds": 20.0, "share": 0.625}})
+    table, = found.tables()
+    assert table.rows == [("an_op", "20", "4.00", "200", "0.62")]
+    assert found.as_dict()["rates"]["an_op"]["share"] == 0.625
