@@ -14,6 +14,7 @@ from .carries import open_scans
 from .fuse_tokens import Tokens
 from .join import join_products
 from .share_rows import share_rows
+from .turn_tiles import turn_tiles
 
 
 def fuse(program: Program, b: Builder, saved: int | None = None) -> kr.Kernel:
@@ -26,7 +27,9 @@ def fuse(program: Program, b: Builder, saved: int | None = None) -> kr.Kernel:
     verify_kernel(kernel)
     joined = join_products(kernel)
     verify_kernel(joined)
-    shared = share_rows(joined)
+    turned = turn_tiles(joined)
+    verify_kernel(turned)
+    shared = share_rows(turned)
     verify_kernel(shared)
     return shared
 
