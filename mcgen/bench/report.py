@@ -51,10 +51,11 @@ class Findings:
     overhead: dict[str, dict[str, tuple[float, float]]] = field(default_factory=dict)      # op -> call -> median, least
     builds: dict[str, tuple[float, float, float]] = field(default_factory=dict)             # op -> package, forward, backward
     rates: dict[str, dict[str, float]] = field(default_factory=dict)                        # op -> see rates.measure
+    scans: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)             # op -> see scans.measure
     remarks: list[str] = field(default_factory=list)
 
     def tables(self) -> list[Table]:
-        makers = (times_table, memory_table, scaling_table, startup_table, overhead_table, builds_table, rates_table)
+        makers = (times_table, memory_table, scaling_table, startup_table, overhead_table, builds_table, rates_table, scans_table)
         return [t for t in (make(self) for make in makers) if t is not None]
 
     def as_dict(self) -> dict[str, Any]:
@@ -62,7 +63,7 @@ class Findings:
         return {"device": self.device, "versions": self.versions, "remarks": self.remarks,
                 "times": [{**dataclasses.asdict(r), "best_peer": r.best, "ratio": r.ratio} for r in self.results],
                 "memory": self.memory, "startup_seconds": self.startup, "overhead_microseconds": self.overhead, "build_seconds": self.builds,
-                "rates": self.rates,
+                "rates": self.rates, "scans": self.scans,
                 "scaling": [{**dataclasses.asdict(c), "exponents": c.exponents()} for c in self.curves]}
 
     def save(self, folder: Path) -> None:
@@ -132,3 +133,10 @@ def rates_table(found: Findings) -> Table | None:
             for op, r in found.rates.items()]
     heads = ("op", "forward, ms", "operations in products, 10^9", "10^9 a second", "share of torch.mm's")
     return Table("Executed operations, B1 T4096 H8 and 64 of every dim, float32", heads, rows) if rows else None
+
+
+def scans_table(found: Findings) -> Table | None:
+    rows = [(op, direction, f"{r['milliseconds']:.3g}", f"{r['floor']:.3g}", f"{r['ratio']:.1f}")
+            for op, directions in found.scans.items() for direction, r in directions.items()]
+    heads = ("op", "direction", "ms", "its states' traffic in the cache, ms", "ratio")
+    return Table("Token by token, B1 T1024 H8 and 64 of every dim, float32", heads, rows) if rows else None

@@ -116,14 +116,16 @@ def _measure(found: Findings, parts: Any, listed: list[Case], scaling: Scaling |
 
 def _each(found: Findings, part: str, ops: list[str], say: Callable[[str], None]) -> None:
     """Build times or rates of all these ops."""
-    from ..bench import builds, rates
+    from ..bench import builds, rates, scans
 
     for op in ops:
         say(f"{op}: {part}")
         if part == "builds":
             _take(found, _try(builds.seconds, op), functools.partial(found.builds.__setitem__, op), op)
+        elif (outcome := _try(rates.measure, op)) is not None:
+            _take(found, outcome, functools.partial(found.rates.__setitem__, op), op)
         else:
-            _take(found, _try(rates.measure, op), functools.partial(found.rates.__setitem__, op), op)
+            _take(found, _try(scans.measure, op), functools.partial(found.scans.__setitem__, op), op)
 
 
 def _row(found: Findings, row: dict[str, Any], measured: dict[str, Any]) -> None:

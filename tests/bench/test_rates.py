@@ -1,11 +1,8 @@
 """Operations are counted as kernels execute them."""
-import pytest
-
 import mcgen
-from mcgen.bench import rates
+from mcgen.bench import rates, scans
 from mcgen.bench.cases import Case
 from mcgen.bench.report import Findings
-from mcgen.diagnostics import UsageError
 
 
 def test_products_of_a_row():
@@ -17,13 +14,19 @@ def test_products_of_a_row():
     assert rates.multiply_adds(op, Case(op.name, {"T": 70})) == 3 * a_row
 
 
-def test_a_scan_over_tokens_has_none():
-    with pytest.raises(UsageError, match="token by token"):
-        rates.measure("longhorn")
+def test_a_scan_over_tokens_has_none(monkeypatch):
+    """It is measured against its state's traffic: one matrix here, in a backward pass four times."""
+    assert rates.measure("longhorn") is None
+    monkeypatch.setattr(scans, "SIZES", {"B": 1, "T": 64, "H": 1})
+    found = scans.measure("longhorn", rounds=3)
+    assert found["forward + backward"]["floor"] == 4 * found["forward"]["floor"]
+    assert all(r["ratio"] > 0.5 and r["ratio"] == r["milliseconds"] / r["floor"] for r in found.values())
 
 
 def test_table():
     found = Findings("a device", {}, rates={"an_op": {"operations": 4e9, "milliseconds": 20.0, "share": 0.625}})
-    table, = found.tables()
+    found.scans["another"] = {"forward": {"milliseconds": 3.0, "floor": 1.5, "ratio": 2.0}}
+    table, scan = found.tables()
+    assert scan.rows == [("another", "forward", "3", "1.5", "2.0")]
     assert table.rows == [("an_op", "20", "4.00", "200", "0.62")]
     assert found.as_dict()["rates"]["an_op"]["share"] == 0.625
