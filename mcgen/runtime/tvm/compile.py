@@ -2,8 +2,11 @@
 from __future__ import annotations
 
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
 from typing import Callable, Mapping
+
+import torch
 
 from mcgen.diagnostics import UsageError
 
@@ -15,6 +18,7 @@ from .load import Entry, load
 from .text import text_of
 
 
+SHARE = 8            # functions that are worth a thread
 _entries: dict[str, Entry] = {}      # loaded kernels by key: equal kernels share their code
 
 
@@ -79,11 +83,19 @@ def _build(builder: TileBuilder, sizes: dict[str, int], options: Options, key: s
     llvm.require()
     main, parts = lower(builder, sizes, options)
     try:
-        objects = [llvm.object_code(llvm.build(*some, options.opt_level)) for some in ((main, {}), (None, parts))]
-        objects.append(llvm.launch_code())
+        objects = [*_objects(main, parts, options.opt_level), llvm.launch_code()]
         entry = load(*objects)
     except CannotLink as reason:
         warnings.warn(f"compiled kernels are not kept on this machine: {reason}", stacklevel=4)
         return llvm.just_in_time(llvm.build(main, parts, options.opt_level))
     cache.write(key, *objects)
     return entry
+
+
+def _objects(main, parts: Mapping[str, object], opt_level: int) -> list[bytes]:
+    """Machine code of a kernel and of the functions that it calls, made on as many threads as torch may use where they are many."""
+    threads = max(1, min(torch.get_num_threads(), len(parts) // SHARE))
+    names = list(parts)
+    groups = [(main, {}), *((None, {name: parts[name] for name in names[i::threads]}) for i in range(threads))]
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(lambda group: llvm.object_code(llvm.build(*group, opt_level)), groups))
