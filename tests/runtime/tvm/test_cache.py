@@ -102,3 +102,13 @@ def test_wrong_tensors():
         kernel(NO_ROWS.long(), x=x, y=y)
     with pytest.raises(TypeError, match="missing"):
         kernel(NO_ROWS, x=x)
+
+
+def test_a_machine_that_the_linker_does_not_know(folder, monkeypatch):
+    """TVM's own linker and threads do it then, in every process anew."""
+    def refuse(*_):
+        raise link.CannotLink("only x86-64 Linux")
+    monkeypatch.setattr(module, "load", refuse)
+    with pytest.warns(UserWarning, match="not kept on this machine"):
+        assert works()
+    assert not folder.exists()
