@@ -24,7 +24,7 @@ MAY = {
     "ops": {"runtime"},
     "nn": {"spec", "symbolic", "runtime"},
     "train": {"nn", "files"},
-    "bench": {"spec", "symbolic", "nn", "files"},
+    "bench": {"spec", "symbolic", "runtime", "nn", "files"},
     "cli": {"spec", "symbolic", "ir", "passes", "codegen", "verify", "runtime", "ops", "nn", "train", "bench", "fuzz", "files"},
 }
 # tuner/ as a whole; and of its modules, what the search and the judgement may see: they run on recorded trials, without kernels.
