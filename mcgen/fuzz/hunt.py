@@ -82,11 +82,13 @@ class _One:
             self.keep()
 
     def one(self, case: Case) -> None:
-        if self.found is not None:
-            return self.shrunk(case)
         if self.simplest:
             self.simplest = False
-            return
+        elif self.first(case) if self.found is None else self.shrunk(case):
+            raise _Found                         # here alone: one line, one failure
+
+    def first(self, case: Case) -> bool:
+        """Examines and counts the case; whether it failed for a new reason."""
         tally, started = self.tally, time.perf_counter()
         failure = attempt(case, self.backends, tally)
         new = failure is not None and failure.place not in {f.place for f in tally.failures}
@@ -102,18 +104,18 @@ class _One:
         if new:
             self.found = failure
             self.deadline = time.perf_counter() + self.plan.shrinking
-            raise _Found
+        return new
 
-    def shrunk(self, case: Case) -> None:
+    def shrunk(self, case: Case) -> bool:
+        """Whether the case fails as the one that was found."""
         assert self.found is not None
         if case == self.found.case:
-            raise _Found
-        if time.perf_counter() > self.deadline:
-            return
-        failure = attempt(case, self.backends, None)
-        if failure is not None and failure.place == self.found.place:
-            self.found = failure
-            raise _Found
+            return True
+        failure = attempt(case, self.backends, None) if time.perf_counter() < self.deadline else None
+        if failure is None or failure.place != self.found.place:
+            return False
+        self.found = failure
+        return True
 
     def saved(self, failure: Failure, number: int) -> Failure:
         folder = self.plan.folder
