@@ -7,6 +7,7 @@ but a roundoff of those.
 """
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -57,9 +58,11 @@ class _Scored(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, out: torch.Tensor, score: torch.Tensor, terms: torch.Tensor) -> torch.Tensor:
         ctx.save_for_backward(terms)
+        ctx.scores = score.shape
         return out.view_as(out)
 
     @staticmethod
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, None]:
         (terms,) = ctx.saved_tensors
-        return grad, (grad * terms).nan_to_num(0.0, 0.0, 0.0).flatten(3).sum(-1), None
+        each = (grad * terms).nan_to_num(0.0, 0.0, 0.0)
+        return grad, each.reshape(*each.shape[:3], math.prod(each.shape[3:])).sum(-1).sum_to_size(ctx.scores), None

@@ -37,6 +37,12 @@ def test_the_gate_of_the_only_memory():
     assert want.allowed["d q"].arithmetic_error < 1e-5 * want.allowed["d q"].scale
 
 
+def test_numbers_are_mixed_too():
+    rule = {**GATED["rule"], "state": {**GATED["rule"]["state"], "z": []}, "update": {**GATED["rule"]["update"], "z": "z + 1"}, "read": "S.T @ q / (1 + z)"}
+    want = expected({**GATED, "rule": rule, "cache": {**GATED["cache"], "mix": "states", "inputs": {"u": {"shape": ["K"], "per": "head"}}}}, 40)
+    assert all(a.arithmetic_error < 1e-4 * a.scale for a in want.allowed.values())
+
+
 def test_exact_zeros_stay():
     want = expected(ERASED, 8)
     assert all(a.arithmetic_error == 0 for a in want.allowed.values())
