@@ -1,7 +1,7 @@
 """Work in a process of its own, with a time limit: whatever happens to it comes back as a named state.
 
 Processes are forked from a server that has torch and the compiler imported already and has never run a kernel, so that one costs
-milliseconds and none inherits threads or a GPU.
+milliseconds and none inherits threads or a GPU. A server that something kills or stops from outside is noticed, and replaced.
 """
 from __future__ import annotations
 
@@ -13,15 +13,19 @@ import sys
 import tempfile
 import threading
 import time
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Callable, Mapping
 
 from . import states
-from .states import DONE, TIMEOUT, Outcome
+from .states import DONE, LOST, TIMEOUT, Outcome
 
 Work = Callable[[dict[str, Any]], dict[str, Any]]          # plain data in, plain data out
 TAIL = 4000
+STARTING_S = (300.0, 300.0)      # how long the server may take to start a process, it itself included; tried so often
+PRELOADED = [f"{__package__}.work", "tvm.tirx"]
+GONE = "the process that trials are forked from was killed or stopped from outside"
 
 
 def run(work: Work, told: Mapping[str, Any], timeout: float) -> Outcome:
@@ -34,13 +38,41 @@ def run(work: Work, told: Mapping[str, Any], timeout: float) -> Outcome:
     with tempfile.TemporaryDirectory(prefix="mcgen-tune-") as folder:
         log = Path(folder) / "log"
         process = context.Process(target=_child, args=(theirs, work, json.dumps(told), str(log)), daemon=True)
-        process.start()
-        theirs.close()
         try:
-            return _answer(process, ours, time.monotonic() + timeout, timeout, log)
+            if not _start(process):
+                return Outcome(LOST, detail=f"{GONE} (tried {len(STARTING_S)} times)")
+            theirs.close()
+            try:
+                return _answer(process, ours, time.monotonic() + timeout, timeout, log)
+            finally:
+                _end(process)
         finally:
-            _end(process)
-            ours.close()
+            ours.close()                           # a process that starts late ends by itself
+
+
+def _start(process: Any) -> bool:
+    """Starts a process; False if the server that should fork it is gone each time. An answer from a stopped one would be waited for
+    for ever: it is killed, and so another one starts."""
+    for limit in STARTING_S:
+        problems: list[BaseException] = []
+
+        def begin() -> None:
+            try:
+                process.start()
+            except BaseException as problem:
+                problems.append(problem)
+
+        starting = threading.Thread(target=begin, daemon=True)
+        starting.start()
+        starting.join(limit)
+        if starting.is_alive():
+            _kill_server()
+            starting.join(5)
+        if not problems:
+            return True
+        if not isinstance(problems[0], (EOFError, ConnectionError)):
+            raise problems[0]
+    return False
 
 
 def _answer(process: Any, ours: Connection, deadline: float, timeout: float, log: Path) -> Outcome:
@@ -51,7 +83,7 @@ def _answer(process: Any, ours: Connection, deadline: float, timeout: float, log
                 return Outcome(state, found, detail)
             except EOFError:
                 process.join(5)
-                return states.of_exit(process.exitcode, _tail(log))
+                return Outcome(LOST, detail=GONE) if _server_gone() else states.of_exit(process.exitcode, _tail(log))
         if time.monotonic() > deadline:
             return Outcome(TIMEOUT, detail=f"no answer within {timeout:.0f} s")
 
@@ -65,12 +97,29 @@ def _tail(log: Path) -> str:
 
 def _end(process: Any) -> None:
     """The whole group: a compiler that a trial started goes with it."""
-    if process.exitcode is None:
+    if process.exitcode is None or _server_gone():          # only the server knows how a process ended
         try:
             os.killpg(process.pid, signal.SIGKILL)
         except (ProcessLookupError, PermissionError):
             process.kill()
     process.join(5)
+    if process.exitcode is None:
+        _kill_server()                                      # a stopped one never says that it ended, and our own exit would wait for it
+
+
+def _server() -> int | None:
+    return getattr(forkserver._forkserver, "_forkserver_pid", None)            # type: ignore[attr-defined]
+
+
+def _server_gone() -> bool:
+    pid = _server()
+    return pid is not None and os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+def _kill_server() -> None:
+    pid = _server()
+    if pid is not None and not _server_gone():
+        os.kill(pid, signal.SIGKILL)
 
 
 def _context() -> Any:
@@ -78,7 +127,7 @@ def _context() -> Any:
     if sys.platform == "win32":
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([f"{__package__}.work", "tvm.tirx"])
+    context.set_forkserver_preload(PRELOADED)
     return context
 
 

@@ -13,9 +13,10 @@ KILLED = "killed"                    # SIGKILL or SIGTERM from outside; on Linux
 OUT_OF_MEMORY = "out of memory"
 WRONG = "wrong"                      # another result or gradient than the default's, or a gate that failed
 ERROR = "error"                      # any other exception
+LOST = "lost"                        # the process that trials are forked from was killed or stopped from outside
 INTERRUPTED = "interrupted"          # the tuner itself was stopped
 
-ALL = (DONE, INFEASIBLE, TIMEOUT, CRASH, KILLED, OUT_OF_MEMORY, WRONG, ERROR, INTERRUPTED)
+ALL = (DONE, INFEASIBLE, TIMEOUT, CRASH, KILLED, OUT_OF_MEMORY, WRONG, ERROR, LOST, INTERRUPTED)
 
 
 @dataclass(frozen=True)

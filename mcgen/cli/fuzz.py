@@ -1,21 +1,17 @@
 """Draw random legal specs, and compare every back end with the reference on each: values, memory, all gradients.
 
 Counts what has a chunk form, what runs as a scan, what is refused by name. A wrong result or a traceback is shrunk to a small
-spec and saved with the command that shows it again: mcgen fuzz FILE. Ctrl-C stops; what was found is kept. Exits with 2 where
-something was wrong. Needs hypothesis.
+spec and saved with the command that shows it again: mcgen fuzz FILE. Counts are kept as it goes: Ctrl-C stops, the same command
+goes on, also with a larger --n. Exits with 2 where something was wrong. Needs hypothesis.
 """
 from __future__ import annotations
 
 import argparse
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from .common import add_threads, positive, raise_usage
 from .common import console as make_console
-
-if TYPE_CHECKING:
-    from ..fuzz.hunt import Tally
 
 STANDARD = "interpreter,torch,tvm:10"
 NEEDS = "pip install 'mcgen[test]'"
@@ -27,8 +23,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="of the draws (default %(default)s)")
     parser.add_argument("--backends", default=STANDARD, metavar="LIST",
                         help="what to compare; NAME:K runs on every K-th case (default %(default)s); also triton, in its interpreter")
-    parser.add_argument("--out", type=Path, default=Path("runs/fuzz"), metavar="DIR", help="where failures are saved (default %(default)s)")
+    parser.add_argument("--out", type=Path, default=Path("runs/fuzz"), metavar="DIR", help="where failures and counts are kept (default %(default)s)")
     parser.add_argument("--shrink", type=positive, default=60, metavar="SECONDS", help="time to shrink one failure (default %(default)s)")
+    parser.add_argument("--fresh", action="store_true", help="start over instead of going on")
     add_threads(parser, 1)
 
 
@@ -76,33 +73,23 @@ def again(files: list[Path], every: tuple[tuple[str, int], ...]) -> int:
 
 
 def draw(args: argparse.Namespace, every: tuple[tuple[str, int], ...]) -> int:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    from ..fuzz.hunt import Plan, Tally, hunt
+    from ..fuzz.display import Display
+    from ..fuzz.hunt import Plan, hunt
     from ..fuzz.report import table_of
 
-    console, latest = make_console(), Tally(args.n)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[found]}"))
-    interrupted = False
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("specs", total=args.n, found="")
-
-        def watch(tally: Tally) -> None:
-            nonlocal latest
-            for failure in tally.failures[len(seen):]:
-                seen.append(failure)
-                progress.console.print(f"{failure.kind}: {failure.what}\n  {failure.path}", markup=False)
-            latest = tally
-            progress.update(task, completed=tally.done, found=", ".join(f"{n} {kind}" for kind, n in tally.kinds.most_common()))
-
-        seen: list = []
+    plan, console, interrupted = Plan(args.n, args.seed, every, args.out, float(args.shrink)), make_console(), False
+    if args.fresh and plan.path:
+        plan.path.unlink(missing_ok=True)
+    with Display(console, args.n) as display:
         try:
-            latest = hunt(Plan(args.n, args.seed, every, args.out, float(args.shrink)), watch)
+            hunt(plan, display.show)
         except KeyboardInterrupt:
             interrupted = True
-    console.print(table_of(latest))
-    for failure in latest.failures:
+    tally = display.tally
+    console.print(table_of(tally))
+    for failure in tally.failures:
         console.print(f"{failure.kind}: {failure.what}\n  mcgen fuzz {failure.path}", markup=False)
+    console.print(f"counts in {plan.path}" + ("; the same command goes on" if interrupted else ""), markup=False)
     if interrupted:
         raise KeyboardInterrupt
-    return 2 if latest.wrong else 0
+    return 2 if tally.wrong else 0

@@ -1,6 +1,7 @@
 """A spec under construction: choices, and the names that expressions ask for, declared as they are asked for."""
 from __future__ import annotations
 
+import re
 from typing import Any, Callable, Sequence, TypeVar
 
 T = TypeVar("T")
@@ -115,6 +116,7 @@ class Draft:
         shapes = [s["shape"] for s in (*self.inputs.values(), *self.own.values(), *self.rule["state"].values())]
         used = {d for shape in shapes for d in shape if isinstance(d, str)}
         used |= {str(text).split("*")[-1].split("+")[-1].strip() for text in self.rule["dims"].values()}
+        used |= {d for d in self.dims if isinstance(d, str) and re.search(rf"\b{d}\b", str([self.rule, self.lines, self.cache]))}
         bound = {d for i in (*self.inputs.values(), *self.own.values()) if "default" not in i for d in i["shape"]}
         for dim in sorted(used - bound - set(self.rule["dims"])):
             self.inputs[self.name("vector")] = {"shape": [dim], "domain": "real", "per": "token"}

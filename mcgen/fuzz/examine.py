@@ -73,28 +73,32 @@ def _examine(case: Case, backends: Sequence[str], samples: int) -> Outcome:
         return Outcome("refused", refusal.diagnostics[0].message.removeprefix("not lowered yet: "))
     scanned = choose(expand_gradients(compiled.model)).scanned
     outcome = Outcome("scan" if scanned else "chunk form", ", ".join(scanned))
-    with _package(compiled, spec) as folder:
-        lab = Lab(None, spec, dtype=case.torch_dtype, sizes=case.sizes, seed=case.seed, samples=samples)     # type: ignore[arg-type]
-        lab.tame(min(max(case.tokens, 1), TAME_TOKENS))
-        draw = lab.case(case.tokens, batch=case.batch, heads=case.heads, edge=case.edge, fewer=case.fewer and case.heads > 1,
-                        all_heads=next((n for n in lab.token_inputs if spec_inputs(spec)[n].shape), None))
-        for backend in backends:
-            gate = Gate(backend)
-            if backend == "interpreter":
-                if draw.fewer or not case.tokens:
-                    continue
-                interpret(gate, lab, draw, compiled, case.inner)
-            elif backend != "triton" or (folder / "triton_kernels.py").is_file():
+    lab = Lab(None, spec, dtype=case.torch_dtype, sizes=case.sizes, seed=case.seed, samples=samples)         # type: ignore[arg-type]
+    lab.tame(min(max(case.tokens, 1), TAME_TOKENS))
+    draw = lab.case(case.tokens, batch=case.batch, heads=case.heads, edge=case.edge, fewer=case.fewer and case.heads > 1,
+                    all_heads=next((n for n in lab.token_inputs if spec_inputs(spec)[n].shape), None))
+    if "interpreter" in backends and case.tokens and not draw.fewer:
+        gate = Gate("interpreter")
+        interpret(gate, lab, draw, compiled, case.inner)
+        _count(gate, outcome)
+    if any(name != "interpreter" for name in backends):
+        with _package(compiled, spec) as folder:
+            for backend in (name for name in backends if name != "interpreter"):
+                if backend == "triton" and not (folder / "triton_kernels.py").is_file():
+                    continue                                # what no GPU kernel does yet
+                gate = Gate(backend)
                 lab.op = load_package(folder, backend=backend).with_chunk(case.chunk)
                 calls(gate, lab, draw, case)
-            else:
-                continue                                    # what no GPU kernel does yet
-            outcome.ran.append(backend)
-            outcome.checks += len(gate.checks)
-            if not gate.ok:
-                raise Wrong(backend, [c for c in gate.checks if not c.ok])
-        outcome.blind = any(not torch.isfinite(x).any() for e in lab._expected.values() for n, x in e.tensors.items() if n == "y" and x.numel())
+                _count(gate, outcome)
+    outcome.blind = any(not torch.isfinite(x).any() for e in lab._expected.values() for n, x in e.tensors.items() if n == "y" and x.numel())
     return outcome
+
+
+def _count(gate: Gate, outcome: Outcome) -> None:
+    outcome.ran.append(gate.name)
+    outcome.checks += len(gate.checks)
+    if not gate.ok:
+        raise Wrong(gate.name, [c for c in gate.checks if not c.ok])
 
 
 def spec_inputs(spec: Spec) -> dict:

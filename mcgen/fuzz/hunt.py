@@ -3,8 +3,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Callable, Iterator, Sequence
 
@@ -14,57 +13,17 @@ from hypothesis.errors import HypothesisException
 from ..diagnostics import EnvironmentLacks, SpecError
 from ..spec import load_spec
 from .examine import BACKENDS, Outcome, Wrong, examine
-from .saved import save
+from .saved import load, save
 from .strategy import Case, cases
+from .tally import Failure, Tally, read, source, write
 
 SHRINKING_S = 60.0               # a failure is shrunk this long
-ROUND = 400                      # cases of one draw of hypothesis
-GOOD = ("chunk form", "scan", "refused")
-Watch = Callable[["Tally"], None]
-
-
-@dataclass(frozen=True)
-class Failure:
-    """kind: 'wrong', 'rejected' (a legal spec called wrong) or 'traceback'. The case is shrunk; what: the first line of the message."""
-
-    kind: str
-    what: str
-    case: Case
-    place: str
-    path: Path | None = None
-
-
-@dataclass
-class Tally:
-    """What was found so far."""
-
-    wanted: int
-    done: int = 0
-    kinds: Counter = field(default_factory=Counter)               # 'chunk form', 'scan', 'refused', 'wrong', 'rejected', 'traceback'
-    refusals: Counter = field(default_factory=Counter)            # what was refused
-    ran: Counter = field(default_factory=Counter)                 # cases by back end
-    checks: int = 0
-    blind: int = 0                                                # cases whose reference has nothing finite
-    failures: list[Failure] = field(default_factory=list)
-    seconds: float = 0.0
-    slowest: float = 0.0
-
-    @property
-    def wrong(self) -> int:
-        return sum(n for kind, n in self.kinds.items() if kind not in GOOD)
-
-    def add(self, outcome: Outcome) -> None:
-        self.kinds[outcome.kind] += 1
-        self.ran.update(outcome.ran)
-        self.checks += outcome.checks
-        self.blind += outcome.blind
-        if outcome.kind == "refused":
-            self.refusals[outcome.detail] += 1
+Watch = Callable[[Tally], None]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """every: back end -> it runs on each so-manieth case. folder: where failures are saved (None: nowhere)."""
+    """every: back end -> it runs on each so-manieth case. folder: where failures and counts are kept (None: nowhere)."""
 
     count: int
     seed: int = 0
@@ -75,76 +34,97 @@ class Plan:
     def backends(self, index: int) -> tuple[str, ...]:
         return tuple(name for name in BACKENDS for known, n in self.every if name == known and index % n == 0)
 
+    @property
+    def path(self) -> Path | None:
+        """Of the counts: the same for any count of the same cases."""
+        name = "_".join([f"seed{self.seed}", *(name if n == 1 else f"{name}{n}" for name, n in self.every)])
+        return self.folder and self.folder / f"{name}.json"
+
 
 def hunt(plan: Plan, watch: Watch = lambda tally: None) -> Tally:
-    """Examines `plan.count` cases. The same plan draws the same cases as long as no case fails; interrupted (KeyboardInterrupt), what
-    was found stays in `watch`'s tally and on the disk."""
-    tally, began, number = Tally(plan.count), time.perf_counter(), 0
+    """Examines `plan.count` cases, less those that an earlier run of the same plan has counted.
+
+    Ensures: a case depends on the seed and its number alone; killed at any time, what was examined is in `plan.path`.
+    """
+    tally = read(plan.path, plan.count) if plan.path else Tally(plan.count)
+    code, began = source(), time.perf_counter() - tally.seconds
+    watch(tally)
     while tally.done < plan.count:
-        before = tally.done
-        _Round(plan, tally, watch, began).run(plan.seed * 100_003 + number, min(ROUND, plan.count - tally.done))
-        number += 1
-        if tally.done == before:
-            break
+        _One(plan, tally, watch, began, code).run()
     return tally
 
 
-class _Round:
-    """One run of hypothesis: until a case fails for a new reason, and its shrinking."""
+class _One:
+    """One run of hypothesis: a case, and its shrinking if it fails for a new reason.
 
-    def __init__(self, plan: Plan, tally: Tally, watch: Watch, began: float):
-        self.plan, self.tally, self.watch, self.began = plan, tally, watch, began
+    Left to itself, hypothesis draws more than half of its cases by changing or repeating earlier ones.
+    """
+
+    def __init__(self, plan: Plan, tally: Tally, watch: Watch, began: float, code: str):
+        self.plan, self.tally, self.watch, self.began, self.code = plan, tally, watch, began, code
         self.found: Failure | None = None
-        self.backends: tuple[str, ...] = ()
         self.deadline = 0.0
-        self.simplest = True                     # hypothesis begins with the simplest case, in every round
+        self.simplest = True                     # what hypothesis begins with, whatever the seed
+        self.backends = plan.backends(tally.done)
 
-    def run(self, seed: int, count: int) -> None:
+    def run(self) -> None:
         test = hypothesis.given(cases())(self.one)
-        test = hypothesis.settings(max_examples=count + 1, database=None, deadline=None, derandomize=False, report_multiple_bugs=False,
+        test = hypothesis.settings(max_examples=2, database=None, deadline=None, derandomize=False, report_multiple_bugs=False,
                                    phases=[hypothesis.Phase.generate, hypothesis.Phase.shrink],
                                    suppress_health_check=list(hypothesis.HealthCheck), print_blob=False)(test)
         try:
-            hypothesis.seed(seed)(test)()
+            hypothesis.seed(self.plan.seed * 1_000_003 + self.tally.done)(test)()
         except (_Found, HypothesisException):                           # Flaky: the time for shrinking was over
             if self.found is None:
                 raise
         if self.found is not None:
-            failure = self.found
-            path = save(failure, self.plan.folder, len(self.tally.failures) + 1) if self.plan.folder else None
-            self.tally.failures.append(Failure(failure.kind, failure.what, failure.case, failure.place, path))
-            self.watch(self.tally)
+            self.tally.failures[-1] = self.saved(self.found, len(self.tally.failures))
+            self.keep()
 
     def one(self, case: Case) -> None:
-        if self.found is not None:
-            return self.shrunk(case)
         if self.simplest:
             self.simplest = False
-            return
-        if self.tally.done >= self.plan.count:
-            return
-        backends, started = self.plan.backends(self.tally.done), time.perf_counter()
-        failure = attempt(case, backends, self.tally)
-        self.tally.done += 1
-        self.tally.seconds = time.perf_counter() - self.began
-        self.tally.slowest = max(self.tally.slowest, time.perf_counter() - started)
-        if failure is not None:
-            self.tally.kinds[failure.kind] += 1
-        self.watch(self.tally)
-        if failure is not None and failure.place not in {f.place for f in self.tally.failures}:
-            self.found, self.backends = failure, backends
-            self.deadline = time.perf_counter() + self.plan.shrinking
-            raise _Found
+        elif self.first(case) if self.found is None else self.shrunk(case):
+            raise _Found                         # here alone: one line, one failure
 
-    def shrunk(self, case: Case) -> None:
-        if case == self.found.case:
-            raise _Found
-        if time.perf_counter() > self.deadline:
-            return
-        failure = attempt(case, self.backends, None)
-        if failure is not None and failure.place == self.found.place:
+    def first(self, case: Case) -> bool:
+        """Examines and counts the case; whether it failed for a new reason."""
+        tally, started = self.tally, time.perf_counter()
+        failure = attempt(case, self.backends, tally)
+        new = failure is not None and failure.place not in {f.place for f in tally.failures}
+        if failure is not None:
+            tally.kinds[failure.kind] += 1
+            if new:
+                tally.failures.append(self.saved(failure, len(tally.failures) + 1))
+        tally.done += 1
+        tally.sources[self.code] += 1
+        tally.seconds = time.perf_counter() - self.began
+        tally.slowest = max(tally.slowest, time.perf_counter() - started)
+        self.keep()
+        if new:
             self.found = failure
-            raise _Found
+            self.deadline = time.perf_counter() + self.plan.shrinking
+        return new
+
+    def shrunk(self, case: Case) -> bool:
+        """Whether the case fails as the one that was found."""
+        assert self.found is not None
+        if case == self.found.case:
+            return True
+        failure = attempt(case, self.backends, None) if time.perf_counter() < self.deadline else None
+        if failure is None or failure.place != self.found.place:
+            return False
+        self.found = failure
+        return True
+
+    def saved(self, failure: Failure, number: int) -> Failure:
+        folder = self.plan.folder
+        return replace(failure, path=save(failure, folder / f"{failure.kind}_{self.plan.seed}_{number}.yaml")) if folder else failure
+
+    def keep(self) -> None:
+        if self.plan.path:
+            write(self.tally, self.plan.path)
+        self.watch(self.tally)
 
 
 class _Found(Exception):
@@ -179,8 +159,6 @@ def kind_of(what: str) -> str:
 
 def replay(files: Sequence[Path], backends: Sequence[str]) -> Iterator[tuple[Path, Outcome | Failure]]:
     """Saved cases, examined again."""
-    from .saved import load
-
     for path in files:
         case, failed = load(path), Tally(1)
         load_spec(case.spec)                                             # raises where the file itself is wrong

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from rich.table import Table
 
-from .hunt import GOOD, Tally
+from .tally import GOOD, Tally, source
 
 
 def table_of(tally: Tally) -> Table:
@@ -19,6 +19,9 @@ def table_of(tally: Tally) -> Table:
     table.add_row("refused", str(tally.kinds["refused"]), "")
     for what, n in tally.refusals.most_common():
         table.add_row("", str(n), "not-lowered: " + what.replace("[", r"\["))
+    here = tally.sources[source()]
+    if here != tally.done:
+        table.add_row("with this version of mcgen", str(here), "the others with earlier ones")
     for kind in sorted(set(tally.kinds) - set(GOOD)):
         table.add_row(f"[red]{kind}[/]", str(tally.kinds[kind]), "")
     return table

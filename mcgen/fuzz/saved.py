@@ -12,7 +12,7 @@ from ..files import write_text
 from .strategy import Case, case_of
 
 if TYPE_CHECKING:
-    from .hunt import Failure
+    from .tally import Failure
 
 CALL = "# call: "
 
@@ -29,8 +29,7 @@ class _Flat(yaml.SafeDumper):
         return True
 
 
-def save(failure: Failure, folder: Path, number: int) -> Path:
-    path = folder / f"{failure.kind}_{number}.yaml"
+def save(failure: Failure, path: Path) -> Path:
     return write_text(path, text_of(failure.case, f"{failure.kind}: {failure.what}", f"mcgen fuzz {path}"))
 
 

@@ -174,6 +174,8 @@ class Builder:
 
     def inverse(self, matrix: Value) -> Value:
         """(1 - L)^-1, with L over c and d, 0 unless d comes before c."""
+        if _is(matrix, 0.0):
+            return self.where(self.map("eq", self.iota("c"), self.iota("d")), self.const(1.0))
         return self.make("inverse", (matrix,), matrix.axes)
 
     # -- factors for each channel: f over c and an axis --------------------------------------------------------

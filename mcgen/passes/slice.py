@@ -152,7 +152,7 @@ class _Cutter:
             rest = [self.stages.ready(v) for v in below if not v.args or v.op == "out" or (over_rows(v) and "n" not in v.axes)]
             return max([*own, *rest], default=0), "slots", False
         hosts = {self.host(v) if v.op == "out" else self.total_key(v) for v in below if v.op == "out" or over_rows(v)}
-        if len(hosts) == 1:
+        if len(hosts) == 1 and (kind == "slots" or all(host != "slots" for _, host, _ in hosts)):       # a sum over slots is no slot's own
             return hosts.pop()
         stage = max((s + 1 for s, _, _ in hosts), default=0)
         return stage, "loop", self.stages.direction(stage)

@@ -9,6 +9,7 @@ import torch
 from ..spec.nodes import Cache
 from .evaluate import Scope
 from .functions import Val
+from .rounding import Rounding
 from .world import World, after_calls, read_states
 
 Segment = tuple[int, int]                       # first unit, number of units; a unit is `length` tokens
@@ -74,12 +75,15 @@ class Store:
 
     def answer(self, scope: Scope, prev: dict[str, torch.Tensor]) -> tuple[Val, torch.Tensor, torch.Tensor]:
         """y [B, H, 1, *shape], and the weight and whether it takes part, both [B, H, 1 + N], of each memory."""
+        rounding = self.world.rounding
+        if rounding is not None:
+            rounding.softmaxes.clear()
         weight, part = self._weights(scope)
         online = {n: scope.states[n] for n in self.names}
         lead = torch.broadcast_shapes(weight.shape[:2], *(s.shape[:2] for s in online.values()))
         weight, part = weight.expand(*lead, -1), part.expand(*lead, -1)
         if self.cache.mix == "states":
-            mixed = {n: _mix(weight, part, s, self.states.get(n)) for n, s in online.items()}
+            mixed = {n: _mix(weight, part, s, self.states.get(n), rounding) for n, s in online.items()}
             before = {n: _mix(weight, part, prev[n], self.states.get(n)) for n in online}
             y = scope.but(states={**scope.states, **mixed}, prev={**prev, **before}).value(self.world.spec.rule.read)
             return y, weight, part
@@ -88,7 +92,7 @@ class Store:
         if self.segments:
             cached = {**scope.states, **self.states}
             rest = scope.but(states=cached, prev=cached).value(self.world.spec.rule.read).tensor
-        return Val(_mix(weight, part, first.tensor, rest), first.rank), weight, part
+        return Val(_mix(weight, part, first.tensor, rest, rounding), first.rank), weight, part
 
     def _weights(self, scope: Scope) -> tuple[torch.Tensor, torch.Tensor]:
         n = len(self.segments)
@@ -185,7 +189,8 @@ def _select(score: torch.Tensor, top: int) -> torch.Tensor:
                       torch.ones(*score.shape[:2], 1, dtype=torch.bool), chosen], 2)
 
 
-def _mix(weight: torch.Tensor, part: torch.Tensor, online: torch.Tensor, cached: torch.Tensor | None) -> torch.Tensor:
+def _mix(weight: torch.Tensor, part: torch.Tensor, online: torch.Tensor, cached: torch.Tensor | None,
+         rounding: Rounding | None = None) -> torch.Tensor:
     """The weighted sum over memories, [B, H, 1, *shape]; what doesn't take part adds nothing."""
     def times(w, p, x):
         own = (...,) + (None,) * (x.dim() - 3)
@@ -194,4 +199,4 @@ def _mix(weight: torch.Tensor, part: torch.Tensor, online: torch.Tensor, cached:
     out = times(weight[:, :, :1], part[:, :, :1], online)
     if cached is not None:
         out = out + times(weight[:, :, 1:], part[:, :, 1:], cached).sum(2, keepdim=True)
-    return out
+    return out if rounding is None else rounding.mixed(out, cat([online, *([] if cached is None else [cached])]))

@@ -181,7 +181,10 @@ class Scope:
 
     def _softmax_across(self, score: torch.Tensor) -> Val:
         score = score.expand(torch.broadcast_shapes(score.shape, self.taking_part.shape))
-        return Val(torch.softmax(score.masked_fill(~self.taking_part, float("-inf")), dim=2), 0)
+        weight = torch.softmax(score.masked_fill(~self.taking_part, float("-inf")), dim=2)
+        if self.world.rounding is not None:
+            self.world.rounding.softmaxes.append((score, weight))
+        return Val(weight, 0)
 
     # -- tokens ----------------------------------------------------------------------------------------------------
 

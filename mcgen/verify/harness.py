@@ -19,7 +19,6 @@ from .world import all_inputs, all_numbers
 Tensors = dict[str, torch.Tensor]
 AMOUNTS = (1.0, 0.5, 0.25, 0.1, 0.03, 0.01)
 TAME_VALUE, TAME_GRADIENT = 1e4, 1e6
-COTANGENT = 1.0                  # the usual size of an entry: they are normal
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,8 @@ class Lab:
     _expected: dict[Any, Expected] = field(default_factory=dict)
 
     def __post_init__(self):
-        self.reference, self.rounding = Reference(self.spec), Reference(self.spec, torch.float32)
+        self.reference = Reference(self.spec)
+        self.rounding = [Reference(self.spec, torch.float32, rounding=i) for i in range(self.samples)]
         self.sizes = dim_sizes(self.spec, self.sizes)
         self.numbers = all_numbers(self.spec, self.sizes)
         self.chunk = self.op.chunk_at(self.device, self.sizes) if hasattr(self.op, "chunk_at") else getattr(self.op, "chunk", 64)
@@ -156,7 +156,7 @@ class Lab:
 
         with one_thread():
             here = compute(partial(fn, self.reference), exact, case, states, ones, self.segments)
-            rounded = [compute(partial(fn, self.rounding), single(_nudged(exact, i)), case, single(states), ones, self.segments) for i in range(self.samples)]
+            rounded = [compute(partial(fn, r), single(_nudged(exact, i)), case, single(states), ones, self.segments) for i, r in enumerate(self.rounding)]
         self._free_poisoned(here)
         usual = arithmetic_of(case.dtype)
         stored = {"y", *(f"d {n}" for n in exact)} if case.dtype in HALVES else set()          # held to their own rounding alone
@@ -190,8 +190,7 @@ class Lab:
             result[n] = t.masked_fill(mask[(...,) + (None,) * (t.dim() - mask.dim())], math.nan)
 
     def _term_scale(self, exact: Tensors, result: Tensors) -> dict[str, float]:
-        """For the gradient of each interval input and each of the cache's: the size of the terms it may be a difference
-        of, |x . dx| for a decay, |dy| |y| for a gate; for that of a start the cotangents', of which an erasing rule leaves little.
+        """For the gradient of each interval input, a decay: the size of the terms |x . dx| it may be a difference of.
 
         Summed over the tokens like independent errors, largest over rows and heads.
         """
@@ -203,14 +202,6 @@ class Lab:
                 per_token = per_token + heads
         total = float(torch.as_tensor(per_token).square().sum(-1).sqrt().amax()) if torch.is_tensor(per_token) and per_token.numel() else 0.0
         found = {f"d {n}": total for n, i in known.items() if i.domain.kind == "interval"}
-        found |= {n: COTANGENT for n in result if n.startswith("d start ")}
-        if self.spec.cache is not None and result["y"].numel():
-            # a gate's gradient is a difference of what the memories answer, each about |dy| |y| in size: where two of
-            # them agree (a read before the update, right after a segment) it is nothing but cancellation
-            y = result["y"].flatten(3).nan_to_num(0.0, 0.0, 0.0)
-            answers = math.sqrt(y.shape[-1]) * float(y.norm(dim=-1).amax())
-            for n in self.spec.cache.inputs:
-                found[f"d {n}"] = max(found.get(f"d {n}", 0.0), answers)
         return found
 
     # -- comparing -----------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from ..diagnostics import UsageError
 from ..spec import load_spec
 from ..spec.nodes import Spec
 from .memory import STACKED, Memory, join, leaves, positions, rebuild, rows, upcast
+from .rounding import Rounding
 from .run import Run
 from .threads import one_thread
 from .world import World, all_inputs, all_numbers, bind_shape, lookback, sized
@@ -29,11 +30,11 @@ def reference(spec: str | os.PathLike[str] | Mapping[str, Any] | Spec, *, consta
 class Reference:
     """A spec as an op in float64. Inputs of any floating dtype are taken as they are; results are float64.
 
-    `dtype`: another one to compute in, to see how much rounding does.
+    `dtype`: another one to compute in, to see how much rounding does; `rounding`: with the rounding of any algorithm, from this seed.
     """
 
-    def __init__(self, spec: Spec, dtype: torch.dtype = torch.float64):
-        self.spec, self.inputs, self.dtype = spec, all_inputs(spec), dtype
+    def __init__(self, spec: Spec, dtype: torch.dtype = torch.float64, rounding: int | None = None):
+        self.spec, self.inputs, self.dtype, self.rounding = spec, all_inputs(spec), dtype, rounding
         self.__name__ = self.__qualname__ = spec.name
         self.__doc__ = f"{spec.summary or spec.name}: the reference, token by token in float64.\n\nInputs: {', '.join(self.inputs)}"
 
@@ -41,7 +42,7 @@ class Reference:
                  return_weights: bool = False, cu_seqlens: torch.Tensor | None = None, **named: torch.Tensor) -> Any:
         """y [B, T, H, *shape]; then, as asked, the memory; then {'weights', 'selected'}, both [B, T, H, 1 + N]."""
         with one_thread():
-            y, after, details = _Call(self.spec, self.dtype, args, named, memory, cu_seqlens).run()
+            y, after, details = _Call(self.spec, self.dtype, self.rounding, args, named, memory, cu_seqlens).run()
         if return_memory is None:
             return_memory = memory is not None
         out = (y,) + ((after,) if return_memory else ()) + ((details,) if return_weights else ())
@@ -73,8 +74,9 @@ def _by_name(inputs: Mapping[str, Any], args: tuple, named: Mapping[str, Any]) -
 class _Call:
     """One call: arguments bound, sizes known, rows grouped by position."""
 
-    def __init__(self, spec: Spec, dtype: torch.dtype, args: tuple, named: Mapping[str, Any], memory: Memory | None, cu_seqlens):
+    def __init__(self, spec: Spec, dtype: torch.dtype, rounding: int | None, args: tuple, named: Mapping[str, Any], memory: Memory | None, cu_seqlens):
         self.spec, self.inputs, self.dtype = spec, all_inputs(spec), dtype
+        self.rounding = None if rounding is None else Rounding(rounding, torch.finfo(dtype).eps / 2)
         given = _by_name(self.inputs, args, named)
         learned = {n: f"{n}_init" for n, s in spec.rule.state.items() if s.init == "learned"}
         unknown = set(given) - set(self.inputs) - set(learned.values())
@@ -177,7 +179,7 @@ class _Call:
                 pad = tail.new_zeros(*tail.shape[:2], depth[n] - tail.shape[2], *tail.shape[3:])
                 tails[n] = torch.cat([pad, tail], 2)
         heads = {n: x[None, :, None] for n, x in self.tensors.items() if self.inputs[n].per == "head"}
-        return World(self.spec, self.numbers, by_token, first, heads, self.differentiable, self.dtype), tails
+        return World(self.spec, self.numbers, by_token, first, heads, self.differentiable, self.dtype, self.rounding), tails
 
     def _no_tokens(self, tokens: Tensors, memory: Memory | None, position: int):
         """T = 0: shapes from a run over one made-up token, values from the memory or the start."""

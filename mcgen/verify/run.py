@@ -31,9 +31,9 @@ class Run:
         self.live = self.fresh and segments.growth == "logarithmic"
         self.run_length = rule.gradient_chunk or 1
         memory = memory or {}
-        self.init = {n: self._init(n, inits) for n in rule.state} if self.fresh else {}
+        self.init = {n: self._rounded(n, self._init(n, inits)) for n in rule.state} if self.fresh else {}
         given = memory.get("state", {})
-        self.states = {n: given[n].unsqueeze(2) if n in given else self._init(n, inits) for n in rule.state}
+        self.states = {n: self._rounded(n, given[n].unsqueeze(2) if n in given else self._init(n, inits)) for n in rule.state}
         self.base = self.states
         if "run" in memory and rule.gradient_chunk:
             self.base = {n: x.unsqueeze(2) for n, x in memory["run"].items()}
@@ -62,6 +62,9 @@ class Run:
         tensor = value.tensor if value.rank else value.tensor[(...,) + (None,) * len(state.shape)]
         return tensor.expand(full)
 
+    def _rounded(self, name: str, x: torch.Tensor) -> torch.Tensor:
+        return x if self.world.rounding is None else self.world.rounding.state(name, x)
+
     def _store(self, memory: Memory) -> Store:
         store = Store(self.world, self.spec.cache, units=self.position // self.spec.cache.segments.length)
         n = len(store.segments)
@@ -86,7 +89,7 @@ class Run:
         new: States = {}
         scope = Scope(self.world, t, states=before, base=self.base, floor=floor, new=new)
         for name, expr in rule.update.items():
-            new[name] = self._as_state(name, scope.value(expr))
+            new[name] = self._rounded(name, self._as_state(name, scope.value(expr)))
         self.states = {**before, **new}
         after = {n: x[:, :, :1] for n, x in self.states.items()}
         prev = {n: x[:, :, :1] for n, x in before.items()}

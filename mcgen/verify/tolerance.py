@@ -9,12 +9,12 @@ u            unit roundoff: of the dtype that a result is stored in, and of the 
              says it computes in less than float32 is given that for float32 results; those stored in 16 bits have room enough
 scale        the largest entry of the reference tensor.
 cancelled    for the gradient of an interval input (a decay) the size of the terms |x . dx| that it may be the
-             difference of, and for a cache's own input (a gate) that of the answers |dy| |y| it weighs. A log decay's gradient is sum(q . dq - k . dk) over later tokens: at strong decay pure
+             difference of. A log decay's gradient is sum(q . dq - k . dk) over later tokens: at strong decay pure
              cancellation, so it is held against its terms. Independent errors: the root of the sum over tokens of squares.
-             For the gradient of a start, the size of the cotangents: a rule that erases leaves little of them, as a difference.
 terms        how many products one entry adds up: tokens plus sizes of the dims. Rounding errors add like a random walk.
-rounding     the largest error of the same token-by-token run in float32, in its roundoffs: the condition of the function,
-             and cancellation that any evaluation has (the derivative of a softmax that has settled on one memory).
+rounding     the largest error of the same token-by-token run in float32, in its roundoffs: the condition of the function. To
+             every state, its cotangent, and the derivative of a softmax over memories the run adds the rounding that other
+             algorithms have there (`mcgen.verify.rounding`): of what is a difference, a roundoff of its terms.
 exponent     how large a cumulative sum of log decays may get before it restarts: its rounding is an absolute error of an
              exponent, so a relative one of what is decayed. RESTART tokens of the largest entry of a half-infinite input,
              which counts as FLOOR at most (exp(-120) is zero in float32). Nothing at usual decays; 2e-4 at infinite ones.

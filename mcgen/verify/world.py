@@ -10,6 +10,7 @@ from ..diagnostics import UsageError
 from ..spec.nodes import Call, Expr, Input, Name, Spec
 from .evaluate import ROOT, Scope, _Frame
 from .functions import Val
+from .rounding import Rounding
 
 
 def all_inputs(spec: Spec) -> dict[str, Input]:
@@ -36,6 +37,7 @@ class World:
     heads: Mapping[str, torch.Tensor] = field(default_factory=dict)
     differentiable: bool = False
     dtype: torch.dtype = torch.float64
+    rounding: Rounding | None = None
 
     def __post_init__(self):
         self.inputs = all_inputs(self.spec)

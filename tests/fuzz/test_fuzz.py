@@ -1,14 +1,18 @@
 """A few dozen random specs on the back ends; a pass broken on purpose is found, shrunk, saved and shown again."""
 from __future__ import annotations
 
+import json
+import subprocess
 import sys
+import time
 
 import pytest
 import torch
 
 from mcgen.cli.main import main
-from mcgen.fuzz.hunt import Failure, Plan, hunt, replay
+from mcgen.fuzz.hunt import Plan, hunt, replay
 from mcgen.fuzz.saved import load
+from mcgen.fuzz.tally import Failure, read
 from mcgen.passes import pipeline
 from mcgen.passes.rewrite import rebuild_program
 
@@ -28,12 +32,45 @@ def test_random_specs_agree(tmp_path):
     assert found.kinds["chunk form"] and found.kinds["scan"] and found.checks > 150 and not found.wrong
 
 
-def test_the_same_seed_draws_the_same_cases():
-    drawn = []
-    for _ in range(2):
-        found = hunt(Plan(4, seed=3, every=(("interpreter", 1),)))
-        drawn.append((found.kinds, found.refusals, found.checks))
-    assert drawn[0] == drawn[1]
+PROGRAMS = (("interpreter", 1),)
+
+
+def test_a_stopped_run_goes_on_with_the_cases_it_lacks(tmp_path):
+    whole = hunt(Plan(6, seed=3, every=PROGRAMS))
+
+    def stop(tally):
+        if tally.done == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        hunt(Plan(6, seed=3, every=PROGRAMS, folder=tmp_path), stop)
+    kept = read(Plan(6, seed=3, every=PROGRAMS, folder=tmp_path).path, 6)
+    assert kept.done == sum(kept.kinds.values()) == sum(kept.sources.values()) == 4
+    seen = []
+    found = hunt(Plan(6, seed=3, every=PROGRAMS, folder=tmp_path), lambda tally: seen.append(tally.done))
+    assert seen == [4, 5, 6] and (found.kinds, found.refusals, found.checks) == (whole.kinds, whole.refusals, whole.checks)
+
+
+def test_a_killed_run_prints_its_counts_and_keeps_them(tmp_path):
+    run = subprocess.Popen([sys.executable, "-m", "mcgen", "fuzz", "--n", "100000", "--backends", "interpreter", "--out", str(tmp_path)],
+                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    path = tmp_path / "seed0_interpreter.json"
+    until = time.monotonic() + 240
+    while not (path.exists() and json.loads(path.read_text())["done"] > 1):
+        assert time.monotonic() < until and run.poll() is None
+        time.sleep(0.05)
+    run.terminate()
+    out, err = run.communicate(timeout=60)
+    done = json.loads(path.read_text())["done"]
+    assert run.returncode == 130 and "interrupted" in err
+    assert f"{done} of 100000 specs" in out and "lowered in chunk form" in out and "the same command goes on" in out
+
+
+def test_counts_that_cannot_be_read(tmp_path, capsys):
+    (tmp_path / "seed0_interpreter.json").write_text("{}")
+    assert main(["fuzz", "--n", "1", "--backends", "interpreter", "--out", str(tmp_path)]) == 1
+    assert "--fresh" in capsys.readouterr().err
+    assert main(["fuzz", "--n", "1", "--backends", "interpreter", "--out", str(tmp_path), "--fresh"]) == 0
 
 
 def broken(program, b):
@@ -43,11 +80,12 @@ def broken(program, b):
 
 def test_a_broken_pass_is_caught_shrunk_and_shown_again(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(pipeline, "PASSES", (*pipeline.PASSES, ("broken", broken)))
-    found = hunt(Plan(12, seed=1, every=(("interpreter", 1),), folder=tmp_path, shrinking=8.0))
+    seen = []
+    found = hunt(Plan(6, seed=1, every=PROGRAMS, folder=tmp_path, shrinking=4.0), lambda tally: seen.extend(tally.failures[:1]))
     assert found.failures and found.failures[0].kind == "wrong"
     path = found.failures[0].path
-    rule = load(path).spec["rule"]
-    assert len(rule["state"]) == 1 and len(str(rule["update"])) < 120, path.read_text()
+    drawn, shrunk = (len(str(spec)) for spec in (seen[0].case.spec, load(path).spec))
+    assert shrunk < 0.5 * drawn, path.read_text()
     (_, again), = replay([path], ["interpreter"])
     assert isinstance(again, Failure) and again.kind == "wrong"
     assert main(["check", str(path)]) == 0

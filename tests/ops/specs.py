@@ -66,11 +66,10 @@ FOUND = [                        # by `mcgen fuzz`, shrunk
         "inputs": {"q": ["V"], "k": {"shape": ["K"], "domain": "unit"}, "p": PER_HEAD_K, "a": {"shape": ["K"], "domain": [-1, 1]}, "v": ["V"]},
         "functions": {"step(X, x)": "X - 0.5 * outer(x, X.T @ x)"}, "update": {"S": "diag(a) @ step(step(S, k), p) + outer(k, v)"},
         "read": "S @ q + prev(S) @ v"}),
-    op("steps_with_learned_keys", rule={
-        "inputs": {"q": ["V"], "k": {"shape": ["K"], "domain": "unit"}, "p": PER_HEAD_K, "w": PER_HEAD_K, "g": {"shape": ["K"], "domain": ["-inf", 0]}, "v": ["V"]},
-        "functions": {"step(X, x)": "X - 0.5 * outer(x, X.T @ x)"},
-        "update": {"S": "diag(exp(g)) @ step(0.5 * S + 0.4 * outer(p, S.T @ k), w) + outer(k, v)"}, "read": "S @ q"}),
     op("vector_of_a_head_in_cached_reads", rule={"inputs": {**DECAY["inputs"], "w": {"shape": ["V"], "per": "head"}}, "read": "scale * S.T @ q + w"}, cache={}),
+    op("one_gate_for_all_ages", cache={"inputs": {"w": {"shape": [], "domain": [0, 1], "per": "head"}}, "summary": None, "score": None, "weight": "softmax(w * age)"}),
+    op("steps_of_one_state_alone", rule={"inputs": UNIT_K, "state": {"S": ["K", "V"], "Z": ["K", "V"]}, "read": "Z.T @ q", "update": {
+        "S": "S - b * outer(k, S.T @ k)", "Z": "Z - 0.5 * outer(l2norm(q), Z.T @ l2norm(q)) + outer(k, v) + S + new(S)"}}),
     op("same_score_for_all", cache={"inputs": {}, "score": "0", "select": {"top": 2}}),
 ]
 CORNERS = {s["name"]: s for s in (

@@ -36,16 +36,21 @@ def test_no_steps_and_no_systems_are_left(rule):
 
 
 @pytest.mark.parametrize("transposed", [False, True])
-def test_steps_are_eliminated(transposed):
-    """Three steps that read each other, in the token and before it, against one dense system over (token, step)."""
+@pytest.mark.parametrize("alone", [(), (0,), (1, 2)])
+def test_steps_are_eliminated(transposed, alone):
+    """Three steps that read each other, in the token and before it, against one dense system over (token, step). alone: steps that
+    read none of their own values."""
     b, steps, size = Builder(), 3, 5
     params = {(i, j): Param(f"l.{i}.{j}", "starts", ("c", "d")) for i in range(steps) for j in range(steps)}
     given = [Param(f"x.{i}", "starts", ("c", "V")) for i in range(steps)]
-    found = solved_steps(b, [[b.param(params[i, j]) for j in range(steps)] for i in range(steps)], [b.param(p) for p in given], transposed)
+    blocks = [[b.zero() if i == j and i in alone else b.param(params[i, j]) for j in range(steps)] for i in range(steps)]
+    found = solved_steps(b, blocks, [b.param(p) for p in given], transposed)
     program = Program("p", (*params.values(), *given), tuple(Result(f"y.{i}", "starts", ("c", "V"), ((v, 0),)) for i, v in enumerate(found)))
     verify_program(program)
     torch.manual_seed(0)
     joined = torch.tril(torch.randn(size * steps, size * steps, dtype=torch.float64), -1)      # token by token, step by step
+    for i in alone:
+        joined.view(size, steps, size, steps)[:, i, :, i] = 0.0
     x = torch.randn(size, steps, 2, dtype=torch.float64)
     inputs = {p.name: joined.view(size, steps, size, steps)[:, i, :, j][None, None] for (i, j), p in params.items()}
     inputs |= {p.name: x[:, i][None, None] for i, p in enumerate(given)}

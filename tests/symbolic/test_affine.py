@@ -275,3 +275,13 @@ def test_reads_that_need_a_state_whole(read, whole):
 def test_reads(read, atoms, linear):
     got = analyse_read(model(read=read).read)
     assert ([f"{a.kind} {a.state} {a.when}" for a in got.atoms], got.linear) == (atoms, linear)
+
+
+def test_equal_scalars_are_proved_and_others_seen_at_a_point(monkeypatch):
+    from mcgen.symbolic import algebra as module
+
+    questions = algebra()
+    assert questions.equal(scalar("a * (1 - a) + a**2"), scalar("a"))
+    assert questions.equal(scalar("log(exp(g))"), scalar("g"))
+    monkeypatch.setattr(module.sp, "simplify", None)          # minutes, for terms that fuzzing makes
+    assert not questions.equal(scalar("sigmoid(x) * exp(-softplus(g)) / (1 + abs(tanh(x)))"), scalar("exp(g)"))

@@ -39,6 +39,11 @@ def killed(told):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def killed_late(told):
+    time.sleep(2)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def leaves(told):
     print("something on the way out", file=sys.stderr, flush=True)
     os._exit(3)

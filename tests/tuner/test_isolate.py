@@ -47,6 +47,49 @@ def test_trials_die_with_the_tuner(tmp_path):
     wait_for(lambda: all(gone(int(pid)) for pid in (tmp_path / "pids").read_text().split()))
 
 
+SERVER = """
+import os, signal, sys, threading, time
+from multiprocessing import forkserver
+import fakes
+from tuner import isolate
+
+def hit(signal, delay=0.0):
+    time.sleep(delay)
+    os.kill(forkserver._forkserver._forkserver_pid, signal)
+
+if __name__ == "__main__":
+    isolate.PRELOADED, isolate.STARTING_S = [], (1.5, 60.0)
+    def run(work, seconds=60, **told):
+        outcome = isolate.run(work, {"x": 3, "pids": sys.argv[1], **told}, seconds)
+        print(outcome.state, outcome.found.get("score", ""), outcome.detail, flush=True)
+    run(fakes.fine)
+    hit(signal.SIGKILL)
+    run(fakes.fine)                                   # killed between trials
+    hit(signal.SIGSTOP)
+    run(fakes.fine)                                   # stopped: does not answer
+    threading.Thread(target=hit, args=(signal.SIGKILL, 0.7)).start()
+    run(fakes.killed_late)                            # killed, and then the trial
+    run(fakes.fine)
+    threading.Thread(target=hit, args=(signal.SIGSTOP, 0.7)).start()
+    run(fakes.hangs, 2)                               # stopped during a trial: nothing may wait for it, our exit neither
+    run(fakes.fine)
+    isolate.STARTING_S = (1.0,)
+    hit(signal.SIGSTOP)
+    run(fakes.fine)
+"""
+
+
+def test_a_server_killed_or_stopped_from_outside(tmp_path):
+    (tmp_path / "main.py").write_text(SERVER)
+    tuner = subprocess.run([sys.executable, str(tmp_path / "main.py"), str(tmp_path / "pids")], capture_output=True, text=True, timeout=240,
+                           env={**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(Path(__file__).parent)))})
+    assert tuner.returncode == 0, tuner.stderr
+    assert [line.split(" ", 2) for line in tuner.stdout.splitlines()] == [
+        ["done", "1.5", ""], ["done", "1.5", ""], ["done", "1.5", ""], ["lost", "", isolate.GONE],
+        ["done", "1.5", ""], ["timeout", "", "no answer within 2 s"], ["done", "1.5", ""], ["lost", "", isolate.GONE + " (tried 1 times)"]]
+    assert all(gone(int(pid)) for pid in (tmp_path / "pids").read_text().split())
+
+
 def gone(pid):
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
