@@ -9,7 +9,8 @@ INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/", "lt": "<", "le": "<=", 
 COMPARE = ("lt", "le", "gt", "ge", "eq", "ne")
 CALLS = {"exp": "tl.exp", "log": "tl.log", "sqrt": "tl.sqrt", "erf": "tl.erf", "abs": "tl.abs", "sigmoid": "tl.sigmoid",
          "minimum": "tl.minimum", "maximum": "tl.maximum", "where": "tl.where"}
-CALLS |= {name: f"lib.{name}" for name in ("sign", "logsigmoid", "softplus", "tanh", "relu", "silu", "gelu", "parity")}
+CALLS |= {name: f"lib.{name}" for name in ("sign", "logsigmoid", "softplus", "tanh", "relu", "silu", "gelu", "parity",
+                                             "digit", "carries", "ones", "below", "two_to")}
 
 
 def number(x: float) -> str:

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from ..ir.builder import Builder
 from ..ir.nodes import Program
+from ..passes.apart import Entangled
 from ..passes.pipeline import Compiled
 from ..passes.slice import Sliced, cut
 from ..runtime.triton.options import FUSED
@@ -29,7 +30,7 @@ _KIND = {"rows": "A program for every row of the chunk table", "loop": "The rows
 
 
 OPS = {"const", "size", "iota", "row", "param", "load", "map", "sum", "max", "dot", "cumsum", "rename", "collect", "expose", "keep", "topk", "scan",
-       "slots", "out", "solve", "cumprod", "decayed", "pair", "papply", "pfactor", "dense_solve"}
+       "slots", "out", "take", "give", "solve", "cumprod", "decayed", "pair", "papply", "pfactor", "dense_solve"}
 FUNCTIONS = {*INFIX, *CALLS, "neg", "float", "stop", "logfloor", "pow"}
 
 
@@ -40,7 +41,10 @@ def triton_modules(compiled: Compiled) -> tuple[str | None, str | None]:
     programs = (("forward", compiled.forward), ("backward", compiled.backward))
     if not all(printable(program) for _, program in programs):
         return None, None
-    split, fused = ([_program(which, program, b, form) for which, program in programs] for form in (False, True))
+    try:
+        split, fused = ([_program(which, program, b, form) for which, program in programs] for form in (False, True))
+    except Entangled:
+        return None, None
     same = _bodies(split) == _bodies(fused)
     title = f"{compiled.model.name} on GPUs"
     return _module(f"{title}.", compiled, split), None if same else _module(f"{title}: one pass over the rows, where one can.", compiled, fused)
@@ -72,8 +76,8 @@ def _program(which: str, program: Program, b: Builder, fused: bool) -> tuple[lis
     printed: list[Printed] = []
     for i, s in enumerate(sliced.slices):
         made = ", ".join(r.name for r in s.program.results)
-        back = ", from the last to the first" if s.reverse else ""
-        printed.append(print_kernel(f"{FUSED if fused else ''}{which}_{i}", s, f"{_KIND[s.kind]}{back}: {made}."))
+        how = f"{_KIND[s.kind]}{', from the last to the first' if s.reverse else ''}{', for every level' if s.levels else ''}"
+        printed.append(print_kernel(f"{FUSED if fused else ''}{which}_{i}", s, f"{how}: {made}."))
     return [p.text for p in printed], _plan(which, sliced, printed)
 
 
@@ -84,7 +88,9 @@ def _plan(which: str, sliced: Sliced, printed: list[Printed]) -> str:
     lines.append(f'    "copies": {list(sliced.copies)!r},')
     lines.append('    "kernels": [')
     for s, p in zip(sliced.slices, printed):
-        lines.append(f'        {{"run": {p.name}, "grid": {s.kind!r}, "blocked": {s.blocked!r}, "dims": {p.dims!r},')
+        grid = "units" if s.kind == "slots" and s.slot == "m" else s.kind
+        levels = '"levels": True, ' if s.levels else ""
+        lines.append(f'        {{"run": {p.name}, "grid": {grid!r}, {levels}"blocked": {s.blocked!r}, "dims": {p.dims!r},')
         lines.append(f'         "tensors": {p.tensors!r}}},')
     lines.append("    ],")
     lines.append(f'    "shifted": {list(sliced.shifted)!r},')

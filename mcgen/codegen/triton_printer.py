@@ -3,9 +3,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..ir.nodes import Program, Result, Value, dim_of, is_dim
+from ..ir.nodes import LEAD, Program, Result, Value, dim_of, is_dim
 from ..passes.arrange import arrange
 from ..passes.slice import Slice
+from ..passes.stages import over_rows
 from ..passes.token_loops import handed_out, scans_rows
 from .triton_tiles import TOKENS, Name
 from .triton_tokens import Tokens
@@ -24,7 +25,7 @@ class Printed:
 
 
 def print_kernel(name: str, s: Slice, heading: str) -> Printed:
-    """A `@triton.jit` function. Arguments: tensors, table, T (0 for packed sequences), H, R, N, then by name C, SLOTS, PRECISION, EXACT,
+    """A `@triton.jit` function. Arguments: tensors, table, T (0 for packed sequences), H, R, N, where segments merge M, then by name C, SLOTS, PRECISION, EXACT,
     PACKED, the dims' sizes and blocks."""
     return _Kernel(s).function(name, heading)
 
@@ -39,9 +40,10 @@ class _Kernel(Tokens):
         dims = tuple(dict.fromkeys(dim_of(a) for a in self.dims_used()))
         self.places()
         {"rows": self.rows, "loop": self.loop, "slots": self.slots_grid}[self.kind]()
-        arguments = [*(self.pointers[t] for t in tensors), "table_ptr", *SIZES]
+        sizes = (*SIZES, "M") if self.slot == "m" else SIZES
+        arguments = [*(self.pointers[t] for t in tensors), "table_ptr", *sizes]
         constants = ["C", "SLOTS", "PRECISION", "EXACT", "PACKED", *(f"size_{d}" for d in dims), *(f"block_{d}" for d in dims)]
-        head = ["@triton.jit(do_not_specialize=[" + ", ".join(f'"{x}"' for x in SIZES) + "])",
+        head = ["@triton.jit(do_not_specialize=[" + ", ".join(f'"{x}"' for x in sizes) + "])",
                 f"def {name}({', '.join(arguments)},", "    " + " " * len(name) + f" {', '.join(c + ': tl.constexpr' for c in constants)}):"]
         return Printed(name, "\n".join([*head, f'    """{heading}"""', *self.lines]) + "\n", tensors, dims)
 
@@ -53,10 +55,12 @@ class _Kernel(Tokens):
 
     # -- where the program stands ------------------------------------------------------------------------------
     def places(self) -> None:
-        grid = {"rows": "r", "slots": "n"}.get(self.kind)
+        grid = {"rows": "r", "slots": self.slot}.get(self.kind)
         z = 1 if grid else 0
         if grid:
             self.line(f"{grid} = tl.program_id(0)")
+        if grid == "m":
+            self.line("n = lib.lowest(m + 1)", "the digit that stands for the memory of unit m")
         self.line(f"z = tl.program_id({z}).to(tl.int64)")
         self.line("b, h = z // H, z % H")
         self.line("rows_ptr = table_ptr + b * R * 4")
@@ -66,6 +70,9 @@ class _Kernel(Tokens):
         if self.tile_slots():
             self.line("slots = tl.arange(0, SLOTS)")
         block = f"tl.program_id({z + 1})"
+        if self.level:
+            self.line(f"l = {block} % N")
+            block = f"({block} // N)"
         for i, axis in enumerate(self.blocked):
             dim = dim_of(axis)
             rest = "" if i == len(self.blocked) - 1 else f" % tl.cdiv(size_{dim}, block_{dim})"
@@ -78,7 +85,7 @@ class _Kernel(Tokens):
     def tile_slots(self) -> bool:
         if self.kind == "slots":
             return False
-        return any("n" in v.axes for v in self.every())
+        return any("n" in v.axes or ("l" in v.axes and not self.level) for v in self.every())
 
     def row(self) -> None:
         """The chunk table's row: its first token, how many, its segment and the place in it."""
@@ -110,7 +117,7 @@ class _Kernel(Tokens):
         values = self.values()
         scopes = self.scopes(values)
         scans = [v for v in values if scans_rows(v)]
-        totals = [v for v in values if v.op in ("sum", "dot") and "r" in v["over"]]
+        totals = list(filter(over_rows, values))
         self.statements([v for v in values if scopes[id(v)] == "before"])
         for scan in scans:
             self.start(scan)
@@ -144,7 +151,7 @@ class _Kernel(Tokens):
         found: dict[int, str] = {}
         for v in values:
             below = {found[id(a)] for a in v.args}
-            if v.op in ("sum", "dot") and "r" in v["over"] or (v.op == "out" and v["kind"] == "final"):
+            if over_rows(v) or (v.op == "out" and v["kind"] == "final"):
                 found[id(v)] = "after"
             elif "r" in v.axes or v.op in ("load", "row", "scan", "expose", "collect") or "row" in below:
                 found[id(v)] = "row"
@@ -156,14 +163,15 @@ class _Kernel(Tokens):
     def slots_grid(self) -> None:
         values = self.values()
         scopes = self.scopes(values)
-        totals = [v for v in values if v.op in ("sum", "dot") and "r" in v["over"]]
+        totals = list(filter(over_rows, values))
         if any(v.op == "keep" for v in values):
-            self.line(f"kept = lib.keeps(rows_ptr, R, n, {self.segment})")
+            self.line(f"kept = lib.keeps(rows_ptr, R, {self.slot}, {self.segment})")
         self.statements([v for v in values if scopes[id(v)] == "before"])
         for total in totals:
             self.total(total)
         if totals:
-            self.line("for r in range(lib.first_row(rows_ptr, R, n), R):")
+            last = "R" if self.slot == "n" else "lib.first_row(rows_ptr, R, m + lib.two_to(n))"
+            self.line(f"for r in range(lib.first_row(rows_ptr, R, {self.slot}), {last}):")
             self.indent += "    "
             self.row()
             self.statements([v for v in values if scopes[id(v)] == "row"])
@@ -192,7 +200,10 @@ class _Kernel(Tokens):
 
     def add(self, v: Value) -> None:
         name = self.names[id(v)]
-        text, axes = self.reduction(v, tuple(a for a in v["over"] if a != "r"))
+        if v.op == "give":
+            text, axes = self.get(v.args[0]).text, self.get(v.args[0]).axes
+        else:
+            text, axes = self.reduction(v, tuple(a for a in v["over"] if a != "r"))
         self.line(f"{name.text} += {text if axes == name.axes else self.aligned(Name(text, axes), name.axes)}")
 
     def advance(self, scans: list[Value]) -> None:
@@ -204,10 +215,9 @@ class _Kernel(Tokens):
     # -- stores ------------------------------------------------------------------------------------------------
     def store(self, r: Result, name: Name, rest: str = "") -> None:
         """rest: over c, where alone it is stored."""
-        lead = {"slots": ("n",), "starts": ("r",)}.get(r.kind, ())
-        axes = (("c",) if r.kind == "token" else ()) + tuple(lead) + r.axes
+        axes = (("c",) if r.kind == "token" else ()) + LEAD.get(r.kind, ()) + r.axes
         collect = r.parts[0][0].op == "collect"
-        tile = tuple(a for a in self.tile_axes(axes) if not (collect and a == "n"))
+        tile = self.tile_axes(a for a in axes if not (collect and a == self.slot))
         tile = name.axes if set(name.axes) == set(tile) else tile
         text = self.aligned(name, tile)
         masks = [self.mask(a, tile) for a in tile if a not in TOKENS]
@@ -216,7 +226,8 @@ class _Kernel(Tokens):
         if rest:
             masks.append(self.aligned(Name(rest, ("c",)), tile))
         shown = f", mask={' & '.join(masks)}" if masks else ""
-        conditions = ["completes"] if collect else []
+        conditions = ["completes", *(self.get(of).text for of in r.parts[0][0].args[2:])] if collect else []
+        conditions += ["(l == 0)"] if self.level and "l" not in axes and len(conditions) < 2 else []
         conditions += [f"(block_of_{dim_of(a)} == 0)" for a in self.blocked if a not in r.axes]
         if conditions:
             self.line(f"if {' & '.join(conditions)}:")

@@ -10,7 +10,7 @@ from ..passes.padding import Padding, padded
 from ..passes.precision import precise
 from .triton_expr import aligned, number
 
-OWN = {"r", "n", "z", "b", "h", "c", "i", "slots", "start", "count", "segment", "offset", "completes", "first", "token", "kept", "slot", "rows_ptr",
+OWN = {"r", "n", "m", "l", "left", "M", "z", "b", "h", "c", "i", "slots", "start", "count", "segment", "offset", "completes", "first", "token", "kept", "slot", "rows_ptr",
        "row_ptr", "table_ptr", "T", "H", "R", "N", "C", "SLOTS", "PRECISION", "EXACT", "PACKED", "tl", "lib", "factors", "triton", "float", "range", "block_of",
        "t", "j"}
 
@@ -43,8 +43,8 @@ def size(axis: str) -> str:
 class Tiles:
     """Names of values and what their tiles are; where they lie in memory."""
 
-    def __init__(self, program: Program, kind: str, blocked: tuple[str, ...]):
-        self.program, self.kind, self.blocked = program, kind, blocked
+    def __init__(self, program: Program, kind: str, blocked: tuple[str, ...], slot: str, levels: bool):
+        self.program, self.kind, self.blocked, self.slot = program, kind, blocked, slot
         self.segment = program.segment
         self.lines: list[str] = []
         self.indent = "    "
@@ -54,7 +54,9 @@ class Tiles:
         self.pointers = {p.name: self.fresh(f"{p.name}_ptr") for p in (*program.params, *program.results)}
         self.padding = Padding()
         self.fixed: str | None = "n" if kind == "slots" else None      # the slot, where there is one only
-        self.guard: str | None = None                                  # what must hold for reading that slot
+        self.level: str | None = "l" if levels else None               # the level, where there is one only
+        self.memory = Name("m") if kind == "slots" and slot == "m" else None         # the slot of a unit's memory, or one for every digit
+        self.guard: Name | None = None                                 # what must hold for reading that slot
         self.at: str | None = None                                     # the token, where there is one only
         self.precise = precise(list(self.every()))
         for v in self.every():
@@ -65,7 +67,7 @@ class Tiles:
 
     def values(self) -> list[Value]:
         """What is computed: all but the old slots of a collection, which stay where they are."""
-        return order([v.args[0] if v.op == "collect" else v for v in self.program.roots()])
+        return order([x for v in self.program.roots() for x in ((v.args[0], *v.args[2:]) if v.op == "collect" else (v,))])
 
     def every(self) -> Iterator[Value]:
         return every(self.values())
@@ -85,7 +87,7 @@ class Tiles:
         """The side of a tile along an axis, as text."""
         if axis in TOKENS:
             return "C"
-        if axis == "n":
+        if axis in ("n", "l"):
             return "SLOTS"
         dim = dim_of(axis)
         return str(max(16, 1 << (int(dim) - 1).bit_length())) if dim.isdigit() else f"block_{dim}"
@@ -94,14 +96,16 @@ class Tiles:
         return "(" + "".join(self.block(a) + ", " for a in axes).rstrip(" ") + ")" if axes else "()"
 
     def tile_axes(self, axes: Iterable[str]) -> tuple[str, ...]:
-        return tuple(a for a in axes if a != "r" and not (a == "n" and self.fixed) and not (a == "c" and self.at))
+        one = {"r", *(a for a, at in (("n", self.fixed), ("c", self.at), ("l", self.level)) if at)}
+        memory = self.memory.axes if self.memory else ()
+        return tuple(x for a in axes for x in (memory if a == "m" else (a,)) if x not in one)
 
     def index(self, axis: str) -> str:
-        return "c" if axis in TOKENS else "slots" if axis == "n" else f"at_{dim_of(axis)}"
+        return "c" if axis in TOKENS else "slots" if axis in ("n", "l") else f"at_{dim_of(axis)}"
 
     def mask(self, axis: str, tile: tuple[str, ...]) -> str:
         """Truth within the axis, over the tile."""
-        return "(" + aligned(self.index(axis), (axis,), tile) + f" < {'N' if axis == 'n' else size(axis)})"
+        return "(" + aligned(self.index(axis), (axis,), tile) + f" < {'N' if axis in ('n', 'l') else size(axis)})"
 
     def aligned(self, name: Name, target: tuple[str, ...], keep: bool = False) -> str:
         text = name.text if name.scalar else aligned(name.text, name.axes, target)
@@ -132,7 +136,7 @@ class Tiles:
         found = []
         for i, a in enumerate(axes):
             step = " * ".join(self.length(x) for x in axes[i + 1:])
-            one = {"n": self.fixed, "c": self.at}.get(a)
+            one = {"n": self.fixed, "c": self.at, "l": self.level}.get(a)
             index = one or aligned(self.index(a), (a,), tile)
             found.append(f"{index} * ({step})" if step else index)
         return found
@@ -140,13 +144,15 @@ class Tiles:
     @staticmethod
     def length(axis: str) -> str:
         """How many entries an axis has in memory."""
-        return "C" if axis in TOKENS else "N" if axis == "n" else size(axis)
+        return "C" if axis in TOKENS else "N" if axis in ("n", "l") else size(axis)
 
     def plain_address(self, p: Param | Result, tile: tuple[str, ...], slot: str | None = None) -> str:
         """Addresses in a tensor [B, H, *] or [H, *]; `slot`: which one of its slots."""
         inner = " * ".join(self.length(a) for a in p.axes) or "1"
+        memory = slot or (self.aligned(self.memory, tile) if self.memory else None)
         slot = slot or self.fixed
-        lead, axes = {"head": ("h", p.axes), "memory": ("z", p.axes), "starts": ("(z * R + r)", p.axes),
+        lead, axes = {"head": ("h", p.axes), "memory": ("z", p.axes), "starts": ("(z * R + r)", p.axes), "units": (f"(z * M + {memory})", p.axes),
+                      "levels": (f"(z * N + {self.level})", p.axes) if self.level else ("z * N", ("l", *p.axes)),
                       "slots": (f"(z * N + {slot})", p.axes) if slot else ("z * N", ("n", *p.axes))}[p.kind]
         found = self.offsets(axes, tile)
         return " + ".join([f"{self.pointers[p.name]} + {lead} * ({inner})", *found])
@@ -169,7 +175,11 @@ class Tiles:
         p = self.program.param(v["name"])
         axes = self.tile_axes(sort_axes(v.axes))
         masks = [self.mask(a, axes) for a in padded(axes)]
-        if self.guard and "n" in v.axes:        # in the bound, not beside it: the interpreter has no truth of a tile and a number
-            masks = [f"{masks[0][:-1]} * {self.guard}.to(tl.int32))", *masks[1:]] if masks else [self.guard]
+        if self.guard and self.slot in v.axes:
+            guard = self.aligned(self.guard, axes)
+            if masks and not self.guard.axes:   # in the bound, not beside it: the interpreter has no truth of a tile and a number
+                masks = [f"{masks[0][:-1]} * {guard}.to(tl.int32))", *masks[1:]]
+            else:
+                masks.append(guard)
         shown = f", mask={' & '.join(masks)}, other=0.0" if masks else ""
         self.define(v, f"tl.load({self.plain_address(p, axes)}{shown}).to(tl.float32)", axes, p.name)

@@ -14,7 +14,7 @@ class Tokens(Values):
     """One token after the other: its inputs are loaded or computed for it alone, and what the loop gives of it is stored at once."""
 
     def __init__(self, s: Slice):
-        super().__init__(s.program, s.kind, s.blocked)
+        super().__init__(s.program, s.kind, s.blocked, s.slot, s.levels)
         self.slice = s
         self.loops = token_loops(s.program)
         self.kept = {id(v): p for v, p in s.kept}
@@ -29,7 +29,7 @@ class Tokens(Values):
         return super().get(v)
 
     def wanted(self, v: Value) -> bool:
-        return id(v) not in self.names and (self.at is not None or id(v) not in self.loops.alone)
+        return super().wanted(v) and (self.at is not None or id(v) not in self.loops.alone)
 
     def single(self, v: Value) -> None:
         """v of one token."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 from typing import Iterable
 
 from ..ir.naming import stem
-from ..ir.nodes import Program, Result, Value, order, sort_axes
+from ..ir.nodes import Program, Result, Value, order, slot_axis, sort_axes
+from ..passes.apart import levelled
 from ..passes.padding import padded
 from ..passes.stages import of_rows
 from .triton_expr import COMPARE, call, integer, number
@@ -14,8 +15,9 @@ from .triton_tiles import Name, Tiles, size
 class Values(Tiles):
     """Statements for values, each when it is first needed."""
 
-    def __init__(self, program: Program, kind: str, blocked: tuple[str, ...]):
-        super().__init__(program, kind, blocked)
+    def __init__(self, program: Program, kind: str, blocked: tuple[str, ...], slot: str, levels: bool):
+        super().__init__(program, kind, blocked, slot, levels)
+        self.memories: dict[str, Value] = {}               # parameters of the bodies of loops that stand for memories of units
         self.carries: dict[int, list[Name]] = {}
         self.next: dict[int, list[str]] = {}
         self.given: dict[str, Value] = {}                  # parameters of the bodies of scans
@@ -55,14 +57,15 @@ class Values(Tiles):
                 self.statement(v)
 
     def wanted(self, v: Value) -> bool:
-        return id(v) not in self.names
+        """Whether v has to be computed now: what is too large for all units or levels at once is read where one of them is meant."""
+        return id(v) not in self.names and not ("m" in v.axes and self.memory is None) and not (levelled(v) and self.level is None)
 
     def statement(self, v: Value) -> None:
         match v.op:
             case "const":
                 self.names[id(v)] = Name(number(v["value"]), scalar=True)
             case "size":
-                self.names[id(v)] = Name({"n": "N", "r": "R"}.get(v["axis"]) or size(v["axis"]), scalar=True)
+                self.names[id(v)] = Name({"n": "N", "l": "N", "r": "R"}.get(v["axis"]) or size(v["axis"]), scalar=True)
             case "row":
                 self.names[id(v)] = Name("r" if v["field"] == "index" else v["field"])
             case "iota":
@@ -84,7 +87,7 @@ class Values(Tiles):
                 getattr(self, "_" + v.op)(v)
 
     def iota(self, v: Value) -> None:
-        one = {"n": self.fixed, "c": self.at}.get(v["axis"])
+        one = {"n": self.fixed, "c": self.at, "l": self.level}.get(v["axis"])
         if one:
             self.names[id(v)] = Name(one)
         else:
@@ -218,7 +221,8 @@ class Values(Tiles):
 
     def _topk(self, v: Value) -> None:
         name = self.get(v.args[0])
-        self.define(v, f"lib.topk({self.aligned(name, ('c', 'n'))}, (slots < segment), {v['k']})", ("c", "n"))
+        past = "lib.digit(segment, slots)" if v["digits"] else "(slots < segment)"
+        self.define(v, f"lib.topk({self.aligned(name, ('c', 'n'))}, {past}, {v['k']}{', True' if v['digits'] else ''})", ("c", "n"))
 
     def _dense_solve(self, v: Value) -> None:
         own = (v["row"], v["column"])
@@ -228,20 +232,35 @@ class Values(Tiles):
         self.define(v, f"lib.dense_solve({', '.join(texts)}, {size(v['row'])})", (v["column"], *axes[1:]))
 
     # -- slots of the cache ------------------------------------------------------------------------------------
-    def at_slot(self, v: Value, slot: str, guard: str | None) -> Name:
-        """v for one slot: what has no slots is known already."""
+    def at_slot(self, v: Value, slot: Name, guard: Name) -> Name:
+        """v for one slot, or for the slot of every digit: what has no slots is known already."""
         for inner in order([v]):
-            if "n" not in inner.axes:
+            if self.slot not in inner.axes:
                 self.get(inner)
-        known, outer = self.names, (self.fixed, self.guard)
-        self.names = {id(x): known[id(x)] for x in order([v]) if id(x) in known and "n" not in x.axes}
-        self.fixed, self.guard = slot, guard
+        known, outer = self.names, (self.fixed, self.memory, self.guard)
+        self.names = {id(x): known[id(x)] for x in order([v]) if id(x) in known and self.slot not in x.axes}
+        if self.slot == "n":
+            self.fixed = slot.text
+        self.memory, self.guard = slot, guard
         found = self.get(v)
-        self.names, (self.fixed, self.guard) = known, outer
+        self.names, (self.fixed, self.memory, self.guard) = known, outer
         return found
 
+    def _param(self, v: Value) -> None:
+        if v["name"] in self.memories:
+            self.names[id(v)] = self.get(self.memories[v["name"]])
+        else:
+            super()._param(v)
+
+    def _take(self, v: Value) -> None:
+        """The memory of the digit that a loop over digits, or over the rows of a memory, stands at; else those of all digits."""
+        if self.memory is not None:
+            self.names[id(v)] = self.get(v.args[0])
+        else:
+            self.names[id(v)] = self.at_slot(v.args[0], Name("lib.memory(segment, slots)", ("n",)), Name("lib.digit(segment, slots)", ("n",)))
+
     def expose(self, v: Value) -> None:
-        inner = self.at_slot(v.args[0], "segment", "completes")
+        inner = self.at_slot(v.args[0], Name("segment"), Name("completes"))
         axes = self.tile_axes(v.axes)
         self.define(v, f"tl.where(completes, {self.aligned(inner, inner.axes)}, 0.0)", inner.axes or axes)
 
@@ -260,18 +279,26 @@ class Values(Tiles):
                 name = self.fresh(called.get(i) or "over_n")
                 self.line(f"{name} = tl.zeros({self.extents(axes)}, tl.float32)", self.shape(axes))
                 sums[i] = Name(name, axes)
-        for arg in v.args[m:]:
-            self.get(arg)
-        self.line(f"for slot in range(0, {'segment' if of_rows(v) else 'N'}):")
+        consts = {p.name: arg for p, arg in zip(body.params[m:], v.args[m:])}
+        self.memories |= {name: arg for name, arg in consts.items() if "m" in arg.axes}
+        given = {name: self.get(arg) for name, arg in consts.items() if name not in self.memories}
+        known, bound, outer = dict(self.names), dict(self.bound), (self.fixed, self.level, self.memory)
+        axis, digits = slot_axis(v), self.slot == "m" and slot_axis(v) == "n" and of_rows(v)
+        if digits:
+            self.line("left = segment", "its digits that are 1, the lowest first")
+        self.line(f"for {'_' if digits else 'slot'} in range(0, {'lib.ones(segment, 31)' if digits else 'segment' if axis == 'n' and of_rows(v) else 'N'}):")
         self.indent += "    "
-        self.line("n = tl.full((), slot, tl.int32)")
-        known, bound, fixed = dict(self.names), dict(self.bound), self.fixed
-        self.fixed = "n"
+        if digits:
+            self.line("m, n = left - 1, lib.lowest(left)", "the memory's slot")
+            self.line("left = left & m")
+            self.memory = Name("m")
+        else:
+            self.line(f"{axis} = tl.full((), slot, tl.int32)")
+        self.fixed, self.level = ("n", self.level) if axis == "n" else (self.fixed, "l")
         for p, arg in zip(body.params[:m], v.args):
             self.names.pop(id(arg), None)
             self.bound[p.name] = self.get(arg)
-        for p, arg in zip(body.params[m:], v.args[m:]):
-            self.bound[p.name] = known[id(arg)]
+        self.bound |= given
         for i, r in enumerate(body.results):
             value = r.parts[0][0]
             self.statements(order([value]))
@@ -279,7 +306,7 @@ class Values(Tiles):
                 self.line(f"{sums[i].text} += {self.aligned(self.get(value), sums[i].axes)}")
             else:
                 self.store(self.stacks[id(v), i], self.get(value))
-        self.names, self.bound, self.fixed = known, bound, fixed
+        self.names, self.bound, (self.fixed, self.level, self.memory) = known, bound, outer
         self.indent = self.indent[4:]
         self.carries[id(v)] = [sums.get(i) for i in range(len(body.results))]
         self.names[id(v)] = Name("")

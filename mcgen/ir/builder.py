@@ -240,10 +240,10 @@ class Builder:
         return self.make("dense_solve", (matrix, self.spread(x, row)), axes, row=row, column=column)
 
     # -- cache -------------------------------------------------------------------------------------------------
-    def collect(self, x: Value, old: Value, slot: str = "n") -> Value:
-        """slot: n or m, what the slots are called."""
-        axes = (slot,) + tuple(a for a in sort_axes((*x.axes, *old.axes)) if a not in ("r", slot))
-        return self.make("collect", (x, old), axes)
+    def collect(self, x: Value, old: Value, slot: str = "n", of: Value | None = None) -> Value:
+        """slot: n or m, what the slots are called. of: with x over l, which level's x is collected: truth over r and l."""
+        axes = (slot,) + tuple(a for a in sort_axes((*x.axes, *old.axes)) if a not in ("r", "l", slot))
+        return self.make("collect", (x, old) if of is None else (x, old, of), axes)
 
     def expose(self, x: Value) -> Value:
         return x if _is(x, 0.0) else self.make("expose", (x,), ("r",) + tuple(a for a in x.axes if a not in ("n", "m")))

@@ -12,7 +12,7 @@ import torch
 
 from .functions import TABLE
 from .interpreter_channels import ChannelOps
-from .nodes import LEAD, Program, Value, dim_of, order, scan_axis, sort_axes
+from .nodes import LEAD, Program, Value, dim_of, order, scan_axis, slot_axis, sort_axes
 
 Tensor = torch.Tensor
 
@@ -63,7 +63,7 @@ class _Machine(ChannelOps):
         self.inputs, self.rows, self.sizes, self.program = inputs, rows, sizes, program
         self.z, self.r = rows.start.shape
         sizes_of = lambda *kinds: [inputs[p.name].shape[1] for p in program.params if p.kind in kinds and p.name in inputs]
-        self.m = next(iter(sizes_of("units")), 0)
+        self.m = next(iter(sizes_of("units")), self.sizes.get("#units", 0))
         self.n = next(iter(sizes_of("slots", "levels")), self.sizes.get("#slots", self.m.bit_length() + 1))
         tokens = [(inputs[p.name].shape[1] - p.delay) for p in program.params if p.kind == "token" and p.name in inputs]
         self.t = tokens[0] if tokens else self.sizes.get("#tokens", 0)
@@ -188,9 +188,13 @@ class _Machine(ChannelOps):
 
     # -- cache
     def do_collect(self, v, a):
-        x, old = v.args
+        x, old = v.args[:2]
         out = self.full(a[1], old.axes, v.axes).clone()
-        source = self.full(a[0], x.axes, ("r",) + v.axes[1:])
+        if len(a) == 3:                                                     # of one level
+            at = ("r", "l", *v.axes[1:])
+            source = torch.where(self.align(a[2], v.args[2].axes, at), self.full(a[0], x.axes, at), torch.zeros((), dtype=torch.float64)).sum(2)
+        else:
+            source = self.full(a[0], x.axes, ("r",) + v.axes[1:])
         z, r = self.rows.completes.nonzero(as_tuple=True)
         out[z, self.rows.segment[z, r]] = source[z, r]
         return out
@@ -302,14 +306,14 @@ class _Machine(ChannelOps):
 
     def slot_loop(self, v: Value, values, bound) -> dict:
         body: Program = v["body"]
-        m = v["xs"]
+        m, axis = v["xs"], slot_axis(v)
         outs: list[list[Tensor]] = [[] for _ in body.results]
         for n in range(self.n):
             inner = dict(bound or {})
             for i, (arg, p) in enumerate(zip(v.args, body.params)):
                 t, ax = values[id(arg)], arg.axes
-                if i < m and "n" in ax:
-                    t, ax = t.select(1 + ax.index("n"), n), tuple(a for a in ax if a != "n")
+                if i < m and axis in ax:
+                    t, ax = t.select(1 + ax.index(axis), n), tuple(a for a in ax if a != axis)
                 inner[p.name] = (t, ax)
             got = self.evaluate(body.roots(), inner)
             for i, res in enumerate(body.results):

@@ -91,7 +91,7 @@ class Program:
     @property
     def slot(self) -> str:
         """The axis of the cache's slots: m where segments merge and n stands for the digits of their number."""
-        return "m" if any(p.kind == "units" for p in self.params) else "n"
+        return "m" if any(p.kind == "units" for p in (*self.params, *self.results)) else "n"
 
     def order(self) -> list[Value]:
         return order(self.roots())
@@ -174,6 +174,11 @@ def is_dim(axis: str) -> bool:
 def scan_axis(loop: Value) -> str:
     """What a scan runs over: the rows, or the tokens of a row."""
     return loop.get("axis", "r")
+
+
+def slot_axis(loop: Value) -> str:
+    """What a slots loop runs over: the memories that a row may read, or the levels."""
+    return loop.get("axis", "n")
 
 
 def bodies(value: Value) -> Iterator[Program]:

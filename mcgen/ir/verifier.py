@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from .functions import TABLE
-from .nodes import AXIS_ORDER, LEAD, Program, Value, is_dim, scan_axis, sort_axes
+from .nodes import AXIS_ORDER, LEAD, Program, Value, is_dim, scan_axis, slot_axis, sort_axes
 
 
 class BrokenProgram(AssertionError):
@@ -67,6 +67,7 @@ def _value(program: Program, value: Value, declared: set[str]) -> None:
             need(len(value.axes) == len(args[0].axes), "axes")
         case "collect":
             need(value.axes[0] in ("n", "m") and value.axes[0] not in args[0].axes and "r" not in args[1].axes, "axes")
+            need(("l" in args[0].axes) == (len(args) == 3), "which of the levels")
         case "expose":
             need(value.axes[0] == "r" and "r" not in args[0].axes, "axes")
         case "keep":
@@ -87,7 +88,7 @@ def _value(program: Program, value: Value, declared: set[str]) -> None:
             _scan(value, need)
         case "slots":
             for param, arg in zip(value["body"].params, args, strict=True):
-                need(set(arg.axes) - {"n"} == set(param.axes), f"{param.name} is over [{', '.join(arg.axes)}]")
+                need(set(arg.axes) - {slot_axis(value)} == set(param.axes), f"{param.name} is over [{', '.join(arg.axes)}]")
             verify_program(value["body"])
         case "param" | "load":
             need(value["name"] in declared, f"no parameter {value['name']}")

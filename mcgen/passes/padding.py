@@ -37,7 +37,7 @@ class Padding:
                 return v["kind"] in ("start", "final") or self.result(v.args[0], v, axis)
             case "rename":
                 return self.zero(v.args[0], {new: old for old, new in v["moves"]}.get(axis, axis))
-            case "sum" | "dot" | "cumsum" | "collect" | "expose" | "keep":
+            case "sum" | "dot" | "cumsum" | "collect" | "expose" | "keep" | "take" | "give":
                 return bool(args) and v.get("axis") != axis and all(self.zero(a, axis) for a in args)
             case "decayed" | "papply" | "channels":
                 return any(self.zero(a, axis) for a in (v.args[:1] if v.op == "decayed" else v.args[1:-1]))

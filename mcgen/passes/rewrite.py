@@ -95,7 +95,7 @@ def remake(b: Builder, value: Value, args: Sequence[Value]) -> Value:
         case "rename":
             return b.rename(args[0], dict(value["moves"]))
         case "collect":
-            return b.collect(args[0], args[1], value.axes[0])
+            return b.collect(args[0], args[1], value.axes[0], *args[2:])
         case "expose":
             return b.expose(args[0])
         case "keep":

@@ -2,12 +2,12 @@
 from __future__ import annotations
 
 from ..ir.builder import Builder
-from ..ir.nodes import Param, Program, Result, Value, sort_axes
+from ..ir.nodes import Param, Program, Result, Value, slot_axis, sort_axes
 from .rewrite import Rebuilder, rebuild_program, remake
 
 
 def simple_slots(program: Program, b: Builder) -> Program:
-    """Ensures: the first arguments of every slots loop are parameters or iota, the others have no axis n."""
+    """Ensures: the first arguments of every slots loop are parameters or iota, the others do not have its axis."""
     def hook(rebuilder: Rebuilder, value: Value, args: list[Value]) -> Value | None:
         return _Body(b, value, args).loop() if value.op == "slots" else None
     return rebuild_program(program, b, hook)
@@ -15,7 +15,7 @@ def simple_slots(program: Program, b: Builder) -> Program:
 
 class _Body:
     def __init__(self, b: Builder, loop: Value, args: list[Value]):
-        self.b, self.old, self.args = b, loop, args
+        self.b, self.old, self.args, self.axis = b, loop, args, slot_axis(loop)
         self.xs: dict[int, tuple[Param, Value]] = {}
         self.consts: dict[int, tuple[Param, Value]] = {}
         self.done: dict[int, Value] = {}
@@ -27,7 +27,7 @@ class _Body:
         results = tuple(Result(r.name, r.kind, r.axes, ((next(roots), 0),)) for r in body.results)
         every = [*self.xs.values(), *self.consts.values()]
         made = Program(body.name, tuple(p for p, _ in every), results)
-        return self.b.make("slots", [v for _, v in every], (), "f", body=made, xs=len(self.xs))
+        return self.b.make("slots", [v for _, v in every], (), "f", **{**dict(self.old.attrs), "body": made, "xs": len(self.xs)})
 
     def inner(self, v: Value) -> Value:
         """v for one slot."""
@@ -36,12 +36,12 @@ class _Body:
         return self.done[id(v)]
 
     def _inner(self, v: Value) -> Value:
-        if v.op in ("const", "size", "row") or (v.op == "iota" and v["axis"] != "n"):
+        if v.op in ("const", "size", "row") or (v.op == "iota" and v["axis"] != self.axis):
             return v
-        if "n" in v.axes and v.args:
+        if self.axis in v.axes and v.args:
             return remake(self.b, v, [self.inner(a) for a in v.args])
-        kind = self.xs if "n" in v.axes else self.consts
+        kind = self.xs if self.axis in v.axes else self.consts
         if id(v) not in kind:
             name = f"{self.old['body'].name}_{'x' if kind is self.xs else 'k'}{len(kind)}"
-            kind[id(v)] = (Param(name, "value", tuple(a for a in sort_axes(v.axes) if a != "n"), dtype=v.dtype), v)
+            kind[id(v)] = (Param(name, "value", tuple(a for a in sort_axes(v.axes) if a != self.axis), dtype=v.dtype), v)
         return self.b.param(kind[id(v)][0])

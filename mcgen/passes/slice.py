@@ -10,11 +10,12 @@ from dataclasses import dataclass, replace
 
 from ..ir.builder import Builder
 from ..ir.naming import stem
-from ..ir.nodes import AXIS_ORDER, Param, Program, Result, Value
+from ..ir.nodes import AXIS_ORDER, LEAD, Param, Program, Result, Value
+from .apart import leaves_levels, levelled, levels_apart
 from .hoist import hoist
 from .share_factors import share_factors
 from .slice_kernel import Kernel, Key, Slice
-from .stages import MANY_PRODUCTS, SLOTS, Stages, over_rows
+from .stages import SLOTS, Stages, of_rows, over_rows, way
 from .thin import thin
 from .token_loops import handed_out, over_tokens, scans_rows
 from .unstack import unstack
@@ -41,13 +42,14 @@ def cut(program: Program, b: Builder, fused: bool = False) -> Sliced:
 
     fused: loops over rows compute what a grid over rows would store for them, and the tokens' results from their states.
     """
-    return _Cutter(thin(share_factors(hoist(unstack(program, b), b), b), b), b, fused).run()
+    return _Cutter(levels_apart(thin(share_factors(hoist(unstack(program, b), b), b), b), b), b, fused).run()
 
 
 class _Cutter:
     def __init__(self, program: Program, b: Builder, fused: bool):
         self.program, self.b = program, b
         self.stages = Stages(program, b, fused)
+        self.slot = program.slot
         self.names = {p.name for p in program.params} | {r.name for r in program.results}
         self.buffers: dict[int, Param] = {}                  # values in memory: id -> where
         self.scratch: list[Param] = []
@@ -69,7 +71,7 @@ class _Cutter:
     def groups(self, key: Key, results: list[Result]) -> list[list[Result]]:
         """Results of a grid over rows by kernel: those that are independent along the same dims, as long as the products of one
         kernel are few or shared. A kernel of many products spills registers."""
-        if key[1] != "rows":
+        if key.kind != "rows":
             return [results]
         found: list[tuple[list[Result], set, tuple[str, ...]]] = []
         for r in results:
@@ -90,15 +92,14 @@ class _Cutter:
         if r.kind == "token":
             self.token(r)
         elif value.op == "collect" and id(value) not in self.buffers:
-            self.buffers[id(value)] = Param(r.name, "slots", r.axes)
+            self.buffers[id(value)] = Param(r.name, r.kind, r.axes)
             self.collected(r, value)
         elif value.op == "out" and value["kind"] != "sum" and id(value) not in self.buffers:
-            lead = {"slots": ("n",), "starts": ("r",)}.get(r.kind, ())
-            if value.axes == lead + r.axes:
+            if value.axes == LEAD.get(r.kind, ()) + r.axes:
                 self.buffers[id(value)] = Param(r.name, r.kind, r.axes)
             self.add(self.host(value), r)
         elif r.kind == "starts":
-            self.add((stages.ready(value), "rows", False), r)
+            self.add(self.grid(stages.ready(value), value), r)
         else:
             self.add(self.after(value, r.kind), r)
 
@@ -121,45 +122,52 @@ class _Cutter:
         """A grid over rows; in the fused form the last loop that can have all of them."""
         if all(map(self.stages.looped, parts)):
             for stage, reverse in reversed(self.stages.loops):
-                if all(self.stages.serial(v, reverse) <= stage for v in parts):
-                    return stage, "loop", reverse
-        return max(map(self.token_stage, parts)), "rows", False
+                if all(self.stages.serial(v, (reverse, False)) <= stage for v in parts):
+                    return Key(stage, "loop", reverse)
+        return Key(max(map(self.token_stage, parts)), "rows")
+
+    @staticmethod
+    def grid(stage: int, v: Value) -> Key:
+        """The grid over rows, for every level where v has one or is made of them."""
+        return Key(stage, "rows", False, levelled(v) or leaves_levels(v))
 
     def token_stage(self, v: Value) -> int:
         """With the last ones, where that costs no work over the slots again: one kernel shares their products."""
         return self.stages.ready(v) if self.stages.weight(v) == SLOTS else max(self.stages.tokens, self.stages.ready(v))
 
     def collected(self, r: Result, value: Value) -> None:
-        x, old = value.args
+        x, old = value.args[:2]
         if old.op != "param":
             raise ValueError(f"{self.program.name}: {r.name} does not start as a parameter")
         self.copies.append((r.name, old["name"]))
         ways = self.stages.ways(x)
-        key = (self.stages.at(value), "loop", ways.pop()) if ways else (self.stages.at(value), "rows", False)
+        key = Key(self.stages.at(value), "loop", *ways.pop()) if ways else self.grid(self.stages.at(value), x)
         self.add(key, r)
 
     def host(self, out: Value) -> Key:
         loop = out.args[0]
         if scans_rows(loop):
-            return self.stages.at(loop), "loop", loop["reverse"]
-        return self.stages.ready(out) if over_tokens(loop) else self.stages.at(loop), "rows", False
+            return Key(self.stages.at(loop), "loop", *way(loop))
+        if loop.op == "slots" and not of_rows(loop):
+            return Key(self.stages.at(loop), "loop", self.stages.direction(self.stages.at(loop)))
+        return self.grid(self.stages.ready(out) if over_tokens(loop) else self.stages.at(loop), out)
 
     def after(self, value: Value, kind: str) -> Key:
         """The kernel for what is known when all rows are done: the one that knows most of it already."""
         below = _small(value)
-        if kind == "slots" and any(v.op == "keep" or (over_rows(v) and "n" in v.axes) for v in below):
-            own = [self.stages.at(v) for v in below if over_rows(v) and "n" in v.axes]
-            rest = [self.stages.ready(v) for v in below if not v.args or v.op == "out" or (over_rows(v) and "n" not in v.axes)]
-            return max([*own, *rest], default=0), "slots", False
+        if kind in ("slots", "units") and any(v.op == "keep" or self.stages.per_slot(v) for v in below):
+            own = [self.stages.at(v) for v in below if self.stages.per_slot(v)]
+            rest = [self.stages.ready(v) for v in below if not v.args or v.op == "out" or (over_rows(v) and not self.stages.per_slot(v))]
+            return Key(max([*own, *rest], default=0), "slots")
         hosts = {self.host(v) if v.op == "out" else self.total_key(v) for v in below if v.op == "out" or over_rows(v)}
         if len(hosts) == 1 and (kind == "slots" or all(host != "slots" for _, host, _ in hosts)):       # a sum over slots is no slot's own
             return hosts.pop()
-        stage = max((s + 1 for s, _, _ in hosts), default=0)
-        return stage, "loop", self.stages.direction(stage)
+        stage = max((key.stage + 1 for key in hosts), default=0)
+        return Key(stage, "loop", self.stages.direction(stage), levelled(value))
 
     def total_key(self, v: Value) -> Key:
         stage = self.stages.at(v)
-        return (stage, "slots", False) if "n" in v.axes else (stage, "loop", self.stages.way(v, stage))
+        return Key(stage, "slots") if self.stages.per_slot(v) else Key(stage, "loop", *self.stages.way(v, stage))
 
     def add(self, key: Key, result: Result) -> None:
         self.pending.setdefault(key, []).append(result)
@@ -168,15 +176,16 @@ class _Cutter:
     def buffer(self, v: Value) -> Param:
         """Where v is in memory; the kernel that makes it is told to store it."""
         if id(v) not in self.buffers:
-            tokens = [a for a in ("n", "c", "d", "mid") if a in v.axes]
+            tokens = [a for a in ("l", "n", "c", "d", "mid") if a in v.axes]
             dims = [a for a in v.axes if a not in AXIS_ORDER]
-            if v.op == "collect" or (over_rows(v) and "n" in v.axes):
-                kind, axes, key = "slots", tuple(dims), self.total_key(v) if over_rows(v) else None
+            if v.op == "collect" or self.stages.per_slot(v):
+                kind, axes, key = "slots" if self.slot == "n" else "units", tuple(dims), self.total_key(v) if over_rows(v) else None
             elif "r" in v.axes:
                 kind, axes = "starts", tuple(tokens + dims)
-                key = self.host(v) if v.op == "out" else (self.stages.ready(v) - (v.op in MANY_PRODUCTS), "rows", False)
-            elif v.axes[:1] == ("n",):
-                kind, axes, key = "slots", tuple(dims), self.host(v)
+                key = self.host(v) if v.op == "out" else self.grid(self.stages.ready(v) - self.stages.many(v), v)
+            elif v.axes[:1] in (("n",), ("l",)):
+                kind, axes = {"n": "slots", "l": "levels"}[v.axes[0]], tuple(dims)
+                key = self.host(v) if v.op == "out" else self.total_key(v)
             else:
                 kind, axes, key = "memory", tuple(dims), self.host(v) if v.op == "out" else self.total_key(v)
             param = self.buffers[id(v)] = Param(self.fresh(f"stored.{stem(v)}"), kind, axes)
@@ -194,7 +203,8 @@ class _Cutter:
         b, param = self.b, self.buffer(v)
         value = b.param(param)
         if v.op == "out" and v.args[0].op == "slots" and self.stages.stack(v):
-            value = b.where(b.map("lt", b.iota("n"), b.row("segment")), value)      # no other slot was written
+            written = b.map("lt", b.iota("n"), b.row("segment")) if self.slot == "n" else b.map("digit", b.row("segment"), b.iota("n"))
+            value = b.where(written, value)                                         # no other slot was written
         return b.map("gt", value, b.const(0.5)) if v.dtype == "b" else value
 
     def fresh(self, stem: str) -> str:

@@ -2,9 +2,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Iterable
+from typing import Iterable, NamedTuple
 
-from ..ir.nodes import Param, Program, Result, Value, bodies, dim_of, is_dim, sort_axes
+from ..ir.nodes import Param, Program, Result, Value, bodies, dim_of, is_dim, slot_axis, sort_axes
+from .apart import leaves_levels, levelled
 from .prune_loops import prune_loops
 from .rewrite import Rebuilder
 from .simple_slots import simple_slots
@@ -13,14 +14,23 @@ from .token_loops import TokenLoops, over_tokens, scans_rows, token_loops
 
 MANY = 6                         # for how many products of matrices such a value counts
 SIZE = 64                        # what every axis counts when stored elements are compared
-Key = tuple[int, str, bool]      # a kernel: stage, kind, whether its rows run in reverse
+
+
+class Key(NamedTuple):
+    """A kernel: stage, kind, whether its rows run in reverse, whether each of its programs has one level only."""
+
+    stage: int
+    kind: str
+    reverse: bool = False
+    levels: bool = False
 
 
 @dataclass(frozen=True)
 class Slice:
     """One kernel. kind: 'rows' (a grid over rows), 'loop' (over rows, in order), 'slots' (a grid over slots, rows in order).
 
-    blocked: the dims along which its programs are independent. kept: what its scans over tokens give of every token and it reads again
+    blocked: the dims along which its programs are independent. slot: the axis of the cache's slots. levels: whether there is a
+    program for every level. kept: what its scans over tokens give of every token and it reads again
     itself, and the result or the scratch tensor in which that lies.
     """
 
@@ -29,6 +39,8 @@ class Slice:
     reverse: bool
     blocked: tuple[str, ...]
     kept: tuple[tuple[Value, Param], ...] = ()
+    slot: str = "n"
+    levels: bool = False
 
 
 class Kernel:
@@ -36,7 +48,8 @@ class Kernel:
 
     def __init__(self, cutter, key: Key, results: list[Result]):
         self.cutter, self.stages, self.b = cutter, cutter.stages, cutter.b
-        self.stage, self.kind, self.reverse = key
+        self.key, self.levels = key, key.levels
+        self.stage, self.kind, self.reverse = key[:3]
         self.results = results
         self.limit = SLOTS if self.kind == "rows" or (self.kind == "loop" and self.stages.fused) else PRODUCT
         self.costs: dict[tuple[int, int], tuple[int, bool]] = {}
@@ -50,7 +63,7 @@ class Kernel:
         replaced = {i: self.cutter.read(v) for i, v in self.stored.items()}
 
         def hook(rebuilder: Rebuilder, value: Value, args: list[Value]) -> Value | None:
-            if over_rows(value) and "n" not in value.axes:
+            if over_rows(value) and not self.stages.per_slot(value):
                 return self.b.sum(rebuilder.rebuild([self.stages.partial(value)])[0], ["r"])
             return None
 
@@ -61,7 +74,7 @@ class Kernel:
         program = replace(program, params=self.params(program))
         kept = self.kept(token_loops(program))
         free = [a for a in separable(program) if all(a in p.axes for _, p in kept)]       # a program reads what it wrote itself
-        return Slice(program, self.kind, self.reverse, tuple(free), kept)
+        return Slice(program, self.kind, self.reverse, tuple(free), kept, self.cutter.slot, self.levels)
 
     def kept(self, loops: TokenLoops) -> tuple[tuple[Value, Param], ...]:
         """Where what is read again lies: in a result, else in memory for the tokens of one row."""
@@ -107,11 +120,15 @@ class Kernel:
         if v.op == "out":
             loop = v.args[0]
             if scans_rows(loop):
-                return self.cutter.host(v) == (self.stage, self.kind, self.reverse)
-            return over_tokens(loop) or not of_rows(loop) or (self.kind == "rows" and self.stages.at(loop) == self.stage)
-        if v.op == "collect" or v.op in MANY_PRODUCTS:
-            return any(v is p for r in self.results for p, _ in r.parts)
-        return over_rows(v) and self.cutter.total_key(v) == (self.stage, self.kind, self.reverse)
+                return self.cutter.host(v) == self.key
+            if over_tokens(loop):
+                return True
+            if levelled(v) or slot_axis(loop) == "l":
+                return levelled(v) == self.levels and (not of_rows(loop) or self.kind == "rows")
+            return not of_rows(loop) or (self.kind == "rows" and self.stages.at(loop) == self.stage)
+        if v.op == "collect" or self.stages.many(v):
+            return any(v is p for r in self.results for p, _ in r.parts) and (self.levels or not leaves_levels(v))
+        return over_rows(v) and self.cutter.total_key(v) == self.key
 
     def below(self, v: Value, limit: int) -> list[tuple[Value, int]]:
         """What v is computed from in this kernel, and how dear each may be."""
@@ -121,13 +138,15 @@ class Kernel:
                 return [(a, PRODUCT if i < loop["xs"] else limit) for i, a in enumerate(loop.args)]
             return [(a, limit) for a in loop.args]
         if v.op == "collect":
-            return [(v.args[0], limit)]
-        if over_rows(v) and "n" not in v.axes:
+            return [(a, limit) for a in (v.args[0], *v.args[2:])]
+        if over_rows(v) and not self.stages.per_slot(v):
             return [(self.stages.partial(v), limit)]
         return [(a, limit) for a in v.args]
 
     def made_elsewhere(self, v: Value) -> bool:
-        return (v.op in ("out", "collect", *MANY_PRODUCTS) or over_rows(v)) and not self.inner(v)
+        if v.op in ("out", "collect") or self.stages.many(v) or over_rows(v):
+            return not self.inner(v)
+        return levelled(v) and not self.levels and v.op != "param"
 
     def storable(self, v: Value) -> bool:
         return "r" in v.axes and v.op not in ("row", "iota") and self.stages.ready(v) < self.stage
@@ -154,7 +173,9 @@ class Kernel:
         return (kept, True) if stored else (inline, False)
 
     def cheap(self, v: Value, limit: int) -> bool:
-        """Whether v itself may be computed in this kernel, once its arguments are there."""
+        """Whether v itself may be computed in this kernel, once its arguments are there: with levels always, they take memory."""
+        if levelled(v):
+            return True
         return self.stages.own_weight(v) < limit and not (v.op == "out" and v.args[0].op == "slots")
 
     def elements(self, v: Value) -> int:

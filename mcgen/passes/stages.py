@@ -8,11 +8,13 @@ fused form a loop computes them itself, and what is computed from its states too
 from __future__ import annotations
 
 from ..ir.builder import Builder
-from ..ir.nodes import Program, Value, is_dim
+from ..ir.nodes import Program, Value, is_dim, order, slot_axis
+from .apart import leaves_levels, levelled, of_levels, over_levels
 from .latest import latest
 from .token_loops import over_tokens, scans_rows
 
 LIGHT, PRODUCT, SLOTS = 0, 1, 2          # what computing a value again costs: nothing much, a product of tokens, work over the slots
+Way = tuple[bool, bool]                  # of a loop over rows: whether in reverse, whether one for every level
 MANY_PRODUCTS = ("inverse", "pair", "papply", "channels")        # a kernel's work each: in memory for all other kernels
 
 
@@ -23,12 +25,16 @@ def is_product(v: Value) -> bool:
 
 
 def over_rows(v: Value) -> bool:
-    return v.op in ("sum", "dot") and "r" in v["over"]
+    return v.op == "give" or (v.op in ("sum", "dot") and "r" in v["over"])
+
+
+def way(scan: Value) -> Way:
+    return scan["reverse"], of_levels(scan)
 
 
 def of_rows(loop: Value) -> bool:
     """Whether a slots loop runs per row."""
-    return any("r" in a.axes for a in loop.args)
+    return any("r" in a.axes for a in loop.args) or any(v.op == "take" for v in loop["body"].order())
 
 
 class Stages:
@@ -36,19 +42,22 @@ class Stages:
 
     def __init__(self, program: Program, b: Builder, fused: bool = False):
         self.program, self.b, self.fused = program, b, fused
-        self.inline = PRODUCT if fused else LIGHT             # the dearest of what a loop over rows computes itself
+        self.slot = program.slot
         self.order = program.order()
+        single = order([v for v in self.order if levelled(v) or of_levels(v)])             # what a program of one level may need
+        self.of_all_levels = {id(v) for v in single if over_levels(v) and "r" in v.axes}
+        self.inline = PRODUCT if fused else LIGHT             # the dearest of what a loop over rows computes itself
         self._ready: dict[int, int] = {}
         self._at: dict[int, int] = {}
         self._weight: dict[int, int] = {}
         self._partial: dict[int, Value] = {}
-        self._ways: dict[int, set[bool]] = {}
-        self._serial: dict[tuple[int, bool | None, int], int] = {}
+        self._ways: dict[int, set[Way]] = {}
+        self._serial: dict[tuple[int, Way | None, int], int] = {}
         self.fill()
         self.tokens = max((self.ready(v) for r in program.results if r.kind == "token" for v, _ in r.parts), default=0)
         self.merge(max([self.tokens, *self._at.values()]))
-        self.reverse = {self.at(v): v["reverse"] for v in self.order if scans_rows(v)}
-        self.loops = sorted({(self.at(v), v["reverse"]) for v in self.order if scans_rows(v)})
+        self.reverse = {self.at(v): v["reverse"] for v in self.order if scans_rows(v) and not of_levels(v)}
+        self.loops = sorted({(self.at(v), v["reverse"]) for v in self.order if scans_rows(v) and not of_levels(v)})
 
     def merge(self, last: int) -> None:
         """Every loop runs in the stage of another one of its kind if it may, else as late as it may: few kernels are launched."""
@@ -64,9 +73,12 @@ class Stages:
             self._serial.clear()
             self.fill()
 
-    @staticmethod
-    def loop_kind(v: Value) -> tuple:
-        return (v.op, v["reverse"]) if v.op == "scan" else (v.op == "slots", "n" in v.axes)
+    def loop_kind(self, v: Value) -> tuple:
+        return (v.op, way(v)) if v.op == "scan" else (v.op == "slots", self.per_slot(v), levelled(v))
+
+    def per_slot(self, v: Value) -> bool:
+        """Whether it is a sum over rows for every slot of the cache."""
+        return v.op == "give" or (over_rows(v) and self.slot == "n" and "n" in v.axes)
 
     def fill(self) -> None:
         for v in self.order:              # arguments first: no deep recursion
@@ -78,10 +90,9 @@ class Stages:
 
     over_rows = staticmethod(over_rows)
 
-    @staticmethod
-    def many(v: Value) -> bool:
+    def many(self, v: Value) -> bool:
         """Whether a grid over rows computes it for all other kernels."""
-        return v.op in MANY_PRODUCTS
+        return v.op in MANY_PRODUCTS or leaves_levels(v) or id(v) in self.of_all_levels
 
     def direction(self, stage: int) -> bool:
         """Which way the loop of a stage runs that has no scan of its own: the scans' way."""
@@ -95,7 +106,7 @@ class Stages:
                 found = self.at(host) + (0 if host.op == "slots" and not self.stack(v) else 1)
             elif v.op == "collect" or over_rows(v):
                 found = self.at(v) + 1
-            elif v.op in MANY_PRODUCTS:
+            elif self.many(v):
                 found = max(map(self.ready, v.args)) + 1
             else:
                 found = max((self.ready(a) for a in v.args), default=0)
@@ -115,58 +126,71 @@ class Stages:
 
     def _stage_of(self, v: Value) -> int:
         if v.op == "scan":
-            return max((self.serial(a, v["reverse"]) for a in v.args), default=0)
+            return max((self.serial(a, way(v)) for a in v.args), default=0)
         if v.op == "slots":
+            if slot_axis(v) == "l":
+                return max([self.stored(a) for a in v.args[:v["xs"]]] + [self.ready(a) for a in v.args[v["xs"]:]])
             if not of_rows(v):
                 return max(map(self.ready, v.args), default=0)
             n = v["xs"]
             return max([self.serial(a, inline=LIGHT) for a in v.args[:n]] + [self.ready(a) for a in v.args[n:]])
         if v.op == "collect":
-            x, old = v.args
+            x, old = v.args[:2]
             return max(self.serial(x, *self.ways(x)) if self.ways(x) else self.ready(x), self.ready(old))
-        if "n" in v.axes:
+        if self.per_slot(v):
             return max(self.serial(a, inline=LIGHT) for a in v.args)
+        if levelled(v) and not self.way_of(v):
+            return self.stored(self.partial(v))
         return self.serial(self.partial(v), *self.way_of(v))
+
+    def stored(self, v: Value) -> int:
+        """The first stage that can have v from memory, if it has levels."""
+        return self.ready(v) + (levelled(v) and self.computed(v))
+
+    @staticmethod
+    def computed(v: Value) -> bool:
+        """Whether a grid over rows computes v, so that it is there for others one stage later than `ready` says."""
+        return not (v.op in ("param", "collect") or over_rows(v) or (v.op == "out" and scans_rows(v.args[0])))
 
     def partial(self, v: Value) -> Value:
         """What a sum over rows adds up: the sum of one row."""
         if id(v) not in self._partial:
-            over = [a for a in v["over"] if a != "r"]
-            self._partial[id(v)] = self.b.sum(v.args[0], over) if v.op == "sum" else self.b.dot(*v.args, over)
+            over = [a for a in v.get("over") or () if a != "r"]
+            self._partial[id(v)] = v.args[0] if v.op == "give" else self.b.sum(v.args[0], over) if v.op == "sum" else self.b.dot(*v.args, over)
         return self._partial[id(v)]
 
-    def way_of(self, total: Value) -> set[bool]:
-        """The one direction of the scans whose rows a sum over rows adds up, where it may be added in their loop."""
+    def way_of(self, total: Value) -> set[Way]:
+        """The one way of the scans whose rows a sum over rows adds up, where it may be added in their loop."""
         ways = self.ways(self.partial(total))
         return ways if len(ways) == 1 else set()
 
-    def way(self, total: Value, stage: int) -> bool:
-        return next(iter(self.way_of(total)), self.direction(stage))
+    def way(self, total: Value, stage: int) -> Way:
+        return next(iter(self.way_of(total)), (self.direction(stage), levelled(total)))
 
     def joins(self, total: Value, scan: Value) -> bool:
         """Whether a sum over rows may be added in the loop of a scan."""
-        return over_rows(total) and "n" not in total.axes and scans_rows(scan) and scan["reverse"] in self.way_of(total)
+        return over_rows(total) and not self.per_slot(total) and scans_rows(scan) and way(scan) in self.way_of(total)
 
-    def ways(self, v: Value) -> set[bool]:
-        """Directions of the scans whose rows v is made of elementwise; in the fused form also by products."""
+    def ways(self, v: Value) -> set[Way]:
+        """Ways of the scans whose rows v is made of elementwise; in the fused form also by products."""
         if id(v) not in self._ways:
-            found: set[bool] = set()
+            found: set[Way] = set()
             if v.op == "out":
-                found = {v.args[0]["reverse"]} if scans_rows(v.args[0]) and v["kind"] != "final" else found
-            elif v.op in ("map", "rename") or (self.fused and self.passes(v, self.inline)):
+                found = {way(v.args[0])} if scans_rows(v.args[0]) and v["kind"] != "final" else found
+            elif v.op in ("map", "rename") or (self.fused and self.passes(v, self.inline) and not over_levels(v)):
                 found = found.union(*map(self.ways, v.args))
             self._ways[id(v)] = found
         return self._ways[id(v)]
 
-    def serial(self, v: Value, reverse: bool | None = None, inline: int | None = None) -> int:
+    def serial(self, v: Value, of: Way | None = None, inline: int | None = None) -> int:
         """The first stage in which a loop can have v: what is dearer than `inline` comes from memory, outputs of its own scans from itself."""
         inline = self.inline if inline is None else inline
-        key = (id(v), reverse, inline)
+        key = (id(v), of, inline)
         if key not in self._serial:
-            if v.op == "out" and scans_rows(v.args[0]) and v.args[0]["reverse"] == reverse and v["kind"] != "final":
+            if v.op == "out" and scans_rows(v.args[0]) and way(v.args[0]) == of and v["kind"] != "final":
                 found = self.at(v.args[0])
             elif self.passes(v, inline):
-                found = max((self.serial(a, reverse, inline) for a in v.args), default=0)
+                found = max((self.serial(a, of, inline) for a in v.args), default=0)
             else:
                 found = self.ready(v) + (1 if self.weight(v) > inline else 0)
             self._serial[key] = found
@@ -179,9 +203,9 @@ class Stages:
     def passes(self, v: Value, inline: int) -> bool:
         """Whether a loop computes v itself, whatever its arguments are: elementwise, or small once it is computed, or at most as dear as
         a loop may be."""
-        if v.op in ("map", "rename", "expose", "keep") or self.of_slot(v):
+        if v.op in ("map", "rename", "expose", "keep") or (self.of_slot(v) and not leaves_levels(v)):
             return True
-        if v.op in ("scan", "slots", "out", "collect", *MANY_PRODUCTS) or over_rows(v):
+        if v.op in ("scan", "slots", "out", "collect") or self.many(v) or over_rows(v):
             return False
         return (v.op in ("dot", "sum", "max") or inline > LIGHT) and self.own_weight(v) <= inline
 
@@ -195,7 +219,7 @@ class Stages:
     def weight(self, v: Value) -> int:
         """What computing v again in another kernel costs, given what other kernels leave in memory."""
         if id(v) not in self._weight:
-            if v.op in ("slots", "collect", *MANY_PRODUCTS) or scans_rows(v) or over_rows(v):
+            if v.op in ("slots", "collect") or self.many(v) or scans_rows(v) or over_rows(v):
                 found = LIGHT
             elif v.op == "out" and not over_tokens(v.args[0]):
                 host = v.args[0]
@@ -216,5 +240,5 @@ class Stages:
             return PRODUCT if tokens and is_product(v) else LIGHT
         if v.op == "cumsum":
             return PRODUCT if len(set(v.axes) - {"r"}) > 1 else LIGHT
-        simple = v.op in ("map", "rename", "expose", "keep", "sum", "max") or not v.args
+        simple = v.op in ("map", "rename", "expose", "keep", "take", "sum", "max") or not v.args
         return LIGHT if simple or not tokens else PRODUCT

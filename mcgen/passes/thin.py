@@ -2,8 +2,8 @@
 
 * A scan's output that is a reduction of the carry, given by the scan's other outputs, is computed from those outside: the
   scan is then elementwise in the axes that it would have reduced, and can be cut into blocks along them.
-* A slots loop's output summed over rows becomes that sum, over all slots at once: a sum of its own instead of a part of
-  every row's loop.
+* A slots loop's output summed over rows, or given to the memories of digits, becomes that sum, over all slots at once: a sum
+  of its own instead of a part of every row's loop.
 * A large sum over slots without rows becomes a slots loop, so that no [n, K, V] tile exists.
 """
 from __future__ import annotations
@@ -20,7 +20,9 @@ def thin(program: Program, b: Builder) -> Program:
 
     def hook(rebuilder: Rebuilder, value: Value, args: list[Value]) -> Value | None:
         if value.op == "out" and value["kind"] == "stack" and _no_rows(value.args[0]["body"].results[value["index"]]):
-            return _sum_over_rows(rebuilder, value)
+            return _of_all_slots(rebuilder, value)
+        if value.op == "out" and value["kind"] == "give":
+            return b.give(_of_all_slots(rebuilder, value), b.iota("n"))
         if value.op == "out" and value["kind"] == "y":
             return _outside(rebuilder, value, args[0], used)
         if value.op == "sum" and value["over"] == ("n",) and "r" not in args[0].axes and sum(map(is_dim, args[0].axes)) > 1:
@@ -62,7 +64,7 @@ def _no_rows(result: Result) -> bool:
     return "r" not in result.axes
 
 
-def _sum_over_rows(rebuilder: Rebuilder, out: Value) -> Value:
+def _of_all_slots(rebuilder: Rebuilder, out: Value) -> Value:
     loop = out.args[0]
     bound = {p.name: rebuilder.rebuild([a])[0] for p, a in zip(loop["body"].params, loop.args)}
     return inline(rebuilder.b, loop["body"], bound)[out["index"]]

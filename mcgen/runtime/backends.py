@@ -25,6 +25,7 @@ from .direct import Passes
 from .kernel_passes import KernelPasses, bind_backward, bind_forward
 from .layout import Layout, arithmetic
 from .manifest import LEVELS, SLOTS, Manifest
+from .partition import levels
 from .schedule import Schedules, options_of
 from .tvm.kernel import Kernel
 
@@ -149,10 +150,12 @@ class TritonBackend:
         from .triton.options import is_fused
 
         sizes, named = self.layout.sizes(params), dict(zip(names, tensors))
-        slots, device = sizes.pop(SLOTS, 0), params[0].device
+        slots, units, device = sizes.pop(SLOTS, 0), 0, params[0].device
+        if self.manifest.cache is not None and self.manifest.cache.growth == "logarithmic":
+            slots, units = sizes.pop(LEVELS, levels(slots)), slots
         packs, tokens, heads = self.layout.tokens(params)
         batch, rows = named["call.table"].shape[:2]
-        call = Call(batch, packs, tokens, heads, rows, slots, chunk, sizes, backend_of(device))
+        call = Call(batch, packs, tokens, heads, rows, slots, chunk, sizes, backend_of(device), units)
         found = self.schedules.find(device, self.layout.y_dtype(params), sizes, batch * heads, tokens)
         options = dict(found.options)
         run(getattr((self._load_fused if is_fused(options, which) else self._load)(), which), call, named, options)

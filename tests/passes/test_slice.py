@@ -6,9 +6,13 @@ import pytest
 from mcgen.ir import interpreter
 from mcgen.ir.verifier import verify_program
 from mcgen.passes.bisect import bound, table
+from mcgen.passes.pipeline import compile_model
 from mcgen.passes.slice import Sliced, cut
+from mcgen.spec import load_spec
+from mcgen.symbolic.elaborate import elaborate
 
 from ops.scans import SCANS
+from ops.specs import CORNERS, LOGARITHMIC
 from .cases import CACHES, RULES, compiled, drawn, errors, trial
 from .test_scans import compiled as scan
 
@@ -16,7 +20,9 @@ from .test_scans import compiled as scan
 def run_sliced(sliced: Sliced, results, inputs, rows, chunk, sizes):
     """Every result, kernel after kernel in the interpreter."""
     found = dict(inputs)
-    sizes = {**sizes, "#tokens": 23, "#slots": next((t.shape[1] for n, t in inputs.items() if n.startswith("cache.")), 0)}
+    slots = next((t.shape[1] for n, t in inputs.items() if n.startswith("cache.")), 0)
+    merging = any(p.kind == "units" for s in sliced.slices for p in (*s.program.params, *s.program.results))
+    sizes = {**sizes, "#tokens": 23, "#slots": slots.bit_length() + 1 if merging else slots, "#units": slots}
     for s in sliced.slices:
         verify_program(s.program)
         found |= interpreter.run(s.program, {p.name: found[p.name] for p in s.program.params}, rows, chunk, sizes)
@@ -28,6 +34,11 @@ def run_sliced(sliced: Sliced, results, inputs, rows, chunk, sizes):
             total[:, delay - shift:total.shape[1] - shift] += found[part]
         found[name] = total
     return {r.name: found[r.name] for r in results}
+
+
+def corner(name):
+    return compile_model(elaborate(load_spec({k: {a: b for a, b in v.items() if b is not None} if isinstance(v, dict) else v
+                                              for k, v in CORNERS[name].items()})))
 
 
 def agree(rule, cache_name=None, start="carry", forms=(False, True)):
@@ -75,6 +86,15 @@ def test_rules(rule):
 @pytest.mark.parametrize("name", [*(n for n in SCANS if n != "read_twice"), "mesa", "mamba1"])
 def test_scans_over_tokens(name):
     agree_state(scan(name), (False,))
+
+
+MERGING = [s["name"] for s in LOGARITHMIC]
+
+
+@pytest.mark.parametrize("name", [n if n in ("merging_gate", "merging_levels", "merging_steps", "merging_tokens") else
+                                  pytest.param(n, marks=pytest.mark.slow) for n in MERGING])
+def test_merging_segments(name):
+    agree_state(corner(name))
 
 
 @pytest.mark.parametrize("start", ["carry", "fresh"])

@@ -18,7 +18,8 @@ from mcgen.diagnostics import EnvironmentLacks, McgenError, UsageError
 from mcgen.runtime.schedule import options_of
 
 from ..manifest import Manifest
-from .launch import Call, arguments, name_of
+from ..partition import levels
+from .launch import Call, arguments, merges, name_of
 from .options import check
 
 SHARED = {"sm_80": 166_912, "sm_86": 101_376, "sm_89": 101_376, "sm_90": 232_448, "sm_100": 232_448, "sm_120": 101_376, "gfx90a": 65_536,
@@ -111,7 +112,8 @@ def compile_one(kernel: Mapping[str, Any], target: str, sizes: Mapping[str, int]
     check(kernel, sizes, record or {}, backend)
     if not hasattr(kernel["run"], "cache_key"):
         raise EnvironmentLacks("Triton interprets its kernels in this process and can't compile them", "triton", "unset TRITON_INTERPRET")
-    _, constants, options = arguments(kernel, Call(1, 1, chunk, 1, 1, slots, chunk, sizes, backend), record)
+    call = Call(1, 1, chunk, 1, 1, levels(slots) if merges(kernel) else slots, chunk, sizes, backend, slots)
+    _, constants, options = arguments(kernel, call, record)
     names = kernel["run"].arg_names
     pointers = {n: POINTERS[(dtypes or {}).get(tensor, "float32")] for n, tensor in zip(names, kernel["tensors"])}
     signature = {n: pointers.get(n) or ("constexpr" if n in constants else "*i32" if n == "table_ptr" else "i32") for n in names}

@@ -13,7 +13,8 @@ from .options import EXACT, chosen, plain, power
 
 @dataclass(frozen=True)
 class Call:
-    """What the launches of one call share. sizes: dim -> size; rows: of the chunk table; slots: of the cache.
+    """What the launches of one call share. sizes: dim -> size; rows: of the chunk table; slots: of the cache, where segments merge
+    the digits of their number `units`.
 
     packs: the rows of tokens, 1 with all sequences one after the other or one a sequence; tokens: in such a row.
     """
@@ -27,6 +28,7 @@ class Call:
     chunk: int
     sizes: Mapping[str, int]
     backend: str                        # 'cuda', 'hip' or 'interpreter'
+    units: int = 0
 
     @property
     def packed(self) -> bool:
@@ -75,7 +77,13 @@ def launch(kernel: Mapping[str, Any], call: Call, tensors: Mapping[str, torch.Te
     if not all(grid):
         return
     args = [tensors[name] for name in kernel["tensors"]]
-    kernel["run"][grid](*args, tensors["call.table"], 0 if call.packed else call.tokens, call.heads, call.rows, call.slots, **constants, **options)
+    numbers = [0 if call.packed else call.tokens, call.heads, call.rows, call.slots, *([call.units] if merges(kernel) else [])]
+    kernel["run"][grid](*args, tensors["call.table"], *numbers, **constants, **options)
+
+
+def merges(kernel: Mapping[str, Any]) -> bool:
+    """Whether it is a kernel of an op whose segments merge."""
+    return "M" in kernel["run"].arg_names
 
 
 def arguments(kernel: Mapping[str, Any], call: Call, record: Mapping | None) -> tuple[tuple[int, ...], dict[str, Any], dict[str, int]]:
@@ -85,7 +93,9 @@ def arguments(kernel: Mapping[str, Any], call: Call, record: Mapping | None) -> 
     parts = 1
     for dim in map(plain, kernel["blocked"]):
         parts *= -(-call.sizes[dim] // blocks[dim])
-    front = {"rows": (call.rows,), "slots": (call.slots,), "loop": ()}[kernel["grid"]]
+    if kernel.get("levels"):
+        parts *= call.slots
+    front = {"rows": (call.rows,), "slots": (call.slots,), "units": (call.units,), "loop": ()}[kernel["grid"]]
     constants = {"C": power(call.chunk), "SLOTS": power(max(1, call.slots)), "PRECISION": options.precision, "EXACT": EXACT[call.backend], "PACKED": call.packed,
                  **{f"size_{dim}": call.sizes[dim] for dim in kernel["dims"]}, **{f"block_{dim}": side for dim, side in blocks.items()}}
     return (*front, call.batch * call.heads, parts), constants, {
@@ -94,10 +104,10 @@ def arguments(kernel: Mapping[str, Any], call: Call, record: Mapping | None) -> 
 
 def shape_of(call: Call, kind: str, axes: tuple[str, ...]) -> tuple[int, ...]:
     """The shape of a tensor between kernels."""
-    length = {**dict.fromkeys(("c", "d", "mid"), power(call.chunk)), "n": call.slots}
+    length = {**dict.fromkeys(("c", "d", "mid"), power(call.chunk)), "n": call.slots, "l": call.slots}
     inner = [length[a] if a in length else int(plain(a)) if plain(a).isdigit() else call.sizes[plain(a)] for a in axes]
     lead = {"token": (call.packs, call.tokens, call.heads), "memory": (call.batch, call.heads), "slots": (call.batch, call.heads, call.slots),
-            "starts": (call.batch, call.heads, call.rows)}[kind]
+            "levels": (call.batch, call.heads, call.slots), "units": (call.batch, call.heads, call.units), "starts": (call.batch, call.heads, call.rows)}[kind]
     return (*lead, *inner)
 
 

@@ -81,9 +81,58 @@ def keeps(rows_ptr, R, n, LENGTH: tl.constexpr):
 
 
 @triton.jit
-def topk(score, past, TOP: tl.constexpr):
-    """score [C, N], past [N] -> truth [C, N]: the TOP largest of the past slots, ties to the older."""
+def two_to(n):
+    """2^n."""
+    return (n * 0 + 1) << n
+
+
+@triton.jit
+def below(i, n):
+    """The number that the digits of i below that of 2^n make."""
+    return i & (two_to(n) - 1)
+
+
+@triton.jit
+def digit(i, n):
+    """Whether the digit of 2^n of i is 1."""
+    return ((i >> n) & 1) != 0
+
+
+@triton.jit
+def carries(i, n):
+    """Whether i + 1 carries into the digit of 2^n."""
+    return below(i + 1, n) == 0
+
+
+@triton.jit
+def ones(i, n):
+    """How many of the digits of i below that of 2^n are 1."""
+    x = below(i, n)
+    x = x - ((x >> 1) & 0x55555555)
+    x = (x & 0x33333333) + ((x >> 2) & 0x33333333)
+    x = (x + (x >> 4)) & 0x0F0F0F0F
+    x = x + (x >> 8)
+    return (x + (x >> 16)) & 0x3F
+
+
+@triton.jit
+def lowest(i):
+    """The number of the lowest digit of i that is 1."""
+    return ones((i - 1) & ~i, 31)
+
+
+@triton.jit
+def memory(segment, n):
+    """The slot of the memory that a digit of 1 of a row's segment stands for."""
+    return ((segment >> n) << n) - 1
+
+
+@triton.jit
+def topk(score, past, TOP: tl.constexpr, DIGITS: tl.constexpr = False):
+    """score [C, N], past [N] -> truth [C, N]: the TOP largest of the past slots, ties to the older: with DIGITS to the higher ones."""
     at = tl.arange(0, score.shape[1])[None, :]
+    if DIGITS:
+        at = score.shape[1] - 1 - at
     left = tl.where(past[None, :], score, float("-inf"))
     chosen = tl.where(left == left, 0, 0)
     for _ in tl.static_range(TOP):

@@ -10,11 +10,12 @@ from mcgen.codegen.package import build
 from mcgen.runtime import load_package
 from mcgen.runtime.schedule import Schedule
 from mcgen.verify.draw import Case, draw
+from mcgen.verify.harness import cached
 
 from ops.scans import SCANS
 from ops.specs import CORNERS
 
-SIZES = {"K": 16, "V": 8, "R": 8, "D": 32}
+SIZES = {"K": 16, "V": 8, "R": 8, "D": 32, "L": 4}
 SMALL = {"K": 5, "V": 8, "R": 8}          # a dense system of 16 takes the interpreter minutes
 TOLERANCE = 2e-5                # of the largest entry, for float32 products
 CASES = {
@@ -29,11 +30,13 @@ CASES = {
     "erased, cached": "gated_delta+grm", "steps in a token": "delta_product", "momentum, erased": "titans_linear",
     "channels, erased, chosen memories": "kda+ssc",
 }
-FUSED = {"fused: log decay": "simple_gla", "fused: normaliser, cached": "mlstm+grm", "fused: erased": "gated_delta",
+MERGING = {"name": "merging", "rule": {"use": "simple_gla"}, "cache": {"use": "log_linear", "segments": {"length": 8, "start": "fresh", "growth": "logarithmic"}}}
+CASES |= {"levels": MERGING, "levels, all ways to call": MERGING, "merging, chosen memories": "merging_choice"}
+FUSED = {"fused: levels, erased": "merging_steps", "fused: log decay": "simple_gla", "fused: normaliser, cached": "mlstm+grm", "fused: erased": "gated_delta",
          "fused: erased, cached": "gated_delta+grm", "fused: channels": "gla", "fused: delayed write": "swla"}
 # in every run of the tests; the others are marked slow
 QUICK = ("plain", "log decay", "normaliser, cached", "delayed write, chosen memories", "carried sum", "states mixed", "fresh", "sums since a memory",
-         "raw decay, two atoms", "a scan, one decay a head", "a scan, cached", "erased, cached", "fused: log decay", "fused: channels")
+         "raw decay, two atoms", "a scan, one decay a head", "a scan, cached", "erased, cached", "fused: log decay", "fused: channels", "levels")
 KNOWN = {**CORNERS, **SCANS}
 TOKENS = {"mesa": 20}
 
@@ -64,16 +67,18 @@ def differences(op, spec, tokens: int, batch: int = 1, heads: int = 2, device: s
     inputs = {n: x.float() for n, x in draw(spec, Case(tokens, batch=batch, heads=heads, seed=3), sizes).items()}
     torch.manual_seed(5)
     inputs |= {f"{s.name}_init": torch.randn(heads, *(sizes.get(d, d) for d in s.shape)) for s in spec.rule.state.values() if s.init == "learned"}
-    got = results(op, {n: x.to(device) for n, x in inputs.items()})
-    want = results(mcgen.reference(spec), {n: x.double() for n, x in inputs.items()})
+    segments = spec.cache.segments if spec.cache else None
+    got = results(op, {n: x.to(device) for n, x in inputs.items()}, segments)
+    want = results(mcgen.reference(spec), {n: x.double() for n, x in inputs.items()}, segments)
     return {n: float((got[n].cpu().double() - w).abs().nan_to_num(float("inf")).max()) / max(1.0, float(w.abs().max()))
             for n, w in want.items() if w.numel()}
 
 
-def results(op, inputs):
+def results(op, inputs, segments=None):
     leaves = {n: x.clone().requires_grad_() for n, x in inputs.items()}
     y, memory = op(**leaves, return_memory=True)
-    outs = {"y": y, **{f"{k} {n}": x for k in ("state", "cache") for n, x in sorted(memory.get(k, {}).items())}}
+    held = {"state": memory["state"], "cache": cached(memory, segments)}
+    outs = {"y": y, **{f"{k} {n}": x for k in ("state", "cache") for n, x in sorted(held[k].items())}}
     torch.manual_seed(7)
     loss = sum((x * torch.randn(x.shape, dtype=torch.float64).to(x.dtype).to(x.device)).sum() for x in outs.values() if x.numel())
     grads = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True, materialize_grads=True)

@@ -75,9 +75,33 @@ def errors_of_inverses() -> dict[str, float]:
     return found
 
 
+@triton.jit
+def of_digits(found_ptr, N: tl.constexpr):
+    i = tl.program_id(0)
+    n = tl.arange(0, N)
+    rows = tl.zeros((N,), tl.int32)
+    tl.store(found_ptr + i * 6 * N + n, lib.digit(i, n).to(tl.int32))
+    tl.store(found_ptr + (i * 6 + 1) * N + n, lib.carries(i, n).to(tl.int32))
+    tl.store(found_ptr + (i * 6 + 2) * N + n, lib.ones(i, n))
+    tl.store(found_ptr + (i * 6 + 3) * N + n, lib.below(i, n))
+    tl.store(found_ptr + (i * 6 + 4) * N + n, lib.memory(i, n))
+    tl.store(found_ptr + (i * 6 + 5) * N + n, rows + lib.lowest(i + 1))
+
+
+def errors_of_digits() -> dict[str, float]:
+    """Of whole numbers up to 40, the digits of 2^0 to 2^15."""
+    count, n = 40, 16
+    found = torch.full((count, 6, n), -7, dtype=torch.int32)
+    of_digits[(count,)](found, n)
+    want = [[[i >> j & 1, (i + 1) % 2 ** j == 0, bin(i % 2 ** j).count("1"), i % 2 ** j, (i >> j << j) - 1, len(bin(i + 1)) - len(bin(i + 1).rstrip("0"))]
+             for j in range(n)] for i in range(count)]
+    names = ("digit", "carries", "ones", "below", "memory", "lowest")
+    return {name: error(found[:, k].double(), torch.tensor(want).double()[:, :, k]) for k, name in enumerate(names)}
+
+
 if __name__ == "__main__":
     torch.manual_seed(0)
-    made = errors_of_inverses()
+    made = errors_of_inverses() | errors_of_digits()
     for kind in ("log decay 0", "log decay -50", "some 0", "all 0", "signed"):
         made |= errors_of_factors(kind)
     print(json.dumps(made))

@@ -63,6 +63,14 @@ def test_a_scan_over_tokens_stays_in_registers(tmp_path, target):
 
 
 @pytest.mark.slow
+def test_levels_do_not_spill(tmp_path):
+    sizes = {**SIZES, "L": 16}
+    for kernel in kernels(compiling.load(build(mcgen.load_spec("simple_gla+log_linear"), tmp_path / "op"))):
+        found = compile_one(kernel, "cuda:sm_90", sizes, 64, 64, options(kernel, sizes, "cuda:sm_90", num_warps=8))
+        assert found.fits and found.stack <= STACK, found
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["longhorn+grm", "mesa", "simple_gla", "mlstm+grm", "swla+ssc", "retnet+residual"])
 def test_every_kernel_has_a_configuration_without_spills(tmp_path, name):
     folder = build(mcgen.load_spec(name), tmp_path / "op")

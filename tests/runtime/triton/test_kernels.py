@@ -36,9 +36,9 @@ def test_interpreted(tmp_path):
 
 
 def test_libraries():
-    """Inverses, and products of factors that are 1, tiny, 0 or negative: errors over the largest entry."""
+    """Inverses, digits, and products of factors that are 1, tiny, 0 or negative: errors over the largest entry."""
     found = printed("runtime.triton.libraries")
-    assert len(found) == 53 and not {n: e for n, e in found.items() if not e < 1e-6}
+    assert len(found) == 59 and not {n: e for n, e in found.items() if not e < 1e-6}
 
 
 @pytest.mark.slow
