@@ -14,19 +14,22 @@ FORMS = (0, 1)                    # the option `fused`: the split form, which ma
 WARPS = (1, 2, 4, 8)
 STAGES = (1, 2, 3, 4)
 BLOCKS = (16, 32, 64, 128)
-PRECISIONS = {"cuda": ("ieee", "tf32x3", "tf32", "bf16"), "hip": ("ieee", "bf16"), "interpreter": ("ieee",)}
+PRECISIONS = {"cuda": ("ieee", "tf32x3", "tf32x3-serial", "tf32", "bf16"), "hip": ("ieee", "bf16"), "interpreter": ("ieee",)}
 # for inputs of 16 bits, whose products need no more than TF32's accuracy (bfloat16's own for bfloat16), the exact one first
-COARSE = {("cuda", "bfloat16"): ("tf32x3", "tf32", "bf16"), ("cuda", "float16"): ("tf32x3", "tf32"), ("hip", "bfloat16"): ("ieee", "bf16")}
+COARSE = {("cuda", "bfloat16"): ("tf32x3", "tf32x3-serial", "tf32", "bf16"), ("cuda", "float16"): ("tf32x3", "tf32x3-serial", "tf32"), ("hip", "bfloat16"): ("ieee", "bf16")}
 
 EXACT = {"cuda": "tf32x3", "hip": "ieee", "interpreter": "ieee"}       # nearest to float32; 'ieee' itself spills everything on CUDA
+
+
+SERIAL = {"tf32x3": "tf32x3-serial"}                                  # the same in a loop: slower, in fewer registers
 
 
 @dataclass(frozen=True)
 class Options:
     """How one kernel runs. blocks: dim -> side of its tiles, for the dims along which the kernel is cut.
 
-    precision of products: 'ieee' float32, 'tf32x3' nearly that in three products on tensor cores, 'tf32', or 'bf16' operands. Sums are
-    float32 always, and so are states, decays and their gradients.
+    precision of products: 'ieee' float32, 'tf32x3' nearly that in three products on tensor cores, 'tf32x3-serial' the same three in a
+    loop, 'tf32', or 'bf16' operands. Sums are float32 always, and so are states, decays and their gradients.
     """
 
     num_warps: int = 4
@@ -85,9 +88,19 @@ def precisions(backend: str, dtype: str) -> tuple[str, ...]:
     """What a tuner may choose from for inputs of a dtype: for float32 what is as exact as float32, and fits in registers.
 
     >>> precisions("cuda", "float32"), precisions("cuda", "bfloat16")
-    (('tf32x3',), ('tf32x3', 'tf32', 'bf16'))
+    (('tf32x3', 'tf32x3-serial'), ('tf32x3', 'tf32x3-serial', 'tf32', 'bf16'))
     """
-    return COARSE.get((backend, dtype), (EXACT[backend],))
+    usual = EXACT[backend]
+    return COARSE.get((backend, dtype), (usual, SERIAL[usual]) if usual in SERIAL else (usual,))
+
+
+def exact(precision: str, backend: str) -> str:
+    """The precision of products that must be as accurate as float32's, in a kernel with this one for the others.
+
+    >>> exact("tf32", "cuda"), exact("tf32x3-serial", "cuda"), exact("bf16", "hip")
+    ('tf32x3', 'tf32x3-serial', 'ieee')
+    """
+    return precision if precision in SERIAL.values() else EXACT[backend]
 
 
 def default(kernel: Mapping[str, Any], sizes: Mapping[str, int], backend: str = "cuda") -> Options:
