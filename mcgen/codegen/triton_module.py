@@ -5,6 +5,7 @@ from ..ir.builder import Builder
 from ..ir.nodes import Program
 from ..passes.pipeline import Compiled
 from ..passes.slice import Sliced, cut
+from ..passes.slice_kernel import products
 from ..runtime.triton.options import FUSED
 from .formulas import formulas
 from .triton_expr import CALLS, INFIX
@@ -84,8 +85,9 @@ def _plan(which: str, sliced: Sliced, printed: list[Printed]) -> str:
     lines.append(f'    "copies": {list(sliced.copies)!r},')
     lines.append('    "kernels": [')
     for s, p in zip(sliced.slices, printed):
-        lines.append(f'        {{"run": {p.name}, "grid": {s.kind!r}, "blocked": {s.blocked!r}, "dims": {p.dims!r},')
-        lines.append(f'         "tensors": {p.tensors!r}}},')
+        folded = (s.fold.axis,) if s.fold else ()
+        lines.append(f'        {{"run": {p.name}, "grid": {s.kind!r}, "blocked": {s.blocked!r}, "folded": {folded!r}, "dims": {p.dims!r},')
+        lines.append(f'         "products": {products(s.program.order())}, "tensors": {p.tensors!r}}},')
     lines.append("    ],")
     lines.append(f'    "shifted": {list(sliced.shifted)!r},')
     lines.append("}")

@@ -20,7 +20,7 @@ def dot_in_turns(x, y):
     """The product of two float32 tiles as three of their TF32 parts, in a loop: the operands of one are in registers at a time, and no
     other product's, where the compiler would load those of all three, and of the next product, before the first is done."""
     total = tl.zeros((x.shape[0], y.shape[1]), tl.float32)
-    for turn in tl.range(0, 3, num_stages=1):            # the small parts first; an infinity has none, but takes the other side's
+    for turn in tl.range(0, 3, num_stages=1, disable_licm=True):            # the small parts first; an infinity has none, but takes the other side's
         large_x, large_y = rounded(x), rounded(y)
         part_x = tl.where(turn == 0, rounded(x - large_x), large_x)
         part_y = tl.where(turn == 1, rounded(y - large_y), large_y)

@@ -16,12 +16,14 @@ STAGES = (1, 2, 3, 4)
 BLOCKS = (16, 32, 64, 128)
 PRECISIONS = {"cuda": ("ieee", "tf32x3", "tf32x3-serial", "tf32", "bf16"), "hip": ("ieee", "bf16"), "interpreter": ("ieee",)}
 # for inputs of 16 bits, whose products need no more than TF32's accuracy (bfloat16's own for bfloat16), the exact one first
-COARSE = {("cuda", "bfloat16"): ("tf32x3", "tf32x3-serial", "tf32", "bf16"), ("cuda", "float16"): ("tf32x3", "tf32x3-serial", "tf32"), ("hip", "bfloat16"): ("ieee", "bf16")}
+COARSE = {("cuda", "bfloat16"): ("tf32x3", "tf32x3-serial", "tf32", "bf16"), ("cuda", "float16"): ("tf32x3", "tf32x3-serial", "tf32"),
+          ("hip", "bfloat16"): ("ieee", "bf16")}
 
 EXACT = {"cuda": "tf32x3", "hip": "ieee", "interpreter": "ieee"}       # nearest to float32; 'ieee' itself spills everything on CUDA
 
-
 SERIAL = {"tf32x3": "tf32x3-serial"}                                  # the same in a loop: slower, in fewer registers
+FEW = 3                           # products of a kernel whose operands fit in registers all at once
+TILE = 4096                       # numbers of a tile, at most
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ def knobs(kernel: Mapping[str, Any], sizes: Mapping[str, int], backend: str = "c
     backend: 'cuda', 'hip' or 'interpreter'. A precision other than the default changes results beyond float32 rounding.
     """
     found: dict[str, Sequence] = {f"block_{dim}": [x for x in BLOCKS if x <= power(sizes[dim])] or [power(sizes[dim])]
-                                  for dim in map(plain, kernel["blocked"])}
+                                  for dim in cut_dims(kernel)}
     return {**found, "num_warps": WARPS, "num_stages": STAGES, "precision": PRECISIONS[backend]}
 
 
@@ -104,11 +106,17 @@ def exact(precision: str, backend: str) -> str:
 
 
 def default(kernel: Mapping[str, Any], sizes: Mapping[str, int], backend: str = "cuda") -> Options:
-    """Tiles of at most 64 along the dims that can be cut; 8 warps where a tile is longer, and for products as accurate as float32
-    on tensor cores, whose parts take registers."""
-    blocks = {dim: min(64, power(sizes[dim])) for dim in map(plain, kernel["blocked"])}
+    """What fits in registers without spilling, by size alone. Tiles of at most 64 along the dims that can be cut, and of fewer where a dim
+    that can't be is longer, or where a kernel goes over the blocks with its sums in registers; 8 warps for tiles of 64, whose products take
+    registers; products in turns where there are many."""
+    cut, folded = [plain(axis) for axis in kernel["blocked"]], [plain(axis) for axis in kernel["folded"]]
+    whole = max([64, *(power(sizes[dim]) for dim in kernel["dims"] if dim not in (*cut, *folded))])
+    blocks = {dim: max(16, min(64, power(sizes[dim]), TILE // whole)) for dim in cut} | {
+        dim: max(16, min(64, power(sizes[dim]), TILE // 2 // whole)) for dim in folded}
     largest = max((blocks.get(dim, power(sizes[dim])) for dim in kernel["dims"]), default=16)
-    return Options(num_warps=8 if largest > 64 or (backend == "cuda" and largest == 64) else 4, precision=EXACT[backend], blocks=blocks)
+    usual = EXACT[backend]
+    return Options(num_warps=8 if largest > 64 or (backend == "cuda" and largest == 64) else 4,
+                   precision=SERIAL.get(usual, usual) if kernel["products"] > FEW else usual, blocks=blocks)
 
 
 def chosen(kernel: Mapping[str, Any], sizes: Mapping[str, int], record: Mapping[str, Any] | None, backend: str = "cuda") -> Options:
@@ -127,6 +135,11 @@ def check(kernel: Mapping[str, Any], sizes: Mapping[str, int], record: Mapping[s
             raise UsageError(f"no option {name!r}", "option", f"one of {', '.join(choices)}")
         if value not in choices[name]:
             raise UsageError(f"{name} = {value!r}", "option", f"one of {', '.join(map(str, choices[name]))}")
+
+
+def cut_dims(kernel: Mapping[str, Any]) -> list[str]:
+    """The dims that a kernel has in blocks, in a program each or one after the other: their sides can be chosen."""
+    return [plain(axis) for axis in (*kernel["blocked"], *kernel["folded"])]
 
 
 def plain(axis: str) -> str:
