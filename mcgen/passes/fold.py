@@ -5,7 +5,9 @@ tiles out of registers.
 """
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
+from typing import Mapping
 
 from ..ir.nodes import Program, Value, dim_of, is_dim
 from .arrange import arrange
@@ -18,7 +20,8 @@ _PLAIN = {"const", "size", "row", "iota", "param", "load", "map", "rename", "sum
 @dataclass(frozen=True)
 class Fold:
     """The values of a kernel along `axis`, each with its arguments before it. before: what the blocks share. inside: what has the axis.
-    sums: inside too, what adds up over the blocks. All else comes after them."""
+    sums: inside too, what adds up over the
+    blocks. All else comes after them."""
 
     axis: str
     before: tuple[Value, ...]
@@ -33,11 +36,12 @@ def fold(program: Program, blocked: tuple[str, ...]) -> Fold | None:
     """
     values = program.order()
     axes = sorted({a for v in values for a in v.axes if is_dim(a) and not dim_of(a).isdigit()} - set(blocked))
-    found = [f for a in axes if (f := _along(a, axes, values)) is not None]
+    users = Counter(id(a) for v in values for a in v.args) + Counter(map(id, program.roots()))
+    found = [f for a in axes if (f := _along(a, axes, values, users)) is not None]
     return max(found, key=lambda f: sum(v.op not in ("iota", "param", "load") and len(v.axes) > 2 for v in f.inside), default=None)
 
 
-def _along(axis: str, axes: list[str], values: list[Value]) -> Fold | None:
+def _along(axis: str, axes: list[str], values: list[Value], users: Mapping[int, int]) -> Fold | None:
     if any(a != axis and dim_of(a) == dim_of(axis) for a in axes):
         return None
     sums: dict[int, Value] = {}
@@ -57,5 +61,10 @@ def _along(axis: str, axes: list[str], values: list[Value]) -> Fold | None:
             sums[id(v)] = v
     if not sums:
         return None
+    for v in values:                                     # a sum that only a shorter one is made of need not add up itself
+        mine = [a for a in v.args if id(a) in sums]
+        if v.op == "dot" and len(mine) == 1 and users[id(mine[0])] == 1 and len(v.axes) < len(mine[0].axes) and not any(id(a) in late for a in v.args):
+            del sums[id(mine[0])]
+            inside[id(v)] = sums[id(v)] = v
     wanted = arrange([v for v in values if id(v) in inside])
     return Fold(axis, tuple(v for v in wanted if id(v) not in inside), tuple(v for v in wanted if id(v) in inside), tuple(sums.values()))

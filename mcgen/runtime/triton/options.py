@@ -111,12 +111,13 @@ def default(kernel: Mapping[str, Any], sizes: Mapping[str, int], backend: str = 
     registers; products in turns where there are many."""
     cut, folded = [plain(axis) for axis in kernel["blocked"]], [plain(axis) for axis in kernel["folded"]]
     whole = max([64, *(power(sizes[dim]) for dim in kernel["dims"] if dim not in (*cut, *folded))])
-    blocks = {dim: max(16, min(64, power(sizes[dim]), TILE // whole)) for dim in cut} | {
-        dim: max(16, min(64, power(sizes[dim]), TILE // 2 // whole)) for dim in folded}
+    few = kernel["products"] <= FEW
+    shares = {**dict.fromkeys(cut, 1), **dict.fromkeys(folded, 2 if few else 4)}
+    blocks = {dim: max(16, min(64, power(sizes[dim]), TILE // share // whole)) for dim, share in shares.items()}
     largest = max((blocks.get(dim, power(sizes[dim])) for dim in kernel["dims"]), default=16)
     usual = EXACT[backend]
     return Options(num_warps=8 if largest > 64 or (backend == "cuda" and largest == 64) else 4,
-                   precision=SERIAL.get(usual, usual) if kernel["products"] > FEW else usual, blocks=blocks)
+                   precision=usual if few else SERIAL.get(usual, usual), blocks=blocks)
 
 
 def chosen(kernel: Mapping[str, Any], sizes: Mapping[str, int], record: Mapping[str, Any] | None, backend: str = "cuda") -> Options:
