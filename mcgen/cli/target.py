@@ -19,7 +19,7 @@ def check(folder: Path, target: str, chunk: int | None, given: list[str], precis
     parse_target(target)
     manifest = read_manifest(folder / "manifest.json")
     sizes = sizes_of(manifest, given)
-    chunk = chunk or Schedules(manifest.chunk, many=manifest.many).usual("cuda", sizes)
+    chunk = chunk or Schedules(manifest.chunk, many=manifest.many, loads=manifest.loads).usual("cuda", sizes)
     console = make_console()
     rows: list[Any] = []
     with console.status(f"compile for {target}"):

@@ -72,8 +72,7 @@ class _Kernel(Tokens):
             rest = "" if i == len(self.blocked) - 1 else f" % tl.cdiv(size_{dim}, block_{dim})"
             self.line(f"block_of_{dim} = {block}{rest}")
             block = f"({block} // tl.cdiv(size_{dim}, block_{dim}))"
-        folded = self.slice.fold.axis if self.slice.fold else None
-        for dim in dict.fromkeys(dim_of(a) for a in used if is_dim(a) and a != folded):
+        for dim in dict.fromkeys(dim_of(a) for a in used if is_dim(a) and a not in self.slice.folded):
             start = f"block_of_{dim} * block_{dim} + " if any(dim_of(a) == dim for a in self.blocked) else ""
             self.line(f"at_{dim} = {start}tl.arange(0, {self.block(dim)})")
 
@@ -100,8 +99,8 @@ class _Kernel(Tokens):
             self.blocks(self.slice.fold)
         for r in self.program.results:
             value = r.parts[0][0]
-            if self.slice.fold and self.slice.fold.axis in value.axes:
-                continue
+            if set(self.slice.folded) & set(value.axes):
+                continue                                 # stored block by block
             if value.op == "out" and value["kind"] == "stack":
                 self.statements([value.args[0]])
                 continue

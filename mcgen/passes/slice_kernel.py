@@ -34,6 +34,10 @@ class Slice:
     kept: tuple[tuple[Value, Param], ...] = ()
     fold: Fold | None = None
 
+    @property
+    def folded(self) -> tuple[str, ...]:
+        return (self.fold.axis,) if self.fold else ()
+
 
 class Kernel:
     """One kernel of a program. `cutter` (`mcgen.passes.slice`) knows the stages, and what is in memory."""

@@ -114,7 +114,7 @@ def default(kernel: Mapping[str, Any], sizes: Mapping[str, int], backend: str = 
     few = kernel["products"] <= FEW
     shares = {**dict.fromkeys(cut, 1), **dict.fromkeys(folded, 2 if few else 4)}
     blocks = {dim: max(16, min(64, power(sizes[dim]), TILE // share // whole)) for dim, share in shares.items()}
-    largest = max((blocks.get(dim, power(sizes[dim])) for dim in kernel["dims"]), default=16)
+    largest = max((power(sizes[dim]) if backend == "cuda" else blocks.get(dim, power(sizes[dim])) for dim in kernel["dims"]), default=16)
     usual = EXACT[backend]
     return Options(num_warps=8 if largest > 64 or (backend == "cuda" and largest == 64) else 4,
                    precision=usual if few else SERIAL.get(usual, usual), blocks=blocks)

@@ -11,13 +11,16 @@ import mcgen
 from mcgen.codegen.package import build
 from mcgen.diagnostics import UsageError
 from mcgen.runtime.manifest import read_manifest
+from mcgen.runtime.schedule import Schedules
 from mcgen.runtime.triton import compile as compiling
 from mcgen.runtime.triton.compile import STACK, DoesNotCompile, compile_one, kernels, parse_target
 from mcgen.runtime.triton.options import PRECISIONS, default, knobs
+from mcgen.spec import library_names
 
 pytest.importorskip("triton")
 SIZES = {"K": 64, "V": 64}
 LARGE = {"K": 128, "V": 128}
+UNLOWERED = {"atlas", "dla", "lact"}        # no kernels on any device
 TARGETS = {"cuda:sm_80": "HMMA", "cuda:sm_90": "HGMMA", "hip:gfx942": "MFMA"}
 
 
@@ -60,6 +63,32 @@ def test_a_scan_over_tokens_stays_in_registers(tmp_path, target):
     for kernel in kernels(compiling.load(build(mcgen.load_spec("mamba1"), tmp_path / "op"))):
         found = compile_one(kernel, target, SIZES, 64, 1)
         assert found.fits and found.stack <= STACK and not found.tensor, found
+
+
+def chunk_of(folder, sizes):
+    manifest = read_manifest(folder / "manifest.json")
+    return Schedules(manifest.chunk, sides=manifest.sides, many=manifest.many, loads=manifest.loads).usual("cuda", sizes)
+
+
+def of_default(folder, sizes):
+    """What every kernel takes on a Hopper GPU where nothing was tuned, its side of 64 in tensor cores that take it."""
+    for kernel in kernels(compiling.load(folder)):
+        yield compile_one(kernel, "cuda:sm_90", sizes, chunk_of(folder, sizes), 32)
+
+
+def test_the_default_does_not_spill(package, tmp_path):
+    """Products as accurate as float32, K = V = 64; with wgmma where a chunk has 64 tokens."""
+    for folder in (package, build(mcgen.load_spec("mamba2"), tmp_path / "mamba2")):
+        for found in of_default(folder, SIZES):
+            assert found.fits and found.stack <= STACK and not found.tensor.get("HMMA"), found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [64, 128])
+@pytest.mark.parametrize("name", [n for n in library_names("rules") if n not in UNLOWERED])
+def test_no_default_spills(tmp_path, name, size):
+    folder = build(mcgen.load_spec(name), tmp_path / "op")
+    assert not [found for found in of_default(folder, dict.fromkeys(read_manifest(folder / "manifest.json").dims, size)) if not found.fits or found.stack > STACK]
 
 
 @pytest.mark.slow
