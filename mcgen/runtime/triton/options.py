@@ -39,6 +39,11 @@ class Options:
     precision: str = "ieee"
     blocks: Mapping[str, int] = field(default_factory=dict)
 
+    @property
+    def words(self) -> str:
+        """In a few words, for a table."""
+        return ", ".join([f"{self.num_warps} warps", self.precision, *(f"{dim} {side}" for dim, side in self.blocks.items())])
+
 
 def power(size: int) -> int:
     """The smallest power of two that holds `size`, at least 16: the shortest side of a product.

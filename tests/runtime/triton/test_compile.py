@@ -14,7 +14,7 @@ from mcgen.runtime.manifest import read_manifest
 from mcgen.runtime.schedule import Schedules
 from mcgen.runtime.triton import compile as compiling
 from mcgen.runtime.triton.compile import STACK, DoesNotCompile, compile_one, kernels, parse_target
-from mcgen.runtime.triton.options import PRECISIONS, default, knobs
+from mcgen.runtime.triton.options import FEW, PRECISIONS, default, knobs
 from mcgen.spec import library_names
 
 pytest.importorskip("triton")
@@ -117,7 +117,9 @@ def test_knobs_and_defaults(package):
     for kernel in kernels(compiling.load(package)):
         choices, base = knobs(kernel, SIZES), default(kernel, SIZES)
         assert base.num_warps in choices["num_warps"] and base.num_stages in choices["num_stages"] and base.precision in choices["precision"]
-        assert {f"block_{d}": side for d, side in base.blocks.items()}.items() <= {n: 64 for n in choices if n.startswith("block_")}.items()
+        assert {f"block_{d}" for d in base.blocks} == {n for n in choices if n.startswith("block_")}
+        assert all(side == 64 if d in kernel["blocked"] else side in (16, 32) for d, side in base.blocks.items())
+        assert base.precision == ("tf32x3-serial" if kernel["products"] > FEW else "tf32x3")
     assert all(default(k, SIZES, "hip").precision == "ieee" for k in kernels(compiling.load(package))) and PRECISIONS["hip"][0] == "ieee"
 
 
