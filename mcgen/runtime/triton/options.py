@@ -22,7 +22,7 @@ COARSE = {("cuda", "bfloat16"): ("tf32x3", "tf32x3-serial", "tf32", "bf16"), ("c
 EXACT = {"cuda": "tf32x3", "hip": "ieee", "interpreter": "ieee"}       # nearest to float32; 'ieee' itself spills everything on CUDA
 
 SERIAL = {"tf32x3": "tf32x3-serial"}                                  # the same in a loop: slower, in fewer registers
-FEW = 3                           # products of a kernel whose operands fit in registers all at once
+FEW = 3                           # products of a kernel whose operands, tiles with sides of 64, fit in registers all at once
 TILE = 4096                       # numbers of a tile, at most
 
 
@@ -116,7 +116,7 @@ def default(kernel: Mapping[str, Any], sizes: Mapping[str, int], backend: str = 
     registers; products in turns where there are many."""
     cut, folded = [plain(axis) for axis in kernel["blocked"]], [plain(axis) for axis in kernel["folded"]]
     whole = max([64, *(power(sizes[dim]) for dim in kernel["dims"] if dim not in (*cut, *folded))])
-    few = kernel["products"] <= FEW
+    few = kernel["products"] * whole <= FEW * 64
     shares = {**dict.fromkeys(cut, 1), **dict.fromkeys(folded, 2 if few else 4)}
     blocks = {dim: max(16, min(64, power(sizes[dim]), TILE // share // whole)) for dim, share in shares.items()}
     largest = max((power(sizes[dim]) if backend == "cuda" else blocks.get(dim, power(sizes[dim])) for dim in kernel["dims"]), default=16)
