@@ -229,8 +229,10 @@ class Kernel:
 
 
 def products(values: Iterable[Value]) -> int:
-    """How many products of matrices the values take, those in loops too."""
-    return sum((MANY if v.op in MANY_PRODUCTS else v.op == "dot" and is_product(v)) + sum(products(body.order()) for body in bodies(v)) for v in values)
+    """How many products of matrices the values take, those in loops too; the parts of one operation's derivative take them once."""
+    values = list(values)
+    parts = {(*map(id, v.args), v.op) for v in values if v.op in MANY_PRODUCTS}
+    return MANY * len(parts) + sum((v.op == "dot" and is_product(v)) + sum(products(body.order()) for body in bodies(v)) for v in values)
 
 
 def separable(program: Program) -> tuple[str, ...]:
