@@ -123,8 +123,8 @@ forward = {
     "scratch": [],
     "copies": [],
     "kernels": [
-        {"run": fused_forward_0, "grid": 'loop', "blocked": ('V',), "dims": ('K', 'V'),
-         "tensors": ('q', 'k', 'v', 'state.S', 'y', 'new.state.S', 'saved.S')},
+        {"run": fused_forward_0, "grid": 'loop', "blocked": ('V',), "folded": (), "dims": ('K', 'V'),
+         "products": 4, "tensors": ('q', 'k', 'v', 'state.S', 'y', 'new.state.S', 'saved.S')},
     ],
     "shifted": [],
 }
@@ -133,8 +133,8 @@ backward = {
     "scratch": [],
     "copies": [],
     "kernels": [
-        {"run": fused_backward_0, "grid": 'loop', "blocked": (), "dims": ('K', 'V'),
-         "tensors": ('q', 'k', 'v', 'saved.S', 'd.y', 'd.new.state.S', 'd.q', 'd.k', 'd.v', 'd.state.S')},
+        {"run": fused_backward_0, "grid": 'loop', "blocked": (), "folded": (), "dims": ('K', 'V'),
+         "products": 9, "tensors": ('q', 'k', 'v', 'saved.S', 'd.y', 'd.new.state.S', 'd.q', 'd.k', 'd.v', 'd.state.S')},
     ],
     "shifted": [],
 }

@@ -55,25 +55,28 @@ def forward_1(q_ptr, k_ptr, v_ptr, saved_S_ptr, y_ptr, table_ptr, T, H, R, N,
     rows_ptr = table_ptr + b * R * 4
     c = tl.arange(0, C)
     block_of_V = tl.program_id(2)
-    at_K = tl.arange(0, block_K)
     at_V = block_of_V * block_V + tl.arange(0, block_V)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
     segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    total = tl.zeros((C, C,), tl.float32)  # [c, d]
+    carried = tl.zeros((C, block_V,), tl.float32)  # [c, V]
+    for block_of_K in tl.range(0, tl.cdiv(size_K, block_K), disable_licm=True):  # what is moved out of it would fill registers
+        at_K = block_of_K * block_K + tl.arange(0, block_K)
+        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        total += lib.dot(q_c, tl.trans(k_c), PRECISION)
+        saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        carried += lib.dot(q_c, saved_S, PRECISION)
     # spec line 15: read: scale * S.T @ q
     mask = c[:, None] >= c[None, :]  # [c, d]
     mask2 = c < count  # [d]
     earlier = mask & mask2[None, :]  # [c, d]
-    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    product = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
-    P = tl.where(earlier, product, 0.0)  # [c, d]
+    P = tl.where(earlier, total, 0.0)  # [c, d]
     v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
     recent = lib.dot(P, v_c, PRECISION)  # [c, V]
-    saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-    carried = lib.dot(q_c, saved_S, PRECISION)  # [c, V]
     online = recent + carried  # [c, V]
     y = (size_K ** (-0.5)) * online  # [c, V]
     tl.store(y_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], y, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
@@ -120,13 +123,21 @@ def backward_1(q_ptr, k_ptr, d_y_ptr, stored_d_increment_S_ptr, d_v_ptr, table_p
     rows_ptr = table_ptr + b * R * 4
     c = tl.arange(0, C)
     block_of_V = tl.program_id(2)
-    at_K = tl.arange(0, block_K)
     at_V = block_of_V * block_V + tl.arange(0, block_V)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
     segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    total = tl.zeros((C, C,), tl.float32)  # [c, d]
+    total2 = tl.zeros((C, block_V,), tl.float32)  # [c, V]
+    for block_of_K in tl.range(0, tl.cdiv(size_K, block_K), disable_licm=True):  # what is moved out of it would fill registers
+        at_K = block_of_K * block_K + tl.arange(0, block_K)
+        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        total += lib.dot(q_c, tl.trans(k_c), PRECISION)
+        stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        total2 += lib.dot(k_c, stored_d_increment_S, PRECISION)
     # spec line 15: read: scale * S.T @ q
     mask = c[:, None] >= c[None, :]  # [c, d]
     mask2 = c < count  # [d]
@@ -134,18 +145,13 @@ def backward_1(q_ptr, k_ptr, d_y_ptr, stored_d_increment_S_ptr, d_v_ptr, table_p
     valid = c < count  # [c]
     # spec line 14: S: S + outer(k, v)
     inside = tl.where(valid, 1.0, 0.0)  # [c]
-    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     # spec line 15: read: scale * S.T @ q
-    product = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
-    P = tl.where(earlier, product, 0.0)  # [c, d]
+    P = tl.where(earlier, total, 0.0)  # [c, d]
     d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
-    product2 = lib.dot(tl.trans(P), d_y_c, PRECISION)  # [d, V]
-    scaled = (size_K ** (-0.5)) * product2  # [d, V]
-    stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+    product = lib.dot(tl.trans(P), d_y_c, PRECISION)  # [d, V]
+    scaled = (size_K ** (-0.5)) * product  # [d, V]
     # spec line 14: S: S + outer(k, v)
-    product3 = lib.dot(k_c, stored_d_increment_S, PRECISION)  # [c, V]
-    d_v_part = inside[:, None] * product3  # [c, V]
+    d_v_part = inside[:, None] * total2  # [c, V]
     d_v = scaled + d_v_part  # [c, V]
     tl.store(d_v_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], d_v, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
 
@@ -160,26 +166,32 @@ def backward_2(q_ptr, k_ptr, v_ptr, saved_S_ptr, d_y_ptr, stored_d_increment_S_p
     c = tl.arange(0, C)
     block_of_K = tl.program_id(2)
     at_K = block_of_K * block_K + tl.arange(0, block_K)
-    at_V = tl.arange(0, block_V)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
     segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    total = tl.zeros((C, C,), tl.float32)  # [c, d]
+    total2 = tl.zeros((C, block_K,), tl.float32)  # [c, K]
+    d_write = tl.zeros((C, block_K,), tl.float32)  # [c, K]
+    for block_of_V in tl.range(0, tl.cdiv(size_V, block_V), disable_licm=True):  # what is moved out of it would fill registers
+        at_V = block_of_V * block_V + tl.arange(0, block_V)
+        v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+        d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+        total += lib.dot(d_y_c, tl.trans(v_c), PRECISION)
+        saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        total2 += lib.dot(d_y_c, tl.trans(saved_S), PRECISION)
+        stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        d_write += lib.dot(v_c, tl.trans(stored_d_increment_S), PRECISION)
     # spec line 15: read: scale * S.T @ q
     mask = c[:, None] >= c[None, :]  # [c, d]
     mask2 = c < count  # [d]
     earlier = mask & mask2[None, :]  # [c, d]
-    v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
-    d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
-    product = lib.dot(d_y_c, tl.trans(v_c), PRECISION)  # [c, d]
-    d_P = (size_K ** (-0.5)) * product  # [c, d]
+    d_P = (size_K ** (-0.5)) * total  # [c, d]
     masked = tl.where(earlier, d_P, 0.0)  # [c, d]
     k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     d_q_part = lib.dot(masked, k_c, PRECISION)  # [c, K]
-    saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-    product2 = lib.dot(d_y_c, tl.trans(saved_S), PRECISION)  # [c, K]
-    d_q_part2 = (size_K ** (-0.5)) * product2  # [c, K]
+    d_q_part2 = (size_K ** (-0.5)) * total2  # [c, K]
     d_q = d_q_part + d_q_part2  # [c, K]
     tl.store(d_q_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_q, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
     valid = c < count  # [c]
@@ -187,22 +199,20 @@ def backward_2(q_ptr, k_ptr, v_ptr, saved_S_ptr, d_y_ptr, stored_d_increment_S_p
     inside = tl.where(valid, 1.0, 0.0)  # [c]
     q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     # spec line 15: read: scale * S.T @ q
-    product3 = lib.dot(tl.trans(masked), q_c, PRECISION)  # [d, K]
-    stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+    product = lib.dot(tl.trans(masked), q_c, PRECISION)  # [d, K]
     # spec line 14: S: S + outer(k, v)
-    d_write = lib.dot(v_c, tl.trans(stored_d_increment_S), PRECISION)  # [c, K]
     d_k_part = inside[:, None] * d_write  # [c, K]
-    d_k = product3 + d_k_part  # [c, K]
+    d_k = product + d_k_part  # [c, K]
     tl.store(d_k_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_k, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
 
 forward = {
     "scratch": [],
     "copies": [],
     "kernels": [
-        {"run": forward_0, "grid": 'loop', "blocked": ('K', 'V'), "dims": ('K', 'V'),
-         "tensors": ('k', 'v', 'state.S', 'new.state.S', 'saved.S')},
-        {"run": forward_1, "grid": 'rows', "blocked": ('V',), "dims": ('K', 'V'),
-         "tensors": ('q', 'k', 'v', 'saved.S', 'y')},
+        {"run": forward_0, "grid": 'loop', "blocked": ('K', 'V'), "folded": (), "dims": ('K', 'V'),
+         "products": 1, "tensors": ('k', 'v', 'state.S', 'new.state.S', 'saved.S')},
+        {"run": forward_1, "grid": 'rows', "blocked": ('V',), "folded": ('K',), "dims": ('K', 'V'),
+         "products": 3, "tensors": ('q', 'k', 'v', 'saved.S', 'y')},
     ],
     "shifted": [],
 }
@@ -211,12 +221,12 @@ backward = {
     "scratch": [('stored.d_increment_S', 'starts', ('K', 'V'))],
     "copies": [],
     "kernels": [
-        {"run": backward_0, "grid": 'loop', "blocked": ('K', 'V'), "dims": ('K', 'V'),
-         "tensors": ('q', 'd.y', 'd.new.state.S', 'd.state.S', 'stored.d_increment_S')},
-        {"run": backward_1, "grid": 'rows', "blocked": ('V',), "dims": ('K', 'V'),
-         "tensors": ('q', 'k', 'd.y', 'stored.d_increment_S', 'd.v')},
-        {"run": backward_2, "grid": 'rows', "blocked": ('K',), "dims": ('K', 'V'),
-         "tensors": ('q', 'k', 'v', 'saved.S', 'd.y', 'stored.d_increment_S', 'd.q', 'd.k')},
+        {"run": backward_0, "grid": 'loop', "blocked": ('K', 'V'), "folded": (), "dims": ('K', 'V'),
+         "products": 1, "tensors": ('q', 'd.y', 'd.new.state.S', 'd.state.S', 'stored.d_increment_S')},
+        {"run": backward_1, "grid": 'rows', "blocked": ('V',), "folded": ('K',), "dims": ('K', 'V'),
+         "products": 3, "tensors": ('q', 'k', 'd.y', 'stored.d_increment_S', 'd.v')},
+        {"run": backward_2, "grid": 'rows', "blocked": ('K',), "folded": ('V',), "dims": ('K', 'V'),
+         "products": 5, "tensors": ('q', 'k', 'v', 'saved.S', 'd.y', 'stored.d_increment_S', 'd.q', 'd.k')},
     ],
     "shifted": [],
 }

@@ -192,8 +192,8 @@ forward = {
     "scratch": [],
     "copies": [('new.cache.S', 'cache.S')],
     "kernels": [
-        {"run": fused_forward_0, "grid": 'loop', "blocked": ('V',), "dims": ('K', 'V'),
-         "tensors": ('q', 'k', 'v', 'state.S', 'cache.S', 'y', 'new.state.S', 'new.cache.S', 'saved.S', 'saved.sum.S')},
+        {"run": fused_forward_0, "grid": 'loop', "blocked": ('V',), "folded": (), "dims": ('K', 'V'),
+         "products": 5, "tensors": ('q', 'k', 'v', 'state.S', 'cache.S', 'y', 'new.state.S', 'new.cache.S', 'saved.S', 'saved.sum.S')},
     ],
     "shifted": [],
 }
@@ -202,10 +202,10 @@ backward = {
     "scratch": [('stored.d_cache.S_part', 'memory', ('K', 'V'))],
     "copies": [],
     "kernels": [
-        {"run": fused_backward_0, "grid": 'loop', "blocked": (), "dims": ('K', 'V'),
-         "tensors": ('q', 'k', 'v', 'saved.S', 'saved.sum.S', 'd.y', 'd.new.state.S', 'd.new.cache.S', 'd.q', 'd.k', 'd.v', 'd.state.S', 'stored.d_cache.S_part')},
-        {"run": fused_backward_1, "grid": 'slots', "blocked": ('K', 'V'), "dims": ('K', 'V'),
-         "tensors": ('d.new.cache.S', 'stored.d_cache.S_part', 'd.cache.S')},
+        {"run": fused_backward_0, "grid": 'loop', "blocked": (), "folded": (), "dims": ('K', 'V'),
+         "products": 10, "tensors": ('q', 'k', 'v', 'saved.S', 'saved.sum.S', 'd.y', 'd.new.state.S', 'd.new.cache.S', 'd.q', 'd.k', 'd.v', 'd.state.S', 'stored.d_cache.S_part')},
+        {"run": fused_backward_1, "grid": 'slots', "blocked": ('K', 'V'), "folded": (), "dims": ('K', 'V'),
+         "products": 0, "tensors": ('d.new.cache.S', 'stored.d_cache.S_part', 'd.cache.S')},
     ],
     "shifted": [],
 }

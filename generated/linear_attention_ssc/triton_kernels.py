@@ -82,48 +82,50 @@ def forward_1(k_ptr, u_ptr, new_summary_ptr, saved_summary_partial_ptr, stored_w
     rows_ptr = table_ptr + b * R * 4
     c = tl.arange(0, C)
     slots = tl.arange(0, SLOTS)
-    at_K = tl.arange(0, block_K)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
     segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
     completes = (count > 0) & (count + offset == 256)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    valid = c < count  # [c]
+    score_cached = tl.zeros((C, SLOTS,), tl.float32)  # [c, n]
+    total = tl.zeros((C,), tl.float32)  # [c]
+    for block_of_K in tl.range(0, tl.cdiv(size_K, block_K), disable_licm=True):  # what is moved out of it would fill registers
+        at_K = block_of_K * block_K + tl.arange(0, block_K)
+        u_c = lib.tokens(tl.load(u_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        new_summary = tl.load(new_summary_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
+        score_cached += lib.dot(u_c, tl.trans(new_summary), PRECISION)
+        k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        # spec line 20: summary: mean(k)
+        summand = tl.where(valid[:, None], k_c, 0.0)  # [c, K]
+        running = tl.cumsum(summand, 0)  # [c, K]
+        saved_summary_partial = tl.load(saved_summary_partial_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+        sum_so_far = running + saved_summary_partial[None, :]  # [c, K]
+        total += tl.sum(u_c * sum_so_far, 1)
     # spec line 22: weight: softmax(score)
     past = slots < segment  # [n]
-    valid = c < count  # [c]
     # spec line 20: summary: mean(k)
     added = offset + c  # [c]
     number = added.to(tl.float32)  # [c]
     seen = 1.0 + number  # [c]
     ratio = 1.0 / seen  # [c]
-    u_c = lib.tokens(tl.load(u_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    new_summary = tl.load(new_summary_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
-    # spec line 21: score: dot(u, summary)
-    score_cached = lib.dot(u_c, tl.trans(new_summary), PRECISION)  # [c, n]
     # spec line 22: weight: softmax(score)
     masked = tl.where(past[None, :], score_cached, (-1e+30))  # [c, n]
     taking = lib.topk(masked, (slots < segment), 4)  # [c, n]
     masked2 = tl.where(taking, score_cached, (-1e+30))  # [c, n]
     largest = tl.max(tl.where((slots[None, :] < N), masked2, float("-inf")), 1)  # [c]
-    k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    # spec line 20: summary: mean(k)
-    summand = tl.where(valid[:, None], k_c, 0.0)  # [c, K]
-    running = tl.cumsum(summand, 0)  # [c, K]
-    saved_summary_partial = tl.load(saved_summary_partial_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
-    sum_so_far = running + saved_summary_partial[None, :]  # [c, K]
     # spec line 21: score: dot(u, summary)
-    product = tl.sum(u_c * sum_so_far, 1)  # [c]
-    score_online = ratio * product  # [c]
+    score_online = ratio * total  # [c]
     # spec line 22: weight: softmax(score)
     at_least = tl.maximum(largest, score_online)  # [c]
     difference = masked2 - at_least[:, None]  # [c, n]
     exp_cached = tl.exp(difference)  # [c, n]
     difference2 = score_online - at_least  # [c]
     exp_online = tl.exp(difference2)  # [c]
-    total = tl.sum(tl.where((slots[None, :] < N), exp_cached, 0.0), 1)  # [c]
-    total2 = exp_online + total  # [c]
-    share = 1.0 / total2  # [c]
+    total2 = tl.sum(tl.where((slots[None, :] < N), exp_cached, 0.0), 1)  # [c]
+    total3 = exp_online + total2  # [c]
+    share = 1.0 / total3  # [c]
     scaled = exp_cached * share[:, None]  # [c, n]
     weight_cached = tl.where(taking, scaled, 0.0)  # [c, n]
     tl.store(stored_weight_cached_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], weight_cached, mask=(slots[None, :] < N))
@@ -192,7 +194,6 @@ def backward_0(k_ptr, u_ptr, new_summary_ptr, saved_summary_partial_ptr, stored_
     rows_ptr = table_ptr + b * R * 4
     c = tl.arange(0, C)
     slots = tl.arange(0, SLOTS)
-    at_K = tl.arange(0, block_K)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
     segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
@@ -200,6 +201,20 @@ def backward_0(k_ptr, u_ptr, new_summary_ptr, saved_summary_partial_ptr, stored_
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
     valid = c < count  # [c]
+    total = tl.zeros((C,), tl.float32)  # [c]
+    score_cached = tl.zeros((C, SLOTS,), tl.float32)  # [c, n]
+    for block_of_K in tl.range(0, tl.cdiv(size_K, block_K), disable_licm=True):  # what is moved out of it would fill registers
+        at_K = block_of_K * block_K + tl.arange(0, block_K)
+        k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        # spec line 20: summary: mean(k)
+        summand = tl.where(valid[:, None], k_c, 0.0)  # [c, K]
+        running = tl.cumsum(summand, 0)  # [c, K]
+        saved_summary_partial = tl.load(saved_summary_partial_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+        sum_so_far = running + saved_summary_partial[None, :]  # [c, K]
+        u_c = lib.tokens(tl.load(u_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        total += tl.sum(u_c * sum_so_far, 1)
+        new_summary = tl.load(new_summary_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
+        score_cached += lib.dot(u_c, tl.trans(new_summary), PRECISION)
     # spec line 22: weight: softmax(score)
     past = slots < segment  # [n]
     # spec line 20: summary: mean(k)
@@ -207,17 +222,8 @@ def backward_0(k_ptr, u_ptr, new_summary_ptr, saved_summary_partial_ptr, stored_
     number = added.to(tl.float32)  # [c]
     seen = 1.0 + number  # [c]
     ratio = 1.0 / seen  # [c]
-    k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    summand = tl.where(valid[:, None], k_c, 0.0)  # [c, K]
-    running = tl.cumsum(summand, 0)  # [c, K]
-    saved_summary_partial = tl.load(saved_summary_partial_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
-    sum_so_far = running + saved_summary_partial[None, :]  # [c, K]
-    u_c = lib.tokens(tl.load(u_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     # spec line 21: score: dot(u, summary)
-    product = tl.sum(u_c * sum_so_far, 1)  # [c]
-    score_online = ratio * product  # [c]
-    new_summary = tl.load(new_summary_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
-    score_cached = lib.dot(u_c, tl.trans(new_summary), PRECISION)  # [c, n]
+    score_online = ratio * total  # [c]
     # spec line 22: weight: softmax(score)
     masked = tl.where(past[None, :], score_cached, (-1e+30))  # [c, n]
     taking = lib.topk(masked, (slots < segment), 4)  # [c, n]
@@ -228,15 +234,15 @@ def backward_0(k_ptr, u_ptr, new_summary_ptr, saved_summary_partial_ptr, stored_
     exp_online = tl.exp(difference)  # [c]
     difference2 = masked2 - at_least[:, None]  # [c, n]
     exp_cached = tl.exp(difference2)  # [c, n]
-    total = tl.sum(tl.where((slots[None, :] < N), exp_cached, 0.0), 1)  # [c]
-    total2 = exp_online + total  # [c]
-    share = 1.0 / total2  # [c]
+    total2 = tl.sum(tl.where((slots[None, :] < N), exp_cached, 0.0), 1)  # [c]
+    total3 = exp_online + total2  # [c]
+    share = 1.0 / total3  # [c]
     weight_online = exp_online * share  # [c]
     tl.store(stored_weight_online_ptr + (z * R + r) * (C) + c, weight_online)
     scaled = exp_cached * share[:, None]  # [c, n]
     weight_cached = tl.where(taking, scaled, 0.0)  # [c, n]
     tl.store(stored_weight_cached_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], weight_cached, mask=(slots[None, :] < N))
-    tl.store(stored_total_ptr + (z * R + r) * (C) + c, total2)
+    tl.store(stored_total_ptr + (z * R + r) * (C) + c, total3)
     # spec line 15: read: scale * S.T @ q
     masked3 = tl.where(taking, 1.0, 0.0)  # [c, n]
     tl.store(stored_taking_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], masked3, mask=(slots[None, :] < N))
@@ -340,19 +346,33 @@ def backward_2(q_ptr, k_ptr, v_ptr, u_ptr, new_summary_ptr, saved_S_ptr, saved_s
     c = tl.arange(0, C)
     slots = tl.arange(0, SLOTS)
     at_K = tl.arange(0, block_K)
-    at_V = tl.arange(0, block_V)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
     segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
     completes = (count > 0) & (count + offset == 256)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
-    stored_taking = tl.load(stored_taking_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
     # spec line 15: read: scale * S.T @ q
-    mask = stored_taking > 0.5  # [c, n]
-    mask2 = c[:, None] >= c[None, :]  # [c, d]
-    mask3 = c < count  # [d]
-    earlier = mask2 & mask3[None, :]  # [c, d]
+    mask = c[:, None] >= c[None, :]  # [c, d]
+    mask2 = c < count  # [d]
+    earlier = mask & mask2[None, :]  # [c, d]
+    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    product = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
+    P = tl.where(earlier, product, 0.0)  # [c, d]
+    total = tl.zeros((C,), tl.float32)  # [c]
+    total2 = tl.zeros((C,), tl.float32)  # [c]
+    for block_of_V in tl.range(0, tl.cdiv(size_V, block_V), disable_licm=True):  # what is moved out of it would fill registers
+        at_V = block_of_V * block_V + tl.arange(0, block_V)
+        v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+        d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+        product2 = lib.dot(d_y_c, tl.trans(v_c), PRECISION)  # [c, d]
+        total += tl.sum(P * product2, 1)
+        saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        product3 = lib.dot(d_y_c, tl.trans(saved_S), PRECISION)  # [c, K]
+        total2 += tl.sum(q_c * product3, 1)
+    stored_taking = tl.load(stored_taking_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
+    mask3 = stored_taking > 0.5  # [c, n]
     valid = c < count  # [c]
     # spec line 22: weight: softmax(score)
     past = slots < segment  # [n]
@@ -366,22 +386,7 @@ def backward_2(q_ptr, k_ptr, v_ptr, u_ptr, new_summary_ptr, saved_S_ptr, saved_s
     stored_difference = tl.load(stored_difference_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
     # spec line 22: weight: softmax(score)
     exp_cached = tl.exp(stored_difference)  # [c, n]
-    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    # spec line 15: read: scale * S.T @ q
-    product = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
-    P = tl.where(earlier, product, 0.0)  # [c, d]
-    v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
-    d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
-    product2 = lib.dot(d_y_c, tl.trans(v_c), PRECISION)  # [c, d]
-    # spec line 22: weight: softmax(score)
-    product3 = tl.sum(P * product2, 1)  # [c]
-    saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-    # spec line 15: read: scale * S.T @ q
-    product4 = lib.dot(d_y_c, tl.trans(saved_S), PRECISION)  # [c, K]
-    # spec line 22: weight: softmax(score)
-    product5 = tl.sum(q_c * product4, 1)  # [c]
-    added2 = product3 + product5  # [c]
+    added2 = total + total2  # [c]
     scaled = added2 * share  # [c]
     d_exp_online_part = (size_K ** (-0.5)) * scaled  # [c]
     # spec line 20: summary: mean(k)
@@ -391,8 +396,8 @@ def backward_2(q_ptr, k_ptr, v_ptr, u_ptr, new_summary_ptr, saved_S_ptr, saved_s
     sum_so_far = running + saved_summary_partial[None, :]  # [c, K]
     u_c = lib.tokens(tl.load(u_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     # spec line 21: score: dot(u, summary)
-    product6 = tl.sum(u_c * sum_so_far, 1)  # [c]
-    score_online = ratio * product6  # [c]
+    product4 = tl.sum(u_c * sum_so_far, 1)  # [c]
+    score_online = ratio * product4  # [c]
     # spec line 20: summary: mean(k)
     summary_online = ratio[:, None] * sum_so_far  # [c, K]
     stored_largest = tl.load(stored_largest_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
@@ -407,7 +412,7 @@ def backward_2(q_ptr, k_ptr, v_ptr, u_ptr, new_summary_ptr, saved_S_ptr, saved_s
     masked = tl.where(past[None, :], stored_out, 0.0)  # [c, n]
     # spec line 22: weight: softmax(score)
     d_weight_cached = (size_K ** (-0.5)) * masked  # [c, n]
-    masked2 = tl.where(mask, d_weight_cached, 0.0)  # [c, n]
+    masked2 = tl.where(mask3, d_weight_cached, 0.0)  # [c, n]
     d_share_part2 = tl.sum(tl.where((slots[None, :] < N), exp_cached * masked2, 0.0), 1)  # [c]
     d_share = d_share_part + d_share_part2  # [c]
     scaled3 = share * d_share  # [c]
@@ -416,7 +421,7 @@ def backward_2(q_ptr, k_ptr, v_ptr, u_ptr, new_summary_ptr, saved_S_ptr, saved_s
     d_exp_cached_part = share[:, None] * masked2  # [c, n]
     d_exp_cached = d_total[:, None] + d_exp_cached_part  # [c, n]
     scaled4 = exp_cached * d_exp_cached  # [c, n]
-    d_score_cached = tl.where(mask, scaled4, 0.0)  # [c, n]
+    d_score_cached = tl.where(mask3, scaled4, 0.0)  # [c, n]
     new_summary = tl.load(new_summary_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
     # spec line 21: score: dot(u, summary)
     d_u_part = lib.dot(tl.where((slots[None, :] < N), d_score_cached, 0.0), new_summary, PRECISION)  # [c, K]
@@ -570,7 +575,6 @@ def backward_5(q_ptr, k_ptr, d_y_ptr, stored_weight_online_ptr, stored_d_increme
     rows_ptr = table_ptr + b * R * 4
     c = tl.arange(0, C)
     block_of_V = tl.program_id(2)
-    at_K = tl.arange(0, block_K)
     at_V = block_of_V * block_V + tl.arange(0, block_V)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
@@ -578,6 +582,15 @@ def backward_5(q_ptr, k_ptr, d_y_ptr, stored_weight_online_ptr, stored_d_increme
     completes = (count > 0) & (count + offset == 256)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    total = tl.zeros((C, C,), tl.float32)  # [c, d]
+    total2 = tl.zeros((C, block_V,), tl.float32)  # [c, V]
+    for block_of_K in tl.range(0, tl.cdiv(size_K, block_K), disable_licm=True):  # what is moved out of it would fill registers
+        at_K = block_of_K * block_K + tl.arange(0, block_K)
+        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        total += lib.dot(q_c, tl.trans(k_c), PRECISION)
+        stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        total2 += lib.dot(k_c, stored_d_increment_S, PRECISION)
     # spec line 15: read: scale * S.T @ q
     mask = c[:, None] >= c[None, :]  # [c, d]
     mask2 = c < count  # [d]
@@ -585,20 +598,15 @@ def backward_5(q_ptr, k_ptr, d_y_ptr, stored_weight_online_ptr, stored_d_increme
     valid = c < count  # [c]
     # spec line 14: S: S + outer(k, v)
     inside = tl.where(valid, 1.0, 0.0)  # [c]
-    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     # spec line 15: read: scale * S.T @ q
-    product = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
-    P = tl.where(earlier, product, 0.0)  # [c, d]
+    P = tl.where(earlier, total, 0.0)  # [c, d]
     d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
     stored_weight_online = tl.load(stored_weight_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
     scaled = d_y_c * stored_weight_online[:, None]  # [c, V]
-    product2 = lib.dot(tl.trans(P), scaled, PRECISION)  # [d, V]
-    scaled2 = (size_K ** (-0.5)) * product2  # [d, V]
-    stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+    product = lib.dot(tl.trans(P), scaled, PRECISION)  # [d, V]
+    scaled2 = (size_K ** (-0.5)) * product  # [d, V]
     # spec line 14: S: S + outer(k, v)
-    product3 = lib.dot(k_c, stored_d_increment_S, PRECISION)  # [c, V]
-    d_v_part = inside[:, None] * product3  # [c, V]
+    d_v_part = inside[:, None] * total2  # [c, V]
     d_v = scaled2 + d_v_part  # [c, V]
     tl.store(d_v_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], d_v, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
 
@@ -612,7 +620,6 @@ def backward_6(q_ptr, v_ptr, u_ptr, d_y_ptr, stored_d_sum_of_row_ptr, stored_d_s
     rows_ptr = table_ptr + b * R * 4
     c = tl.arange(0, C)
     block_of_K = tl.program_id(2)
-    at_V = tl.arange(0, block_V)
     at_K = block_of_K * block_K + tl.arange(0, block_K)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
@@ -620,6 +627,15 @@ def backward_6(q_ptr, v_ptr, u_ptr, d_y_ptr, stored_d_sum_of_row_ptr, stored_d_s
     completes = (count > 0) & (count + offset == 256)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    d_write = tl.zeros((C, block_K,), tl.float32)  # [c, K]
+    total = tl.zeros((C, C,), tl.float32)  # [c, d]
+    for block_of_V in tl.range(0, tl.cdiv(size_V, block_V), disable_licm=True):  # what is moved out of it would fill registers
+        at_V = block_of_V * block_V + tl.arange(0, block_V)
+        v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+        stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        d_write += lib.dot(v_c, tl.trans(stored_d_increment_S), PRECISION)
+        d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+        total += lib.dot(d_y_c, tl.trans(v_c), PRECISION)
     valid = c < count  # [c]
     # spec line 15: read: scale * S.T @ q
     mask = c[:, None] >= c[None, :]  # [c, d]
@@ -634,18 +650,13 @@ def backward_6(q_ptr, v_ptr, u_ptr, d_y_ptr, stored_d_sum_of_row_ptr, stored_d_s
     number = added.to(tl.float32)  # [c]
     seen = 1.0 + number  # [c]
     ratio = 1.0 / seen  # [c]
-    v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
-    stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
     # spec line 14: S: S + outer(k, v)
-    d_write = lib.dot(v_c, tl.trans(stored_d_increment_S), PRECISION)  # [c, K]
     d_k_part = inside[:, None] * d_write  # [c, K]
-    d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
     # spec line 15: read: scale * S.T @ q
-    product = lib.dot(d_y_c, tl.trans(v_c), PRECISION)  # [c, d]
-    d_P = product * scaled[:, None]  # [c, d]
+    d_P = total * scaled[:, None]  # [c, d]
     masked = tl.where(earlier, d_P, 0.0)  # [c, d]
     q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    product2 = lib.dot(tl.trans(masked), q_c, PRECISION)  # [d, K]
+    product = lib.dot(tl.trans(masked), q_c, PRECISION)  # [d, K]
     u_c = lib.tokens(tl.load(u_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     stored_d_score_online = tl.load(stored_d_score_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
     # spec line 21: score: dot(u, summary)
@@ -657,7 +668,7 @@ def backward_6(q_ptr, v_ptr, u_ptr, d_y_ptr, stored_d_sum_of_row_ptr, stored_d_s
     d_summand = stored_d_sum_of_row[None, :] + d_summand_part  # [c, K]
     d_k_part2 = tl.where(valid[:, None], d_summand, 0.0)  # [c, K]
     # spec line 15: read: scale * S.T @ q
-    d_k_part3 = product2 + d_k_part2  # [c, K]
+    d_k_part3 = product + d_k_part2  # [c, K]
     # spec line 14: S: S + outer(k, v)
     d_k = d_k_part + d_k_part3  # [c, K]
     tl.store(d_k_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_k, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
@@ -666,12 +677,12 @@ forward = {
     "scratch": [('stored.weight_cached', 'starts', ('n', 'c')), ('stored.weight_online', 'starts', ('c',))],
     "copies": [('new.summary', 'summary'), ('new.cache.S', 'cache.S')],
     "kernels": [
-        {"run": forward_0, "grid": 'loop', "blocked": ('K', 'V'), "dims": ('K', 'V'),
-         "tensors": ('k', 'v', 'state.S', 'summary.partial', 'new.state.S', 'new.summary', 'new.summary.partial', 'new.cache.S', 'saved.S', 'saved.summary.partial')},
-        {"run": forward_1, "grid": 'rows', "blocked": (), "dims": ('K',),
-         "tensors": ('k', 'u', 'new.summary', 'saved.summary.partial', 'stored.weight_cached', 'stored.weight_online')},
-        {"run": forward_2, "grid": 'rows', "blocked": ('V',), "dims": ('K', 'V'),
-         "tensors": ('q', 'k', 'v', 'new.cache.S', 'saved.S', 'stored.weight_cached', 'stored.weight_online', 'y')},
+        {"run": forward_0, "grid": 'loop', "blocked": ('K', 'V'), "folded": (), "dims": ('K', 'V'),
+         "products": 1, "tensors": ('k', 'v', 'state.S', 'summary.partial', 'new.state.S', 'new.summary', 'new.summary.partial', 'new.cache.S', 'saved.S', 'saved.summary.partial')},
+        {"run": forward_1, "grid": 'rows', "blocked": (), "folded": ('K',), "dims": ('K',),
+         "products": 1, "tensors": ('k', 'u', 'new.summary', 'saved.summary.partial', 'stored.weight_cached', 'stored.weight_online')},
+        {"run": forward_2, "grid": 'rows', "blocked": ('V',), "folded": (), "dims": ('K', 'V'),
+         "products": 4, "tensors": ('q', 'k', 'v', 'new.cache.S', 'saved.S', 'stored.weight_cached', 'stored.weight_online', 'y')},
     ],
     "shifted": [],
 }
@@ -680,20 +691,20 @@ backward = {
     "scratch": [('stored.d_sum_of_row', 'starts', ('K',)), ('stored.d_score_online', 'starts', ('c',)), ('stored.weight_online', 'starts', ('c',)), ('stored.d_increment_S', 'starts', ('K', 'V')), ('stored.product', 'slots', ('K', 'V')), ('stored.d_summaries_part', 'slots', ('K',)), ('stored.d_score_cached', 'starts', ('n', 'c')), ('stored.weight_cached', 'starts', ('n', 'c')), ('stored.total', 'starts', ('c',)), ('stored.out', 'starts', ('n', 'c')), ('stored.taking', 'starts', ('n', 'c')), ('stored.difference', 'starts', ('n', 'c')), ('stored.largest', 'starts', ('c',))],
     "copies": [],
     "kernels": [
-        {"run": backward_0, "grid": 'rows', "blocked": (), "dims": ('K',),
-         "tensors": ('k', 'u', 'new.summary', 'saved.summary.partial', 'stored.weight_online', 'stored.weight_cached', 'stored.total', 'stored.taking', 'stored.difference', 'stored.largest')},
-        {"run": backward_1, "grid": 'rows', "blocked": (), "dims": ('K', 'V'),
-         "tensors": ('q', 'k', 'v', 'u', 'new.cache.S', 'saved.S', 'saved.summary.partial', 'd.y', 'stored.total', 'stored.taking', 'stored.difference', 'stored.largest', 'd.q', 'stored.out')},
-        {"run": backward_2, "grid": 'rows', "blocked": (), "dims": ('K', 'V'),
-         "tensors": ('q', 'k', 'v', 'u', 'new.summary', 'saved.S', 'saved.summary.partial', 'd.y', 'stored.total', 'stored.out', 'stored.taking', 'stored.difference', 'stored.largest', 'd.u', 'stored.d_score_online', 'stored.d_score_cached')},
-        {"run": backward_3, "grid": 'slots', "blocked": ('K', 'V'), "dims": ('K', 'V'),
-         "tensors": ('q', 'u', 'd.y', 'd.new.summary', 'd.new.cache.S', 'stored.d_score_cached', 'stored.weight_cached', 'd.summary', 'd.cache.S', 'stored.product', 'stored.d_summaries_part')},
-        {"run": backward_4, "grid": 'loop', "blocked": ('K', 'V'), "dims": ('K', 'V'),
-         "tensors": ('q', 'u', 'd.y', 'd.new.state.S', 'd.new.summary', 'd.new.summary.partial', 'd.new.cache.S', 'stored.d_score_online', 'stored.weight_online', 'stored.product', 'stored.d_summaries_part', 'd.state.S', 'd.summary.partial', 'stored.d_sum_of_row', 'stored.d_increment_S')},
-        {"run": backward_5, "grid": 'rows', "blocked": ('V',), "dims": ('K', 'V'),
-         "tensors": ('q', 'k', 'd.y', 'stored.weight_online', 'stored.d_increment_S', 'd.v')},
-        {"run": backward_6, "grid": 'rows', "blocked": ('K',), "dims": ('K', 'V'),
-         "tensors": ('q', 'v', 'u', 'd.y', 'stored.d_sum_of_row', 'stored.d_score_online', 'stored.weight_online', 'stored.d_increment_S', 'd.k')},
+        {"run": backward_0, "grid": 'rows', "blocked": (), "folded": ('K',), "dims": ('K',),
+         "products": 1, "tensors": ('k', 'u', 'new.summary', 'saved.summary.partial', 'stored.weight_online', 'stored.weight_cached', 'stored.total', 'stored.taking', 'stored.difference', 'stored.largest')},
+        {"run": backward_1, "grid": 'rows', "blocked": (), "folded": (), "dims": ('K', 'V'),
+         "products": 4, "tensors": ('q', 'k', 'v', 'u', 'new.cache.S', 'saved.S', 'saved.summary.partial', 'd.y', 'stored.total', 'stored.taking', 'stored.difference', 'stored.largest', 'd.q', 'stored.out')},
+        {"run": backward_2, "grid": 'rows', "blocked": (), "folded": ('V',), "dims": ('K', 'V'),
+         "products": 4, "tensors": ('q', 'k', 'v', 'u', 'new.summary', 'saved.S', 'saved.summary.partial', 'd.y', 'stored.total', 'stored.out', 'stored.taking', 'stored.difference', 'stored.largest', 'd.u', 'stored.d_score_online', 'stored.d_score_cached')},
+        {"run": backward_3, "grid": 'slots', "blocked": ('K', 'V'), "folded": (), "dims": ('K', 'V'),
+         "products": 2, "tensors": ('q', 'u', 'd.y', 'd.new.summary', 'd.new.cache.S', 'stored.d_score_cached', 'stored.weight_cached', 'd.summary', 'd.cache.S', 'stored.product', 'stored.d_summaries_part')},
+        {"run": backward_4, "grid": 'loop', "blocked": ('K', 'V'), "folded": (), "dims": ('K', 'V'),
+         "products": 1, "tensors": ('q', 'u', 'd.y', 'd.new.state.S', 'd.new.summary', 'd.new.summary.partial', 'd.new.cache.S', 'stored.d_score_online', 'stored.weight_online', 'stored.product', 'stored.d_summaries_part', 'd.state.S', 'd.summary.partial', 'stored.d_sum_of_row', 'stored.d_increment_S')},
+        {"run": backward_5, "grid": 'rows', "blocked": ('V',), "folded": ('K',), "dims": ('K', 'V'),
+         "products": 3, "tensors": ('q', 'k', 'd.y', 'stored.weight_online', 'stored.d_increment_S', 'd.v')},
+        {"run": backward_6, "grid": 'rows', "blocked": ('K',), "folded": ('V',), "dims": ('K', 'V'),
+         "products": 3, "tensors": ('q', 'v', 'u', 'd.y', 'stored.d_sum_of_row', 'stored.d_score_online', 'stored.weight_online', 'stored.d_increment_S', 'd.k')},
     ],
     "shifted": [],
 }

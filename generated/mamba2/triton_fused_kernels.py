@@ -202,8 +202,8 @@ forward = {
     "scratch": [],
     "copies": [],
     "kernels": [
-        {"run": fused_forward_0, "grid": 'loop', "blocked": ('V',), "dims": ('K', 'V'),
-         "tensors": ('q', 'k', 'v', 'dt', 'A', 'state.S', 'y', 'new.state.S', 'saved.S')},
+        {"run": fused_forward_0, "grid": 'loop', "blocked": ('V',), "folded": (), "dims": ('K', 'V'),
+         "products": 4, "tensors": ('q', 'k', 'v', 'dt', 'A', 'state.S', 'y', 'new.state.S', 'saved.S')},
     ],
     "shifted": [],
 }
@@ -212,8 +212,8 @@ backward = {
     "scratch": [],
     "copies": [],
     "kernels": [
-        {"run": fused_backward_0, "grid": 'loop', "blocked": (), "dims": ('K', 'V'),
-         "tensors": ('q', 'k', 'v', 'dt', 'A', 'saved.S', 'd.y', 'd.new.state.S', 'd.q', 'd.k', 'd.v', 'd.dt', 'd.A', 'd.state.S')},
+        {"run": fused_backward_0, "grid": 'loop', "blocked": (), "folded": (), "dims": ('K', 'V'),
+         "products": 9, "tensors": ('q', 'k', 'v', 'dt', 'A', 'saved.S', 'd.y', 'd.new.state.S', 'd.q', 'd.k', 'd.v', 'd.dt', 'd.A', 'd.state.S')},
     ],
     "shifted": [],
 }

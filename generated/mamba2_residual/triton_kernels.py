@@ -89,13 +89,24 @@ def forward_1(q_ptr, k_ptr, v_ptr, dt_ptr, A_ptr, saved_S_ptr, saved_sum_S_ptr, 
     c = tl.arange(0, C)
     block_of_V = tl.program_id(2)
     at_V = block_of_V * block_V + tl.arange(0, block_V)
-    at_K = tl.arange(0, block_K)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
     segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
     completes = (count > 0) & (count + offset == 256)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    total = tl.zeros((C, C,), tl.float32)  # [c, d]
+    total2 = tl.zeros((C, block_V,), tl.float32)  # [c, V]
+    read_S = tl.zeros((C, block_V,), tl.float32)  # [c, V]
+    for block_of_K in tl.range(0, tl.cdiv(size_K, block_K), disable_licm=True):  # what is moved out of it would fill registers
+        at_K = block_of_K * block_K + tl.arange(0, block_K)
+        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        total += lib.dot(q_c, tl.trans(k_c), PRECISION)
+        saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        total2 += lib.dot(q_c, saved_S, PRECISION)
+        saved_sum_S = tl.load(saved_sum_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        read_S += lib.dot(q_c, saved_sum_S, PRECISION)
     # spec line 15: read: S.T @ q
     mask = c[:, None] >= c[None, :]  # [c, d]
     mask2 = c < count  # [d]
@@ -113,22 +124,15 @@ def forward_1(q_ptr, k_ptr, v_ptr, dt_ptr, A_ptr, saved_S_ptr, saved_sum_S_ptr, 
     v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
     # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
     written = dt_c[:, None] * v_c  # [c, V]
-    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     # spec line 15: read: S.T @ q
-    product = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
     gap = G[:, None] - G[None, :]  # [c, d]
     masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
     reach = tl.exp(masked.to(tl.float32))  # [c, d]
-    P = product * reach  # [c, d]
+    P = total * reach  # [c, d]
     recent = lib.dot(P, written, PRECISION)  # [c, V]
-    saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-    product2 = lib.dot(q_c, saved_S, PRECISION)  # [c, V]
-    carried = decay[:, None] * product2  # [c, V]
+    carried = decay[:, None] * total2  # [c, V]
     online = recent + carried  # [c, V]
-    saved_sum_S = tl.load(saved_sum_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
     # spec line 18: weight: 1
-    read_S = lib.dot(q_c, saved_sum_S, PRECISION)  # [c, V]
     y = online + read_S  # [c, V]
     tl.store(y_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], y, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
 
@@ -206,7 +210,6 @@ def backward_1(q_ptr, k_ptr, v_ptr, dt_ptr, A_ptr, saved_S_ptr, d_y_ptr, stored_
     b, h = z // H, z % H
     rows_ptr = table_ptr + b * R * 4
     c = tl.arange(0, C)
-    at_V = tl.arange(0, block_V)
     at_K = tl.arange(0, block_K)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
@@ -219,29 +222,14 @@ def backward_1(q_ptr, k_ptr, v_ptr, dt_ptr, A_ptr, saved_S_ptr, d_y_ptr, stored_
     mask2 = c < count  # [d]
     earlier = mask & mask2[None, :]  # [c, d]
     valid = c < count  # [c]
-    mask3 = c[None, :] < c[:, None]  # [c, d]
-    saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-    stored_out = tl.load(stored_out_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-    # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
-    d_factor_S = tl.sum(tl.sum(saved_S * stored_out, 1), 0)  # []
     A = tl.load(A_ptr + h * (1)).to(tl.float32)  # []
     dt_c = lib.tokens(tl.load(dt_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
     scaled = A * dt_c  # [c]
-    mask4 = scaled == (-120.0)  # [c]
-    mask5 = scaled > (-120.0)  # [c]
     at_least = tl.maximum(scaled, (-120.0))  # [c]
     log_decay = tl.where(valid, at_least, 0.0)  # [c]
-    total = tl.sum(log_decay, 0)  # []
-    decay_of_row = tl.exp(total)  # []
-    d_log_decay_part = decay_of_row * d_factor_S  # []
     # spec line 15: read: S.T @ q
     G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
-    # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
-    G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
-    exp = tl.exp(G_after.to(tl.float32))  # [c]
-    decay_after = tl.where(valid, exp, 0.0)  # [c]
-    # spec line 15: read: S.T @ q
-    decay = tl.exp(G.to(tl.float32))  # [c]
     q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     product = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
@@ -249,34 +237,61 @@ def backward_1(q_ptr, k_ptr, v_ptr, dt_ptr, A_ptr, saved_S_ptr, d_y_ptr, stored_
     masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
     reach = tl.exp(masked.to(tl.float32))  # [c, d]
     P = product * reach  # [c, d]
-    d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
-    product2 = lib.dot(tl.trans(P), d_y_c, PRECISION)  # [d, V]
-    v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
-    # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
-    product3 = tl.sum(v_c * product2, 1)  # [c]
-    stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-    product4 = lib.dot(k_c, stored_d_increment_S, PRECISION)  # [c, V]
-    product5 = tl.sum(v_c * product4, 1)  # [c]
-    scaled2 = decay_after * product5  # [c]
-    d_dt_part = product3 + scaled2  # [c]
+    total = tl.zeros((C,), tl.float32)  # [c]
+    total2 = tl.zeros((C,), tl.float32)  # [c]
+    d_factor_S = tl.zeros((), tl.float32)  # []
+    total3 = tl.zeros((C, C,), tl.float32)  # [c, d]
+    d_decay = tl.zeros((C,), tl.float32)  # [c]
+    total4 = tl.zeros((C,), tl.float32)  # [c]
+    for block_of_V in tl.range(0, tl.cdiv(size_V, block_V), disable_licm=True):  # what is moved out of it would fill registers
+        at_V = block_of_V * block_V + tl.arange(0, block_V)
+        saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        stored_out = tl.load(stored_out_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        d_factor_S += tl.sum(tl.sum(saved_S * stored_out, 1), 0)
+        d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+        product2 = lib.dot(tl.trans(P), d_y_c, PRECISION)  # [d, V]
+        v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+        total += tl.sum(v_c * product2, 1)
+        stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
+        product3 = lib.dot(k_c, stored_d_increment_S, PRECISION)  # [c, V]
+        total2 += tl.sum(v_c * product3, 1)
+        total3 += lib.dot(d_y_c, tl.trans(v_c), PRECISION)
+        # spec line 15: read: S.T @ q
+        product4 = lib.dot(d_y_c, tl.trans(saved_S), PRECISION)  # [c, K]
+        d_decay += tl.sum(q_c * product4, 1)
+        # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
+        product5 = lib.dot(v_c, tl.trans(stored_d_increment_S), PRECISION)  # [c, K]
+        total4 += tl.sum(k_c * product5, 1)
     # spec line 15: read: S.T @ q
-    product6 = lib.dot(d_y_c, tl.trans(v_c), PRECISION)  # [c, d]
-    scaled3 = product * product6  # [c, d]
+    mask3 = c[None, :] < c[:, None]  # [c, d]
+    mask4 = scaled == (-120.0)  # [c]
+    mask5 = scaled > (-120.0)  # [c]
+    # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
+    total5 = tl.sum(log_decay, 0)  # []
+    decay_of_row = tl.exp(total5)  # []
+    d_log_decay_part = decay_of_row * d_factor_S  # []
+    G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
+    exp = tl.exp(G_after.to(tl.float32))  # [c]
+    decay_after = tl.where(valid, exp, 0.0)  # [c]
+    # spec line 15: read: S.T @ q
+    decay = tl.exp(G.to(tl.float32))  # [c]
+    # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
+    scaled2 = decay_after * total2  # [c]
+    d_dt_part = total + scaled2  # [c]
+    # spec line 15: read: S.T @ q
+    scaled3 = product * total3  # [c, d]
     scaled4 = reach * scaled3  # [c, d]
     scaled5 = dt_c[None, :] * scaled4  # [c, d]
     d_gap = tl.where(earlier, scaled5, 0.0)  # [c, d]
     running = tl.cumsum(d_gap, 0, reverse=True)  # [c, d]
     masked2 = tl.where(mask3, running, 0.0)  # [c, d]
     d_log_decay_part2 = tl.sum(masked2, 1)  # [c]
-    product7 = lib.dot(d_y_c, tl.trans(saved_S), PRECISION)  # [c, K]
-    d_decay = tl.sum(q_c * product7, 1)  # [c]
     d_G = decay * d_decay  # [c]
     d_log_decay_part3 = tl.cumsum(d_G.to(tl.float64), 0, reverse=True)  # [c]
     d_log_decay_part4 = d_log_decay_part2 + d_log_decay_part3.to(tl.float32)  # [c]
     # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
-    product8 = lib.dot(v_c, tl.trans(stored_d_increment_S), PRECISION)  # [c, K]
-    product9 = tl.sum(k_c * product8, 1)  # [c]
-    d_decay_after = dt_c * product9  # [c]
+    d_decay_after = dt_c * total4  # [c]
     masked3 = tl.where(valid, d_decay_after, 0.0)  # [c]
     d_G_after = exp * masked3  # [c]
     d_log_decay_part5 = lib.sums_before(d_G_after.to(tl.float64), False)  # [c]
@@ -290,8 +305,8 @@ def backward_1(q_ptr, k_ptr, v_ptr, dt_ptr, A_ptr, saved_S_ptr, d_y_ptr, stored_
     d_dt = d_dt_part + d_dt_part2  # [c]
     tl.store(d_dt_ptr + ((b * T + start) * H + h) * (1) + c * (H * 1), d_dt, mask=(c < count))
     # spec line 18: weight: 1
-    product10 = tl.sum(dt_c * masked6, 0)  # []
-    tl.store(stored_product_ptr + (z * R + r) * (1), product10)
+    product6 = tl.sum(dt_c * masked6, 0)  # []
+    tl.store(stored_product_ptr + (z * R + r) * (1), product6)
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
 def backward_2(q_ptr, k_ptr, dt_ptr, A_ptr, d_y_ptr, stored_d_increment_S_ptr, d_v_ptr, table_ptr, T, H, R, N,
@@ -304,13 +319,21 @@ def backward_2(q_ptr, k_ptr, dt_ptr, A_ptr, d_y_ptr, stored_d_increment_S_ptr, d
     c = tl.arange(0, C)
     block_of_V = tl.program_id(2)
     at_V = block_of_V * block_V + tl.arange(0, block_V)
-    at_K = tl.arange(0, block_K)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
     segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
     completes = (count > 0) & (count + offset == 256)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    total = tl.zeros((C, C,), tl.float32)  # [c, d]
+    total2 = tl.zeros((C, block_V,), tl.float32)  # [c, V]
+    for block_of_K in tl.range(0, tl.cdiv(size_K, block_K), disable_licm=True):  # what is moved out of it would fill registers
+        at_K = block_of_K * block_K + tl.arange(0, block_K)
+        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        total += lib.dot(q_c, tl.trans(k_c), PRECISION)
+        stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        total2 += lib.dot(k_c, stored_d_increment_S, PRECISION)
     # spec line 15: read: S.T @ q
     mask = c[:, None] >= c[None, :]  # [c, d]
     mask2 = c < count  # [d]
@@ -328,21 +351,16 @@ def backward_2(q_ptr, k_ptr, dt_ptr, A_ptr, d_y_ptr, stored_d_increment_S_ptr, d
     G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
     exp = tl.exp(G_after.to(tl.float32))  # [c]
     decay_after = tl.where(valid, exp, 0.0)  # [c]
-    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     # spec line 15: read: S.T @ q
-    product = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
     gap = G[:, None] - G[None, :]  # [c, d]
     masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
     reach = tl.exp(masked.to(tl.float32))  # [c, d]
-    P = product * reach  # [c, d]
+    P = total * reach  # [c, d]
     d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
-    product2 = lib.dot(tl.trans(P), d_y_c, PRECISION)  # [d, V]
-    stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+    product = lib.dot(tl.trans(P), d_y_c, PRECISION)  # [d, V]
     # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
-    product3 = lib.dot(k_c, stored_d_increment_S, PRECISION)  # [c, V]
-    d_written_part = decay_after[:, None] * product3  # [c, V]
-    d_written = product2 + d_written_part  # [c, V]
+    d_written_part = decay_after[:, None] * total2  # [c, V]
+    d_written = product + d_written_part  # [c, V]
     d_v = dt_c[:, None] * d_written  # [c, V]
     tl.store(d_v_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], d_v, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
 
@@ -356,7 +374,6 @@ def backward_3(q_ptr, k_ptr, v_ptr, dt_ptr, A_ptr, saved_S_ptr, saved_sum_S_ptr,
     rows_ptr = table_ptr + b * R * 4
     c = tl.arange(0, C)
     block_of_K = tl.program_id(2)
-    at_V = tl.arange(0, block_V)
     at_K = block_of_K * block_K + tl.arange(0, block_K)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
@@ -364,6 +381,21 @@ def backward_3(q_ptr, k_ptr, v_ptr, dt_ptr, A_ptr, saved_S_ptr, saved_sum_S_ptr,
     completes = (count > 0) & (count + offset == 256)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    total = tl.zeros((C, block_K,), tl.float32)  # [c, K]
+    d_q_part = tl.zeros((C, block_K,), tl.float32)  # [c, K]
+    total2 = tl.zeros((C, C,), tl.float32)  # [c, d]
+    total3 = tl.zeros((C, block_K,), tl.float32)  # [c, K]
+    for block_of_V in tl.range(0, tl.cdiv(size_V, block_V), disable_licm=True):  # what is moved out of it would fill registers
+        at_V = block_of_V * block_V + tl.arange(0, block_V)
+        d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+        saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        total += lib.dot(d_y_c, tl.trans(saved_S), PRECISION)
+        saved_sum_S = tl.load(saved_sum_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        d_q_part += lib.dot(d_y_c, tl.trans(saved_sum_S), PRECISION)
+        v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+        total2 += lib.dot(d_y_c, tl.trans(v_c), PRECISION)
+        stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        total3 += lib.dot(v_c, tl.trans(stored_d_increment_S), PRECISION)
     valid = c < count  # [c]
     # spec line 15: read: S.T @ q
     mask = c[:, None] >= c[None, :]  # [c, d]
@@ -378,25 +410,16 @@ def backward_3(q_ptr, k_ptr, v_ptr, dt_ptr, A_ptr, saved_S_ptr, saved_sum_S_ptr,
     # spec line 15: read: S.T @ q
     G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
     decay = tl.exp(G.to(tl.float32))  # [c]
-    d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
-    saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-    product = lib.dot(d_y_c, tl.trans(saved_S), PRECISION)  # [c, K]
-    d_q_part = decay[:, None] * product  # [c, K]
-    saved_sum_S = tl.load(saved_sum_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-    # spec line 18: weight: 1
-    d_q_part2 = lib.dot(d_y_c, tl.trans(saved_sum_S), PRECISION)  # [c, K]
-    # spec line 15: read: S.T @ q
+    d_q_part2 = decay[:, None] * total  # [c, K]
     gap = G[:, None] - G[None, :]  # [c, d]
     masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
     reach = tl.exp(masked.to(tl.float32))  # [c, d]
-    v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
-    product2 = lib.dot(d_y_c, tl.trans(v_c), PRECISION)  # [c, d]
-    scaled2 = reach * product2  # [c, d]
+    scaled2 = reach * total2  # [c, d]
     scaled3 = dt_c[None, :] * scaled2  # [c, d]
     k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     d_q_part3 = lib.dot(scaled3, k_c, PRECISION)  # [c, K]
-    d_q_part4 = d_q_part2 + d_q_part3  # [c, K]
-    d_q = d_q_part + d_q_part4  # [c, K]
+    d_q_part4 = d_q_part + d_q_part3  # [c, K]
+    d_q = d_q_part2 + d_q_part4  # [c, K]
     tl.store(d_q_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_q, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
     # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
     G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
@@ -404,12 +427,10 @@ def backward_3(q_ptr, k_ptr, v_ptr, dt_ptr, A_ptr, saved_S_ptr, saved_sum_S_ptr,
     decay_after = tl.where(valid, exp, 0.0)  # [c]
     q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     # spec line 15: read: S.T @ q
-    product3 = lib.dot(tl.trans(scaled2), q_c, PRECISION)  # [d, K]
-    scaled4 = dt_c[:, None] * product3  # [d, K]
-    stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+    product = lib.dot(tl.trans(scaled2), q_c, PRECISION)  # [d, K]
+    scaled4 = dt_c[:, None] * product  # [d, K]
     # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
-    product4 = lib.dot(v_c, tl.trans(stored_d_increment_S), PRECISION)  # [c, K]
-    d_write = dt_c[:, None] * product4  # [c, K]
+    d_write = dt_c[:, None] * total3  # [c, K]
     d_k_part = decay_after[:, None] * d_write  # [c, K]
     d_k = scaled4 + d_k_part  # [c, K]
     tl.store(d_k_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_k, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
@@ -457,10 +478,10 @@ forward = {
     "scratch": [],
     "copies": [('new.cache.S', 'cache.S')],
     "kernels": [
-        {"run": forward_0, "grid": 'loop', "blocked": ('K', 'V'), "dims": ('K', 'V'),
-         "tensors": ('k', 'v', 'dt', 'A', 'state.S', 'cache.S', 'new.state.S', 'new.cache.S', 'saved.S', 'saved.sum.S')},
-        {"run": forward_1, "grid": 'rows', "blocked": ('V',), "dims": ('K', 'V'),
-         "tensors": ('q', 'k', 'v', 'dt', 'A', 'saved.S', 'saved.sum.S', 'y')},
+        {"run": forward_0, "grid": 'loop', "blocked": ('K', 'V'), "folded": (), "dims": ('K', 'V'),
+         "products": 1, "tensors": ('k', 'v', 'dt', 'A', 'state.S', 'cache.S', 'new.state.S', 'new.cache.S', 'saved.S', 'saved.sum.S')},
+        {"run": forward_1, "grid": 'rows', "blocked": ('V',), "folded": ('K',), "dims": ('K', 'V'),
+         "products": 4, "tensors": ('q', 'k', 'v', 'dt', 'A', 'saved.S', 'saved.sum.S', 'y')},
     ],
     "shifted": [],
 }
@@ -469,18 +490,18 @@ backward = {
     "scratch": [('stored.product', 'starts', ()), ('stored.d_cache.S_part', 'memory', ('K', 'V')), ('stored.d_increment_S', 'starts', ('K', 'V')), ('stored.out', 'starts', ('K', 'V'))],
     "copies": [],
     "kernels": [
-        {"run": backward_0, "grid": 'loop', "blocked": ('K', 'V'), "dims": ('K', 'V'),
-         "tensors": ('q', 'dt', 'A', 'd.y', 'd.new.state.S', 'd.new.cache.S', 'd.state.S', 'stored.d_cache.S_part', 'stored.d_increment_S', 'stored.out')},
-        {"run": backward_1, "grid": 'rows', "blocked": (), "dims": ('K', 'V'),
-         "tensors": ('q', 'k', 'v', 'dt', 'A', 'saved.S', 'd.y', 'stored.d_increment_S', 'stored.out', 'd.dt', 'stored.product')},
-        {"run": backward_2, "grid": 'rows', "blocked": ('V',), "dims": ('K', 'V'),
-         "tensors": ('q', 'k', 'dt', 'A', 'd.y', 'stored.d_increment_S', 'd.v')},
-        {"run": backward_3, "grid": 'rows', "blocked": ('K',), "dims": ('K', 'V'),
-         "tensors": ('q', 'k', 'v', 'dt', 'A', 'saved.S', 'saved.sum.S', 'd.y', 'stored.d_increment_S', 'd.q', 'd.k')},
-        {"run": backward_4, "grid": 'slots', "blocked": ('K', 'V'), "dims": ('K', 'V'),
-         "tensors": ('d.new.cache.S', 'stored.d_cache.S_part', 'd.cache.S')},
-        {"run": backward_5, "grid": 'loop', "blocked": (), "dims": (),
-         "tensors": ('stored.product', 'd.A')},
+        {"run": backward_0, "grid": 'loop', "blocked": ('K', 'V'), "folded": (), "dims": ('K', 'V'),
+         "products": 2, "tensors": ('q', 'dt', 'A', 'd.y', 'd.new.state.S', 'd.new.cache.S', 'd.state.S', 'stored.d_cache.S_part', 'stored.d_increment_S', 'stored.out')},
+        {"run": backward_1, "grid": 'rows', "blocked": (), "folded": ('V',), "dims": ('K', 'V'),
+         "products": 6, "tensors": ('q', 'k', 'v', 'dt', 'A', 'saved.S', 'd.y', 'stored.d_increment_S', 'stored.out', 'd.dt', 'stored.product')},
+        {"run": backward_2, "grid": 'rows', "blocked": ('V',), "folded": ('K',), "dims": ('K', 'V'),
+         "products": 3, "tensors": ('q', 'k', 'dt', 'A', 'd.y', 'stored.d_increment_S', 'd.v')},
+        {"run": backward_3, "grid": 'rows', "blocked": ('K',), "folded": ('V',), "dims": ('K', 'V'),
+         "products": 6, "tensors": ('q', 'k', 'v', 'dt', 'A', 'saved.S', 'saved.sum.S', 'd.y', 'stored.d_increment_S', 'd.q', 'd.k')},
+        {"run": backward_4, "grid": 'slots', "blocked": ('K', 'V'), "folded": (), "dims": ('K', 'V'),
+         "products": 0, "tensors": ('d.new.cache.S', 'stored.d_cache.S_part', 'd.cache.S')},
+        {"run": backward_5, "grid": 'loop', "blocked": (), "folded": (), "dims": (),
+         "products": 0, "tensors": ('stored.product', 'd.A')},
     ],
     "shifted": [],
 }

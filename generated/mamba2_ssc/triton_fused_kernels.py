@@ -93,48 +93,50 @@ def fused_forward_1(k_ptr, u_ptr, new_summary_ptr, saved_summary_partial_ptr, st
     rows_ptr = table_ptr + b * R * 4
     c = tl.arange(0, C)
     slots = tl.arange(0, SLOTS)
-    at_K = tl.arange(0, block_K)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
     segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
     completes = (count > 0) & (count + offset == 256)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    valid = c < count  # [c]
+    score_cached = tl.zeros((C, SLOTS,), tl.float32)  # [c, n]
+    total = tl.zeros((C,), tl.float32)  # [c]
+    for block_of_K in tl.range(0, tl.cdiv(size_K, block_K), disable_licm=True):  # what is moved out of it would fill registers
+        at_K = block_of_K * block_K + tl.arange(0, block_K)
+        u_c = lib.tokens(tl.load(u_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        new_summary = tl.load(new_summary_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
+        score_cached += lib.dot(u_c, tl.trans(new_summary), PRECISION)
+        k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        # spec line 20: summary: mean(k)
+        summand = tl.where(valid[:, None], k_c, 0.0)  # [c, K]
+        running = tl.cumsum(summand, 0)  # [c, K]
+        saved_summary_partial = tl.load(saved_summary_partial_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+        sum_so_far = running + saved_summary_partial[None, :]  # [c, K]
+        total += tl.sum(u_c * sum_so_far, 1)
     # spec line 22: weight: softmax(score)
     past = slots < segment  # [n]
-    valid = c < count  # [c]
     # spec line 20: summary: mean(k)
     added = offset + c  # [c]
     number = added.to(tl.float32)  # [c]
     seen = 1.0 + number  # [c]
     ratio = 1.0 / seen  # [c]
-    u_c = lib.tokens(tl.load(u_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    new_summary = tl.load(new_summary_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
-    # spec line 21: score: dot(u, summary)
-    score_cached = lib.dot(u_c, tl.trans(new_summary), PRECISION)  # [c, n]
     # spec line 22: weight: softmax(score)
     masked = tl.where(past[None, :], score_cached, (-1e+30))  # [c, n]
     taking = lib.topk(masked, (slots < segment), 4)  # [c, n]
     masked2 = tl.where(taking, score_cached, (-1e+30))  # [c, n]
     largest = tl.max(tl.where((slots[None, :] < N), masked2, float("-inf")), 1)  # [c]
-    k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    # spec line 20: summary: mean(k)
-    summand = tl.where(valid[:, None], k_c, 0.0)  # [c, K]
-    running = tl.cumsum(summand, 0)  # [c, K]
-    saved_summary_partial = tl.load(saved_summary_partial_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
-    sum_so_far = running + saved_summary_partial[None, :]  # [c, K]
     # spec line 21: score: dot(u, summary)
-    product = tl.sum(u_c * sum_so_far, 1)  # [c]
-    score_online = ratio * product  # [c]
+    score_online = ratio * total  # [c]
     # spec line 22: weight: softmax(score)
     at_least = tl.maximum(largest, score_online)  # [c]
     difference = masked2 - at_least[:, None]  # [c, n]
     exp_cached = tl.exp(difference)  # [c, n]
     difference2 = score_online - at_least  # [c]
     exp_online = tl.exp(difference2)  # [c]
-    total = tl.sum(tl.where((slots[None, :] < N), exp_cached, 0.0), 1)  # [c]
-    total2 = exp_online + total  # [c]
-    share = 1.0 / total2  # [c]
+    total2 = tl.sum(tl.where((slots[None, :] < N), exp_cached, 0.0), 1)  # [c]
+    total3 = exp_online + total2  # [c]
+    share = 1.0 / total3  # [c]
     scaled = exp_cached * share[:, None]  # [c, n]
     weight_cached = tl.where(taking, scaled, 0.0)  # [c, n]
     tl.store(stored_weight_cached_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], weight_cached, mask=(slots[None, :] < N))
@@ -217,7 +219,6 @@ def fused_backward_0(k_ptr, u_ptr, new_summary_ptr, saved_summary_partial_ptr, s
     rows_ptr = table_ptr + b * R * 4
     c = tl.arange(0, C)
     slots = tl.arange(0, SLOTS)
-    at_K = tl.arange(0, block_K)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
     segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
@@ -225,6 +226,20 @@ def fused_backward_0(k_ptr, u_ptr, new_summary_ptr, saved_summary_partial_ptr, s
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
     valid = c < count  # [c]
+    total = tl.zeros((C,), tl.float32)  # [c]
+    score_cached = tl.zeros((C, SLOTS,), tl.float32)  # [c, n]
+    for block_of_K in tl.range(0, tl.cdiv(size_K, block_K), disable_licm=True):  # what is moved out of it would fill registers
+        at_K = block_of_K * block_K + tl.arange(0, block_K)
+        k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        # spec line 20: summary: mean(k)
+        summand = tl.where(valid[:, None], k_c, 0.0)  # [c, K]
+        running = tl.cumsum(summand, 0)  # [c, K]
+        saved_summary_partial = tl.load(saved_summary_partial_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+        sum_so_far = running + saved_summary_partial[None, :]  # [c, K]
+        u_c = lib.tokens(tl.load(u_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        total += tl.sum(u_c * sum_so_far, 1)
+        new_summary = tl.load(new_summary_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
+        score_cached += lib.dot(u_c, tl.trans(new_summary), PRECISION)
     # spec line 22: weight: softmax(score)
     past = slots < segment  # [n]
     # spec line 20: summary: mean(k)
@@ -232,17 +247,8 @@ def fused_backward_0(k_ptr, u_ptr, new_summary_ptr, saved_summary_partial_ptr, s
     number = added.to(tl.float32)  # [c]
     seen = 1.0 + number  # [c]
     ratio = 1.0 / seen  # [c]
-    k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    summand = tl.where(valid[:, None], k_c, 0.0)  # [c, K]
-    running = tl.cumsum(summand, 0)  # [c, K]
-    saved_summary_partial = tl.load(saved_summary_partial_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
-    sum_so_far = running + saved_summary_partial[None, :]  # [c, K]
-    u_c = lib.tokens(tl.load(u_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     # spec line 21: score: dot(u, summary)
-    product = tl.sum(u_c * sum_so_far, 1)  # [c]
-    score_online = ratio * product  # [c]
-    new_summary = tl.load(new_summary_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
-    score_cached = lib.dot(u_c, tl.trans(new_summary), PRECISION)  # [c, n]
+    score_online = ratio * total  # [c]
     # spec line 22: weight: softmax(score)
     masked = tl.where(past[None, :], score_cached, (-1e+30))  # [c, n]
     taking = lib.topk(masked, (slots < segment), 4)  # [c, n]
@@ -253,15 +259,15 @@ def fused_backward_0(k_ptr, u_ptr, new_summary_ptr, saved_summary_partial_ptr, s
     exp_online = tl.exp(difference)  # [c]
     difference2 = masked2 - at_least[:, None]  # [c, n]
     exp_cached = tl.exp(difference2)  # [c, n]
-    total = tl.sum(tl.where((slots[None, :] < N), exp_cached, 0.0), 1)  # [c]
-    total2 = exp_online + total  # [c]
-    share = 1.0 / total2  # [c]
+    total2 = tl.sum(tl.where((slots[None, :] < N), exp_cached, 0.0), 1)  # [c]
+    total3 = exp_online + total2  # [c]
+    share = 1.0 / total3  # [c]
     weight_online = exp_online * share  # [c]
     tl.store(stored_weight_online_ptr + (z * R + r) * (C) + c, weight_online)
     scaled = exp_cached * share[:, None]  # [c, n]
     weight_cached = tl.where(taking, scaled, 0.0)  # [c, n]
     tl.store(stored_weight_cached_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], weight_cached, mask=(slots[None, :] < N))
-    tl.store(stored_total_ptr + (z * R + r) * (C) + c, total2)
+    tl.store(stored_total_ptr + (z * R + r) * (C) + c, total3)
     # spec line 15: read: S.T @ q
     masked3 = tl.where(taking, 1.0, 0.0)  # [c, n]
     tl.store(stored_taking_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], masked3, mask=(slots[None, :] < N))
@@ -377,24 +383,17 @@ def fused_backward_2(q_ptr, k_ptr, v_ptr, dt_ptr, A_ptr, u_ptr, new_summary_ptr,
     c = tl.arange(0, C)
     slots = tl.arange(0, SLOTS)
     at_K = tl.arange(0, block_K)
-    at_V = tl.arange(0, block_V)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
     segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
     completes = (count > 0) & (count + offset == 256)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
-    stored_taking = tl.load(stored_taking_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
     # spec line 15: read: S.T @ q
-    mask = stored_taking > 0.5  # [c, n]
+    mask = c[:, None] >= c[None, :]  # [c, d]
+    mask2 = c < count  # [d]
+    earlier = mask & mask2[None, :]  # [c, d]
     valid = c < count  # [c]
-    mask2 = c[:, None] >= c[None, :]  # [c, d]
-    mask3 = c < count  # [d]
-    earlier = mask2 & mask3[None, :]  # [c, d]
-    # spec line 22: weight: softmax(score)
-    past = slots < segment  # [n]
-    stored_total = tl.load(stored_total_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
-    share = 1.0 / stored_total  # [c]
     A = tl.load(A_ptr + h * (1)).to(tl.float32)  # []
     dt_c = lib.tokens(tl.load(dt_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
     # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
@@ -403,6 +402,34 @@ def fused_backward_2(q_ptr, k_ptr, v_ptr, dt_ptr, A_ptr, u_ptr, new_summary_ptr,
     log_decay = tl.where(valid, at_least, 0.0)  # [c]
     # spec line 15: read: S.T @ q
     G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
+    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    product = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
+    gap = G[:, None] - G[None, :]  # [c, d]
+    masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
+    reach = tl.exp(masked.to(tl.float32))  # [c, d]
+    P = product * reach  # [c, d]
+    total = tl.zeros((C,), tl.float32)  # [c]
+    total2 = tl.zeros((C,), tl.float32)  # [c]
+    for block_of_V in tl.range(0, tl.cdiv(size_V, block_V), disable_licm=True):  # what is moved out of it would fill registers
+        at_V = block_of_V * block_V + tl.arange(0, block_V)
+        d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+        saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        product2 = lib.dot(d_y_c, tl.trans(saved_S), PRECISION)  # [c, K]
+        total2 += tl.sum(q_c * product2, 1)
+        v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+        # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
+        written = dt_c[:, None] * v_c  # [c, V]
+        # spec line 15: read: S.T @ q
+        recent = lib.dot(P, written, PRECISION)  # [c, V]
+        total += tl.sum(d_y_c * recent, 1)
+    stored_taking = tl.load(stored_taking_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
+    mask3 = stored_taking > 0.5  # [c, n]
+    # spec line 22: weight: softmax(score)
+    past = slots < segment  # [n]
+    stored_total = tl.load(stored_total_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    share = 1.0 / stored_total  # [c]
+    # spec line 15: read: S.T @ q
     decay = tl.exp(G.to(tl.float32))  # [c]
     # spec line 20: summary: mean(k)
     added = offset + c  # [c]
@@ -412,28 +439,8 @@ def fused_backward_2(q_ptr, k_ptr, v_ptr, dt_ptr, A_ptr, u_ptr, new_summary_ptr,
     stored_difference = tl.load(stored_difference_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
     # spec line 22: weight: softmax(score)
     exp_cached = tl.exp(stored_difference)  # [c, n]
-    d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
-    saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-    # spec line 15: read: S.T @ q
-    product = lib.dot(d_y_c, tl.trans(saved_S), PRECISION)  # [c, K]
-    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    # spec line 22: weight: softmax(score)
-    product2 = tl.sum(q_c * product, 1)  # [c]
-    scaled2 = decay * product2  # [c]
-    v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
-    # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
-    written = dt_c[:, None] * v_c  # [c, V]
-    k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    # spec line 15: read: S.T @ q
-    product3 = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
-    gap = G[:, None] - G[None, :]  # [c, d]
-    masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
-    reach = tl.exp(masked.to(tl.float32))  # [c, d]
-    P = product3 * reach  # [c, d]
-    recent = lib.dot(P, written, PRECISION)  # [c, V]
-    # spec line 22: weight: softmax(score)
-    product4 = tl.sum(d_y_c * recent, 1)  # [c]
-    d_weight_online = scaled2 + product4  # [c]
+    scaled2 = decay * total2  # [c]
+    d_weight_online = scaled2 + total  # [c]
     d_exp_online_part = d_weight_online * share  # [c]
     # spec line 20: summary: mean(k)
     summand = tl.where(valid[:, None], k_c, 0.0)  # [c, K]
@@ -442,8 +449,8 @@ def fused_backward_2(q_ptr, k_ptr, v_ptr, dt_ptr, A_ptr, u_ptr, new_summary_ptr,
     sum_so_far = running + saved_summary_partial[None, :]  # [c, K]
     u_c = lib.tokens(tl.load(u_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     # spec line 21: score: dot(u, summary)
-    product5 = tl.sum(u_c * sum_so_far, 1)  # [c]
-    score_online = ratio * product5  # [c]
+    product3 = tl.sum(u_c * sum_so_far, 1)  # [c]
+    score_online = ratio * product3  # [c]
     # spec line 20: summary: mean(k)
     summary_online = ratio[:, None] * sum_so_far  # [c, K]
     stored_largest = tl.load(stored_largest_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
@@ -456,7 +463,7 @@ def fused_backward_2(q_ptr, k_ptr, v_ptr, dt_ptr, A_ptr, u_ptr, new_summary_ptr,
     # spec line 15: read: S.T @ q
     masked2 = tl.where(past[None, :], stored_d_weight_cached, 0.0)  # [c, n]
     # spec line 22: weight: softmax(score)
-    masked3 = tl.where(mask, masked2, 0.0)  # [c, n]
+    masked3 = tl.where(mask3, masked2, 0.0)  # [c, n]
     d_share_part2 = tl.sum(tl.where((slots[None, :] < N), exp_cached * masked3, 0.0), 1)  # [c]
     d_share = d_share_part + d_share_part2  # [c]
     scaled3 = share * d_share  # [c]
@@ -465,7 +472,7 @@ def fused_backward_2(q_ptr, k_ptr, v_ptr, dt_ptr, A_ptr, u_ptr, new_summary_ptr,
     d_exp_cached_part = share[:, None] * masked3  # [c, n]
     d_exp_cached = d_total[:, None] + d_exp_cached_part  # [c, n]
     scaled4 = exp_cached * d_exp_cached  # [c, n]
-    d_score_cached = tl.where(mask, scaled4, 0.0)  # [c, n]
+    d_score_cached = tl.where(mask3, scaled4, 0.0)  # [c, n]
     new_summary = tl.load(new_summary_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
     # spec line 21: score: dot(u, summary)
     d_u_part = lib.dot(tl.where((slots[None, :] < N), d_score_cached, 0.0), new_summary, PRECISION)  # [c, K]
@@ -679,7 +686,6 @@ def fused_backward_5(q_ptr, k_ptr, v_ptr, dt_ptr, A_ptr, saved_S_ptr, d_y_ptr, s
     b, h = z // H, z % H
     rows_ptr = table_ptr + b * R * 4
     c = tl.arange(0, C)
-    at_V = tl.arange(0, block_V)
     at_K = tl.arange(0, block_K)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
@@ -692,29 +698,15 @@ def fused_backward_5(q_ptr, k_ptr, v_ptr, dt_ptr, A_ptr, saved_S_ptr, d_y_ptr, s
     mask2 = c < count  # [d]
     earlier = mask & mask2[None, :]  # [c, d]
     valid = c < count  # [c]
-    mask3 = c[None, :] < c[:, None]  # [c, d]
-    saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-    stored_out = tl.load(stored_out_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-    # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
-    d_factor_S = tl.sum(tl.sum(saved_S * stored_out, 1), 0)  # []
     A = tl.load(A_ptr + h * (1)).to(tl.float32)  # []
     dt_c = lib.tokens(tl.load(dt_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
     scaled = A * dt_c  # [c]
-    mask4 = scaled == (-120.0)  # [c]
-    mask5 = scaled > (-120.0)  # [c]
     at_least = tl.maximum(scaled, (-120.0))  # [c]
     log_decay = tl.where(valid, at_least, 0.0)  # [c]
-    total = tl.sum(log_decay, 0)  # []
-    decay_of_row = tl.exp(total)  # []
-    d_log_decay_part = decay_of_row * d_factor_S  # []
     # spec line 15: read: S.T @ q
     G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
-    # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
-    G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
-    exp = tl.exp(G_after.to(tl.float32))  # [c]
-    decay_after = tl.where(valid, exp, 0.0)  # [c]
-    # spec line 15: read: S.T @ q
-    decay = tl.exp(G.to(tl.float32))  # [c]
+    stored_weight_online = tl.load(stored_weight_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
     q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     product = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
@@ -722,30 +714,56 @@ def fused_backward_5(q_ptr, k_ptr, v_ptr, dt_ptr, A_ptr, saved_S_ptr, d_y_ptr, s
     masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
     reach = tl.exp(masked.to(tl.float32))  # [c, d]
     P = product * reach  # [c, d]
-    d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
-    stored_weight_online = tl.load(stored_weight_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
-    # spec line 22: weight: softmax(score)
-    d_online = d_y_c * stored_weight_online[:, None]  # [c, V]
+    total = tl.zeros((C,), tl.float32)  # [c]
+    total2 = tl.zeros((C,), tl.float32)  # [c]
+    d_factor_S = tl.zeros((), tl.float32)  # []
+    total3 = tl.zeros((C, C,), tl.float32)  # [c, d]
+    total4 = tl.zeros((C,), tl.float32)  # [c]
+    total5 = tl.zeros((C,), tl.float32)  # [c]
+    for block_of_V in tl.range(0, tl.cdiv(size_V, block_V), disable_licm=True):  # what is moved out of it would fill registers
+        at_V = block_of_V * block_V + tl.arange(0, block_V)
+        saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        stored_out = tl.load(stored_out_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        d_factor_S += tl.sum(tl.sum(saved_S * stored_out, 1), 0)
+        d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+        # spec line 22: weight: softmax(score)
+        d_online = d_y_c * stored_weight_online[:, None]  # [c, V]
+        # spec line 15: read: S.T @ q
+        product2 = lib.dot(tl.trans(P), d_online, PRECISION)  # [d, V]
+        v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+        total += tl.sum(v_c * product2, 1)
+        stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
+        product3 = lib.dot(k_c, stored_d_increment_S, PRECISION)  # [c, V]
+        total2 += tl.sum(v_c * product3, 1)
+        # spec line 15: read: S.T @ q
+        product4 = lib.dot(d_y_c, tl.trans(saved_S), PRECISION)  # [c, K]
+        total4 += tl.sum(q_c * product4, 1)
+        total3 += lib.dot(d_y_c, tl.trans(v_c), PRECISION)
+        # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
+        product5 = lib.dot(v_c, tl.trans(stored_d_increment_S), PRECISION)  # [c, K]
+        total5 += tl.sum(k_c * product5, 1)
     # spec line 15: read: S.T @ q
-    product2 = lib.dot(tl.trans(P), d_online, PRECISION)  # [d, V]
-    v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+    mask3 = c[None, :] < c[:, None]  # [c, d]
+    mask4 = scaled == (-120.0)  # [c]
+    mask5 = scaled > (-120.0)  # [c]
     # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
-    product3 = tl.sum(v_c * product2, 1)  # [c]
-    stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-    product4 = lib.dot(k_c, stored_d_increment_S, PRECISION)  # [c, V]
-    product5 = tl.sum(v_c * product4, 1)  # [c]
-    scaled2 = decay_after * product5  # [c]
-    d_dt_part = product3 + scaled2  # [c]
+    total6 = tl.sum(log_decay, 0)  # []
+    decay_of_row = tl.exp(total6)  # []
+    d_log_decay_part = decay_of_row * d_factor_S  # []
+    G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
+    exp = tl.exp(G_after.to(tl.float32))  # [c]
+    decay_after = tl.where(valid, exp, 0.0)  # [c]
     # spec line 15: read: S.T @ q
-    product6 = lib.dot(d_y_c, tl.trans(saved_S), PRECISION)  # [c, K]
-    # spec line 22: weight: softmax(score)
-    product7 = tl.sum(q_c * product6, 1)  # [c]
+    decay = tl.exp(G.to(tl.float32))  # [c]
+    # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
+    scaled2 = decay_after * total2  # [c]
+    d_dt_part = total + scaled2  # [c]
     # spec line 15: read: S.T @ q
-    d_decay = product7 * stored_weight_online  # [c]
+    d_decay = total4 * stored_weight_online  # [c]
     d_G = decay * d_decay  # [c]
     d_log_decay_part2 = tl.cumsum(d_G.to(tl.float64), 0, reverse=True)  # [c]
-    product8 = lib.dot(d_y_c, tl.trans(v_c), PRECISION)  # [c, d]
-    scaled3 = product * product8  # [c, d]
+    scaled3 = product * total3  # [c, d]
     scaled4 = reach * scaled3  # [c, d]
     scaled5 = dt_c[None, :] * scaled4  # [c, d]
     scaled6 = scaled5 * stored_weight_online[:, None]  # [c, d]
@@ -755,9 +773,7 @@ def fused_backward_5(q_ptr, k_ptr, v_ptr, dt_ptr, A_ptr, saved_S_ptr, d_y_ptr, s
     d_log_decay_part3 = tl.sum(masked2, 1)  # [c]
     d_log_decay_part4 = d_log_decay_part2.to(tl.float32) + d_log_decay_part3  # [c]
     # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
-    product9 = lib.dot(v_c, tl.trans(stored_d_increment_S), PRECISION)  # [c, K]
-    product10 = tl.sum(k_c * product9, 1)  # [c]
-    d_decay_after = dt_c * product10  # [c]
+    d_decay_after = dt_c * total5  # [c]
     masked3 = tl.where(valid, d_decay_after, 0.0)  # [c]
     d_G_after = exp * masked3  # [c]
     d_log_decay_part5 = lib.sums_before(d_G_after.to(tl.float64), False)  # [c]
@@ -781,7 +797,6 @@ def fused_backward_6(q_ptr, k_ptr, dt_ptr, A_ptr, d_y_ptr, stored_weight_online_
     rows_ptr = table_ptr + b * R * 4
     c = tl.arange(0, C)
     block_of_V = tl.program_id(2)
-    at_K = tl.arange(0, block_K)
     at_V = block_of_V * block_V + tl.arange(0, block_V)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
@@ -789,6 +804,15 @@ def fused_backward_6(q_ptr, k_ptr, dt_ptr, A_ptr, d_y_ptr, stored_weight_online_
     completes = (count > 0) & (count + offset == 256)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    total = tl.zeros((C, C,), tl.float32)  # [c, d]
+    total2 = tl.zeros((C, block_V,), tl.float32)  # [c, V]
+    for block_of_K in tl.range(0, tl.cdiv(size_K, block_K), disable_licm=True):  # what is moved out of it would fill registers
+        at_K = block_of_K * block_K + tl.arange(0, block_K)
+        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        total += lib.dot(q_c, tl.trans(k_c), PRECISION)
+        stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        total2 += lib.dot(k_c, stored_d_increment_S, PRECISION)
     # spec line 15: read: S.T @ q
     mask = c[:, None] >= c[None, :]  # [c, d]
     mask2 = c < count  # [d]
@@ -806,25 +830,20 @@ def fused_backward_6(q_ptr, k_ptr, dt_ptr, A_ptr, d_y_ptr, stored_weight_online_
     G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
     exp = tl.exp(G_after.to(tl.float32))  # [c]
     decay_after = tl.where(valid, exp, 0.0)  # [c]
-    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     # spec line 15: read: S.T @ q
-    product = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
     gap = G[:, None] - G[None, :]  # [c, d]
     masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
     reach = tl.exp(masked.to(tl.float32))  # [c, d]
-    P = product * reach  # [c, d]
+    P = total * reach  # [c, d]
     d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
     stored_weight_online = tl.load(stored_weight_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
     # spec line 22: weight: softmax(score)
     d_online = d_y_c * stored_weight_online[:, None]  # [c, V]
     # spec line 15: read: S.T @ q
-    product2 = lib.dot(tl.trans(P), d_online, PRECISION)  # [d, V]
-    stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+    product = lib.dot(tl.trans(P), d_online, PRECISION)  # [d, V]
     # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
-    product3 = lib.dot(k_c, stored_d_increment_S, PRECISION)  # [c, V]
-    d_written_part = decay_after[:, None] * product3  # [c, V]
-    d_written = product2 + d_written_part  # [c, V]
+    d_written_part = decay_after[:, None] * total2  # [c, V]
+    d_written = product + d_written_part  # [c, V]
     d_v = dt_c[:, None] * d_written  # [c, V]
     tl.store(d_v_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], d_v, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
 
@@ -838,7 +857,6 @@ def fused_backward_7(q_ptr, v_ptr, dt_ptr, A_ptr, u_ptr, d_y_ptr, stored_d_sum_o
     rows_ptr = table_ptr + b * R * 4
     c = tl.arange(0, C)
     block_of_K = tl.program_id(2)
-    at_V = tl.arange(0, block_V)
     at_K = block_of_K * block_K + tl.arange(0, block_K)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
@@ -846,6 +864,15 @@ def fused_backward_7(q_ptr, v_ptr, dt_ptr, A_ptr, u_ptr, d_y_ptr, stored_d_sum_o
     completes = (count > 0) & (count + offset == 256)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    total = tl.zeros((C, block_K,), tl.float32)  # [c, K]
+    total2 = tl.zeros((C, C,), tl.float32)  # [c, d]
+    for block_of_V in tl.range(0, tl.cdiv(size_V, block_V), disable_licm=True):  # what is moved out of it would fill registers
+        at_V = block_of_V * block_V + tl.arange(0, block_V)
+        v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+        stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        total += lib.dot(v_c, tl.trans(stored_d_increment_S), PRECISION)
+        d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+        total2 += lib.dot(d_y_c, tl.trans(v_c), PRECISION)
     valid = c < count  # [c]
     # spec line 15: read: S.T @ q
     mask = c[:, None] >= c[None, :]  # [c, d]
@@ -867,24 +894,19 @@ def fused_backward_7(q_ptr, v_ptr, dt_ptr, A_ptr, u_ptr, d_y_ptr, stored_d_sum_o
     number = added.to(tl.float32)  # [c]
     seen = 1.0 + number  # [c]
     ratio = 1.0 / seen  # [c]
-    v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
-    stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
     # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
-    product = lib.dot(v_c, tl.trans(stored_d_increment_S), PRECISION)  # [c, K]
-    d_write = dt_c[:, None] * product  # [c, K]
+    d_write = dt_c[:, None] * total  # [c, K]
     d_k_part = decay_after[:, None] * d_write  # [c, K]
     # spec line 15: read: S.T @ q
     gap = G[:, None] - G[None, :]  # [c, d]
     masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
     reach = tl.exp(masked.to(tl.float32))  # [c, d]
-    d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
-    product2 = lib.dot(d_y_c, tl.trans(v_c), PRECISION)  # [c, d]
-    scaled2 = reach * product2  # [c, d]
+    scaled2 = reach * total2  # [c, d]
     stored_weight_online = tl.load(stored_weight_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
     scaled3 = scaled2 * stored_weight_online[:, None]  # [c, d]
     q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    product3 = lib.dot(tl.trans(scaled3), q_c, PRECISION)  # [d, K]
-    scaled4 = dt_c[:, None] * product3  # [d, K]
+    product = lib.dot(tl.trans(scaled3), q_c, PRECISION)  # [d, K]
+    scaled4 = dt_c[:, None] * product  # [d, K]
     u_c = lib.tokens(tl.load(u_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     stored_d_score_online = tl.load(stored_d_score_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
     # spec line 21: score: dot(u, summary)
@@ -905,12 +927,12 @@ forward = {
     "scratch": [('stored.weight_cached', 'starts', ('n', 'c')), ('stored.weight_online', 'starts', ('c',))],
     "copies": [('new.summary', 'summary'), ('new.cache.S', 'cache.S')],
     "kernels": [
-        {"run": fused_forward_0, "grid": 'loop', "blocked": ('K', 'V'), "dims": ('K', 'V'),
-         "tensors": ('k', 'v', 'dt', 'A', 'state.S', 'summary.partial', 'new.state.S', 'new.summary', 'new.summary.partial', 'new.cache.S', 'saved.S', 'saved.summary.partial')},
-        {"run": fused_forward_1, "grid": 'rows', "blocked": (), "dims": ('K',),
-         "tensors": ('k', 'u', 'new.summary', 'saved.summary.partial', 'stored.weight_cached', 'stored.weight_online')},
-        {"run": fused_forward_2, "grid": 'rows', "blocked": ('V',), "dims": ('K', 'V'),
-         "tensors": ('q', 'k', 'v', 'dt', 'A', 'new.cache.S', 'saved.S', 'stored.weight_cached', 'stored.weight_online', 'y')},
+        {"run": fused_forward_0, "grid": 'loop', "blocked": ('K', 'V'), "folded": (), "dims": ('K', 'V'),
+         "products": 1, "tensors": ('k', 'v', 'dt', 'A', 'state.S', 'summary.partial', 'new.state.S', 'new.summary', 'new.summary.partial', 'new.cache.S', 'saved.S', 'saved.summary.partial')},
+        {"run": fused_forward_1, "grid": 'rows', "blocked": (), "folded": ('K',), "dims": ('K',),
+         "products": 1, "tensors": ('k', 'u', 'new.summary', 'saved.summary.partial', 'stored.weight_cached', 'stored.weight_online')},
+        {"run": fused_forward_2, "grid": 'rows', "blocked": ('V',), "folded": (), "dims": ('K', 'V'),
+         "products": 4, "tensors": ('q', 'k', 'v', 'dt', 'A', 'new.cache.S', 'saved.S', 'stored.weight_cached', 'stored.weight_online', 'y')},
     ],
     "shifted": [],
 }
@@ -919,22 +941,22 @@ backward = {
     "scratch": [('stored.d_sum_of_row', 'starts', ('K',)), ('stored.d_score_online', 'starts', ('c',)), ('stored.weight_online', 'starts', ('c',)), ('stored.d_increment_S', 'starts', ('K', 'V')), ('stored.out', 'starts', ('K', 'V')), ('stored.d_cached_S_part', 'slots', ('K', 'V')), ('stored.d_summaries_part', 'slots', ('K',)), ('stored.d_score_cached', 'starts', ('n', 'c')), ('stored.weight_cached', 'starts', ('n', 'c')), ('stored.total', 'starts', ('c',)), ('stored.d_weight_cached', 'starts', ('n', 'c')), ('stored.taking', 'starts', ('n', 'c')), ('stored.difference', 'starts', ('n', 'c')), ('stored.largest', 'starts', ('c',))],
     "copies": [],
     "kernels": [
-        {"run": fused_backward_0, "grid": 'rows', "blocked": (), "dims": ('K',),
-         "tensors": ('k', 'u', 'new.summary', 'saved.summary.partial', 'stored.weight_online', 'stored.weight_cached', 'stored.total', 'stored.taking', 'stored.difference', 'stored.largest')},
-        {"run": fused_backward_1, "grid": 'rows', "blocked": (), "dims": ('K', 'V'),
-         "tensors": ('q', 'k', 'v', 'dt', 'A', 'u', 'new.cache.S', 'saved.S', 'saved.summary.partial', 'd.y', 'stored.total', 'stored.taking', 'stored.difference', 'stored.largest', 'd.q', 'stored.d_weight_cached')},
-        {"run": fused_backward_2, "grid": 'rows', "blocked": (), "dims": ('K', 'V'),
-         "tensors": ('q', 'k', 'v', 'dt', 'A', 'u', 'new.summary', 'saved.S', 'saved.summary.partial', 'd.y', 'stored.total', 'stored.d_weight_cached', 'stored.taking', 'stored.difference', 'stored.largest', 'd.u', 'stored.d_score_online', 'stored.d_score_cached')},
-        {"run": fused_backward_3, "grid": 'slots', "blocked": ('K', 'V'), "dims": ('K', 'V'),
-         "tensors": ('q', 'u', 'd.y', 'd.new.summary', 'd.new.cache.S', 'stored.d_score_cached', 'stored.weight_cached', 'd.summary', 'd.cache.S', 'stored.d_cached_S_part', 'stored.d_summaries_part')},
-        {"run": fused_backward_4, "grid": 'loop', "blocked": (), "dims": ('K', 'V'),
-         "tensors": ('q', 'k', 'v', 'dt', 'A', 'u', 'saved.S', 'd.y', 'd.new.state.S', 'd.new.summary', 'd.new.summary.partial', 'd.new.cache.S', 'stored.d_score_online', 'stored.weight_online', 'stored.d_cached_S_part', 'stored.d_summaries_part', 'd.A', 'd.state.S', 'd.summary.partial', 'stored.d_sum_of_row', 'stored.d_increment_S', 'stored.out')},
-        {"run": fused_backward_5, "grid": 'rows', "blocked": (), "dims": ('K', 'V'),
-         "tensors": ('q', 'k', 'v', 'dt', 'A', 'saved.S', 'd.y', 'stored.weight_online', 'stored.d_increment_S', 'stored.out', 'd.dt')},
-        {"run": fused_backward_6, "grid": 'rows', "blocked": ('V',), "dims": ('K', 'V'),
-         "tensors": ('q', 'k', 'dt', 'A', 'd.y', 'stored.weight_online', 'stored.d_increment_S', 'd.v')},
-        {"run": fused_backward_7, "grid": 'rows', "blocked": ('K',), "dims": ('K', 'V'),
-         "tensors": ('q', 'v', 'dt', 'A', 'u', 'd.y', 'stored.d_sum_of_row', 'stored.d_score_online', 'stored.weight_online', 'stored.d_increment_S', 'd.k')},
+        {"run": fused_backward_0, "grid": 'rows', "blocked": (), "folded": ('K',), "dims": ('K',),
+         "products": 1, "tensors": ('k', 'u', 'new.summary', 'saved.summary.partial', 'stored.weight_online', 'stored.weight_cached', 'stored.total', 'stored.taking', 'stored.difference', 'stored.largest')},
+        {"run": fused_backward_1, "grid": 'rows', "blocked": (), "folded": (), "dims": ('K', 'V'),
+         "products": 4, "tensors": ('q', 'k', 'v', 'dt', 'A', 'u', 'new.cache.S', 'saved.S', 'saved.summary.partial', 'd.y', 'stored.total', 'stored.taking', 'stored.difference', 'stored.largest', 'd.q', 'stored.d_weight_cached')},
+        {"run": fused_backward_2, "grid": 'rows', "blocked": (), "folded": ('V',), "dims": ('K', 'V'),
+         "products": 4, "tensors": ('q', 'k', 'v', 'dt', 'A', 'u', 'new.summary', 'saved.S', 'saved.summary.partial', 'd.y', 'stored.total', 'stored.d_weight_cached', 'stored.taking', 'stored.difference', 'stored.largest', 'd.u', 'stored.d_score_online', 'stored.d_score_cached')},
+        {"run": fused_backward_3, "grid": 'slots', "blocked": ('K', 'V'), "folded": (), "dims": ('K', 'V'),
+         "products": 2, "tensors": ('q', 'u', 'd.y', 'd.new.summary', 'd.new.cache.S', 'stored.d_score_cached', 'stored.weight_cached', 'd.summary', 'd.cache.S', 'stored.d_cached_S_part', 'stored.d_summaries_part')},
+        {"run": fused_backward_4, "grid": 'loop', "blocked": (), "folded": (), "dims": ('K', 'V'),
+         "products": 5, "tensors": ('q', 'k', 'v', 'dt', 'A', 'u', 'saved.S', 'd.y', 'd.new.state.S', 'd.new.summary', 'd.new.summary.partial', 'd.new.cache.S', 'stored.d_score_online', 'stored.weight_online', 'stored.d_cached_S_part', 'stored.d_summaries_part', 'd.A', 'd.state.S', 'd.summary.partial', 'stored.d_sum_of_row', 'stored.d_increment_S', 'stored.out')},
+        {"run": fused_backward_5, "grid": 'rows', "blocked": (), "folded": ('V',), "dims": ('K', 'V'),
+         "products": 6, "tensors": ('q', 'k', 'v', 'dt', 'A', 'saved.S', 'd.y', 'stored.weight_online', 'stored.d_increment_S', 'stored.out', 'd.dt')},
+        {"run": fused_backward_6, "grid": 'rows', "blocked": ('V',), "folded": ('K',), "dims": ('K', 'V'),
+         "products": 3, "tensors": ('q', 'k', 'dt', 'A', 'd.y', 'stored.weight_online', 'stored.d_increment_S', 'd.v')},
+        {"run": fused_backward_7, "grid": 'rows', "blocked": ('K',), "folded": ('V',), "dims": ('K', 'V'),
+         "products": 3, "tensors": ('q', 'v', 'dt', 'A', 'u', 'd.y', 'stored.d_sum_of_row', 'stored.d_score_online', 'stored.weight_online', 'stored.d_increment_S', 'd.k')},
     ],
     "shifted": [],
 }

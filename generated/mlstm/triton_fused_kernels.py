@@ -287,8 +287,8 @@ forward = {
     "scratch": [],
     "copies": [],
     "kernels": [
-        {"run": fused_forward_0, "grid": 'loop', "blocked": ('V',), "dims": ('K', 'V'),
-         "tensors": ('q', 'k', 'v', 'i', 'g', 'state.S', 'state.n', 'y', 'new.state.S', 'new.state.n', 'saved.S', 'saved.n')},
+        {"run": fused_forward_0, "grid": 'loop', "blocked": ('V',), "folded": (), "dims": ('K', 'V'),
+         "products": 4, "tensors": ('q', 'k', 'v', 'i', 'g', 'state.S', 'state.n', 'y', 'new.state.S', 'new.state.n', 'saved.S', 'saved.n')},
     ],
     "shifted": [],
 }
@@ -297,8 +297,8 @@ backward = {
     "scratch": [],
     "copies": [],
     "kernels": [
-        {"run": fused_backward_0, "grid": 'loop', "blocked": (), "dims": ('K', 'V'),
-         "tensors": ('q', 'k', 'v', 'i', 'g', 'saved.S', 'saved.n', 'd.y', 'd.new.state.S', 'd.new.state.n', 'd.q', 'd.k', 'd.v', 'd.i', 'd.g', 'd.state.S', 'd.state.n')},
+        {"run": fused_backward_0, "grid": 'loop', "blocked": (), "folded": (), "dims": ('K', 'V'),
+         "products": 10, "tensors": ('q', 'k', 'v', 'i', 'g', 'saved.S', 'saved.n', 'd.y', 'd.new.state.S', 'd.new.state.n', 'd.q', 'd.k', 'd.v', 'd.i', 'd.g', 'd.state.S', 'd.state.n')},
     ],
     "shifted": [],
 }

@@ -79,13 +79,24 @@ def forward_1(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, saved_S_ptr, saved_n_ptr, y_ptr
     rows_ptr = table_ptr + b * R * 4
     c = tl.arange(0, C)
     block_of_V = tl.program_id(2)
-    at_K = tl.arange(0, block_K)
     at_V = block_of_V * block_V + tl.arange(0, block_V)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
     segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    total = tl.zeros((C, block_V,), tl.float32)  # [c, V]
+    total2 = tl.zeros((C, C,), tl.float32)  # [c, d]
+    total3 = tl.zeros((C,), tl.float32)  # [c]
+    for block_of_K in tl.range(0, tl.cdiv(size_K, block_K), disable_licm=True):  # what is moved out of it would fill registers
+        at_K = block_of_K * block_K + tl.arange(0, block_K)
+        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        saved_n = tl.load(saved_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+        total3 += tl.sum(q_c * saved_n[None, :], 1)
+        saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        total += lib.dot(q_c, saved_S, PRECISION)
+        k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        total2 += lib.dot(q_c, tl.trans(k_c), PRECISION)
     valid = c < count  # [c]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     mask = c[:, None] >= c[None, :]  # [c, d]
@@ -99,22 +110,15 @@ def forward_1(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, saved_S_ptr, saved_n_ptr, y_ptr
     i_c = lib.tokens(tl.load(i_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
     exp = tl.exp(i_c)  # [c]
-    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    saved_n = tl.load(saved_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    product = tl.sum(q_c * saved_n[None, :], 1)  # [c]
-    carried = decay * product  # [c]
-    saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-    product2 = lib.dot(q_c, saved_S, PRECISION)  # [c, V]
-    carried2 = decay[:, None] * product2  # [c, V]
-    k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    product3 = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
+    carried = decay * total3  # [c]
+    carried2 = decay[:, None] * total  # [c, V]
     gap = G[:, None] - G[None, :]  # [c, d]
     masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
     reach = tl.exp(masked.to(tl.float32))  # [c, d]
-    P = product3 * reach  # [c, d]
-    product4 = tl.sum(P * exp[None, :], 1)  # [c]
-    recent = (size_K ** (-0.5)) * product4  # [c]
+    P = total2 * reach  # [c, d]
+    product = tl.sum(P * exp[None, :], 1)  # [c]
+    recent = (size_K ** (-0.5)) * product  # [c]
     online = carried + recent  # [c]
     abs = tl.abs(online)  # [c]
     at_least2 = tl.maximum(1.0, abs)  # [c]
@@ -123,8 +127,8 @@ def forward_1(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, saved_S_ptr, saved_n_ptr, y_ptr
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
     scaled = exp[:, None] * v_c  # [c, V]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    product5 = lib.dot(P, scaled, PRECISION)  # [c, V]
-    recent2 = (size_K ** (-0.5)) * product5  # [c, V]
+    product2 = lib.dot(P, scaled, PRECISION)  # [c, V]
+    recent2 = (size_K ** (-0.5)) * product2  # [c, V]
     online2 = carried2 + recent2  # [c, V]
     y = online2 * ratio[:, None]  # [c, V]
     tl.store(y_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], y, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
@@ -139,7 +143,6 @@ def backward_0(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, saved_S_ptr, saved_n_ptr, d_y_
     rows_ptr = table_ptr + b * R * 4
     c = tl.arange(0, C)
     at_K = tl.arange(0, block_K)
-    at_V = tl.arange(0, block_V)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
     segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
@@ -150,28 +153,42 @@ def backward_0(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, saved_S_ptr, saved_n_ptr, d_y_
     mask2 = c < count  # [d]
     earlier = mask & mask2[None, :]  # [c, d]
     valid = c < count  # [c]
-    g_c = lib.tokens(tl.load(g_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
-    at_least = tl.maximum(g_c, (-120.0))  # [c]
-    log_decay = tl.where(valid, at_least, 0.0)  # [c]
-    G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
     i_c = lib.tokens(tl.load(i_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
     exp = tl.exp(i_c)  # [c]
+    g_c = lib.tokens(tl.load(g_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    at_least = tl.maximum(g_c, (-120.0))  # [c]
+    log_decay = tl.where(valid, at_least, 0.0)  # [c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
     q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     product = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
     gap = G[:, None] - G[None, :]  # [c, d]
     masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
     reach = tl.exp(masked.to(tl.float32))  # [c, d]
     P = product * reach  # [c, d]
-    product2 = tl.sum(P * exp[None, :], 1)  # [c]
-    tl.store(stored_product_ptr + (z * R + r) * (C) + c, product2)
+    total = tl.zeros((C,), tl.float32)  # [c]
+    total2 = tl.zeros((C,), tl.float32)  # [c]
+    for block_of_V in tl.range(0, tl.cdiv(size_V, block_V), disable_licm=True):  # what is moved out of it would fill registers
+        at_V = block_of_V * block_V + tl.arange(0, block_V)
+        v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+        # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+        scaled = exp[:, None] * v_c  # [c, V]
+        d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+        saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+        product2 = lib.dot(d_y_c, tl.trans(saved_S), PRECISION)  # [c, K]
+        total2 += tl.sum(q_c * product2, 1)
+        product3 = lib.dot(P, scaled, PRECISION)  # [c, V]
+        total += tl.sum(d_y_c * product3, 1)
+    product4 = tl.sum(P * exp[None, :], 1)  # [c]
+    tl.store(stored_product_ptr + (z * R + r) * (C) + c, product4)
     decay = tl.exp(G.to(tl.float32))  # [c]
     saved_n = tl.load(saved_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
-    product3 = tl.sum(q_c * saved_n[None, :], 1)  # [c]
-    carried = decay * product3  # [c]
-    recent = (size_K ** (-0.5)) * product2  # [c]
+    product5 = tl.sum(q_c * saved_n[None, :], 1)  # [c]
+    carried = decay * product5  # [c]
+    recent = (size_K ** (-0.5)) * product4  # [c]
     online = carried + recent  # [c]
     sign = lib.sign(online)  # [c]
     abs = tl.abs(online)  # [c]
@@ -179,20 +196,10 @@ def backward_0(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, saved_S_ptr, saved_n_ptr, d_y_
     mask4 = 1.0 > abs  # [c]
     at_least2 = tl.maximum(1.0, abs)  # [c]
     ratio = 1.0 / at_least2  # [c]
-    scaled = ratio * ratio  # [c]
-    minus = -scaled  # [c]
-    v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
-    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    scaled2 = exp[:, None] * v_c  # [c, V]
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    product4 = lib.dot(P, scaled2, PRECISION)  # [c, V]
-    d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
-    product5 = tl.sum(d_y_c * product4, 1)  # [c]
-    scaled3 = (size_K ** (-0.5)) * product5  # [c]
-    saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-    product6 = lib.dot(d_y_c, tl.trans(saved_S), PRECISION)  # [c, K]
-    product7 = tl.sum(q_c * product6, 1)  # [c]
-    scaled4 = decay * product7  # [c]
+    scaled2 = ratio * ratio  # [c]
+    minus = -scaled2  # [c]
+    scaled3 = (size_K ** (-0.5)) * total  # [c]
+    scaled4 = decay * total2  # [c]
     added = scaled4 + scaled3  # [c]
     scaled5 = minus * added  # [c]
     scaled6 = 0.5 * scaled5  # [c]
@@ -277,13 +284,24 @@ def backward_2(q_ptr, k_ptr, i_ptr, g_ptr, saved_n_ptr, d_y_ptr, stored_d_increm
     rows_ptr = table_ptr + b * R * 4
     c = tl.arange(0, C)
     block_of_V = tl.program_id(2)
-    at_K = tl.arange(0, block_K)
     at_V = block_of_V * block_V + tl.arange(0, block_V)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
     segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    total = tl.zeros((C, C,), tl.float32)  # [c, d]
+    total2 = tl.zeros((C,), tl.float32)  # [c]
+    total3 = tl.zeros((C, block_V,), tl.float32)  # [c, V]
+    for block_of_K in tl.range(0, tl.cdiv(size_K, block_K), disable_licm=True):  # what is moved out of it would fill registers
+        at_K = block_of_K * block_K + tl.arange(0, block_K)
+        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        saved_n = tl.load(saved_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+        total2 += tl.sum(q_c * saved_n[None, :], 1)
+        k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        total += lib.dot(q_c, tl.trans(k_c), PRECISION)
+        stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        total3 += lib.dot(k_c, stored_d_increment_S, PRECISION)
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     mask = c[:, None] >= c[None, :]  # [c, d]
     mask2 = c < count  # [d]
@@ -304,30 +322,23 @@ def backward_2(q_ptr, k_ptr, i_ptr, g_ptr, saved_n_ptr, d_y_ptr, stored_d_increm
     decay_after = tl.where(valid, exp2, 0.0)  # [c]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     decay = tl.exp(G.to(tl.float32))  # [c]
-    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    saved_n = tl.load(saved_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
-    product = tl.sum(q_c * saved_n[None, :], 1)  # [c]
-    carried = decay * product  # [c]
-    k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    product2 = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
+    carried = decay * total2  # [c]
     gap = G[:, None] - G[None, :]  # [c, d]
     masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
     reach = tl.exp(masked.to(tl.float32))  # [c, d]
-    P = product2 * reach  # [c, d]
-    product3 = tl.sum(P * exp[None, :], 1)  # [c]
-    recent = (size_K ** (-0.5)) * product3  # [c]
+    P = total * reach  # [c, d]
+    product = tl.sum(P * exp[None, :], 1)  # [c]
+    recent = (size_K ** (-0.5)) * product  # [c]
     online = carried + recent  # [c]
     abs = tl.abs(online)  # [c]
     at_least2 = tl.maximum(1.0, abs)  # [c]
     ratio = 1.0 / at_least2  # [c]
     d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
     d_online = d_y_c * ratio[:, None]  # [c, V]
-    product4 = lib.dot(tl.trans(P), d_online, PRECISION)  # [d, V]
-    stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+    product2 = lib.dot(tl.trans(P), d_online, PRECISION)  # [d, V]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    product5 = lib.dot(k_c, stored_d_increment_S, PRECISION)  # [c, V]
-    d_written_part = decay_after[:, None] * product5  # [c, V]
-    d_written = product4 + d_written_part  # [c, V]
+    d_written_part = decay_after[:, None] * total3  # [c, V]
+    d_written = product2 + d_written_part  # [c, V]
     d_v = written[:, None] * d_written  # [c, V]
     tl.store(d_v_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], d_v, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
 
@@ -341,32 +352,30 @@ def backward_3(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, saved_S_ptr, saved_n_ptr, d_y_
     rows_ptr = table_ptr + b * R * 4
     c = tl.arange(0, C)
     at_K = tl.arange(0, block_K)
-    at_V = tl.arange(0, block_V)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
     segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
-    valid = c < count  # [c]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     mask = c[:, None] >= c[None, :]  # [c, d]
     mask2 = c < count  # [d]
     earlier = mask & mask2[None, :]  # [c, d]
+    valid = c < count  # [c]
+    i_c = lib.tokens(tl.load(i_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    exp = tl.exp(i_c)  # [c]
     g_c = lib.tokens(tl.load(g_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
     at_least = tl.maximum(g_c, (-120.0))  # [c]
     log_decay = tl.where(valid, at_least, 0.0)  # [c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
     decay = tl.exp(G.to(tl.float32))  # [c]
     q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     saved_n = tl.load(saved_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
     product = tl.sum(q_c * saved_n[None, :], 1)  # [c]
     carried = decay * product  # [c]
-    i_c = lib.tokens(tl.load(i_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
-    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    exp = tl.exp(i_c)  # [c]
-    written = exp * (size_K ** (-0.5))  # [c]
     k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     product2 = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
     gap = G[:, None] - G[None, :]  # [c, d]
     masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
@@ -376,38 +385,59 @@ def backward_3(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, saved_S_ptr, saved_n_ptr, d_y_
     recent = (size_K ** (-0.5)) * product3  # [c]
     online = carried + recent  # [c]
     abs = tl.abs(online)  # [c]
+    at_least2 = tl.maximum(1.0, abs)  # [c]
+    ratio = 1.0 / at_least2  # [c]
+    total = tl.zeros((C, block_K,), tl.float32)  # [c, K]
+    total2 = tl.zeros((C,), tl.float32)  # [c]
+    total3 = tl.zeros((C, C,), tl.float32)  # [c, d]
+    total4 = tl.zeros((C, block_K,), tl.float32)  # [c, K]
+    total5 = tl.zeros((C,), tl.float32)  # [c]
+    total6 = tl.zeros((C,), tl.float32)  # [c]
+    d_factor_S = tl.zeros((), tl.float32)  # []
+    for block_of_V in tl.range(0, tl.cdiv(size_V, block_V), disable_licm=True):  # what is moved out of it would fill registers
+        at_V = block_of_V * block_V + tl.arange(0, block_V)
+        saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        stored_out_2 = tl.load(stored_out_2_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        d_factor_S += tl.sum(tl.sum(saved_S * stored_out_2, 1), 0)
+        d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+        total += lib.dot(d_y_c, tl.trans(saved_S), PRECISION)
+        v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+        # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+        scaled = exp[:, None] * v_c  # [c, V]
+        # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+        d_online = d_y_c * ratio[:, None]  # [c, V]
+        product4 = lib.dot(P, scaled, PRECISION)  # [c, V]
+        product5 = lib.dot(tl.trans(P), d_online, PRECISION)  # [d, V]
+        total2 += tl.sum(d_y_c * product4, 1)
+        total5 += tl.sum(v_c * product5, 1)
+        total3 += lib.dot(d_y_c, tl.trans(v_c), PRECISION)
+        stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        total4 += lib.dot(v_c, tl.trans(stored_d_increment_S), PRECISION)
+        # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+        product6 = lib.dot(k_c, stored_d_increment_S, PRECISION)  # [c, V]
+        total6 += tl.sum(v_c * product6, 1)
+    written = exp * (size_K ** (-0.5))  # [c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     sign = lib.sign(online)  # [c]
     mask3 = 1.0 == abs  # [c]
     mask4 = 1.0 > abs  # [c]
-    at_least2 = tl.maximum(1.0, abs)  # [c]
-    ratio = 1.0 / at_least2  # [c]
-    scaled = decay * ratio  # [c]
-    scaled2 = ratio * ratio  # [c]
-    minus = -scaled2  # [c]
-    v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
-    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    scaled3 = exp[:, None] * v_c  # [c, V]
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    product4 = lib.dot(P, scaled3, PRECISION)  # [c, V]
-    d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
-    product5 = tl.sum(d_y_c * product4, 1)  # [c]
-    scaled4 = (size_K ** (-0.5)) * product5  # [c]
-    saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-    product6 = lib.dot(d_y_c, tl.trans(saved_S), PRECISION)  # [c, K]
-    product7 = tl.sum(q_c * product6, 1)  # [c]
-    d_q_part = scaled[:, None] * product6  # [c, K]
+    scaled2 = decay * ratio  # [c]
+    scaled3 = ratio * ratio  # [c]
+    minus = -scaled3  # [c]
+    scaled4 = (size_K ** (-0.5)) * total2  # [c]
+    product7 = tl.sum(q_c * total, 1)  # [c]
+    d_q_part = scaled2[:, None] * total  # [c, K]
     scaled5 = decay * product7  # [c]
     added = scaled5 + scaled4  # [c]
     scaled6 = minus * added  # [c]
     scaled7 = 0.5 * scaled6  # [c]
     masked2 = tl.where(mask4, 0.0, scaled6)  # [c]
     masked3 = tl.where(mask3, scaled7, masked2)  # [c]
-    d_online = sign * masked3  # [c]
-    scaled8 = decay * d_online  # [c]
-    d_P_part = written[None, :] * d_online[:, None]  # [c, d]
+    d_online2 = sign * masked3  # [c]
+    scaled8 = decay * d_online2  # [c]
+    d_P_part = written[None, :] * d_online2[:, None]  # [c, d]
     d_q_part2 = saved_n[None, :] * scaled8[:, None]  # [c, K]
-    product8 = lib.dot(d_y_c, tl.trans(v_c), PRECISION)  # [c, d]
-    scaled9 = written[None, :] * product8  # [c, d]
+    scaled9 = written[None, :] * total3  # [c, d]
     d_P_part2 = ratio[:, None] * scaled9  # [c, d]
     d_P = d_P_part2 + d_P_part  # [c, d]
     scaled10 = reach * d_P  # [c, d]
@@ -420,35 +450,26 @@ def backward_3(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, saved_S_ptr, saved_n_ptr, d_y_
     exp2 = tl.exp(G_after.to(tl.float32))  # [c]
     decay_after = tl.where(valid, exp2, 0.0)  # [c]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    product9 = lib.dot(tl.trans(scaled10), q_c, PRECISION)  # [d, K]
+    product8 = lib.dot(tl.trans(scaled10), q_c, PRECISION)  # [d, K]
     stored_d_increment_n = tl.load(stored_d_increment_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
     # spec line 18: n: exp(g) * n + exp(i) * scale * k
     d_write_part = written[:, None] * stored_d_increment_n[None, :]  # [c, K]
-    stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    product10 = lib.dot(v_c, tl.trans(stored_d_increment_S), PRECISION)  # [c, K]
-    d_write_part2 = written[:, None] * product10  # [c, K]
+    d_write_part2 = written[:, None] * total4  # [c, K]
     d_write = d_write_part2 + d_write_part  # [c, K]
     d_k_part = decay_after[:, None] * d_write  # [c, K]
-    d_k = product9 + d_k_part  # [c, K]
+    d_k = product8 + d_k_part  # [c, K]
     tl.store(d_k_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_k, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
     # spec line 18: n: exp(g) * n + exp(i) * scale * k
-    product11 = tl.sum(k_c * stored_d_increment_n[None, :], 1)  # [c]
-    d_written_part = decay_after * product11  # [c]
+    product9 = tl.sum(k_c * stored_d_increment_n[None, :], 1)  # [c]
+    d_written_part = decay_after * product9  # [c]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    d_online2 = d_y_c * ratio[:, None]  # [c, V]
-    product12 = lib.dot(tl.trans(P), d_online2, PRECISION)  # [d, V]
-    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    product13 = tl.sum(v_c * product12, 1)  # [c]
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    product14 = tl.sum(P * d_online[:, None], 0)  # [d]
+    product10 = tl.sum(P * d_online2[:, None], 0)  # [d]
     # spec line 18: n: exp(g) * n + exp(i) * scale * k
-    d_written_part2 = product14 + d_written_part  # [c]
+    d_written_part2 = product10 + d_written_part  # [c]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    product15 = lib.dot(k_c, stored_d_increment_S, PRECISION)  # [c, V]
-    product16 = tl.sum(v_c * product15, 1)  # [c]
-    scaled11 = decay_after * product16  # [c]
-    d_written_part3 = product13 + scaled11  # [c]
+    scaled11 = decay_after * total6  # [c]
+    d_written_part3 = total5 + scaled11  # [c]
     d_written = d_written_part2 + d_written_part3  # [c]
     scaled12 = exp * d_written  # [c]
     d_i = (size_K ** (-0.5)) * scaled12  # [c]
@@ -457,22 +478,19 @@ def backward_3(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, saved_S_ptr, saved_n_ptr, d_y_
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     mask6 = c[None, :] < c[:, None]  # [c, d]
     mask7 = g_c > (-120.0)  # [c]
-    stored_out_2 = tl.load(stored_out_2_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    d_factor_S = tl.sum(tl.sum(saved_S * stored_out_2, 1), 0)  # []
     stored_out = tl.load(stored_out_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
     # spec line 18: n: exp(g) * n + exp(i) * scale * k
     d_factor_n = tl.sum(saved_n * stored_out, 0)  # []
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
     d_decay_of_row = d_factor_S + d_factor_n  # []
-    total = tl.sum(log_decay, 0)  # []
-    decay_of_row = tl.exp(total)  # []
+    total7 = tl.sum(log_decay, 0)  # []
+    decay_of_row = tl.exp(total7)  # []
     d_log_decay_part = decay_of_row * d_decay_of_row  # []
-    scaled13 = exp * product11  # [c]
+    scaled13 = exp * product9  # [c]
     scaled14 = (size_K ** (-0.5)) * scaled13  # [c]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     d_decay_part = ratio * product7  # [c]
-    d_decay_part2 = product * d_online  # [c]
+    d_decay_part2 = product * d_online2  # [c]
     d_decay = d_decay_part + d_decay_part2  # [c]
     d_G = decay * d_decay  # [c]
     d_log_decay_part2 = tl.cumsum(d_G.to(tl.float64), 0, reverse=True)  # [c]
@@ -484,8 +502,8 @@ def backward_3(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, saved_S_ptr, saved_n_ptr, d_y_
     d_log_decay_part3 = tl.sum(masked4, 1)  # [c]
     d_log_decay_part4 = d_log_decay_part3 + d_log_decay_part2.to(tl.float32)  # [c]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    product17 = tl.sum(k_c * product10, 1)  # [c]
-    scaled16 = exp * product17  # [c]
+    product11 = tl.sum(k_c * total4, 1)  # [c]
+    scaled16 = exp * product11  # [c]
     scaled17 = (size_K ** (-0.5)) * scaled16  # [c]
     d_decay_after = scaled17 + scaled14  # [c]
     masked5 = tl.where(valid, d_decay_after, 0.0)  # [c]
@@ -503,10 +521,10 @@ forward = {
     "scratch": [],
     "copies": [],
     "kernels": [
-        {"run": forward_0, "grid": 'loop', "blocked": ('K', 'V'), "dims": ('K', 'V'),
-         "tensors": ('k', 'v', 'i', 'g', 'state.S', 'state.n', 'new.state.S', 'new.state.n', 'saved.S', 'saved.n')},
-        {"run": forward_1, "grid": 'rows', "blocked": ('V',), "dims": ('K', 'V'),
-         "tensors": ('q', 'k', 'v', 'i', 'g', 'saved.S', 'saved.n', 'y')},
+        {"run": forward_0, "grid": 'loop', "blocked": ('K', 'V'), "folded": (), "dims": ('K', 'V'),
+         "products": 1, "tensors": ('k', 'v', 'i', 'g', 'state.S', 'state.n', 'new.state.S', 'new.state.n', 'saved.S', 'saved.n')},
+        {"run": forward_1, "grid": 'rows', "blocked": ('V',), "folded": ('K',), "dims": ('K', 'V'),
+         "products": 3, "tensors": ('q', 'k', 'v', 'i', 'g', 'saved.S', 'saved.n', 'y')},
     ],
     "shifted": [],
 }
@@ -515,14 +533,14 @@ backward = {
     "scratch": [('stored.d_increment_n', 'starts', ('K',)), ('stored.d_increment_S', 'starts', ('K', 'V')), ('stored.out', 'starts', ('K',)), ('stored.out.2', 'starts', ('K', 'V')), ('stored.product', 'starts', ('c',)), ('stored.d_online', 'starts', ('c',))],
     "copies": [],
     "kernels": [
-        {"run": backward_0, "grid": 'rows', "blocked": (), "dims": ('K', 'V'),
-         "tensors": ('q', 'k', 'v', 'i', 'g', 'saved.S', 'saved.n', 'd.y', 'stored.product', 'stored.d_online')},
-        {"run": backward_1, "grid": 'loop', "blocked": ('V',), "dims": ('K', 'V'),
-         "tensors": ('q', 'g', 'saved.n', 'd.y', 'd.new.state.S', 'd.new.state.n', 'stored.product', 'stored.d_online', 'd.state.S', 'd.state.n', 'stored.d_increment_n', 'stored.d_increment_S', 'stored.out', 'stored.out.2')},
-        {"run": backward_2, "grid": 'rows', "blocked": ('V',), "dims": ('K', 'V'),
-         "tensors": ('q', 'k', 'i', 'g', 'saved.n', 'd.y', 'stored.d_increment_S', 'd.v')},
-        {"run": backward_3, "grid": 'rows', "blocked": (), "dims": ('K', 'V'),
-         "tensors": ('q', 'k', 'v', 'i', 'g', 'saved.S', 'saved.n', 'd.y', 'stored.d_increment_n', 'stored.d_increment_S', 'stored.out', 'stored.out.2', 'd.q', 'd.k', 'd.i', 'd.g')},
+        {"run": backward_0, "grid": 'rows', "blocked": (), "folded": ('V',), "dims": ('K', 'V'),
+         "products": 3, "tensors": ('q', 'k', 'v', 'i', 'g', 'saved.S', 'saved.n', 'd.y', 'stored.product', 'stored.d_online')},
+        {"run": backward_1, "grid": 'loop', "blocked": ('V',), "folded": (), "dims": ('K', 'V'),
+         "products": 1, "tensors": ('q', 'g', 'saved.n', 'd.y', 'd.new.state.S', 'd.new.state.n', 'stored.product', 'stored.d_online', 'd.state.S', 'd.state.n', 'stored.d_increment_n', 'stored.d_increment_S', 'stored.out', 'stored.out.2')},
+        {"run": backward_2, "grid": 'rows', "blocked": ('V',), "folded": ('K',), "dims": ('K', 'V'),
+         "products": 3, "tensors": ('q', 'k', 'i', 'g', 'saved.n', 'd.y', 'stored.d_increment_S', 'd.v')},
+        {"run": backward_3, "grid": 'rows', "blocked": (), "folded": ('V',), "dims": ('K', 'V'),
+         "products": 9, "tensors": ('q', 'k', 'v', 'i', 'g', 'saved.S', 'saved.n', 'd.y', 'stored.d_increment_n', 'stored.d_increment_S', 'stored.out', 'stored.out.2', 'd.q', 'd.k', 'd.i', 'd.g')},
     ],
     "shifted": [],
 }

@@ -107,51 +107,53 @@ def forward_1(q_ptr, k_ptr, u_ptr, new_summary_ptr, new_cache_n_ptr, saved_summa
     rows_ptr = table_ptr + b * R * 4
     c = tl.arange(0, C)
     slots = tl.arange(0, SLOTS)
-    at_K = tl.arange(0, block_K)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
     segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
     completes = (count > 0) & (count + offset == 256)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
-    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    new_cache_n = tl.load(new_cache_n_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    read_n = lib.dot(q_c, tl.trans(new_cache_n), PRECISION)  # [c, n]
+    valid = c < count  # [c]
+    read_n = tl.zeros((C, SLOTS,), tl.float32)  # [c, n]
+    score_cached = tl.zeros((C, SLOTS,), tl.float32)  # [c, n]
+    total = tl.zeros((C,), tl.float32)  # [c]
+    for block_of_K in tl.range(0, tl.cdiv(size_K, block_K), disable_licm=True):  # what is moved out of it would fill registers
+        at_K = block_of_K * block_K + tl.arange(0, block_K)
+        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        new_cache_n = tl.load(new_cache_n_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
+        read_n += lib.dot(q_c, tl.trans(new_cache_n), PRECISION)
+        u_c = lib.tokens(tl.load(u_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        new_summary = tl.load(new_summary_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
+        score_cached += lib.dot(u_c, tl.trans(new_summary), PRECISION)
+        k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        # spec line 24: summary: mean(k)
+        summand = tl.where(valid[:, None], k_c, 0.0)  # [c, K]
+        running = tl.cumsum(summand, 0)  # [c, K]
+        saved_summary_partial = tl.load(saved_summary_partial_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+        sum_so_far = running + saved_summary_partial[None, :]  # [c, K]
+        total += tl.sum(u_c * sum_so_far, 1)
     tl.store(stored_read_n_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], read_n, mask=(slots[None, :] < N))
     # spec line 26: weight: softmax(score)
     past = slots < segment  # [n]
-    valid = c < count  # [c]
     # spec line 24: summary: mean(k)
     added = offset + c  # [c]
     number = added.to(tl.float32)  # [c]
     seen = 1.0 + number  # [c]
     ratio = 1.0 / seen  # [c]
-    u_c = lib.tokens(tl.load(u_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    new_summary = tl.load(new_summary_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
-    # spec line 25: score: dot(u, summary)
-    score_cached = lib.dot(u_c, tl.trans(new_summary), PRECISION)  # [c, n]
     # spec line 26: weight: softmax(score)
     masked = tl.where(past[None, :], score_cached, (-1e+30))  # [c, n]
     largest = tl.max(tl.where((slots[None, :] < N), masked, float("-inf")), 1)  # [c]
-    k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    # spec line 24: summary: mean(k)
-    summand = tl.where(valid[:, None], k_c, 0.0)  # [c, K]
-    running = tl.cumsum(summand, 0)  # [c, K]
-    saved_summary_partial = tl.load(saved_summary_partial_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
-    sum_so_far = running + saved_summary_partial[None, :]  # [c, K]
     # spec line 25: score: dot(u, summary)
-    product = tl.sum(u_c * sum_so_far, 1)  # [c]
-    score_online = ratio * product  # [c]
+    score_online = ratio * total  # [c]
     # spec line 26: weight: softmax(score)
     at_least = tl.maximum(largest, score_online)  # [c]
     difference = masked - at_least[:, None]  # [c, n]
     exp_cached = tl.exp(difference)  # [c, n]
     difference2 = score_online - at_least  # [c]
     exp_online = tl.exp(difference2)  # [c]
-    total = tl.sum(tl.where((slots[None, :] < N), exp_cached, 0.0), 1)  # [c]
-    total2 = exp_online + total  # [c]
-    share = 1.0 / total2  # [c]
+    total2 = tl.sum(tl.where((slots[None, :] < N), exp_cached, 0.0), 1)  # [c]
+    total3 = exp_online + total2  # [c]
+    share = 1.0 / total3  # [c]
     scaled = exp_cached * share[:, None]  # [c, n]
     tl.store(stored_scaled_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], scaled, mask=(slots[None, :] < N))
     weight_online = exp_online * share  # [c]
@@ -251,7 +253,6 @@ def backward_0(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, u_ptr, new_summary_ptr, new_ca
     rows_ptr = table_ptr + b * R * 4
     c = tl.arange(0, C)
     slots = tl.arange(0, SLOTS)
-    at_K = tl.arange(0, block_K)
     at_V = tl.arange(0, block_V)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
@@ -260,7 +261,35 @@ def backward_0(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, u_ptr, new_summary_ptr, new_ca
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
     valid = c < count  # [c]
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+    total = tl.zeros((C,), tl.float32)  # [c]
+    total2 = tl.zeros((C, C,), tl.float32)  # [c, d]
+    total3 = tl.zeros((C,), tl.float32)  # [c]
+    score_cached = tl.zeros((C, SLOTS,), tl.float32)  # [c, n]
+    total4 = tl.zeros((C,), tl.float32)  # [c]
+    read_n = tl.zeros((C, SLOTS,), tl.float32)  # [c, n]
+    for block_of_K in tl.range(0, tl.cdiv(size_K, block_K), disable_licm=True):  # what is moved out of it would fill registers
+        at_K = block_of_K * block_K + tl.arange(0, block_K)
+        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        saved_n = tl.load(saved_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+        total += tl.sum(q_c * saved_n[None, :], 1)
+        k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        total2 += lib.dot(q_c, tl.trans(k_c), PRECISION)
+        # spec line 24: summary: mean(k)
+        summand = tl.where(valid[:, None], k_c, 0.0)  # [c, K]
+        running = tl.cumsum(summand, 0)  # [c, K]
+        saved_summary_partial = tl.load(saved_summary_partial_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+        sum_so_far = running + saved_summary_partial[None, :]  # [c, K]
+        u_c = lib.tokens(tl.load(u_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        total3 += tl.sum(u_c * sum_so_far, 1)
+        new_summary = tl.load(new_summary_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
+        score_cached += lib.dot(u_c, tl.trans(new_summary), PRECISION)
+        saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+        product = lib.dot(d_y_c, tl.trans(saved_S), PRECISION)  # [c, K]
+        total4 += tl.sum(q_c * product, 1)
+        new_cache_n = tl.load(new_cache_n_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
+        read_n += lib.dot(q_c, tl.trans(new_cache_n), PRECISION)
     mask = c[:, None] >= c[None, :]  # [c, d]
     mask2 = c < count  # [d]
     earlier = mask & mask2[None, :]  # [c, d]
@@ -272,10 +301,7 @@ def backward_0(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, u_ptr, new_summary_ptr, new_ca
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
     decay = tl.exp(G.to(tl.float32))  # [c]
-    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    saved_n = tl.load(saved_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
-    product = tl.sum(q_c * saved_n[None, :], 1)  # [c]
-    carried = decay * product  # [c]
+    carried = decay * total  # [c]
     i_c = lib.tokens(tl.load(i_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
     exp = tl.exp(i_c)  # [c]
@@ -284,15 +310,13 @@ def backward_0(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, u_ptr, new_summary_ptr, new_ca
     number = added.to(tl.float32)  # [c]
     seen = 1.0 + number  # [c]
     ratio = 1.0 / seen  # [c]
-    k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    product2 = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
     gap = G[:, None] - G[None, :]  # [c, d]
     masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
     reach = tl.exp(masked.to(tl.float32))  # [c, d]
-    P = product2 * reach  # [c, d]
-    product3 = tl.sum(P * exp[None, :], 1)  # [c]
-    recent = (size_K ** (-0.5)) * product3  # [c]
+    P = total2 * reach  # [c, d]
+    product2 = tl.sum(P * exp[None, :], 1)  # [c]
+    recent = (size_K ** (-0.5)) * product2  # [c]
     online = carried + recent  # [c]
     abs = tl.abs(online)  # [c]
     mask3 = 1.0 == abs  # [c]
@@ -303,21 +327,11 @@ def backward_0(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, u_ptr, new_summary_ptr, new_ca
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
     scaled = exp[:, None] * v_c  # [c, V]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    product4 = lib.dot(P, scaled, PRECISION)  # [c, V]
-    d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
-    product5 = tl.sum(d_y_c * product4, 1)  # [c]
-    scaled2 = (size_K ** (-0.5)) * product5  # [c]
-    # spec line 24: summary: mean(k)
-    summand = tl.where(valid[:, None], k_c, 0.0)  # [c, K]
-    running = tl.cumsum(summand, 0)  # [c, K]
-    saved_summary_partial = tl.load(saved_summary_partial_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
-    sum_so_far = running + saved_summary_partial[None, :]  # [c, K]
-    u_c = lib.tokens(tl.load(u_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    product3 = lib.dot(P, scaled, PRECISION)  # [c, V]
+    product4 = tl.sum(d_y_c * product3, 1)  # [c]
+    scaled2 = (size_K ** (-0.5)) * product4  # [c]
     # spec line 25: score: dot(u, summary)
-    product6 = tl.sum(u_c * sum_so_far, 1)  # [c]
-    score_online = ratio * product6  # [c]
-    new_summary = tl.load(new_summary_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
-    score_cached = lib.dot(u_c, tl.trans(new_summary), PRECISION)  # [c, n]
+    score_online = ratio * total3  # [c]
     # spec line 26: weight: softmax(score)
     masked2 = tl.where(past[None, :], score_cached, (-1e+30))  # [c, n]
     largest = tl.max(tl.where((slots[None, :] < N), masked2, float("-inf")), 1)  # [c]
@@ -326,18 +340,15 @@ def backward_0(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, u_ptr, new_summary_ptr, new_ca
     exp_online = tl.exp(difference)  # [c]
     difference2 = masked2 - at_least3[:, None]  # [c, n]
     exp_cached = tl.exp(difference2)  # [c, n]
-    total = tl.sum(tl.where((slots[None, :] < N), exp_cached, 0.0), 1)  # [c]
-    total2 = exp_online + total  # [c]
-    share = 1.0 / total2  # [c]
+    total5 = tl.sum(tl.where((slots[None, :] < N), exp_cached, 0.0), 1)  # [c]
+    total6 = exp_online + total5  # [c]
+    share = 1.0 / total6  # [c]
     weight_online = exp_online * share  # [c]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     scaled3 = weight_online * ratio2  # [c]
     scaled4 = ratio2 * scaled3  # [c]
     minus = -scaled4  # [c]
-    saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-    product7 = lib.dot(d_y_c, tl.trans(saved_S), PRECISION)  # [c, K]
-    product8 = tl.sum(q_c * product7, 1)  # [c]
-    scaled5 = decay * product8  # [c]
+    scaled5 = decay * total4  # [c]
     added2 = scaled5 + scaled2  # [c]
     scaled6 = minus * added2  # [c]
     scaled7 = 0.5 * scaled6  # [c]
@@ -350,18 +361,18 @@ def backward_0(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, u_ptr, new_summary_ptr, new_ca
     written = exp * (size_K ** (-0.5))  # [c]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     sign = lib.sign(online)  # [c]
-    product9 = lib.dot(d_y_c, tl.trans(v_c), PRECISION)  # [c, d]
-    scaled8 = written[None, :] * product9  # [c, d]
+    product5 = lib.dot(d_y_c, tl.trans(v_c), PRECISION)  # [c, d]
+    scaled8 = written[None, :] * product5  # [c, d]
     d_P_part = scaled3[:, None] * scaled8  # [c, d]
-    d_decay_part = scaled3 * product8  # [c]
+    d_decay_part = scaled3 * total4  # [c]
     d_online = sign * masked4  # [c]
-    d_decay_part2 = product * d_online  # [c]
+    d_decay_part2 = total * d_online  # [c]
     d_decay = d_decay_part + d_decay_part2  # [c]
     d_G = decay * d_decay  # [c]
     d_log_decay_part = tl.cumsum(d_G.to(tl.float64), 0, reverse=True)  # [c]
     d_P_part2 = written[None, :] * d_online[:, None]  # [c, d]
     d_P = d_P_part + d_P_part2  # [c, d]
-    d_reach = product2 * d_P  # [c, d]
+    d_reach = total2 * d_P  # [c, d]
     scaled9 = reach * d_reach  # [c, d]
     d_gap = tl.where(earlier, scaled9, 0.0)  # [c, d]
     running2 = tl.cumsum(d_gap, 0, reverse=True)  # [c, d]
@@ -369,15 +380,12 @@ def backward_0(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, u_ptr, new_summary_ptr, new_ca
     d_log_decay_part2 = tl.sum(masked5, 1)  # [c]
     d_log_decay_part3 = d_log_decay_part2 + d_log_decay_part.to(tl.float32)  # [c]
     tl.store(stored_d_log_decay_part_ptr + (z * R + r) * (C) + c, d_log_decay_part3)
-    tl.store(stored_product_ptr + (z * R + r) * (C) + c, product3)
+    tl.store(stored_product_ptr + (z * R + r) * (C) + c, product2)
     # spec line 26: weight: softmax(score)
     scaled10 = exp_cached * share[:, None]  # [c, n]
     tl.store(stored_scaled_2_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], scaled10, mask=(slots[None, :] < N))
-    new_cache_n = tl.load(new_cache_n_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    read_n = lib.dot(q_c, tl.trans(new_cache_n), PRECISION)  # [c, n]
     tl.store(stored_read_n_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], read_n, mask=(slots[None, :] < N))
-    tl.store(stored_total_ptr + (z * R + r) * (C) + c, total2)
+    tl.store(stored_total_ptr + (z * R + r) * (C) + c, total6)
     tl.store(stored_difference_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], difference2, mask=(slots[None, :] < N))
     tl.store(stored_largest_ptr + (z * R + r) * (C) + c, largest)
 
@@ -439,7 +447,6 @@ def backward_2(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, u_ptr, new_summary_ptr, new_ca
     rows_ptr = table_ptr + b * R * 4
     c = tl.arange(0, C)
     slots = tl.arange(0, SLOTS)
-    at_V = tl.arange(0, block_V)
     at_K = tl.arange(0, block_K)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
@@ -447,39 +454,53 @@ def backward_2(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, u_ptr, new_summary_ptr, new_ca
     completes = (count > 0) & (count + offset == 256)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
-    valid = c < count  # [c]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     mask = c[:, None] >= c[None, :]  # [c, d]
     mask2 = c < count  # [d]
     earlier = mask & mask2[None, :]  # [c, d]
-    # spec line 26: weight: softmax(score)
-    past = slots < segment  # [n]
+    valid = c < count  # [c]
+    i_c = lib.tokens(tl.load(i_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    exp = tl.exp(i_c)  # [c]
     g_c = lib.tokens(tl.load(g_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
     at_least = tl.maximum(g_c, (-120.0))  # [c]
     log_decay = tl.where(valid, at_least, 0.0)  # [c]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
-    decay = tl.exp(G.to(tl.float32))  # [c]
     q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    saved_n = tl.load(saved_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
-    product = tl.sum(q_c * saved_n[None, :], 1)  # [c]
-    carried = decay * product  # [c]
-    i_c = lib.tokens(tl.load(i_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
-    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    exp = tl.exp(i_c)  # [c]
-    written = exp * (size_K ** (-0.5))  # [c]
-    d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
-    saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    product2 = lib.dot(d_y_c, tl.trans(saved_S), PRECISION)  # [c, K]
-    product3 = tl.sum(q_c * product2, 1)  # [c]
-    scaled = decay * product3  # [c]
     k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    product4 = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
+    product = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
     gap = G[:, None] - G[None, :]  # [c, d]
     masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
     reach = tl.exp(masked.to(tl.float32))  # [c, d]
-    P = product4 * reach  # [c, d]
+    P = product * reach  # [c, d]
+    total = tl.zeros((C, block_K,), tl.float32)  # [c, K]
+    total2 = tl.zeros((C, C,), tl.float32)  # [c, d]
+    total3 = tl.zeros((C,), tl.float32)  # [c]
+    for block_of_V in tl.range(0, tl.cdiv(size_V, block_V), disable_licm=True):  # what is moved out of it would fill registers
+        at_V = block_of_V * block_V + tl.arange(0, block_V)
+        v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+        # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+        scaled = exp[:, None] * v_c  # [c, V]
+        d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+        saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        total += lib.dot(d_y_c, tl.trans(saved_S), PRECISION)
+        total2 += lib.dot(d_y_c, tl.trans(v_c), PRECISION)
+        # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+        product2 = lib.dot(P, scaled, PRECISION)  # [c, V]
+        total3 += tl.sum(d_y_c * product2, 1)
+    # spec line 26: weight: softmax(score)
+    past = slots < segment  # [n]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    decay = tl.exp(G.to(tl.float32))  # [c]
+    saved_n = tl.load(saved_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+    product3 = tl.sum(q_c * saved_n[None, :], 1)  # [c]
+    carried = decay * product3  # [c]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    written = exp * (size_K ** (-0.5))  # [c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    product4 = tl.sum(q_c * total, 1)  # [c]
+    scaled2 = decay * product4  # [c]
     product5 = tl.sum(P * exp[None, :], 1)  # [c]
     recent = (size_K ** (-0.5)) * product5  # [c]
     online = carried + recent  # [c]
@@ -490,19 +511,13 @@ def backward_2(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, u_ptr, new_summary_ptr, new_ca
     at_least2 = tl.maximum(1.0, abs)  # [c]
     ratio = 1.0 / at_least2  # [c]
     stored_weight_online = tl.load(stored_weight_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
-    scaled2 = ratio * stored_weight_online  # [c]
-    scaled3 = ratio * scaled2  # [c]
-    minus = -scaled3  # [c]
-    scaled4 = decay * scaled2  # [c]
-    d_q_part = product2 * scaled4[:, None]  # [c, K]
-    v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
-    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    scaled5 = exp[:, None] * v_c  # [c, V]
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    product6 = lib.dot(P, scaled5, PRECISION)  # [c, V]
-    product7 = tl.sum(d_y_c * product6, 1)  # [c]
-    scaled6 = (size_K ** (-0.5)) * product7  # [c]
-    added = scaled + scaled6  # [c]
+    scaled3 = ratio * stored_weight_online  # [c]
+    scaled4 = ratio * scaled3  # [c]
+    minus = -scaled4  # [c]
+    scaled5 = decay * scaled3  # [c]
+    d_q_part = total * scaled5[:, None]  # [c, K]
+    scaled6 = (size_K ** (-0.5)) * total3  # [c]
+    added = scaled2 + scaled6  # [c]
     scaled7 = added * minus  # [c]
     scaled8 = 0.5 * scaled7  # [c]
     masked2 = tl.where(mask4, 0.0, scaled7)  # [c]
@@ -511,9 +526,8 @@ def backward_2(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, u_ptr, new_summary_ptr, new_ca
     scaled9 = decay * d_online  # [c]
     d_P_part = written[None, :] * d_online[:, None]  # [c, d]
     d_q_part2 = saved_n[None, :] * scaled9[:, None]  # [c, K]
-    product8 = lib.dot(d_y_c, tl.trans(v_c), PRECISION)  # [c, d]
-    scaled10 = written[None, :] * product8  # [c, d]
-    d_P_part2 = scaled10 * scaled2[:, None]  # [c, d]
+    scaled10 = written[None, :] * total2  # [c, d]
+    d_P_part2 = scaled10 * scaled3[:, None]  # [c, d]
     d_P = d_P_part2 + d_P_part  # [c, d]
     scaled11 = reach * d_P  # [c, d]
     d_q_part3 = lib.dot(scaled11, k_c, PRECISION)  # [c, K]
@@ -566,8 +580,8 @@ def backward_2(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, u_ptr, new_summary_ptr, new_ca
     sum_so_far = running + saved_summary_partial[None, :]  # [c, K]
     u_c = lib.tokens(tl.load(u_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     # spec line 25: score: dot(u, summary)
-    product9 = tl.sum(u_c * sum_so_far, 1)  # [c]
-    score_online = ratio3 * product9  # [c]
+    product6 = tl.sum(u_c * sum_so_far, 1)  # [c]
+    score_online = ratio3 * product6  # [c]
     # spec line 24: summary: mean(k)
     summary_online = ratio3[:, None] * sum_so_far  # [c, K]
     stored_largest = tl.load(stored_largest_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
@@ -807,7 +821,6 @@ def backward_5(q_ptr, k_ptr, i_ptr, g_ptr, saved_n_ptr, d_y_ptr, stored_d_increm
     rows_ptr = table_ptr + b * R * 4
     c = tl.arange(0, C)
     block_of_V = tl.program_id(2)
-    at_K = tl.arange(0, block_K)
     at_V = block_of_V * block_V + tl.arange(0, block_V)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
@@ -815,6 +828,18 @@ def backward_5(q_ptr, k_ptr, i_ptr, g_ptr, saved_n_ptr, d_y_ptr, stored_d_increm
     completes = (count > 0) & (count + offset == 256)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    total = tl.zeros((C, C,), tl.float32)  # [c, d]
+    total2 = tl.zeros((C,), tl.float32)  # [c]
+    total3 = tl.zeros((C, block_V,), tl.float32)  # [c, V]
+    for block_of_K in tl.range(0, tl.cdiv(size_K, block_K), disable_licm=True):  # what is moved out of it would fill registers
+        at_K = block_of_K * block_K + tl.arange(0, block_K)
+        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        saved_n = tl.load(saved_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+        total2 += tl.sum(q_c * saved_n[None, :], 1)
+        k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        total += lib.dot(q_c, tl.trans(k_c), PRECISION)
+        stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        total3 += lib.dot(k_c, stored_d_increment_S, PRECISION)
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     mask = c[:, None] >= c[None, :]  # [c, d]
     mask2 = c < count  # [d]
@@ -835,18 +860,13 @@ def backward_5(q_ptr, k_ptr, i_ptr, g_ptr, saved_n_ptr, d_y_ptr, stored_d_increm
     decay_after = tl.where(valid, exp2, 0.0)  # [c]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     decay = tl.exp(G.to(tl.float32))  # [c]
-    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    saved_n = tl.load(saved_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
-    product = tl.sum(q_c * saved_n[None, :], 1)  # [c]
-    carried = decay * product  # [c]
-    k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    product2 = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
+    carried = decay * total2  # [c]
     gap = G[:, None] - G[None, :]  # [c, d]
     masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
     reach = tl.exp(masked.to(tl.float32))  # [c, d]
-    P = product2 * reach  # [c, d]
-    product3 = tl.sum(P * exp[None, :], 1)  # [c]
-    recent = (size_K ** (-0.5)) * product3  # [c]
+    P = total * reach  # [c, d]
+    product = tl.sum(P * exp[None, :], 1)  # [c]
+    recent = (size_K ** (-0.5)) * product  # [c]
     online = carried + recent  # [c]
     abs = tl.abs(online)  # [c]
     at_least2 = tl.maximum(1.0, abs)  # [c]
@@ -857,12 +877,10 @@ def backward_5(q_ptr, k_ptr, i_ptr, g_ptr, saved_n_ptr, d_y_ptr, stored_d_increm
     scaled = d_y_c * stored_weight_online[:, None]  # [c, V]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     d_online = ratio[:, None] * scaled  # [c, V]
-    product4 = lib.dot(tl.trans(P), d_online, PRECISION)  # [d, V]
-    stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+    product2 = lib.dot(tl.trans(P), d_online, PRECISION)  # [d, V]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    product5 = lib.dot(k_c, stored_d_increment_S, PRECISION)  # [c, V]
-    d_written_part = decay_after[:, None] * product5  # [c, V]
-    d_written = product4 + d_written_part  # [c, V]
+    d_written_part = decay_after[:, None] * total3  # [c, V]
+    d_written = product2 + d_written_part  # [c, V]
     d_v = written[:, None] * d_written  # [c, V]
     tl.store(d_v_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], d_v, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
 
@@ -876,7 +894,6 @@ def backward_6(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, u_ptr, saved_S_ptr, saved_n_pt
     rows_ptr = table_ptr + b * R * 4
     c = tl.arange(0, C)
     at_K = tl.arange(0, block_K)
-    at_V = tl.arange(0, block_V)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
     segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
@@ -888,76 +905,95 @@ def backward_6(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, u_ptr, saved_S_ptr, saved_n_pt
     mask = c[:, None] >= c[None, :]  # [c, d]
     mask2 = c < count  # [d]
     earlier = mask & mask2[None, :]  # [c, d]
-    # spec line 24: summary: mean(k)
-    added = offset + c  # [c]
-    number = added.to(tl.float32)  # [c]
-    seen = 1.0 + number  # [c]
-    ratio = 1.0 / seen  # [c]
     g_c = lib.tokens(tl.load(g_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
     at_least = tl.maximum(g_c, (-120.0))  # [c]
     log_decay = tl.where(valid, at_least, 0.0)  # [c]
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
-    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
-    exp = tl.exp(G_after.to(tl.float32))  # [c]
-    decay_after = tl.where(valid, exp, 0.0)  # [c]
-    i_c = lib.tokens(tl.load(i_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
-    exp2 = tl.exp(i_c)  # [c]
-    written = exp2 * (size_K ** (-0.5))  # [c]
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     decay = tl.exp(G.to(tl.float32))  # [c]
     q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     saved_n = tl.load(saved_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
     product = tl.sum(q_c * saved_n[None, :], 1)  # [c]
     carried = decay * product  # [c]
+    i_c = lib.tokens(tl.load(i_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    exp = tl.exp(i_c)  # [c]
+    stored_weight_online = tl.load(stored_weight_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    product2 = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
+    gap = G[:, None] - G[None, :]  # [c, d]
+    masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
+    reach = tl.exp(masked.to(tl.float32))  # [c, d]
+    P = product2 * reach  # [c, d]
+    product3 = tl.sum(P * exp[None, :], 1)  # [c]
+    recent = (size_K ** (-0.5)) * product3  # [c]
+    online = carried + recent  # [c]
+    abs = tl.abs(online)  # [c]
+    at_least2 = tl.maximum(1.0, abs)  # [c]
+    ratio = 1.0 / at_least2  # [c]
+    total = tl.zeros((C, C,), tl.float32)  # [c, d]
+    total2 = tl.zeros((C, block_K,), tl.float32)  # [c, K]
+    total3 = tl.zeros((C,), tl.float32)  # [c]
+    total4 = tl.zeros((C,), tl.float32)  # [c]
+    d_factor_S = tl.zeros((), tl.float32)  # []
+    for block_of_V in tl.range(0, tl.cdiv(size_V, block_V), disable_licm=True):  # what is moved out of it would fill registers
+        at_V = block_of_V * block_V + tl.arange(0, block_V)
+        saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        stored_out_2 = tl.load(stored_out_2_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        d_factor_S += tl.sum(tl.sum(saved_S * stored_out_2, 1), 0)
+        d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+        v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+        total += lib.dot(d_y_c, tl.trans(v_c), PRECISION)
+        stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        total2 += lib.dot(v_c, tl.trans(stored_d_increment_S), PRECISION)
+        # spec line 26: weight: softmax(score)
+        scaled = d_y_c * stored_weight_online[:, None]  # [c, V]
+        # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+        d_online = ratio[:, None] * scaled  # [c, V]
+        product4 = lib.dot(tl.trans(P), d_online, PRECISION)  # [d, V]
+        total3 += tl.sum(v_c * product4, 1)
+        # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+        product5 = lib.dot(k_c, stored_d_increment_S, PRECISION)  # [c, V]
+        total4 += tl.sum(v_c * product5, 1)
+    # spec line 24: summary: mean(k)
+    added = offset + c  # [c]
+    number = added.to(tl.float32)  # [c]
+    seen = 1.0 + number  # [c]
+    ratio2 = 1.0 / seen  # [c]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
+    exp2 = tl.exp(G_after.to(tl.float32))  # [c]
+    decay_after = tl.where(valid, exp2, 0.0)  # [c]
+    written = exp * (size_K ** (-0.5))  # [c]
     u_c = lib.tokens(tl.load(u_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     stored_d_score_online = tl.load(stored_d_score_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
     # spec line 25: score: dot(u, summary)
     d_summary_online = u_c * stored_d_score_online[:, None]  # [c, K]
     # spec line 24: summary: mean(k)
-    d_sum_so_far = ratio[:, None] * d_summary_online  # [c, K]
+    d_sum_so_far = ratio2[:, None] * d_summary_online  # [c, K]
     d_summand_part = tl.cumsum(d_sum_so_far, 0, reverse=True)  # [c, K]
     stored_d_sum_of_row = tl.load(stored_d_sum_of_row_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
     d_summand = stored_d_sum_of_row[None, :] + d_summand_part  # [c, K]
     d_k_part = tl.where(valid[:, None], d_summand, 0.0)  # [c, K]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    gap = G[:, None] - G[None, :]  # [c, d]
-    masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
-    reach = tl.exp(masked.to(tl.float32))  # [c, d]
-    d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
-    v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
-    product2 = lib.dot(d_y_c, tl.trans(v_c), PRECISION)  # [c, d]
-    scaled = written[None, :] * product2  # [c, d]
-    k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    product3 = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
-    P = product3 * reach  # [c, d]
-    product4 = tl.sum(P * exp2[None, :], 1)  # [c]
-    recent = (size_K ** (-0.5)) * product4  # [c]
-    online = carried + recent  # [c]
-    abs = tl.abs(online)  # [c]
-    at_least2 = tl.maximum(1.0, abs)  # [c]
-    ratio2 = 1.0 / at_least2  # [c]
-    stored_weight_online = tl.load(stored_weight_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
-    scaled2 = ratio2 * stored_weight_online  # [c]
-    d_P_part = scaled * scaled2[:, None]  # [c, d]
+    scaled2 = written[None, :] * total  # [c, d]
+    scaled3 = ratio * stored_weight_online  # [c]
+    d_P_part = scaled2 * scaled3[:, None]  # [c, d]
     sign = lib.sign(online)  # [c]
     stored_masked = tl.load(stored_masked_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
-    d_online = sign * stored_masked  # [c]
-    d_P_part2 = written[None, :] * d_online[:, None]  # [c, d]
+    d_online2 = sign * stored_masked  # [c]
+    d_P_part2 = written[None, :] * d_online2[:, None]  # [c, d]
     d_P = d_P_part + d_P_part2  # [c, d]
-    scaled3 = reach * d_P  # [c, d]
-    product5 = lib.dot(tl.trans(scaled3), q_c, PRECISION)  # [d, K]
+    scaled4 = reach * d_P  # [c, d]
+    product6 = lib.dot(tl.trans(scaled4), q_c, PRECISION)  # [d, K]
     stored_d_increment_n = tl.load(stored_d_increment_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
     # spec line 18: n: exp(g) * n + exp(i) * scale * k
     d_write_part = written[:, None] * stored_d_increment_n[None, :]  # [c, K]
-    stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    product6 = lib.dot(v_c, tl.trans(stored_d_increment_S), PRECISION)  # [c, K]
-    d_write_part2 = written[:, None] * product6  # [c, K]
+    d_write_part2 = written[:, None] * total2  # [c, K]
     d_write = d_write_part2 + d_write_part  # [c, K]
     d_k_part2 = decay_after[:, None] * d_write  # [c, K]
-    d_k_part3 = product5 + d_k_part2  # [c, K]
+    d_k_part3 = product6 + d_k_part2  # [c, K]
     # spec line 24: summary: mean(k)
     d_k = d_k_part + d_k_part3  # [c, K]
     tl.store(d_k_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_k, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
@@ -965,45 +1001,34 @@ def backward_6(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, u_ptr, saved_S_ptr, saved_n_pt
     product7 = tl.sum(k_c * stored_d_increment_n[None, :], 1)  # [c]
     d_written_part = decay_after * product7  # [c]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    product8 = tl.sum(P * d_online[:, None], 0)  # [d]
+    product8 = tl.sum(P * d_online2[:, None], 0)  # [d]
     # spec line 18: n: exp(g) * n + exp(i) * scale * k
     d_written_part2 = product8 + d_written_part  # [c]
-    # spec line 26: weight: softmax(score)
-    scaled4 = d_y_c * stored_weight_online[:, None]  # [c, V]
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    d_online2 = ratio2[:, None] * scaled4  # [c, V]
-    product9 = lib.dot(tl.trans(P), d_online2, PRECISION)  # [d, V]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    product10 = tl.sum(v_c * product9, 1)  # [c]
-    product11 = lib.dot(k_c, stored_d_increment_S, PRECISION)  # [c, V]
-    product12 = tl.sum(v_c * product11, 1)  # [c]
-    scaled5 = decay_after * product12  # [c]
-    d_written_part3 = product10 + scaled5  # [c]
+    scaled5 = decay_after * total4  # [c]
+    d_written_part3 = total3 + scaled5  # [c]
     d_written = d_written_part3 + d_written_part2  # [c]
-    scaled6 = exp2 * d_written  # [c]
+    scaled6 = exp * d_written  # [c]
     d_i = (size_K ** (-0.5)) * scaled6  # [c]
     tl.store(d_i_ptr + ((b * T + start) * H + h) * (1) + c * (H * 1), d_i, mask=(c < count))
     mask3 = g_c == (-120.0)  # [c]
     mask4 = g_c > (-120.0)  # [c]
-    saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-    stored_out_2 = tl.load(stored_out_2_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-    d_factor_S = tl.sum(tl.sum(saved_S * stored_out_2, 1), 0)  # []
     stored_out = tl.load(stored_out_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
     # spec line 18: n: exp(g) * n + exp(i) * scale * k
     d_factor_n = tl.sum(saved_n * stored_out, 0)  # []
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
     d_decay_of_row = d_factor_S + d_factor_n  # []
-    total = tl.sum(log_decay, 0)  # []
-    decay_of_row = tl.exp(total)  # []
+    total5 = tl.sum(log_decay, 0)  # []
+    decay_of_row = tl.exp(total5)  # []
     d_log_decay_part = decay_of_row * d_decay_of_row  # []
-    scaled7 = exp2 * product7  # [c]
+    scaled7 = exp * product7  # [c]
     scaled8 = (size_K ** (-0.5)) * scaled7  # [c]
-    product13 = tl.sum(k_c * product6, 1)  # [c]
-    scaled9 = exp2 * product13  # [c]
+    product9 = tl.sum(k_c * total2, 1)  # [c]
+    scaled9 = exp * product9  # [c]
     scaled10 = (size_K ** (-0.5)) * scaled9  # [c]
     d_decay_after = scaled10 + scaled8  # [c]
     masked2 = tl.where(valid, d_decay_after, 0.0)  # [c]
-    d_G_after = exp * masked2  # [c]
+    d_G_after = exp2 * masked2  # [c]
     d_log_decay_part2 = lib.sums_before(d_G_after.to(tl.float64), False)  # [c]
     stored_d_log_decay_part = tl.load(stored_d_log_decay_part_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
     d_log_decay_part3 = stored_d_log_decay_part + d_log_decay_part2.to(tl.float32)  # [c]
@@ -1018,12 +1043,12 @@ forward = {
     "scratch": [('stored.read_n', 'starts', ('n', 'c')), ('stored.scaled', 'starts', ('n', 'c')), ('stored.weight_online', 'starts', ('c',))],
     "copies": [('new.summary', 'summary'), ('new.cache.S', 'cache.S'), ('new.cache.n', 'cache.n')],
     "kernels": [
-        {"run": forward_0, "grid": 'loop', "blocked": ('K', 'V'), "dims": ('K', 'V'),
-         "tensors": ('k', 'v', 'i', 'g', 'summary.partial', 'state.S', 'state.n', 'new.state.S', 'new.state.n', 'new.summary', 'new.summary.partial', 'new.cache.S', 'new.cache.n', 'saved.summary.partial', 'saved.S', 'saved.n')},
-        {"run": forward_1, "grid": 'rows', "blocked": (), "dims": ('K',),
-         "tensors": ('q', 'k', 'u', 'new.summary', 'new.cache.n', 'saved.summary.partial', 'stored.read_n', 'stored.scaled', 'stored.weight_online')},
-        {"run": forward_2, "grid": 'rows', "blocked": ('V',), "dims": ('K', 'V'),
-         "tensors": ('q', 'k', 'v', 'i', 'g', 'new.cache.S', 'saved.S', 'saved.n', 'stored.read_n', 'stored.scaled', 'stored.weight_online', 'y')},
+        {"run": forward_0, "grid": 'loop', "blocked": ('K', 'V'), "folded": (), "dims": ('K', 'V'),
+         "products": 1, "tensors": ('k', 'v', 'i', 'g', 'summary.partial', 'state.S', 'state.n', 'new.state.S', 'new.state.n', 'new.summary', 'new.summary.partial', 'new.cache.S', 'new.cache.n', 'saved.summary.partial', 'saved.S', 'saved.n')},
+        {"run": forward_1, "grid": 'rows', "blocked": (), "folded": ('K',), "dims": ('K',),
+         "products": 2, "tensors": ('q', 'k', 'u', 'new.summary', 'new.cache.n', 'saved.summary.partial', 'stored.read_n', 'stored.scaled', 'stored.weight_online')},
+        {"run": forward_2, "grid": 'rows', "blocked": ('V',), "folded": (), "dims": ('K', 'V'),
+         "products": 4, "tensors": ('q', 'k', 'v', 'i', 'g', 'new.cache.S', 'saved.S', 'saved.n', 'stored.read_n', 'stored.scaled', 'stored.weight_online', 'y')},
     ],
     "shifted": [],
 }
@@ -1032,20 +1057,20 @@ backward = {
     "scratch": [('stored.d_increment_n', 'starts', ('K',)), ('stored.d_increment_S', 'starts', ('K', 'V')), ('stored.masked', 'starts', ('c',)), ('stored.weight_online', 'starts', ('c',)), ('stored.d_sum_of_row', 'starts', ('K',)), ('stored.d_score_online', 'starts', ('c',)), ('stored.d_log_decay_part', 'starts', ('c',)), ('stored.out', 'starts', ('K',)), ('stored.out.2', 'starts', ('K', 'V')), ('stored.d_summaries_part', 'slots', ('K',)), ('stored.product', 'starts', ('c',)), ('stored.d_cached_S_part', 'slots', ('K', 'V')), ('stored.d_cached_n_part', 'slots', ('K',)), ('stored.scaled', 'starts', ('n', 'c')), ('stored.scaled.2', 'starts', ('n', 'c')), ('stored.read_n', 'starts', ('n', 'c')), ('stored.d_read_n', 'starts', ('n', 'c')), ('stored.out.3', 'starts', ('n', 'c')), ('stored.d_q_part', 'starts', ('c', 'K')), ('stored.total', 'starts', ('c',)), ('stored.difference', 'starts', ('n', 'c')), ('stored.largest', 'starts', ('c',))],
     "copies": [],
     "kernels": [
-        {"run": backward_0, "grid": 'rows', "blocked": (), "dims": ('K', 'V'),
-         "tensors": ('q', 'k', 'v', 'i', 'g', 'u', 'new.summary', 'new.cache.n', 'saved.summary.partial', 'saved.S', 'saved.n', 'd.y', 'stored.masked', 'stored.weight_online', 'stored.d_log_decay_part', 'stored.product', 'stored.scaled.2', 'stored.read_n', 'stored.total', 'stored.difference', 'stored.largest')},
-        {"run": backward_1, "grid": 'rows', "blocked": (), "dims": ('K', 'V'),
-         "tensors": ('q', 'new.cache.S', 'd.y', 'stored.read_n', 'stored.total', 'stored.difference', 'stored.out.3', 'stored.d_q_part')},
-        {"run": backward_2, "grid": 'rows', "blocked": (), "dims": ('K', 'V'),
-         "tensors": ('q', 'k', 'v', 'i', 'g', 'u', 'new.summary', 'new.cache.n', 'saved.summary.partial', 'saved.S', 'saved.n', 'd.y', 'stored.weight_online', 'stored.scaled.2', 'stored.read_n', 'stored.out.3', 'stored.d_q_part', 'stored.total', 'stored.difference', 'stored.largest', 'd.q', 'd.u', 'stored.d_score_online', 'stored.scaled', 'stored.d_read_n')},
-        {"run": backward_3, "grid": 'slots', "blocked": ('K', 'V'), "dims": ('K', 'V'),
-         "tensors": ('q', 'u', 'd.y', 'd.new.summary', 'd.new.cache.S', 'd.new.cache.n', 'stored.scaled', 'stored.scaled.2', 'stored.read_n', 'stored.d_read_n', 'd.summary', 'd.cache.S', 'd.cache.n', 'stored.d_summaries_part', 'stored.d_cached_S_part', 'stored.d_cached_n_part')},
-        {"run": backward_4, "grid": 'loop', "blocked": ('V',), "dims": ('K', 'V'),
-         "tensors": ('q', 'g', 'u', 'saved.n', 'd.y', 'd.new.state.S', 'd.new.state.n', 'd.new.summary', 'd.new.summary.partial', 'd.new.cache.S', 'd.new.cache.n', 'stored.masked', 'stored.weight_online', 'stored.d_score_online', 'stored.d_summaries_part', 'stored.product', 'stored.d_cached_S_part', 'stored.d_cached_n_part', 'd.summary.partial', 'd.state.S', 'd.state.n', 'stored.d_increment_n', 'stored.d_increment_S', 'stored.d_sum_of_row', 'stored.out', 'stored.out.2')},
-        {"run": backward_5, "grid": 'rows', "blocked": ('V',), "dims": ('K', 'V'),
-         "tensors": ('q', 'k', 'i', 'g', 'saved.n', 'd.y', 'stored.d_increment_S', 'stored.weight_online', 'd.v')},
-        {"run": backward_6, "grid": 'rows', "blocked": (), "dims": ('K', 'V'),
-         "tensors": ('q', 'k', 'v', 'i', 'g', 'u', 'saved.S', 'saved.n', 'd.y', 'stored.d_increment_n', 'stored.d_increment_S', 'stored.masked', 'stored.weight_online', 'stored.d_sum_of_row', 'stored.d_score_online', 'stored.d_log_decay_part', 'stored.out', 'stored.out.2', 'd.k', 'd.i', 'd.g')},
+        {"run": backward_0, "grid": 'rows', "blocked": (), "folded": ('K',), "dims": ('K', 'V'),
+         "products": 6, "tensors": ('q', 'k', 'v', 'i', 'g', 'u', 'new.summary', 'new.cache.n', 'saved.summary.partial', 'saved.S', 'saved.n', 'd.y', 'stored.masked', 'stored.weight_online', 'stored.d_log_decay_part', 'stored.product', 'stored.scaled.2', 'stored.read_n', 'stored.total', 'stored.difference', 'stored.largest')},
+        {"run": backward_1, "grid": 'rows', "blocked": (), "folded": (), "dims": ('K', 'V'),
+         "products": 1, "tensors": ('q', 'new.cache.S', 'd.y', 'stored.read_n', 'stored.total', 'stored.difference', 'stored.out.3', 'stored.d_q_part')},
+        {"run": backward_2, "grid": 'rows', "blocked": (), "folded": ('V',), "dims": ('K', 'V'),
+         "products": 7, "tensors": ('q', 'k', 'v', 'i', 'g', 'u', 'new.summary', 'new.cache.n', 'saved.summary.partial', 'saved.S', 'saved.n', 'd.y', 'stored.weight_online', 'stored.scaled.2', 'stored.read_n', 'stored.out.3', 'stored.d_q_part', 'stored.total', 'stored.difference', 'stored.largest', 'd.q', 'd.u', 'stored.d_score_online', 'stored.scaled', 'stored.d_read_n')},
+        {"run": backward_3, "grid": 'slots', "blocked": ('K', 'V'), "folded": (), "dims": ('K', 'V'),
+         "products": 3, "tensors": ('q', 'u', 'd.y', 'd.new.summary', 'd.new.cache.S', 'd.new.cache.n', 'stored.scaled', 'stored.scaled.2', 'stored.read_n', 'stored.d_read_n', 'd.summary', 'd.cache.S', 'd.cache.n', 'stored.d_summaries_part', 'stored.d_cached_S_part', 'stored.d_cached_n_part')},
+        {"run": backward_4, "grid": 'loop', "blocked": ('V',), "folded": (), "dims": ('K', 'V'),
+         "products": 1, "tensors": ('q', 'g', 'u', 'saved.n', 'd.y', 'd.new.state.S', 'd.new.state.n', 'd.new.summary', 'd.new.summary.partial', 'd.new.cache.S', 'd.new.cache.n', 'stored.masked', 'stored.weight_online', 'stored.d_score_online', 'stored.d_summaries_part', 'stored.product', 'stored.d_cached_S_part', 'stored.d_cached_n_part', 'd.summary.partial', 'd.state.S', 'd.state.n', 'stored.d_increment_n', 'stored.d_increment_S', 'stored.d_sum_of_row', 'stored.out', 'stored.out.2')},
+        {"run": backward_5, "grid": 'rows', "blocked": ('V',), "folded": ('K',), "dims": ('K', 'V'),
+         "products": 3, "tensors": ('q', 'k', 'i', 'g', 'saved.n', 'd.y', 'stored.d_increment_S', 'stored.weight_online', 'd.v')},
+        {"run": backward_6, "grid": 'rows', "blocked": (), "folded": ('V',), "dims": ('K', 'V'),
+         "products": 6, "tensors": ('q', 'k', 'v', 'i', 'g', 'u', 'saved.S', 'saved.n', 'd.y', 'stored.d_increment_n', 'stored.d_increment_S', 'stored.masked', 'stored.weight_online', 'stored.d_sum_of_row', 'stored.d_score_online', 'stored.d_log_decay_part', 'stored.out', 'stored.out.2', 'd.k', 'd.i', 'd.g')},
     ],
     "shifted": [],
 }

@@ -87,17 +87,18 @@ def fused_forward_1(q_ptr, new_cache_n_ptr, stored_read_n_ptr, table_ptr, T, H, 
     rows_ptr = table_ptr + b * R * 4
     c = tl.arange(0, C)
     slots = tl.arange(0, SLOTS)
-    at_K = tl.arange(0, block_K)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
     segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
     completes = (count > 0) & (count + offset == 256)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
-    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    new_cache_n = tl.load(new_cache_n_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    read_n = lib.dot(q_c, tl.trans(new_cache_n), PRECISION)  # [c, n]
+    read_n = tl.zeros((C, SLOTS,), tl.float32)  # [c, n]
+    for block_of_K in tl.range(0, tl.cdiv(size_K, block_K), disable_licm=True):  # what is moved out of it would fill registers
+        at_K = block_of_K * block_K + tl.arange(0, block_K)
+        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        new_cache_n = tl.load(new_cache_n_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
+        read_n += lib.dot(q_c, tl.trans(new_cache_n), PRECISION)
     tl.store(stored_read_n_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], read_n, mask=(slots[None, :] < N))
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
@@ -189,17 +190,18 @@ def fused_backward_0(q_ptr, new_cache_n_ptr, stored_read_n_ptr, table_ptr, T, H,
     rows_ptr = table_ptr + b * R * 4
     c = tl.arange(0, C)
     slots = tl.arange(0, SLOTS)
-    at_K = tl.arange(0, block_K)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
     segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
     completes = (count > 0) & (count + offset == 256)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
-    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    new_cache_n = tl.load(new_cache_n_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    read_n = lib.dot(q_c, tl.trans(new_cache_n), PRECISION)  # [c, n]
+    read_n = tl.zeros((C, SLOTS,), tl.float32)  # [c, n]
+    for block_of_K in tl.range(0, tl.cdiv(size_K, block_K), disable_licm=True):  # what is moved out of it would fill registers
+        at_K = block_of_K * block_K + tl.arange(0, block_K)
+        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        new_cache_n = tl.load(new_cache_n_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
+        read_n += lib.dot(q_c, tl.trans(new_cache_n), PRECISION)
     tl.store(stored_read_n_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], read_n, mask=(slots[None, :] < N))
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
@@ -254,42 +256,58 @@ def fused_backward_2(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, new_cache_n_ptr, saved_S
     c = tl.arange(0, C)
     slots = tl.arange(0, SLOTS)
     at_K = tl.arange(0, block_K)
-    at_V = tl.arange(0, block_V)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
     segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
     completes = (count > 0) & (count + offset == 256)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
-    valid = c < count  # [c]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     mask = c[:, None] >= c[None, :]  # [c, d]
     mask2 = c < count  # [d]
     earlier = mask & mask2[None, :]  # [c, d]
-    past = slots < segment  # [n]
-    g_c = lib.tokens(tl.load(g_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
-    at_least = tl.maximum(g_c, (-120.0))  # [c]
-    log_decay = tl.where(valid, at_least, 0.0)  # [c]
-    G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
-    decay = tl.exp(G.to(tl.float32))  # [c]
-    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    saved_n = tl.load(saved_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
-    product = tl.sum(q_c * saved_n[None, :], 1)  # [c]
-    carried = decay * product  # [c]
+    valid = c < count  # [c]
     i_c = lib.tokens(tl.load(i_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
     exp = tl.exp(i_c)  # [c]
-    written = exp * (size_K ** (-0.5))  # [c]
+    g_c = lib.tokens(tl.load(g_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    at_least = tl.maximum(g_c, (-120.0))  # [c]
+    log_decay = tl.where(valid, at_least, 0.0)  # [c]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    weight_cached = tl.where(past, 1.0, 0.0)  # [n]
+    G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
+    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    product2 = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
+    product = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
     gap = G[:, None] - G[None, :]  # [c, d]
     masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
     reach = tl.exp(masked.to(tl.float32))  # [c, d]
-    P = product2 * reach  # [c, d]
-    product3 = tl.sum(P * exp[None, :], 1)  # [c]
-    recent = (size_K ** (-0.5)) * product3  # [c]
+    P = product * reach  # [c, d]
+    total = tl.zeros((C, block_K,), tl.float32)  # [c, K]
+    total2 = tl.zeros((C, C,), tl.float32)  # [c, d]
+    total3 = tl.zeros((C,), tl.float32)  # [c]
+    for block_of_V in tl.range(0, tl.cdiv(size_V, block_V), disable_licm=True):  # what is moved out of it would fill registers
+        at_V = block_of_V * block_V + tl.arange(0, block_V)
+        v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+        # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+        scaled = exp[:, None] * v_c  # [c, V]
+        d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+        saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        total += lib.dot(d_y_c, tl.trans(saved_S), PRECISION)
+        total2 += lib.dot(d_y_c, tl.trans(v_c), PRECISION)
+        # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+        product2 = lib.dot(P, scaled, PRECISION)  # [c, V]
+        total3 += tl.sum(d_y_c * product2, 1)
+    past = slots < segment  # [n]
+    decay = tl.exp(G.to(tl.float32))  # [c]
+    saved_n = tl.load(saved_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+    product3 = tl.sum(q_c * saved_n[None, :], 1)  # [c]
+    carried = decay * product3  # [c]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    written = exp * (size_K ** (-0.5))  # [c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    weight_cached = tl.where(past, 1.0, 0.0)  # [n]
+    product4 = tl.sum(P * exp[None, :], 1)  # [c]
+    recent = (size_K ** (-0.5)) * product4  # [c]
     online = carried + recent  # [c]
     abs = tl.abs(online)  # [c]
     sign = lib.sign(online)  # [c]
@@ -297,22 +315,13 @@ def fused_backward_2(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, new_cache_n_ptr, saved_S
     mask4 = 1.0 > abs  # [c]
     at_least2 = tl.maximum(1.0, abs)  # [c]
     ratio = 1.0 / at_least2  # [c]
-    scaled = decay * ratio  # [c]
-    scaled2 = ratio * ratio  # [c]
-    minus = -scaled2  # [c]
-    v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
-    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    scaled3 = exp[:, None] * v_c  # [c, V]
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    product4 = lib.dot(P, scaled3, PRECISION)  # [c, V]
-    d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
-    product5 = tl.sum(d_y_c * product4, 1)  # [c]
-    scaled4 = (size_K ** (-0.5)) * product5  # [c]
-    saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-    product6 = lib.dot(d_y_c, tl.trans(saved_S), PRECISION)  # [c, K]
-    product7 = tl.sum(q_c * product6, 1)  # [c]
-    d_q_part = scaled[:, None] * product6  # [c, K]
-    scaled5 = decay * product7  # [c]
+    scaled2 = decay * ratio  # [c]
+    scaled3 = ratio * ratio  # [c]
+    minus = -scaled3  # [c]
+    scaled4 = (size_K ** (-0.5)) * total3  # [c]
+    product5 = tl.sum(q_c * total, 1)  # [c]
+    d_q_part = scaled2[:, None] * total  # [c, K]
+    scaled5 = decay * product5  # [c]
     added = scaled5 + scaled4  # [c]
     scaled6 = minus * added  # [c]
     scaled7 = 0.5 * scaled6  # [c]
@@ -322,8 +331,7 @@ def fused_backward_2(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, new_cache_n_ptr, saved_S
     scaled8 = decay * d_online  # [c]
     d_P_part = written[None, :] * d_online[:, None]  # [c, d]
     d_q_part2 = saved_n[None, :] * scaled8[:, None]  # [c, K]
-    product8 = lib.dot(d_y_c, tl.trans(v_c), PRECISION)  # [c, d]
-    scaled9 = written[None, :] * product8  # [c, d]
+    scaled9 = written[None, :] * total2  # [c, d]
     d_P_part2 = ratio[:, None] * scaled9  # [c, d]
     d_P = d_P_part2 + d_P_part  # [c, d]
     scaled10 = reach * d_P  # [c, d]
@@ -621,12 +629,12 @@ forward = {
     "scratch": [('stored.read_n', 'starts', ('n', 'c'))],
     "copies": [('new.cache.S', 'cache.S'), ('new.cache.n', 'cache.n')],
     "kernels": [
-        {"run": fused_forward_0, "grid": 'loop', "blocked": ('K', 'V'), "dims": ('K', 'V'),
-         "tensors": ('k', 'v', 'i', 'g', 'state.S', 'state.n', 'new.state.S', 'new.state.n', 'new.cache.S', 'new.cache.n', 'saved.S', 'saved.n')},
-        {"run": fused_forward_1, "grid": 'rows', "blocked": (), "dims": ('K',),
-         "tensors": ('q', 'new.cache.n', 'stored.read_n')},
-        {"run": fused_forward_2, "grid": 'rows', "blocked": ('V',), "dims": ('K', 'V'),
-         "tensors": ('q', 'k', 'v', 'i', 'g', 'new.cache.S', 'saved.S', 'saved.n', 'stored.read_n', 'y')},
+        {"run": fused_forward_0, "grid": 'loop', "blocked": ('K', 'V'), "folded": (), "dims": ('K', 'V'),
+         "products": 1, "tensors": ('k', 'v', 'i', 'g', 'state.S', 'state.n', 'new.state.S', 'new.state.n', 'new.cache.S', 'new.cache.n', 'saved.S', 'saved.n')},
+        {"run": fused_forward_1, "grid": 'rows', "blocked": (), "folded": ('K',), "dims": ('K',),
+         "products": 1, "tensors": ('q', 'new.cache.n', 'stored.read_n')},
+        {"run": fused_forward_2, "grid": 'rows', "blocked": ('V',), "folded": (), "dims": ('K', 'V'),
+         "products": 4, "tensors": ('q', 'k', 'v', 'i', 'g', 'new.cache.S', 'saved.S', 'saved.n', 'stored.read_n', 'y')},
     ],
     "shifted": [],
 }
@@ -635,16 +643,16 @@ backward = {
     "scratch": [('stored.d_cached_n_part', 'slots', ('K',)), ('stored.d_cached_S_part', 'slots', ('K', 'V')), ('stored.read_n', 'starts', ('n', 'c')), ('stored.out', 'starts', ('n', 'c')), ('stored.d_q_part', 'starts', ('c', 'K'))],
     "copies": [],
     "kernels": [
-        {"run": fused_backward_0, "grid": 'rows', "blocked": (), "dims": ('K',),
-         "tensors": ('q', 'new.cache.n', 'stored.read_n')},
-        {"run": fused_backward_1, "grid": 'rows', "blocked": (), "dims": ('K', 'V'),
-         "tensors": ('q', 'new.cache.S', 'd.y', 'stored.read_n', 'stored.out', 'stored.d_q_part')},
-        {"run": fused_backward_2, "grid": 'rows', "blocked": (), "dims": ('K', 'V'),
-         "tensors": ('q', 'k', 'v', 'i', 'g', 'new.cache.n', 'saved.S', 'saved.n', 'd.y', 'stored.read_n', 'stored.out', 'stored.d_q_part', 'd.q')},
-        {"run": fused_backward_3, "grid": 'slots', "blocked": ('K', 'V'), "dims": ('K', 'V'),
-         "tensors": ('q', 'd.y', 'd.new.cache.S', 'd.new.cache.n', 'stored.read_n', 'stored.out', 'd.cache.S', 'd.cache.n', 'stored.d_cached_n_part', 'stored.d_cached_S_part')},
-        {"run": fused_backward_4, "grid": 'loop', "blocked": (), "dims": ('K', 'V'),
-         "tensors": ('q', 'k', 'v', 'i', 'g', 'saved.S', 'saved.n', 'd.y', 'd.new.state.S', 'd.new.state.n', 'd.new.cache.S', 'd.new.cache.n', 'stored.d_cached_n_part', 'stored.d_cached_S_part', 'd.k', 'd.v', 'd.i', 'd.g', 'd.state.S', 'd.state.n')},
+        {"run": fused_backward_0, "grid": 'rows', "blocked": (), "folded": ('K',), "dims": ('K',),
+         "products": 1, "tensors": ('q', 'new.cache.n', 'stored.read_n')},
+        {"run": fused_backward_1, "grid": 'rows', "blocked": (), "folded": (), "dims": ('K', 'V'),
+         "products": 1, "tensors": ('q', 'new.cache.S', 'd.y', 'stored.read_n', 'stored.out', 'stored.d_q_part')},
+        {"run": fused_backward_2, "grid": 'rows', "blocked": (), "folded": ('V',), "dims": ('K', 'V'),
+         "products": 6, "tensors": ('q', 'k', 'v', 'i', 'g', 'new.cache.n', 'saved.S', 'saved.n', 'd.y', 'stored.read_n', 'stored.out', 'stored.d_q_part', 'd.q')},
+        {"run": fused_backward_3, "grid": 'slots', "blocked": ('K', 'V'), "folded": (), "dims": ('K', 'V'),
+         "products": 2, "tensors": ('q', 'd.y', 'd.new.cache.S', 'd.new.cache.n', 'stored.read_n', 'stored.out', 'd.cache.S', 'd.cache.n', 'stored.d_cached_n_part', 'stored.d_cached_S_part')},
+        {"run": fused_backward_4, "grid": 'loop', "blocked": (), "folded": (), "dims": ('K', 'V'),
+         "products": 9, "tensors": ('q', 'k', 'v', 'i', 'g', 'saved.S', 'saved.n', 'd.y', 'd.new.state.S', 'd.new.state.n', 'd.new.cache.S', 'd.new.cache.n', 'stored.d_cached_n_part', 'stored.d_cached_S_part', 'd.k', 'd.v', 'd.i', 'd.g', 'd.state.S', 'd.state.n')},
     ],
     "shifted": [],
 }

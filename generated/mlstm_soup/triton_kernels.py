@@ -107,46 +107,57 @@ def forward_1(q_ptr, k_ptr, i_ptr, g_ptr, u_ptr, new_summary_ptr, new_cache_n_pt
     rows_ptr = table_ptr + b * R * 4
     c = tl.arange(0, C)
     slots = tl.arange(0, SLOTS)
-    at_K = tl.arange(0, block_K)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
     segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
     completes = (count > 0) & (count + offset == 256)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    valid = c < count  # [c]
+    score_cached = tl.zeros((C, SLOTS,), tl.float32)  # [c, n]
+    total = tl.zeros((C,), tl.float32)  # [c]
+    read_n = tl.zeros((C, SLOTS,), tl.float32)  # [c, n]
+    total2 = tl.zeros((C,), tl.float32)  # [c]
+    total3 = tl.zeros((C, C,), tl.float32)  # [c, d]
+    for block_of_K in tl.range(0, tl.cdiv(size_K, block_K), disable_licm=True):  # what is moved out of it would fill registers
+        at_K = block_of_K * block_K + tl.arange(0, block_K)
+        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        saved_n = tl.load(saved_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+        total2 += tl.sum(q_c * saved_n[None, :], 1)
+        u_c = lib.tokens(tl.load(u_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        new_summary = tl.load(new_summary_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
+        score_cached += lib.dot(u_c, tl.trans(new_summary), PRECISION)
+        k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        # spec line 24: summary: mean(k)
+        summand = tl.where(valid[:, None], k_c, 0.0)  # [c, K]
+        running = tl.cumsum(summand, 0)  # [c, K]
+        saved_summary_partial = tl.load(saved_summary_partial_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+        sum_so_far = running + saved_summary_partial[None, :]  # [c, K]
+        total += tl.sum(u_c * sum_so_far, 1)
+        new_cache_n = tl.load(new_cache_n_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
+        read_n += lib.dot(q_c, tl.trans(new_cache_n), PRECISION)
+        total3 += lib.dot(q_c, tl.trans(k_c), PRECISION)
     # spec line 26: weight: softmax(score)
     past = slots < segment  # [n]
-    valid = c < count  # [c]
     # spec line 24: summary: mean(k)
     added = offset + c  # [c]
     number = added.to(tl.float32)  # [c]
     seen = 1.0 + number  # [c]
     ratio = 1.0 / seen  # [c]
-    u_c = lib.tokens(tl.load(u_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    new_summary = tl.load(new_summary_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
-    # spec line 25: score: dot(u, summary)
-    score_cached = lib.dot(u_c, tl.trans(new_summary), PRECISION)  # [c, n]
     # spec line 26: weight: softmax(score)
     masked = tl.where(past[None, :], score_cached, (-1e+30))  # [c, n]
     largest = tl.max(tl.where((slots[None, :] < N), masked, float("-inf")), 1)  # [c]
-    k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    # spec line 24: summary: mean(k)
-    summand = tl.where(valid[:, None], k_c, 0.0)  # [c, K]
-    running = tl.cumsum(summand, 0)  # [c, K]
-    saved_summary_partial = tl.load(saved_summary_partial_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
-    sum_so_far = running + saved_summary_partial[None, :]  # [c, K]
     # spec line 25: score: dot(u, summary)
-    product = tl.sum(u_c * sum_so_far, 1)  # [c]
-    score_online = ratio * product  # [c]
+    score_online = ratio * total  # [c]
     # spec line 26: weight: softmax(score)
     at_least = tl.maximum(largest, score_online)  # [c]
     difference = masked - at_least[:, None]  # [c, n]
     exp_cached = tl.exp(difference)  # [c, n]
     difference2 = score_online - at_least  # [c]
     exp_online = tl.exp(difference2)  # [c]
-    total = tl.sum(tl.where((slots[None, :] < N), exp_cached, 0.0), 1)  # [c]
-    total2 = exp_online + total  # [c]
-    share = 1.0 / total2  # [c]
+    total4 = tl.sum(tl.where((slots[None, :] < N), exp_cached, 0.0), 1)  # [c]
+    total5 = exp_online + total4  # [c]
+    share = 1.0 / total5  # [c]
     scaled = exp_cached * share[:, None]  # [c, n]
     tl.store(stored_scaled_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], scaled, mask=(slots[None, :] < N))
     weight_online = exp_online * share  # [c]
@@ -160,27 +171,20 @@ def forward_1(q_ptr, k_ptr, i_ptr, g_ptr, u_ptr, new_summary_ptr, new_cache_n_pt
     log_decay = tl.where(valid, at_least2, 0.0)  # [c]
     G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
     decay = tl.exp(G.to(tl.float32))  # [c]
-    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    saved_n = tl.load(saved_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
-    product2 = tl.sum(q_c * saved_n[None, :], 1)  # [c]
-    carried = decay * product2  # [c]
+    carried = decay * total2  # [c]
     i_c = lib.tokens(tl.load(i_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
     exp = tl.exp(i_c)  # [c]
-    new_cache_n = tl.load(new_cache_n_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    read_n = lib.dot(q_c, tl.trans(new_cache_n), PRECISION)  # [c, n]
     # spec line 26: weight: softmax(score)
     weight_cached = tl.where(past[None, :], scaled, 0.0)  # [c, n]
     recalled = tl.sum(tl.where((slots[None, :] < N), read_n * weight_cached, 0.0), 1)  # [c]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    product3 = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
     gap = G[:, None] - G[None, :]  # [c, d]
     masked2 = tl.where(earlier, gap, (-10000.0))  # [c, d]
     reach = tl.exp(masked2.to(tl.float32))  # [c, d]
-    P = product3 * reach  # [c, d]
-    product4 = tl.sum(P * exp[None, :], 1)  # [c]
-    recent = (size_K ** (-0.5)) * product4  # [c]
+    P = total3 * reach  # [c, d]
+    product = tl.sum(P * exp[None, :], 1)  # [c]
+    recent = (size_K ** (-0.5)) * product  # [c]
     online = carried + recent  # [c]
     # spec line 26: weight: softmax(score)
     scaled2 = weight_online * online  # [c]
@@ -412,7 +416,6 @@ def backward_2(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, u_ptr, new_summary_ptr, saved_
     rows_ptr = table_ptr + b * R * 4
     c = tl.arange(0, C)
     slots = tl.arange(0, SLOTS)
-    at_V = tl.arange(0, block_V)
     at_K = tl.arange(0, block_K)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
@@ -420,18 +423,47 @@ def backward_2(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, u_ptr, new_summary_ptr, saved_
     completes = (count > 0) & (count + offset == 256)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
-    valid = c < count  # [c]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     mask = c[:, None] >= c[None, :]  # [c, d]
     mask2 = c < count  # [d]
     earlier = mask & mask2[None, :]  # [c, d]
-    # spec line 26: weight: softmax(score)
-    past = slots < segment  # [n]
+    valid = c < count  # [c]
+    i_c = lib.tokens(tl.load(i_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    exp = tl.exp(i_c)  # [c]
     g_c = lib.tokens(tl.load(g_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
     at_least = tl.maximum(g_c, (-120.0))  # [c]
     log_decay = tl.where(valid, at_least, 0.0)  # [c]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
+    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    product = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
+    gap = G[:, None] - G[None, :]  # [c, d]
+    masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
+    reach = tl.exp(masked.to(tl.float32))  # [c, d]
+    P = product * reach  # [c, d]
+    total = tl.zeros((C, block_K,), tl.float32)  # [c, K]
+    total2 = tl.zeros((C,), tl.float32)  # [c]
+    total3 = tl.zeros((C, C,), tl.float32)  # [c, d]
+    total4 = tl.zeros((C,), tl.float32)  # [c]
+    for block_of_V in tl.range(0, tl.cdiv(size_V, block_V), disable_licm=True):  # what is moved out of it would fill registers
+        at_V = block_of_V * block_V + tl.arange(0, block_V)
+        v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+        # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+        scaled = exp[:, None] * v_c  # [c, V]
+        d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+        saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        total += lib.dot(d_y_c, tl.trans(saved_S), PRECISION)
+        # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+        product2 = lib.dot(P, scaled, PRECISION)  # [c, V]
+        total2 += tl.sum(d_y_c * product2, 1)
+        total3 += lib.dot(d_y_c, tl.trans(v_c), PRECISION)
+        product3 = lib.dot(q_c, saved_S, PRECISION)  # [c, V]
+        total4 += tl.sum(d_y_c * product3, 1)
+    # spec line 26: weight: softmax(score)
+    past = slots < segment  # [n]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     decay = tl.exp(G.to(tl.float32))  # [c]
     stored_mixed = tl.load(stored_mixed_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
     abs = tl.abs(stored_mixed)  # [c]
@@ -440,43 +472,23 @@ def backward_2(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, u_ptr, new_summary_ptr, saved_
     at_least2 = tl.maximum(1.0, abs)  # [c]
     ratio = 1.0 / at_least2  # [c]
     stored_weight_online = tl.load(stored_weight_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
-    scaled = stored_weight_online * ratio  # [c]
-    scaled2 = decay * scaled  # [c]
+    scaled2 = stored_weight_online * ratio  # [c]
+    scaled3 = decay * scaled2  # [c]
     sign = lib.sign(stored_mixed)  # [c]
-    scaled3 = ratio * ratio  # [c]
-    minus = -scaled3  # [c]
-    i_c = lib.tokens(tl.load(i_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    scaled4 = ratio * ratio  # [c]
+    minus = -scaled4  # [c]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    exp = tl.exp(i_c)  # [c]
     written = exp * (size_K ** (-0.5))  # [c]
     stored_out_4 = tl.load(stored_out_4_ptr + (z * R + r) * (C * size_K) + c[:, None] * (size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [c, K]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     d_q_part = ratio[:, None] * stored_out_4  # [c, K]
-    v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
-    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    scaled4 = exp[:, None] * v_c  # [c, V]
-    d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
-    saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    product = lib.dot(d_y_c, tl.trans(saved_S), PRECISION)  # [c, K]
-    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     # spec line 26: weight: softmax(score)
-    product2 = tl.sum(q_c * product, 1)  # [c]
+    product4 = tl.sum(q_c * total, 1)  # [c]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    d_q_part2 = product * scaled2[:, None]  # [c, K]
+    d_q_part2 = total * scaled3[:, None]  # [c, K]
     # spec line 26: weight: softmax(score)
-    scaled5 = decay * product2  # [c]
-    k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    product3 = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
-    gap = G[:, None] - G[None, :]  # [c, d]
-    masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
-    reach = tl.exp(masked.to(tl.float32))  # [c, d]
-    P = product3 * reach  # [c, d]
-    product4 = lib.dot(P, scaled4, PRECISION)  # [c, V]
-    # spec line 26: weight: softmax(score)
-    product5 = tl.sum(d_y_c * product4, 1)  # [c]
-    scaled6 = (size_K ** (-0.5)) * product5  # [c]
+    scaled5 = decay * product4  # [c]
+    scaled6 = (size_K ** (-0.5)) * total2  # [c]
     added = scaled5 + scaled6  # [c]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     scaled7 = added * stored_weight_online  # [c]
@@ -486,8 +498,8 @@ def backward_2(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, u_ptr, new_summary_ptr, saved_
     stored_out_3 = tl.load(stored_out_3_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     masked2 = tl.where(past[None, :], stored_out_3, 0.0)  # [c, n]
-    product6 = tl.sum(weight_cached * masked2, 1)  # [c]
-    added2 = scaled7 + product6  # [c]
+    product5 = tl.sum(weight_cached * masked2, 1)  # [c]
+    added2 = scaled7 + product5  # [c]
     scaled8 = minus * added2  # [c]
     scaled9 = 0.5 * scaled8  # [c]
     masked3 = tl.where(mask4, 0.0, scaled8)  # [c]
@@ -504,9 +516,8 @@ def backward_2(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, u_ptr, new_summary_ptr, saved_
     d_q_part4 = saved_n[None, :] * scaled10[:, None]  # [c, K]
     d_q_part5 = d_q_part3 + d_q_part4  # [c, K]
     d_q_part6 = d_q_part + d_q_part5  # [c, K]
-    product7 = lib.dot(d_y_c, tl.trans(v_c), PRECISION)  # [c, d]
-    scaled11 = written[None, :] * product7  # [c, d]
-    d_P_part2 = scaled11 * scaled[:, None]  # [c, d]
+    scaled11 = written[None, :] * total3  # [c, d]
+    d_P_part2 = scaled11 * scaled2[:, None]  # [c, d]
     d_P = d_P_part2 + d_P_part  # [c, d]
     scaled12 = reach * d_P  # [c, d]
     d_q_part7 = lib.dot(scaled12, k_c, PRECISION)  # [c, K]
@@ -522,15 +533,15 @@ def backward_2(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, u_ptr, new_summary_ptr, saved_
     seen = 1.0 + number  # [c]
     ratio2 = 1.0 / seen  # [c]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    product8 = tl.sum(q_c * saved_n[None, :], 1)  # [c]
-    carried = decay * product8  # [c]
+    product6 = tl.sum(q_c * saved_n[None, :], 1)  # [c]
+    carried = decay * product6  # [c]
     stored_difference = tl.load(stored_difference_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
     # spec line 26: weight: softmax(score)
     exp_cached = tl.exp(stored_difference)  # [c, n]
     d_weight_cached_part = ratio[:, None] * masked2  # [c, n]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    product9 = tl.sum(P * exp[None, :], 1)  # [c]
-    recent = (size_K ** (-0.5)) * product9  # [c]
+    product7 = tl.sum(P * exp[None, :], 1)  # [c]
+    recent = (size_K ** (-0.5)) * product7  # [c]
     online = carried + recent  # [c]
     # spec line 26: weight: softmax(score)
     d_weight_online_part = online * d_mixed  # [c]
@@ -547,8 +558,8 @@ def backward_2(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, u_ptr, new_summary_ptr, saved_
     sum_so_far = running + saved_summary_partial[None, :]  # [c, K]
     u_c = lib.tokens(tl.load(u_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     # spec line 25: score: dot(u, summary)
-    product10 = tl.sum(u_c * sum_so_far, 1)  # [c]
-    score_online = ratio2 * product10  # [c]
+    product8 = tl.sum(u_c * sum_so_far, 1)  # [c]
+    score_online = ratio2 * product8  # [c]
     # spec line 24: summary: mean(k)
     summary_online = ratio2[:, None] * sum_so_far  # [c, K]
     stored_largest = tl.load(stored_largest_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
@@ -556,11 +567,7 @@ def backward_2(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, u_ptr, new_summary_ptr, saved_
     at_least3 = tl.maximum(score_online, stored_largest)  # [c]
     difference = score_online - at_least3  # [c]
     exp_online = tl.exp(difference)  # [c]
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    product11 = lib.dot(q_c, saved_S, PRECISION)  # [c, V]
-    product12 = tl.sum(d_y_c * product11, 1)  # [c]
-    # spec line 26: weight: softmax(score)
-    scaled13 = decay * product12  # [c]
+    scaled13 = decay * total4  # [c]
     added4 = scaled6 + scaled13  # [c]
     d_weight_online_part2 = added4 * ratio  # [c]
     d_weight_online = d_weight_online_part2 + d_weight_online_part  # [c]
@@ -788,7 +795,6 @@ def backward_5(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, saved_S_ptr, saved_n_ptr, d_y_
     b, h = z // H, z % H
     rows_ptr = table_ptr + b * R * 4
     c = tl.arange(0, C)
-    at_V = tl.arange(0, block_V)
     at_K = tl.arange(0, block_K)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
@@ -801,86 +807,96 @@ def backward_5(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, saved_S_ptr, saved_n_ptr, d_y_
     mask2 = c < count  # [d]
     earlier = mask & mask2[None, :]  # [c, d]
     valid = c < count  # [c]
-    i_c = lib.tokens(tl.load(i_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
-    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    exp = tl.exp(i_c)  # [c]
+    stored_mixed = tl.load(stored_mixed_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    abs = tl.abs(stored_mixed)  # [c]
+    at_least = tl.maximum(1.0, abs)  # [c]
+    ratio = 1.0 / at_least  # [c]
     g_c = lib.tokens(tl.load(g_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
-    at_least = tl.maximum(g_c, (-120.0))  # [c]
-    log_decay = tl.where(valid, at_least, 0.0)  # [c]
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    at_least2 = tl.maximum(g_c, (-120.0))  # [c]
+    log_decay = tl.where(valid, at_least2, 0.0)  # [c]
     G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
     G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
-    exp2 = tl.exp(G_after.to(tl.float32))  # [c]
-    decay_after = tl.where(valid, exp2, 0.0)  # [c]
-    stored_mixed = tl.load(stored_mixed_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    abs = tl.abs(stored_mixed)  # [c]
-    at_least2 = tl.maximum(1.0, abs)  # [c]
-    ratio = 1.0 / at_least2  # [c]
-    k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    stored_d_increment_n = tl.load(stored_d_increment_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
-    # spec line 18: n: exp(g) * n + exp(i) * scale * k
-    product = tl.sum(k_c * stored_d_increment_n[None, :], 1)  # [c]
-    d_written_part = decay_after * product  # [c]
-    d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    d_mixed = d_y_c * ratio[:, None]  # [c, V]
+    exp = tl.exp(G_after.to(tl.float32))  # [c]
+    decay_after = tl.where(valid, exp, 0.0)  # [c]
     stored_weight_online = tl.load(stored_weight_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
-    # spec line 26: weight: softmax(score)
-    d_online = stored_weight_online[:, None] * d_mixed  # [c, V]
     q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    product2 = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
+    product = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
     gap = G[:, None] - G[None, :]  # [c, d]
     masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
     reach = tl.exp(masked.to(tl.float32))  # [c, d]
-    P = product2 * reach  # [c, d]
-    product3 = lib.dot(tl.trans(P), d_online, PRECISION)  # [d, V]
-    stored_d_online = tl.load(stored_d_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
-    product4 = tl.sum(P * stored_d_online[:, None], 0)  # [d]
-    # spec line 18: n: exp(g) * n + exp(i) * scale * k
-    d_written_part2 = product4 + d_written_part  # [c]
-    stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+    P = product * reach  # [c, d]
+    d_written_part = tl.zeros((C,), tl.float32)  # [c]
+    total = tl.zeros((C, C,), tl.float32)  # [c, d]
+    total2 = tl.zeros((C,), tl.float32)  # [c]
+    total3 = tl.zeros((C, block_K,), tl.float32)  # [c, K]
+    d_factor_S = tl.zeros((), tl.float32)  # []
+    for block_of_V in tl.range(0, tl.cdiv(size_V, block_V), disable_licm=True):  # what is moved out of it would fill registers
+        at_V = block_of_V * block_V + tl.arange(0, block_V)
+        saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        stored_out_2 = tl.load(stored_out_2_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        d_factor_S += tl.sum(tl.sum(saved_S * stored_out_2, 1), 0)
+        d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+        d_mixed = d_y_c * ratio[:, None]  # [c, V]
+        # spec line 26: weight: softmax(score)
+        d_online = stored_weight_online[:, None] * d_mixed  # [c, V]
+        # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+        product2 = lib.dot(tl.trans(P), d_online, PRECISION)  # [d, V]
+        stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+        product3 = lib.dot(k_c, stored_d_increment_S, PRECISION)  # [c, V]
+        d_written_part2 = decay_after[:, None] * product3  # [c, V]
+        d_written = product2 + d_written_part2  # [c, V]
+        v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+        d_written_part += tl.sum(v_c * d_written, 1)
+        total += lib.dot(d_y_c, tl.trans(v_c), PRECISION)
+        # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+        product4 = lib.dot(q_c, saved_S, PRECISION)  # [c, V]
+        total2 += tl.sum(d_y_c * product4, 1)
+        total3 += lib.dot(v_c, tl.trans(stored_d_increment_S), PRECISION)
+    i_c = lib.tokens(tl.load(i_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    product5 = lib.dot(k_c, stored_d_increment_S, PRECISION)  # [c, V]
-    d_written_part3 = decay_after[:, None] * product5  # [c, V]
-    d_written = product3 + d_written_part3  # [c, V]
-    v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
-    d_written_part4 = tl.sum(v_c * d_written, 1)  # [c]
-    d_written2 = d_written_part4 + d_written_part2  # [c]
-    scaled = exp * d_written2  # [c]
+    exp2 = tl.exp(i_c)  # [c]
+    stored_d_increment_n = tl.load(stored_d_increment_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+    # spec line 18: n: exp(g) * n + exp(i) * scale * k
+    product5 = tl.sum(k_c * stored_d_increment_n[None, :], 1)  # [c]
+    d_written_part3 = decay_after * product5  # [c]
+    stored_d_online = tl.load(stored_d_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    product6 = tl.sum(P * stored_d_online[:, None], 0)  # [d]
+    # spec line 18: n: exp(g) * n + exp(i) * scale * k
+    d_written_part4 = product6 + d_written_part3  # [c]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    d_written2 = d_written_part + d_written_part4  # [c]
+    scaled = exp2 * d_written2  # [c]
     d_i = (size_K ** (-0.5)) * scaled  # [c]
     tl.store(d_i_ptr + ((b * T + start) * H + h) * (1) + c * (H * 1), d_i, mask=(c < count))
     mask3 = g_c == (-120.0)  # [c]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     mask4 = c[None, :] < c[:, None]  # [c, d]
     mask5 = g_c > (-120.0)  # [c]
-    saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-    stored_out_2 = tl.load(stored_out_2_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    d_factor_S = tl.sum(tl.sum(saved_S * stored_out_2, 1), 0)  # []
     saved_n = tl.load(saved_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
     stored_out = tl.load(stored_out_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
     # spec line 18: n: exp(g) * n + exp(i) * scale * k
     d_factor_n = tl.sum(saved_n * stored_out, 0)  # []
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
     d_decay_of_row = d_factor_S + d_factor_n  # []
-    total = tl.sum(log_decay, 0)  # []
-    decay_of_row = tl.exp(total)  # []
+    total4 = tl.sum(log_decay, 0)  # []
+    decay_of_row = tl.exp(total4)  # []
     d_log_decay_part = decay_of_row * d_decay_of_row  # []
-    written = exp * (size_K ** (-0.5))  # [c]
+    written = exp2 * (size_K ** (-0.5))  # [c]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     scaled2 = stored_weight_online * ratio  # [c]
     decay = tl.exp(G.to(tl.float32))  # [c]
-    product6 = tl.sum(q_c * saved_n[None, :], 1)  # [c]
-    d_decay_part = product6 * stored_d_online  # [c]
+    product7 = tl.sum(q_c * saved_n[None, :], 1)  # [c]
+    d_decay_part = product7 * stored_d_online  # [c]
     d_P_part = written[None, :] * stored_d_online[:, None]  # [c, d]
-    product7 = lib.dot(d_y_c, tl.trans(v_c), PRECISION)  # [c, d]
-    scaled3 = written[None, :] * product7  # [c, d]
+    scaled3 = written[None, :] * total  # [c, d]
     d_P_part2 = scaled3 * scaled2[:, None]  # [c, d]
     d_P = d_P_part + d_P_part2  # [c, d]
-    d_reach = product2 * d_P  # [c, d]
+    d_reach = product * d_P  # [c, d]
     scaled4 = reach * d_reach  # [c, d]
     d_gap = tl.where(earlier, scaled4, 0.0)  # [c, d]
     running = tl.cumsum(d_gap, 0, reverse=True)  # [c, d]
@@ -889,20 +905,17 @@ def backward_5(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, saved_S_ptr, saved_n_ptr, d_y_
     # spec line 18: n: exp(g) * n + exp(i) * scale * k
     d_write_part = written[:, None] * stored_d_increment_n[None, :]  # [c, K]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    product8 = lib.dot(q_c, saved_S, PRECISION)  # [c, V]
-    product9 = tl.sum(d_y_c * product8, 1)  # [c]
-    d_decay_part2 = product9 * scaled2  # [c]
+    d_decay_part2 = total2 * scaled2  # [c]
     d_decay = d_decay_part2 + d_decay_part  # [c]
     d_G = decay * d_decay  # [c]
     d_log_decay_part3 = tl.cumsum(d_G.to(tl.float64), 0, reverse=True)  # [c]
     d_log_decay_part4 = d_log_decay_part2 + d_log_decay_part3.to(tl.float32)  # [c]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    product10 = lib.dot(v_c, tl.trans(stored_d_increment_S), PRECISION)  # [c, K]
-    d_write_part2 = written[:, None] * product10  # [c, K]
+    d_write_part2 = written[:, None] * total3  # [c, K]
     d_write = d_write_part2 + d_write_part  # [c, K]
     d_decay_after = tl.sum(k_c * d_write, 1)  # [c]
     masked3 = tl.where(valid, d_decay_after, 0.0)  # [c]
-    d_G_after = exp2 * masked3  # [c]
+    d_G_after = exp * masked3  # [c]
     d_log_decay_part5 = lib.sums_before(d_G_after.to(tl.float64), False)  # [c]
     d_log_decay_part6 = d_log_decay_part4 + d_log_decay_part5.to(tl.float32)  # [c]
     d_log_decay = d_log_decay_part6 + d_log_decay_part  # [c]
@@ -922,7 +935,6 @@ def backward_6(q_ptr, k_ptr, i_ptr, g_ptr, d_y_ptr, stored_d_increment_S_ptr, st
     rows_ptr = table_ptr + b * R * 4
     c = tl.arange(0, C)
     block_of_V = tl.program_id(2)
-    at_K = tl.arange(0, block_K)
     at_V = block_of_V * block_V + tl.arange(0, block_V)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
@@ -930,6 +942,15 @@ def backward_6(q_ptr, k_ptr, i_ptr, g_ptr, d_y_ptr, stored_d_increment_S_ptr, st
     completes = (count > 0) & (count + offset == 256)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    total = tl.zeros((C, C,), tl.float32)  # [c, d]
+    total2 = tl.zeros((C, block_V,), tl.float32)  # [c, V]
+    for block_of_K in tl.range(0, tl.cdiv(size_K, block_K), disable_licm=True):  # what is moved out of it would fill registers
+        at_K = block_of_K * block_K + tl.arange(0, block_K)
+        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        total += lib.dot(q_c, tl.trans(k_c), PRECISION)
+        stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        total2 += lib.dot(k_c, stored_d_increment_S, PRECISION)
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     mask = c[:, None] >= c[None, :]  # [c, d]
     mask2 = c < count  # [d]
@@ -958,20 +979,15 @@ def backward_6(q_ptr, k_ptr, i_ptr, g_ptr, d_y_ptr, stored_d_increment_S_ptr, st
     stored_weight_online = tl.load(stored_weight_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
     # spec line 26: weight: softmax(score)
     d_online = stored_weight_online[:, None] * d_mixed  # [c, V]
-    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    product = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
     gap = G[:, None] - G[None, :]  # [c, d]
     masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
     reach = tl.exp(masked.to(tl.float32))  # [c, d]
-    P = product * reach  # [c, d]
-    product2 = lib.dot(tl.trans(P), d_online, PRECISION)  # [d, V]
-    stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+    P = total * reach  # [c, d]
+    product = lib.dot(tl.trans(P), d_online, PRECISION)  # [d, V]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    product3 = lib.dot(k_c, stored_d_increment_S, PRECISION)  # [c, V]
-    d_written_part = decay_after[:, None] * product3  # [c, V]
-    d_written = product2 + d_written_part  # [c, V]
+    d_written_part = decay_after[:, None] * total2  # [c, V]
+    d_written = product + d_written_part  # [c, V]
     d_v = written[:, None] * d_written  # [c, V]
     tl.store(d_v_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], d_v, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
 
@@ -986,13 +1002,21 @@ def backward_7(q_ptr, v_ptr, i_ptr, g_ptr, u_ptr, d_y_ptr, stored_d_increment_n_
     c = tl.arange(0, C)
     block_of_K = tl.program_id(2)
     at_K = block_of_K * block_K + tl.arange(0, block_K)
-    at_V = tl.arange(0, block_V)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
     segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
     completes = (count > 0) & (count + offset == 256)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    total = tl.zeros((C, C,), tl.float32)  # [c, d]
+    total2 = tl.zeros((C, block_K,), tl.float32)  # [c, K]
+    for block_of_V in tl.range(0, tl.cdiv(size_V, block_V), disable_licm=True):  # what is moved out of it would fill registers
+        at_V = block_of_V * block_V + tl.arange(0, block_V)
+        d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+        v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+        total += lib.dot(d_y_c, tl.trans(v_c), PRECISION)
+        stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        total2 += lib.dot(v_c, tl.trans(stored_d_increment_S), PRECISION)
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     mask = c[:, None] >= c[None, :]  # [c, d]
     mask2 = c < count  # [d]
@@ -1018,10 +1042,7 @@ def backward_7(q_ptr, v_ptr, i_ptr, g_ptr, u_ptr, d_y_ptr, stored_d_increment_n_
     gap = G[:, None] - G[None, :]  # [c, d]
     masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
     reach = tl.exp(masked.to(tl.float32))  # [c, d]
-    d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
-    v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
-    product = lib.dot(d_y_c, tl.trans(v_c), PRECISION)  # [c, d]
-    scaled = written[None, :] * product  # [c, d]
+    scaled = written[None, :] * total  # [c, d]
     stored_scaled = tl.load(stored_scaled_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
     d_P_part = scaled * stored_scaled[:, None]  # [c, d]
     stored_d_online = tl.load(stored_d_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
@@ -1029,7 +1050,7 @@ def backward_7(q_ptr, v_ptr, i_ptr, g_ptr, u_ptr, d_y_ptr, stored_d_increment_n_
     d_P = d_P_part + d_P_part2  # [c, d]
     scaled2 = reach * d_P  # [c, d]
     q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    product2 = lib.dot(tl.trans(scaled2), q_c, PRECISION)  # [d, K]
+    product = lib.dot(tl.trans(scaled2), q_c, PRECISION)  # [d, K]
     stored_d_increment_n = tl.load(stored_d_increment_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
     # spec line 18: n: exp(g) * n + exp(i) * scale * k
     d_write_part = written[:, None] * stored_d_increment_n[None, :]  # [c, K]
@@ -1044,11 +1065,9 @@ def backward_7(q_ptr, v_ptr, i_ptr, g_ptr, u_ptr, d_y_ptr, stored_d_increment_n_
     d_summand = stored_d_sum_of_row[None, :] + d_summand_part  # [c, K]
     d_k_part = tl.where(valid[:, None], d_summand, 0.0)  # [c, K]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    d_k_part2 = product2 + d_k_part  # [c, K]
-    stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+    d_k_part2 = product + d_k_part  # [c, K]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    product3 = lib.dot(v_c, tl.trans(stored_d_increment_S), PRECISION)  # [c, K]
-    d_write_part2 = written[:, None] * product3  # [c, K]
+    d_write_part2 = written[:, None] * total2  # [c, K]
     d_write = d_write_part2 + d_write_part  # [c, K]
     d_k_part3 = decay_after[:, None] * d_write  # [c, K]
     d_k = d_k_part2 + d_k_part3  # [c, K]
@@ -1058,12 +1077,12 @@ forward = {
     "scratch": [('stored.scaled', 'starts', ('n', 'c')), ('stored.weight_online', 'starts', ('c',)), ('stored.mixed', 'starts', ('c',))],
     "copies": [('new.summary', 'summary'), ('new.cache.S', 'cache.S'), ('new.cache.n', 'cache.n')],
     "kernels": [
-        {"run": forward_0, "grid": 'loop', "blocked": ('K', 'V'), "dims": ('K', 'V'),
-         "tensors": ('k', 'v', 'i', 'g', 'state.S', 'summary.partial', 'state.n', 'new.state.S', 'new.state.n', 'new.summary', 'new.summary.partial', 'new.cache.S', 'new.cache.n', 'saved.S', 'saved.summary.partial', 'saved.n')},
-        {"run": forward_1, "grid": 'rows', "blocked": (), "dims": ('K',),
-         "tensors": ('q', 'k', 'i', 'g', 'u', 'new.summary', 'new.cache.n', 'saved.summary.partial', 'saved.n', 'stored.scaled', 'stored.weight_online', 'stored.mixed')},
-        {"run": forward_2, "grid": 'rows', "blocked": ('V',), "dims": ('K', 'V'),
-         "tensors": ('q', 'k', 'v', 'i', 'g', 'new.cache.S', 'saved.S', 'stored.scaled', 'stored.weight_online', 'stored.mixed', 'y')},
+        {"run": forward_0, "grid": 'loop', "blocked": ('K', 'V'), "folded": (), "dims": ('K', 'V'),
+         "products": 1, "tensors": ('k', 'v', 'i', 'g', 'state.S', 'summary.partial', 'state.n', 'new.state.S', 'new.state.n', 'new.summary', 'new.summary.partial', 'new.cache.S', 'new.cache.n', 'saved.S', 'saved.summary.partial', 'saved.n')},
+        {"run": forward_1, "grid": 'rows', "blocked": (), "folded": ('K',), "dims": ('K',),
+         "products": 3, "tensors": ('q', 'k', 'i', 'g', 'u', 'new.summary', 'new.cache.n', 'saved.summary.partial', 'saved.n', 'stored.scaled', 'stored.weight_online', 'stored.mixed')},
+        {"run": forward_2, "grid": 'rows', "blocked": ('V',), "folded": (), "dims": ('K', 'V'),
+         "products": 4, "tensors": ('q', 'k', 'v', 'i', 'g', 'new.cache.S', 'saved.S', 'stored.scaled', 'stored.weight_online', 'stored.mixed', 'y')},
     ],
     "shifted": [],
 }
@@ -1072,22 +1091,22 @@ backward = {
     "scratch": [('stored.d_increment_n', 'starts', ('K',)), ('stored.d_increment_S', 'starts', ('K', 'V')), ('stored.d_sum_of_row', 'starts', ('K',)), ('stored.d_score_online', 'starts', ('c',)), ('stored.d_online', 'starts', ('c',)), ('stored.scaled', 'starts', ('c',)), ('stored.mixed', 'starts', ('c',)), ('stored.weight_online', 'starts', ('c',)), ('stored.out', 'starts', ('K',)), ('stored.out.2', 'starts', ('K', 'V')), ('stored.d_cached_S_part', 'slots', ('K', 'V')), ('stored.d_summaries_part', 'slots', ('K',)), ('stored.d_cached_n_part', 'slots', ('K',)), ('stored.scaled.2', 'starts', ('n', 'c')), ('stored.scaled.3', 'starts', ('n', 'c')), ('stored.d_read_n', 'starts', ('n', 'c')), ('stored.out.3', 'starts', ('n', 'c')), ('stored.product', 'starts', ('c', 'K')), ('stored.out.4', 'starts', ('c', 'K')), ('stored.total', 'starts', ('c',)), ('stored.largest', 'starts', ('c',)), ('stored.read_n', 'starts', ('n', 'c')), ('stored.difference', 'starts', ('n', 'c'))],
     "copies": [],
     "kernels": [
-        {"run": backward_0, "grid": 'rows', "blocked": (), "dims": ('K',),
-         "tensors": ('q', 'k', 'i', 'g', 'u', 'new.summary', 'new.cache.n', 'saved.summary.partial', 'saved.n', 'stored.scaled', 'stored.mixed', 'stored.weight_online', 'stored.scaled.3', 'stored.product', 'stored.total', 'stored.largest', 'stored.read_n', 'stored.difference')},
-        {"run": backward_1, "grid": 'rows', "blocked": (), "dims": ('K', 'V'),
-         "tensors": ('q', 'new.cache.S', 'd.y', 'stored.total', 'stored.difference', 'stored.out.3', 'stored.out.4')},
-        {"run": backward_2, "grid": 'rows', "blocked": (), "dims": ('K', 'V'),
-         "tensors": ('q', 'k', 'v', 'i', 'g', 'u', 'new.summary', 'saved.S', 'saved.summary.partial', 'saved.n', 'd.y', 'stored.mixed', 'stored.weight_online', 'stored.scaled.3', 'stored.out.3', 'stored.product', 'stored.out.4', 'stored.total', 'stored.largest', 'stored.read_n', 'stored.difference', 'd.q', 'd.u', 'stored.d_score_online', 'stored.d_online', 'stored.scaled.2', 'stored.d_read_n')},
-        {"run": backward_3, "grid": 'slots', "blocked": ('K', 'V'), "dims": ('K', 'V'),
-         "tensors": ('q', 'u', 'd.y', 'd.new.summary', 'd.new.cache.S', 'd.new.cache.n', 'stored.mixed', 'stored.scaled.2', 'stored.scaled.3', 'stored.d_read_n', 'd.summary', 'd.cache.S', 'd.cache.n', 'stored.d_cached_S_part', 'stored.d_summaries_part', 'stored.d_cached_n_part')},
-        {"run": backward_4, "grid": 'loop', "blocked": ('K', 'V'), "dims": ('K', 'V'),
-         "tensors": ('q', 'g', 'u', 'd.y', 'd.new.state.S', 'd.new.state.n', 'd.new.summary', 'd.new.summary.partial', 'd.new.cache.S', 'd.new.cache.n', 'stored.d_score_online', 'stored.d_online', 'stored.mixed', 'stored.weight_online', 'stored.d_cached_S_part', 'stored.d_summaries_part', 'stored.d_cached_n_part', 'd.state.S', 'd.summary.partial', 'd.state.n', 'stored.d_increment_n', 'stored.d_increment_S', 'stored.d_sum_of_row', 'stored.out', 'stored.out.2')},
-        {"run": backward_5, "grid": 'rows', "blocked": (), "dims": ('K', 'V'),
-         "tensors": ('q', 'k', 'v', 'i', 'g', 'saved.S', 'saved.n', 'd.y', 'stored.d_increment_n', 'stored.d_increment_S', 'stored.d_online', 'stored.mixed', 'stored.weight_online', 'stored.out', 'stored.out.2', 'd.i', 'd.g')},
-        {"run": backward_6, "grid": 'rows', "blocked": ('V',), "dims": ('K', 'V'),
-         "tensors": ('q', 'k', 'i', 'g', 'd.y', 'stored.d_increment_S', 'stored.mixed', 'stored.weight_online', 'd.v')},
-        {"run": backward_7, "grid": 'rows', "blocked": ('K',), "dims": ('K', 'V'),
-         "tensors": ('q', 'v', 'i', 'g', 'u', 'd.y', 'stored.d_increment_n', 'stored.d_increment_S', 'stored.d_sum_of_row', 'stored.d_score_online', 'stored.d_online', 'stored.scaled', 'd.k')},
+        {"run": backward_0, "grid": 'rows', "blocked": (), "folded": (), "dims": ('K',),
+         "products": 4, "tensors": ('q', 'k', 'i', 'g', 'u', 'new.summary', 'new.cache.n', 'saved.summary.partial', 'saved.n', 'stored.scaled', 'stored.mixed', 'stored.weight_online', 'stored.scaled.3', 'stored.product', 'stored.total', 'stored.largest', 'stored.read_n', 'stored.difference')},
+        {"run": backward_1, "grid": 'rows', "blocked": (), "folded": (), "dims": ('K', 'V'),
+         "products": 1, "tensors": ('q', 'new.cache.S', 'd.y', 'stored.total', 'stored.difference', 'stored.out.3', 'stored.out.4')},
+        {"run": backward_2, "grid": 'rows', "blocked": (), "folded": ('V',), "dims": ('K', 'V'),
+         "products": 7, "tensors": ('q', 'k', 'v', 'i', 'g', 'u', 'new.summary', 'saved.S', 'saved.summary.partial', 'saved.n', 'd.y', 'stored.mixed', 'stored.weight_online', 'stored.scaled.3', 'stored.out.3', 'stored.product', 'stored.out.4', 'stored.total', 'stored.largest', 'stored.read_n', 'stored.difference', 'd.q', 'd.u', 'stored.d_score_online', 'stored.d_online', 'stored.scaled.2', 'stored.d_read_n')},
+        {"run": backward_3, "grid": 'slots', "blocked": ('K', 'V'), "folded": (), "dims": ('K', 'V'),
+         "products": 3, "tensors": ('q', 'u', 'd.y', 'd.new.summary', 'd.new.cache.S', 'd.new.cache.n', 'stored.mixed', 'stored.scaled.2', 'stored.scaled.3', 'stored.d_read_n', 'd.summary', 'd.cache.S', 'd.cache.n', 'stored.d_cached_S_part', 'stored.d_summaries_part', 'stored.d_cached_n_part')},
+        {"run": backward_4, "grid": 'loop', "blocked": ('K', 'V'), "folded": (), "dims": ('K', 'V'),
+         "products": 1, "tensors": ('q', 'g', 'u', 'd.y', 'd.new.state.S', 'd.new.state.n', 'd.new.summary', 'd.new.summary.partial', 'd.new.cache.S', 'd.new.cache.n', 'stored.d_score_online', 'stored.d_online', 'stored.mixed', 'stored.weight_online', 'stored.d_cached_S_part', 'stored.d_summaries_part', 'stored.d_cached_n_part', 'd.state.S', 'd.summary.partial', 'd.state.n', 'stored.d_increment_n', 'stored.d_increment_S', 'stored.d_sum_of_row', 'stored.out', 'stored.out.2')},
+        {"run": backward_5, "grid": 'rows', "blocked": (), "folded": ('V',), "dims": ('K', 'V'),
+         "products": 6, "tensors": ('q', 'k', 'v', 'i', 'g', 'saved.S', 'saved.n', 'd.y', 'stored.d_increment_n', 'stored.d_increment_S', 'stored.d_online', 'stored.mixed', 'stored.weight_online', 'stored.out', 'stored.out.2', 'd.i', 'd.g')},
+        {"run": backward_6, "grid": 'rows', "blocked": ('V',), "folded": ('K',), "dims": ('K', 'V'),
+         "products": 3, "tensors": ('q', 'k', 'i', 'g', 'd.y', 'stored.d_increment_S', 'stored.mixed', 'stored.weight_online', 'd.v')},
+        {"run": backward_7, "grid": 'rows', "blocked": ('K',), "folded": ('V',), "dims": ('K', 'V'),
+         "products": 3, "tensors": ('q', 'v', 'i', 'g', 'u', 'd.y', 'stored.d_increment_n', 'stored.d_increment_S', 'stored.d_sum_of_row', 'stored.d_score_online', 'stored.d_online', 'stored.scaled', 'd.k')},
     ],
     "shifted": [],
 }

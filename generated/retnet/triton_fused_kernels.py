@@ -185,8 +185,8 @@ forward = {
     "scratch": [],
     "copies": [],
     "kernels": [
-        {"run": fused_forward_0, "grid": 'loop', "blocked": ('V',), "dims": ('K', 'V'),
-         "tensors": ('q', 'k', 'v', 'g', 'state.S', 'y', 'new.state.S', 'saved.S')},
+        {"run": fused_forward_0, "grid": 'loop', "blocked": ('V',), "folded": (), "dims": ('K', 'V'),
+         "products": 4, "tensors": ('q', 'k', 'v', 'g', 'state.S', 'y', 'new.state.S', 'saved.S')},
     ],
     "shifted": [],
 }
@@ -195,8 +195,8 @@ backward = {
     "scratch": [],
     "copies": [],
     "kernels": [
-        {"run": fused_backward_0, "grid": 'loop', "blocked": (), "dims": ('K', 'V'),
-         "tensors": ('q', 'k', 'v', 'g', 'saved.S', 'd.y', 'd.new.state.S', 'd.q', 'd.k', 'd.v', 'd.g', 'd.state.S')},
+        {"run": fused_backward_0, "grid": 'loop', "blocked": (), "folded": (), "dims": ('K', 'V'),
+         "products": 9, "tensors": ('q', 'k', 'v', 'g', 'saved.S', 'd.y', 'd.new.state.S', 'd.q', 'd.k', 'd.v', 'd.g', 'd.state.S')},
     ],
     "shifted": [],
 }

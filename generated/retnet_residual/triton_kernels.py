@@ -86,13 +86,24 @@ def forward_1(q_ptr, k_ptr, v_ptr, g_ptr, saved_S_ptr, saved_sum_S_ptr, y_ptr, t
     c = tl.arange(0, C)
     block_of_V = tl.program_id(2)
     at_V = block_of_V * block_V + tl.arange(0, block_V)
-    at_K = tl.arange(0, block_K)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
     segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
     completes = (count > 0) & (count + offset == 256)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    total = tl.zeros((C, C,), tl.float32)  # [c, d]
+    total2 = tl.zeros((C, block_V,), tl.float32)  # [c, V]
+    read_S = tl.zeros((C, block_V,), tl.float32)  # [c, V]
+    for block_of_K in tl.range(0, tl.cdiv(size_K, block_K), disable_licm=True):  # what is moved out of it would fill registers
+        at_K = block_of_K * block_K + tl.arange(0, block_K)
+        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        total += lib.dot(q_c, tl.trans(k_c), PRECISION)
+        saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        total2 += lib.dot(q_c, saved_S, PRECISION)
+        saved_sum_S = tl.load(saved_sum_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        read_S += lib.dot(q_c, saved_sum_S, PRECISION)
     # spec line 16: read: scale * S.T @ q
     mask = c[:, None] >= c[None, :]  # [c, d]
     mask2 = c < count  # [d]
@@ -103,22 +114,15 @@ def forward_1(q_ptr, k_ptr, v_ptr, g_ptr, saved_S_ptr, saved_sum_S_ptr, y_ptr, t
     log_decay = tl.where(valid, at_least, 0.0)  # [c]
     G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
     decay = tl.exp(G.to(tl.float32))  # [c]
-    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    product = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
     gap = G[:, None] - G[None, :]  # [c, d]
     masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
     reach = tl.exp(masked.to(tl.float32))  # [c, d]
-    P = product * reach  # [c, d]
+    P = total * reach  # [c, d]
     v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
     recent = lib.dot(P, v_c, PRECISION)  # [c, V]
-    saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-    product2 = lib.dot(q_c, saved_S, PRECISION)  # [c, V]
-    carried = decay[:, None] * product2  # [c, V]
+    carried = decay[:, None] * total2  # [c, V]
     online = recent + carried  # [c, V]
-    saved_sum_S = tl.load(saved_sum_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
     # spec line 19: weight: 1
-    read_S = lib.dot(q_c, saved_sum_S, PRECISION)  # [c, V]
     added = online + read_S  # [c, V]
     # spec line 16: read: scale * S.T @ q
     y = (size_K ** (-0.5)) * added  # [c, V]
@@ -197,7 +201,6 @@ def backward_1(q_ptr, k_ptr, v_ptr, g_ptr, saved_S_ptr, d_y_ptr, stored_d_increm
     b, h = z // H, z % H
     rows_ptr = table_ptr + b * R * 4
     c = tl.arange(0, C)
-    at_K = tl.arange(0, block_K)
     at_V = tl.arange(0, block_V)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
@@ -205,6 +208,27 @@ def backward_1(q_ptr, k_ptr, v_ptr, g_ptr, saved_S_ptr, d_y_ptr, stored_d_increm
     completes = (count > 0) & (count + offset == 256)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+    v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+    d_factor_S = tl.zeros((), tl.float32)  # []
+    total = tl.zeros((C, C,), tl.float32)  # [c, d]
+    total2 = tl.zeros((C,), tl.float32)  # [c]
+    d_decay_after = tl.zeros((C,), tl.float32)  # [c]
+    for block_of_K in tl.range(0, tl.cdiv(size_K, block_K), disable_licm=True):  # what is moved out of it would fill registers
+        at_K = block_of_K * block_K + tl.arange(0, block_K)
+        saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        stored_out = tl.load(stored_out_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        d_factor_S += tl.sum(tl.sum(saved_S * stored_out, 1), 0)
+        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        total += lib.dot(q_c, tl.trans(k_c), PRECISION)
+        # spec line 16: read: scale * S.T @ q
+        product = lib.dot(d_y_c, tl.trans(saved_S), PRECISION)  # [c, K]
+        total2 += tl.sum(q_c * product, 1)
+        stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        # spec line 15: S: exp(g) * S + outer(k, v)
+        d_write = lib.dot(v_c, tl.trans(stored_d_increment_S), PRECISION)  # [c, K]
+        d_decay_after += tl.sum(k_c * d_write, 1)
     valid = c < count  # [c]
     # spec line 16: read: scale * S.T @ q
     mask = c[None, :] < c[:, None]  # [c, d]
@@ -213,13 +237,10 @@ def backward_1(q_ptr, k_ptr, v_ptr, g_ptr, saved_S_ptr, d_y_ptr, stored_d_increm
     earlier = mask2 & mask3[None, :]  # [c, d]
     g = tl.load(g_ptr + h * (1)).to(tl.float32)  # []
     at_least = tl.maximum(g, (-120.0))  # []
-    saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-    stored_out = tl.load(stored_out_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-    # spec line 15: S: exp(g) * S + outer(k, v)
-    d_factor_S = tl.sum(tl.sum(saved_S * stored_out, 1), 0)  # []
     log_decay = tl.where(valid, at_least, 0.0)  # [c]
-    total = tl.sum(log_decay, 0)  # []
-    decay_of_row = tl.exp(total)  # []
+    # spec line 15: S: exp(g) * S + outer(k, v)
+    total3 = tl.sum(log_decay, 0)  # []
+    decay_of_row = tl.exp(total3)  # []
     d_log_decay_part = decay_of_row * d_factor_S  # []
     # spec line 16: read: scale * S.T @ q
     G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
@@ -231,29 +252,19 @@ def backward_1(q_ptr, k_ptr, v_ptr, g_ptr, saved_S_ptr, d_y_ptr, stored_d_increm
     gap = G[:, None] - G[None, :]  # [c, d]
     masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
     reach = tl.exp(masked.to(tl.float32))  # [c, d]
-    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    product = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
-    v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
-    d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
     product2 = lib.dot(d_y_c, tl.trans(v_c), PRECISION)  # [c, d]
-    scaled = product * product2  # [c, d]
+    scaled = total * product2  # [c, d]
     scaled2 = reach * scaled  # [c, d]
     scaled3 = (size_K ** (-0.5)) * scaled2  # [c, d]
     d_gap = tl.where(earlier, scaled3, 0.0)  # [c, d]
     running = tl.cumsum(d_gap, 0, reverse=True)  # [c, d]
     masked2 = tl.where(mask, running, 0.0)  # [c, d]
     d_log_decay_part2 = tl.sum(masked2, 1)  # [c]
-    product3 = lib.dot(d_y_c, tl.trans(saved_S), PRECISION)  # [c, K]
-    product4 = tl.sum(q_c * product3, 1)  # [c]
-    scaled4 = decay * product4  # [c]
+    scaled4 = decay * total2  # [c]
     d_G = (size_K ** (-0.5)) * scaled4  # [c]
     d_log_decay_part3 = tl.cumsum(d_G.to(tl.float64), 0, reverse=True)  # [c]
     d_log_decay_part4 = d_log_decay_part2 + d_log_decay_part3.to(tl.float32)  # [c]
-    stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
     # spec line 15: S: exp(g) * S + outer(k, v)
-    d_write = lib.dot(v_c, tl.trans(stored_d_increment_S), PRECISION)  # [c, K]
-    d_decay_after = tl.sum(k_c * d_write, 1)  # [c]
     masked3 = tl.where(valid, d_decay_after, 0.0)  # [c]
     d_G_after = exp * masked3  # [c]
     d_log_decay_part5 = lib.sums_before(d_G_after.to(tl.float64), False)  # [c]
@@ -261,8 +272,8 @@ def backward_1(q_ptr, k_ptr, v_ptr, g_ptr, saved_S_ptr, d_y_ptr, stored_d_increm
     d_log_decay = d_log_decay_part + d_log_decay_part6  # [c]
     masked4 = tl.where(valid, d_log_decay, 0.0)  # [c]
     # spec line 19: weight: 1
-    total2 = tl.sum(masked4, 0)  # []
-    tl.store(stored_total_ptr + (z * R + r) * (1), total2)
+    total4 = tl.sum(masked4, 0)  # []
+    tl.store(stored_total_ptr + (z * R + r) * (1), total4)
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
 def backward_2(q_ptr, k_ptr, g_ptr, d_y_ptr, stored_d_increment_S_ptr, d_v_ptr, table_ptr, T, H, R, N,
@@ -275,13 +286,21 @@ def backward_2(q_ptr, k_ptr, g_ptr, d_y_ptr, stored_d_increment_S_ptr, d_v_ptr, 
     c = tl.arange(0, C)
     block_of_V = tl.program_id(2)
     at_V = block_of_V * block_V + tl.arange(0, block_V)
-    at_K = tl.arange(0, block_K)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
     segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
     completes = (count > 0) & (count + offset == 256)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    total = tl.zeros((C, C,), tl.float32)  # [c, d]
+    total2 = tl.zeros((C, block_V,), tl.float32)  # [c, V]
+    for block_of_K in tl.range(0, tl.cdiv(size_K, block_K), disable_licm=True):  # what is moved out of it would fill registers
+        at_K = block_of_K * block_K + tl.arange(0, block_K)
+        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        total += lib.dot(q_c, tl.trans(k_c), PRECISION)
+        stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        total2 += lib.dot(k_c, stored_d_increment_S, PRECISION)
     # spec line 16: read: scale * S.T @ q
     mask = c[:, None] >= c[None, :]  # [c, d]
     mask2 = c < count  # [d]
@@ -295,21 +314,16 @@ def backward_2(q_ptr, k_ptr, g_ptr, d_y_ptr, stored_d_increment_S_ptr, d_v_ptr, 
     G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
     exp = tl.exp(G_after.to(tl.float32))  # [c]
     decay_after = tl.where(valid, exp, 0.0)  # [c]
-    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     # spec line 16: read: scale * S.T @ q
-    product = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
     gap = G[:, None] - G[None, :]  # [c, d]
     masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
     reach = tl.exp(masked.to(tl.float32))  # [c, d]
-    P = product * reach  # [c, d]
+    P = total * reach  # [c, d]
     d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
-    product2 = lib.dot(tl.trans(P), d_y_c, PRECISION)  # [d, V]
-    scaled = (size_K ** (-0.5)) * product2  # [d, V]
-    stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+    product = lib.dot(tl.trans(P), d_y_c, PRECISION)  # [d, V]
+    scaled = (size_K ** (-0.5)) * product  # [d, V]
     # spec line 15: S: exp(g) * S + outer(k, v)
-    product3 = lib.dot(k_c, stored_d_increment_S, PRECISION)  # [c, V]
-    d_v_part = decay_after[:, None] * product3  # [c, V]
+    d_v_part = decay_after[:, None] * total2  # [c, V]
     d_v = scaled + d_v_part  # [c, V]
     tl.store(d_v_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], d_v, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
 
@@ -323,7 +337,6 @@ def backward_3(q_ptr, k_ptr, v_ptr, g_ptr, saved_S_ptr, saved_sum_S_ptr, d_y_ptr
     rows_ptr = table_ptr + b * R * 4
     c = tl.arange(0, C)
     block_of_K = tl.program_id(2)
-    at_V = tl.arange(0, block_V)
     at_K = block_of_K * block_K + tl.arange(0, block_K)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
@@ -331,6 +344,21 @@ def backward_3(q_ptr, k_ptr, v_ptr, g_ptr, saved_S_ptr, saved_sum_S_ptr, d_y_ptr
     completes = (count > 0) & (count + offset == 256)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    total = tl.zeros((C, block_K,), tl.float32)  # [c, K]
+    total2 = tl.zeros((C, block_K,), tl.float32)  # [c, K]
+    total3 = tl.zeros((C, C,), tl.float32)  # [c, d]
+    d_write = tl.zeros((C, block_K,), tl.float32)  # [c, K]
+    for block_of_V in tl.range(0, tl.cdiv(size_V, block_V), disable_licm=True):  # what is moved out of it would fill registers
+        at_V = block_of_V * block_V + tl.arange(0, block_V)
+        d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+        saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        total += lib.dot(d_y_c, tl.trans(saved_S), PRECISION)
+        saved_sum_S = tl.load(saved_sum_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        total2 += lib.dot(d_y_c, tl.trans(saved_sum_S), PRECISION)
+        v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+        total3 += lib.dot(d_y_c, tl.trans(v_c), PRECISION)
+        stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        d_write += lib.dot(v_c, tl.trans(stored_d_increment_S), PRECISION)
     valid = c < count  # [c]
     # spec line 16: read: scale * S.T @ q
     mask = c[:, None] >= c[None, :]  # [c, d]
@@ -342,24 +370,17 @@ def backward_3(q_ptr, k_ptr, v_ptr, g_ptr, saved_S_ptr, saved_sum_S_ptr, d_y_ptr
     G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
     decay = tl.exp(G.to(tl.float32))  # [c]
     scaled = decay * (size_K ** (-0.5))  # [c]
-    d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
-    saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-    product = lib.dot(d_y_c, tl.trans(saved_S), PRECISION)  # [c, K]
-    d_q_part = scaled[:, None] * product  # [c, K]
-    saved_sum_S = tl.load(saved_sum_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+    d_q_part = scaled[:, None] * total  # [c, K]
     # spec line 19: weight: 1
-    product2 = lib.dot(d_y_c, tl.trans(saved_sum_S), PRECISION)  # [c, K]
-    d_q_part2 = (size_K ** (-0.5)) * product2  # [c, K]
+    d_q_part2 = (size_K ** (-0.5)) * total2  # [c, K]
     # spec line 16: read: scale * S.T @ q
     gap = G[:, None] - G[None, :]  # [c, d]
     masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
     reach = tl.exp(masked.to(tl.float32))  # [c, d]
-    v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
-    product3 = lib.dot(d_y_c, tl.trans(v_c), PRECISION)  # [c, d]
-    scaled2 = reach * product3  # [c, d]
+    scaled2 = reach * total3  # [c, d]
     k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    product4 = lib.dot(scaled2, k_c, PRECISION)  # [c, K]
-    d_q_part3 = (size_K ** (-0.5)) * product4  # [c, K]
+    product = lib.dot(scaled2, k_c, PRECISION)  # [c, K]
+    d_q_part3 = (size_K ** (-0.5)) * product  # [c, K]
     d_q_part4 = d_q_part2 + d_q_part3  # [c, K]
     d_q = d_q_part + d_q_part4  # [c, K]
     tl.store(d_q_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_q, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
@@ -369,11 +390,9 @@ def backward_3(q_ptr, k_ptr, v_ptr, g_ptr, saved_S_ptr, saved_sum_S_ptr, d_y_ptr
     decay_after = tl.where(valid, exp, 0.0)  # [c]
     q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     # spec line 16: read: scale * S.T @ q
-    product5 = lib.dot(tl.trans(scaled2), q_c, PRECISION)  # [d, K]
-    scaled3 = (size_K ** (-0.5)) * product5  # [d, K]
-    stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+    product2 = lib.dot(tl.trans(scaled2), q_c, PRECISION)  # [d, K]
+    scaled3 = (size_K ** (-0.5)) * product2  # [d, K]
     # spec line 15: S: exp(g) * S + outer(k, v)
-    d_write = lib.dot(v_c, tl.trans(stored_d_increment_S), PRECISION)  # [c, K]
     d_k_part = decay_after[:, None] * d_write  # [c, K]
     d_k = scaled3 + d_k_part  # [c, K]
     tl.store(d_k_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_k, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
@@ -427,10 +446,10 @@ forward = {
     "scratch": [],
     "copies": [('new.cache.S', 'cache.S')],
     "kernels": [
-        {"run": forward_0, "grid": 'loop', "blocked": ('K', 'V'), "dims": ('K', 'V'),
-         "tensors": ('k', 'v', 'g', 'state.S', 'cache.S', 'new.state.S', 'new.cache.S', 'saved.S', 'saved.sum.S')},
-        {"run": forward_1, "grid": 'rows', "blocked": ('V',), "dims": ('K', 'V'),
-         "tensors": ('q', 'k', 'v', 'g', 'saved.S', 'saved.sum.S', 'y')},
+        {"run": forward_0, "grid": 'loop', "blocked": ('K', 'V'), "folded": (), "dims": ('K', 'V'),
+         "products": 1, "tensors": ('k', 'v', 'g', 'state.S', 'cache.S', 'new.state.S', 'new.cache.S', 'saved.S', 'saved.sum.S')},
+        {"run": forward_1, "grid": 'rows', "blocked": ('V',), "folded": ('K',), "dims": ('K', 'V'),
+         "products": 4, "tensors": ('q', 'k', 'v', 'g', 'saved.S', 'saved.sum.S', 'y')},
     ],
     "shifted": [],
 }
@@ -439,18 +458,18 @@ backward = {
     "scratch": [('stored.total', 'starts', ()), ('stored.d_cache.S_part', 'memory', ('K', 'V')), ('stored.d_increment_S', 'starts', ('K', 'V')), ('stored.out', 'starts', ('K', 'V'))],
     "copies": [],
     "kernels": [
-        {"run": backward_0, "grid": 'loop', "blocked": ('K', 'V'), "dims": ('K', 'V'),
-         "tensors": ('q', 'g', 'd.y', 'd.new.state.S', 'd.new.cache.S', 'd.state.S', 'stored.d_cache.S_part', 'stored.d_increment_S', 'stored.out')},
-        {"run": backward_1, "grid": 'rows', "blocked": (), "dims": ('K', 'V'),
-         "tensors": ('q', 'k', 'v', 'g', 'saved.S', 'd.y', 'stored.d_increment_S', 'stored.out', 'stored.total')},
-        {"run": backward_2, "grid": 'rows', "blocked": ('V',), "dims": ('K', 'V'),
-         "tensors": ('q', 'k', 'g', 'd.y', 'stored.d_increment_S', 'd.v')},
-        {"run": backward_3, "grid": 'rows', "blocked": ('K',), "dims": ('K', 'V'),
-         "tensors": ('q', 'k', 'v', 'g', 'saved.S', 'saved.sum.S', 'd.y', 'stored.d_increment_S', 'd.q', 'd.k')},
-        {"run": backward_4, "grid": 'slots', "blocked": ('K', 'V'), "dims": ('K', 'V'),
-         "tensors": ('d.new.cache.S', 'stored.d_cache.S_part', 'd.cache.S')},
-        {"run": backward_5, "grid": 'loop', "blocked": (), "dims": (),
-         "tensors": ('g', 'stored.total', 'd.g')},
+        {"run": backward_0, "grid": 'loop', "blocked": ('K', 'V'), "folded": (), "dims": ('K', 'V'),
+         "products": 2, "tensors": ('q', 'g', 'd.y', 'd.new.state.S', 'd.new.cache.S', 'd.state.S', 'stored.d_cache.S_part', 'stored.d_increment_S', 'stored.out')},
+        {"run": backward_1, "grid": 'rows', "blocked": (), "folded": ('K',), "dims": ('K', 'V'),
+         "products": 4, "tensors": ('q', 'k', 'v', 'g', 'saved.S', 'd.y', 'stored.d_increment_S', 'stored.out', 'stored.total')},
+        {"run": backward_2, "grid": 'rows', "blocked": ('V',), "folded": ('K',), "dims": ('K', 'V'),
+         "products": 3, "tensors": ('q', 'k', 'g', 'd.y', 'stored.d_increment_S', 'd.v')},
+        {"run": backward_3, "grid": 'rows', "blocked": ('K',), "folded": ('V',), "dims": ('K', 'V'),
+         "products": 6, "tensors": ('q', 'k', 'v', 'g', 'saved.S', 'saved.sum.S', 'd.y', 'stored.d_increment_S', 'd.q', 'd.k')},
+        {"run": backward_4, "grid": 'slots', "blocked": ('K', 'V'), "folded": (), "dims": ('K', 'V'),
+         "products": 0, "tensors": ('d.new.cache.S', 'stored.d_cache.S_part', 'd.cache.S')},
+        {"run": backward_5, "grid": 'loop', "blocked": (), "folded": (), "dims": (),
+         "products": 0, "tensors": ('g', 'stored.total', 'd.g')},
     ],
     "shifted": [],
 }

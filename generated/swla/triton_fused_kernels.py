@@ -289,8 +289,8 @@ forward = {
     "scratch": [],
     "copies": [],
     "kernels": [
-        {"run": fused_forward_0, "grid": 'loop', "blocked": ('V',), "dims": ('K', 'V'),
-         "tensors": ('q', 'k', 'v', 'a', 'b', 'l', 'state.S', 'y', 'new.state.S', 'saved.S')},
+        {"run": fused_forward_0, "grid": 'loop', "blocked": ('V',), "folded": (), "dims": ('K', 'V'),
+         "products": 7, "tensors": ('q', 'k', 'v', 'a', 'b', 'l', 'state.S', 'y', 'new.state.S', 'saved.S')},
     ],
     "shifted": [],
 }
@@ -299,8 +299,8 @@ backward = {
     "scratch": [('stored.d.k.0', 'token', ('K',)), ('stored.d.k.1', 'token', ('K',)), ('stored.d.v.0', 'token', ('V',)), ('stored.d.v.1', 'token', ('V',))],
     "copies": [],
     "kernels": [
-        {"run": fused_backward_0, "grid": 'loop', "blocked": (), "dims": ('K', 'V'),
-         "tensors": ('q', 'k', 'v', 'a', 'b', 'l', 'saved.S', 'd.y', 'd.new.state.S', 'd.q', 'stored.d.k.0', 'stored.d.k.1', 'stored.d.v.0', 'stored.d.v.1', 'd.a', 'd.b', 'd.l', 'd.state.S')},
+        {"run": fused_backward_0, "grid": 'loop', "blocked": (), "folded": (), "dims": ('K', 'V'),
+         "products": 16, "tensors": ('q', 'k', 'v', 'a', 'b', 'l', 'saved.S', 'd.y', 'd.new.state.S', 'd.q', 'stored.d.k.0', 'stored.d.k.1', 'stored.d.v.0', 'stored.d.v.1', 'd.a', 'd.b', 'd.l', 'd.state.S')},
     ],
     "shifted": [('d.k', (('stored.d.k.0', 0), ('stored.d.k.1', 1))), ('d.v', (('stored.d.v.0', 0), ('stored.d.v.1', 1)))],
 }

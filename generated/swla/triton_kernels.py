@@ -78,16 +78,31 @@ def forward_1(q_ptr, k_ptr, v_ptr, a_ptr, b_ptr, l_ptr, saved_S_ptr, y_ptr, tabl
     c = tl.arange(0, C)
     block_of_V = tl.program_id(2)
     at_V = block_of_V * block_V + tl.arange(0, block_V)
-    at_K = tl.arange(0, block_K)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
     segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    added = offset + c  # [c]
+    mask = added >= 1  # [c]
+    total = tl.zeros((C, C,), tl.float32)  # [c, d]
+    total2 = tl.zeros((C, C,), tl.float32)  # [c, d]
+    total3 = tl.zeros((C, block_V,), tl.float32)  # [c, V]
+    for block_of_K in tl.range(0, tl.cdiv(size_K, block_K), disable_licm=True):  # what is moved out of it would fill registers
+        at_K = block_of_K * block_K + tl.arange(0, block_K)
+        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        k_c = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        total += lib.dot(q_c, tl.trans(k_c), PRECISION)
+        k_c_1 = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        key = tl.where(mask[:, None], k_c_1, 0.0)  # [c, K]
+        total2 += lib.dot(q_c, tl.trans(key), PRECISION)
+        saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        total3 += lib.dot(q_c, saved_S, PRECISION)
     # spec line 18: read: scale * S.T @ q
-    mask = c[:, None] >= c[None, :]  # [c, d]
-    mask2 = c < count  # [d]
-    earlier = mask & mask2[None, :]  # [c, d]
+    mask2 = c[:, None] >= c[None, :]  # [c, d]
+    mask3 = c < count  # [d]
+    earlier = mask2 & mask3[None, :]  # [c, d]
     valid = c < count  # [c]
     a_c = lib.tokens(tl.load(a_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
@@ -96,40 +111,26 @@ def forward_1(q_ptr, k_ptr, v_ptr, a_ptr, b_ptr, l_ptr, saved_S_ptr, y_ptr, tabl
     log_decay = tl.where(valid, at_least, 0.0)  # [c]
     # spec line 18: read: scale * S.T @ q
     G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
-    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-    added = offset + c  # [c]
-    mask3 = added >= 1  # [c]
-    # spec line 18: read: scale * S.T @ q
     decay = tl.exp(G.to(tl.float32))  # [c]
     l_c = lib.tokens(tl.load(l_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
     v_c = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
     written = l_c[:, None] * v_c  # [c, V]
-    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    k_c = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     # spec line 18: read: scale * S.T @ q
-    product = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
     gap = G[:, None] - G[None, :]  # [c, d]
     masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
     reach = tl.exp(masked.to(tl.float32))  # [c, d]
-    P = product * reach  # [c, d]
+    P = total * reach  # [c, d]
     recent = lib.dot(P, written, PRECISION)  # [c, V]
-    k_c_1 = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-    key = tl.where(mask3[:, None], k_c_1, 0.0)  # [c, K]
-    # spec line 18: read: scale * S.T @ q
-    product2 = lib.dot(q_c, tl.trans(key), PRECISION)  # [c, d]
-    P2 = reach * product2  # [c, d]
+    P2 = reach * total2  # [c, d]
     v_c_1 = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-    masked2 = tl.where(mask3[:, None], v_c_1, 0.0)  # [c, V]
+    masked2 = tl.where(mask[:, None], v_c_1, 0.0)  # [c, V]
     b_c = lib.tokens(tl.load(b_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
     written2 = b_c[:, None] * masked2  # [c, V]
     # spec line 18: read: scale * S.T @ q
     recent2 = lib.dot(P2, written2, PRECISION)  # [c, V]
-    saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-    product3 = lib.dot(q_c, saved_S, PRECISION)  # [c, V]
-    carried = decay[:, None] * product3  # [c, V]
+    carried = decay[:, None] * total3  # [c, V]
     added2 = recent2 + carried  # [c, V]
     online = recent + added2  # [c, V]
     y = (size_K ** (-0.5)) * online  # [c, V]
@@ -190,21 +191,41 @@ def backward_1(q_ptr, k_ptr, v_ptr, a_ptr, d_y_ptr, stored_d_increment_S_ptr, d_
     rows_ptr = table_ptr + b * R * 4
     c = tl.arange(0, C)
     at_V = tl.arange(0, block_V)
-    at_K = tl.arange(0, block_K)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
     segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
-    # spec line 18: read: scale * S.T @ q
-    mask = c[:, None] >= c[None, :]  # [c, d]
-    mask2 = c < count  # [d]
-    earlier = mask & mask2[None, :]  # [c, d]
-    valid = c < count  # [c]
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
     added = offset + c  # [c]
-    mask3 = added >= 1  # [c]
+    mask = added >= 1  # [c]
+    v_c_1 = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+    masked = tl.where(mask[:, None], v_c_1, 0.0)  # [c, V]
+    v_c = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+    total = tl.zeros((C, C,), tl.float32)  # [c, d]
+    total2 = tl.zeros((C, C,), tl.float32)  # [c, d]
+    total3 = tl.zeros((C,), tl.float32)  # [c]
+    total4 = tl.zeros((C,), tl.float32)  # [c]
+    for block_of_K in tl.range(0, tl.cdiv(size_K, block_K), disable_licm=True):  # what is moved out of it would fill registers
+        at_K = block_of_K * block_K + tl.arange(0, block_K)
+        k_c_1 = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        key = tl.where(mask[:, None], k_c_1, 0.0)  # [c, K]
+        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        total += lib.dot(q_c, tl.trans(key), PRECISION)
+        stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        product = lib.dot(key, stored_d_increment_S, PRECISION)  # [c, V]
+        total3 += tl.sum(masked * product, 1)
+        k_c = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        total2 += lib.dot(q_c, tl.trans(k_c), PRECISION)
+        product2 = lib.dot(k_c, stored_d_increment_S, PRECISION)  # [c, V]
+        total4 += tl.sum(v_c * product2, 1)
+    # spec line 18: read: scale * S.T @ q
+    mask2 = c[:, None] >= c[None, :]  # [c, d]
+    mask3 = c < count  # [d]
+    earlier = mask2 & mask3[None, :]  # [c, d]
+    valid = c < count  # [c]
     a_c = lib.tokens(tl.load(a_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
     logfloor = tl.log(tl.maximum(tl.abs(a_c), 1e-30))  # [c]
     at_least = tl.maximum(logfloor, (-120.0))  # [c]
     log_decay = tl.where(valid, at_least, 0.0)  # [c]
@@ -214,42 +235,26 @@ def backward_1(q_ptr, k_ptr, v_ptr, a_ptr, d_y_ptr, stored_d_increment_S_ptr, d_
     G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
     exp = tl.exp(G_after.to(tl.float32))  # [c]
     decay_after = tl.where(valid, exp, 0.0)  # [c]
-    v_c_1 = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
-    masked = tl.where(mask3[:, None], v_c_1, 0.0)  # [c, V]
     # spec line 18: read: scale * S.T @ q
     gap = G[:, None] - G[None, :]  # [c, d]
     masked2 = tl.where(earlier, gap, (-10000.0))  # [c, d]
     reach = tl.exp(masked2.to(tl.float32))  # [c, d]
-    k_c_1 = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-    key = tl.where(mask3[:, None], k_c_1, 0.0)  # [c, K]
-    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    # spec line 18: read: scale * S.T @ q
-    product = lib.dot(q_c, tl.trans(key), PRECISION)  # [c, d]
-    P = reach * product  # [c, d]
+    P = reach * total  # [c, d]
     d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
-    product2 = lib.dot(tl.trans(P), d_y_c, PRECISION)  # [d, V]
+    product3 = lib.dot(tl.trans(P), d_y_c, PRECISION)  # [d, V]
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-    product3 = tl.sum(masked * product2, 1)  # [c]
-    scaled = (size_K ** (-0.5)) * product3  # [c]
-    stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-    product4 = lib.dot(key, stored_d_increment_S, PRECISION)  # [c, V]
-    product5 = tl.sum(masked * product4, 1)  # [c]
-    scaled2 = decay_after * product5  # [c]
+    product4 = tl.sum(masked * product3, 1)  # [c]
+    scaled = (size_K ** (-0.5)) * product4  # [c]
+    scaled2 = decay_after * total3  # [c]
     d_b = scaled + scaled2  # [c]
     tl.store(d_b_ptr + ((b * T + start) * H + h) * (1) + c * (H * 1), d_b, mask=(c < count))
-    k_c = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     # spec line 18: read: scale * S.T @ q
-    product6 = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
-    P2 = product6 * reach  # [c, d]
-    product7 = lib.dot(tl.trans(P2), d_y_c, PRECISION)  # [d, V]
-    v_c = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+    P2 = total2 * reach  # [c, d]
+    product5 = lib.dot(tl.trans(P2), d_y_c, PRECISION)  # [d, V]
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-    product8 = tl.sum(v_c * product7, 1)  # [c]
-    scaled3 = (size_K ** (-0.5)) * product8  # [c]
-    product9 = lib.dot(k_c, stored_d_increment_S, PRECISION)  # [c, V]
-    product10 = tl.sum(v_c * product9, 1)  # [c]
-    scaled4 = decay_after * product10  # [c]
+    product6 = tl.sum(v_c * product5, 1)  # [c]
+    scaled3 = (size_K ** (-0.5)) * product6  # [c]
+    scaled4 = decay_after * total4  # [c]
     d_l = scaled3 + scaled4  # [c]
     tl.store(d_l_ptr + ((b * T + start) * H + h) * (1) + c * (H * 1), d_l, mask=(c < count))
 
@@ -262,71 +267,84 @@ def backward_2(q_ptr, k_ptr, v_ptr, a_ptr, b_ptr, l_ptr, saved_S_ptr, d_y_ptr, s
     b, h = z // H, z % H
     rows_ptr = table_ptr + b * R * 4
     c = tl.arange(0, C)
-    at_K = tl.arange(0, block_K)
     at_V = tl.arange(0, block_V)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
     segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    added = offset + c  # [c]
+    mask = added >= 1  # [c]
+    d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+    v_c = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+    v_c_1 = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+    masked = tl.where(mask[:, None], v_c_1, 0.0)  # [c, V]
+    total = tl.zeros((C, C,), tl.float32)  # [c, d]
+    total2 = tl.zeros((C, C,), tl.float32)  # [c, d]
+    d_factor_S = tl.zeros((), tl.float32)  # []
+    total3 = tl.zeros((C,), tl.float32)  # [c]
+    total4 = tl.zeros((C,), tl.float32)  # [c]
+    total5 = tl.zeros((C,), tl.float32)  # [c]
+    for block_of_K in tl.range(0, tl.cdiv(size_K, block_K), disable_licm=True):  # what is moved out of it would fill registers
+        at_K = block_of_K * block_K + tl.arange(0, block_K)
+        saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        stored_out = tl.load(stored_out_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        d_factor_S += tl.sum(tl.sum(saved_S * stored_out, 1), 0)
+        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        k_c = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        total += lib.dot(q_c, tl.trans(k_c), PRECISION)
+        k_c_1 = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        key = tl.where(mask[:, None], k_c_1, 0.0)  # [c, K]
+        total2 += lib.dot(q_c, tl.trans(key), PRECISION)
+        # spec line 18: read: scale * S.T @ q
+        product = lib.dot(d_y_c, tl.trans(saved_S), PRECISION)  # [c, K]
+        total3 += tl.sum(q_c * product, 1)
+        stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+        product2 = lib.dot(v_c, tl.trans(stored_d_increment_S), PRECISION)  # [c, K]
+        total4 += tl.sum(k_c * product2, 1)
+        product3 = lib.dot(masked, tl.trans(stored_d_increment_S), PRECISION)  # [c, K]
+        total5 += tl.sum(key * product3, 1)
     valid = c < count  # [c]
     # spec line 18: read: scale * S.T @ q
-    mask = c[None, :] < c[:, None]  # [c, d]
-    mask2 = c[:, None] >= c[None, :]  # [c, d]
-    mask3 = c < count  # [d]
-    earlier = mask2 & mask3[None, :]  # [c, d]
+    mask2 = c[None, :] < c[:, None]  # [c, d]
+    mask3 = c[:, None] >= c[None, :]  # [c, d]
+    mask4 = c < count  # [d]
+    earlier = mask3 & mask4[None, :]  # [c, d]
     a_c = lib.tokens(tl.load(a_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-    mask4 = a_c < 0.0  # [c]
-    saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-    stored_out = tl.load(stored_out_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-    d_factor_S = tl.sum(tl.sum(saved_S * stored_out, 1), 0)  # []
+    mask5 = a_c < 0.0  # [c]
     logfloor = tl.log(tl.maximum(tl.abs(a_c), 1e-30))  # [c]
-    mask5 = logfloor == (-120.0)  # [c]
-    mask6 = logfloor > (-120.0)  # [c]
+    mask6 = logfloor == (-120.0)  # [c]
+    mask7 = logfloor > (-120.0)  # [c]
     at_least = tl.maximum(logfloor, (-120.0))  # [c]
     log_decay = tl.where(valid, at_least, 0.0)  # [c]
-    total = tl.sum(log_decay, 0)  # []
-    decay_of_row = tl.exp(total)  # []
+    total6 = tl.sum(log_decay, 0)  # []
+    decay_of_row = tl.exp(total6)  # []
     d_log_decay_part = decay_of_row * d_factor_S  # []
     # spec line 18: read: scale * S.T @ q
     G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
     G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
     exp = tl.exp(G_after.to(tl.float32))  # [c]
-    added = offset + c  # [c]
-    mask7 = added >= 1  # [c]
     # spec line 18: read: scale * S.T @ q
     decay = tl.exp(G.to(tl.float32))  # [c]
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
     at_most = tl.minimum(a_c, (-1e-30))  # [c]
     at_least2 = tl.maximum(a_c, 1e-30)  # [c]
-    masked = tl.where(mask4, at_most, at_least2)  # [c]
+    masked2 = tl.where(mask5, at_most, at_least2)  # [c]
     # spec line 18: read: scale * S.T @ q
     gap = G[:, None] - G[None, :]  # [c, d]
-    masked2 = tl.where(earlier, gap, (-10000.0))  # [c, d]
-    reach = tl.exp(masked2.to(tl.float32))  # [c, d]
-    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    k_c = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    product = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
-    d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
-    v_c = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
-    product2 = lib.dot(d_y_c, tl.trans(v_c), PRECISION)  # [c, d]
-    scaled = product * product2  # [c, d]
+    masked3 = tl.where(earlier, gap, (-10000.0))  # [c, d]
+    reach = tl.exp(masked3.to(tl.float32))  # [c, d]
+    product4 = lib.dot(d_y_c, tl.trans(v_c), PRECISION)  # [c, d]
+    scaled = total * product4  # [c, d]
     l_c = lib.tokens(tl.load(l_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
     scaled2 = l_c[None, :] * scaled  # [c, d]
     d_reach_part = (size_K ** (-0.5)) * scaled2  # [c, d]
-    k_c_1 = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-    key = tl.where(mask7[:, None], k_c_1, 0.0)  # [c, K]
-    # spec line 18: read: scale * S.T @ q
-    product3 = lib.dot(q_c, tl.trans(key), PRECISION)  # [c, d]
-    v_c_1 = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
-    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-    masked3 = tl.where(mask7[:, None], v_c_1, 0.0)  # [c, V]
-    # spec line 18: read: scale * S.T @ q
-    product4 = lib.dot(d_y_c, tl.trans(masked3), PRECISION)  # [c, d]
-    scaled3 = product3 * product4  # [c, d]
+    product5 = lib.dot(d_y_c, tl.trans(masked), PRECISION)  # [c, d]
+    scaled3 = total2 * product5  # [c, d]
     scaled4 = (size_K ** (-0.5)) * scaled3  # [c, d]
     b_c = lib.tokens(tl.load(b_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
     d_reach_part2 = b_c[None, :] * scaled4  # [c, d]
@@ -334,23 +352,16 @@ def backward_2(q_ptr, k_ptr, v_ptr, a_ptr, b_ptr, l_ptr, saved_S_ptr, d_y_ptr, s
     scaled5 = reach * d_reach  # [c, d]
     d_gap = tl.where(earlier, scaled5, 0.0)  # [c, d]
     running = tl.cumsum(d_gap, 0, reverse=True)  # [c, d]
-    masked4 = tl.where(mask, running, 0.0)  # [c, d]
+    masked4 = tl.where(mask2, running, 0.0)  # [c, d]
     d_log_decay_part2 = tl.sum(masked4, 1)  # [c]
-    stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-    product5 = lib.dot(masked3, tl.trans(stored_d_increment_S), PRECISION)  # [c, K]
-    product6 = tl.sum(key * product5, 1)  # [c]
-    d_decay_after_part = b_c * product6  # [c]
+    d_decay_after_part = b_c * total5  # [c]
     # spec line 18: read: scale * S.T @ q
-    product7 = lib.dot(d_y_c, tl.trans(saved_S), PRECISION)  # [c, K]
-    product8 = tl.sum(q_c * product7, 1)  # [c]
-    scaled6 = decay * product8  # [c]
+    scaled6 = decay * total3  # [c]
     d_G = (size_K ** (-0.5)) * scaled6  # [c]
     d_log_decay_part3 = tl.cumsum(d_G.to(tl.float64), 0, reverse=True)  # [c]
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-    product9 = lib.dot(v_c, tl.trans(stored_d_increment_S), PRECISION)  # [c, K]
-    product10 = tl.sum(k_c * product9, 1)  # [c]
-    d_decay_after_part2 = l_c * product10  # [c]
+    d_decay_after_part2 = l_c * total4  # [c]
     d_decay_after = d_decay_after_part2 + d_decay_after_part  # [c]
     masked5 = tl.where(valid, d_decay_after, 0.0)  # [c]
     d_G_after = exp * masked5  # [c]
@@ -361,10 +372,10 @@ def backward_2(q_ptr, k_ptr, v_ptr, a_ptr, b_ptr, l_ptr, saved_S_ptr, d_y_ptr, s
     d_log_decay = d_log_decay_part2 + d_log_decay_part6  # [c]
     masked6 = tl.where(valid, d_log_decay, 0.0)  # [c]
     scaled7 = 0.5 * masked6  # [c]
-    masked7 = tl.where(mask6, masked6, 0.0)  # [c]
-    masked8 = tl.where(mask5, scaled7, masked7)  # [c]
+    masked7 = tl.where(mask7, masked6, 0.0)  # [c]
+    masked8 = tl.where(mask6, scaled7, masked7)  # [c]
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-    d_a = masked8 / masked  # [c]
+    d_a = masked8 / masked2  # [c]
     tl.store(d_a_ptr + ((b * T + start) * H + h) * (1) + c * (H * 1), d_a, mask=(c < count))
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
@@ -378,16 +389,33 @@ def backward_3(q_ptr, k_ptr, a_ptr, b_ptr, l_ptr, d_y_ptr, stored_d_increment_S_
     c = tl.arange(0, C)
     block_of_V = tl.program_id(2)
     at_V = block_of_V * block_V + tl.arange(0, block_V)
-    at_K = tl.arange(0, block_K)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
     segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    added = offset + c  # [c]
+    mask = added >= 1  # [c]
+    total = tl.zeros((C, C,), tl.float32)  # [c, d]
+    total2 = tl.zeros((C, block_V,), tl.float32)  # [c, V]
+    total3 = tl.zeros((C, C,), tl.float32)  # [c, d]
+    total4 = tl.zeros((C, block_V,), tl.float32)  # [c, V]
+    for block_of_K in tl.range(0, tl.cdiv(size_K, block_K), disable_licm=True):  # what is moved out of it would fill registers
+        at_K = block_of_K * block_K + tl.arange(0, block_K)
+        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        k_c = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        total += lib.dot(q_c, tl.trans(k_c), PRECISION)
+        stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        total2 += lib.dot(k_c, stored_d_increment_S, PRECISION)
+        k_c_1 = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        key = tl.where(mask[:, None], k_c_1, 0.0)  # [c, K]
+        total3 += lib.dot(q_c, tl.trans(key), PRECISION)
+        total4 += lib.dot(key, stored_d_increment_S, PRECISION)
     # spec line 18: read: scale * S.T @ q
-    mask = c[:, None] >= c[None, :]  # [c, d]
-    mask2 = c < count  # [d]
-    earlier = mask & mask2[None, :]  # [c, d]
+    mask2 = c[:, None] >= c[None, :]  # [c, d]
+    mask3 = c < count  # [d]
+    earlier = mask2 & mask3[None, :]  # [c, d]
     valid = c < count  # [c]
     a_c = lib.tokens(tl.load(a_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
@@ -400,43 +428,32 @@ def backward_3(q_ptr, k_ptr, a_ptr, b_ptr, l_ptr, d_y_ptr, stored_d_increment_S_
     G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
     exp = tl.exp(G_after.to(tl.float32))  # [c]
     decay_after = tl.where(valid, exp, 0.0)  # [c]
-    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    k_c = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     # spec line 18: read: scale * S.T @ q
-    product = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
     gap = G[:, None] - G[None, :]  # [c, d]
     masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
     reach = tl.exp(masked.to(tl.float32))  # [c, d]
-    P = product * reach  # [c, d]
+    P = total * reach  # [c, d]
     d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
-    product2 = lib.dot(tl.trans(P), d_y_c, PRECISION)  # [d, V]
-    scaled = (size_K ** (-0.5)) * product2  # [d, V]
-    stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+    product = lib.dot(tl.trans(P), d_y_c, PRECISION)  # [d, V]
+    scaled = (size_K ** (-0.5)) * product  # [d, V]
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-    product3 = lib.dot(k_c, stored_d_increment_S, PRECISION)  # [c, V]
-    d_written_part = decay_after[:, None] * product3  # [c, V]
+    d_written_part = decay_after[:, None] * total2  # [c, V]
     # spec line 18: read: scale * S.T @ q
     d_written = scaled + d_written_part  # [c, V]
     l_c = lib.tokens(tl.load(l_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
     d_v = l_c[:, None] * d_written  # [c, V]
     tl.store(stored_d_v_0_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], d_v, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
-    added = offset + c  # [c]
-    mask3 = added >= 1  # [c]
-    k_c_1 = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    key = tl.where(mask3[:, None], k_c_1, 0.0)  # [c, K]
     # spec line 18: read: scale * S.T @ q
-    product4 = lib.dot(q_c, tl.trans(key), PRECISION)  # [c, d]
-    P2 = reach * product4  # [c, d]
-    product5 = lib.dot(tl.trans(P2), d_y_c, PRECISION)  # [d, V]
-    scaled2 = (size_K ** (-0.5)) * product5  # [d, V]
+    P2 = reach * total3  # [c, d]
+    product2 = lib.dot(tl.trans(P2), d_y_c, PRECISION)  # [d, V]
+    scaled2 = (size_K ** (-0.5)) * product2  # [d, V]
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-    product6 = lib.dot(key, stored_d_increment_S, PRECISION)  # [c, V]
-    d_written_part2 = decay_after[:, None] * product6  # [c, V]
+    d_written_part2 = decay_after[:, None] * total4  # [c, V]
     d_written2 = scaled2 + d_written_part2  # [c, V]
     b_c = lib.tokens(tl.load(b_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
     scaled3 = b_c[:, None] * d_written2  # [c, V]
-    d_v2 = tl.where(mask3[:, None], scaled3, 0.0)  # [c, V]
+    d_v2 = tl.where(mask[:, None], scaled3, 0.0)  # [c, V]
     tl.store(stored_d_v_1_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], d_v2, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
@@ -450,16 +467,33 @@ def backward_4(q_ptr, v_ptr, a_ptr, b_ptr, l_ptr, d_y_ptr, stored_d_increment_S_
     c = tl.arange(0, C)
     block_of_K = tl.program_id(2)
     at_K = block_of_K * block_K + tl.arange(0, block_K)
-    at_V = tl.arange(0, block_V)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
     segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    added = offset + c  # [c]
+    mask = added >= 1  # [c]
+    total = tl.zeros((C, C,), tl.float32)  # [c, d]
+    total2 = tl.zeros((C, block_K,), tl.float32)  # [c, K]
+    total3 = tl.zeros((C, C,), tl.float32)  # [c, d]
+    total4 = tl.zeros((C, block_K,), tl.float32)  # [c, K]
+    for block_of_V in tl.range(0, tl.cdiv(size_V, block_V), disable_licm=True):  # what is moved out of it would fill registers
+        at_V = block_of_V * block_V + tl.arange(0, block_V)
+        d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+        v_c = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+        total += lib.dot(d_y_c, tl.trans(v_c), PRECISION)
+        stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        total2 += lib.dot(v_c, tl.trans(stored_d_increment_S), PRECISION)
+        v_c_1 = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+        masked = tl.where(mask[:, None], v_c_1, 0.0)  # [c, V]
+        total3 += lib.dot(d_y_c, tl.trans(masked), PRECISION)
+        total4 += lib.dot(masked, tl.trans(stored_d_increment_S), PRECISION)
     # spec line 18: read: scale * S.T @ q
-    mask = c[:, None] >= c[None, :]  # [c, d]
-    mask2 = c < count  # [d]
-    earlier = mask & mask2[None, :]  # [c, d]
+    mask2 = c[:, None] >= c[None, :]  # [c, d]
+    mask3 = c < count  # [d]
+    earlier = mask2 & mask3[None, :]  # [c, d]
     valid = c < count  # [c]
     l_c = lib.tokens(tl.load(l_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
     scaled = (size_K ** (-0.5)) * l_c  # [d]
@@ -476,41 +510,28 @@ def backward_4(q_ptr, v_ptr, a_ptr, b_ptr, l_ptr, d_y_ptr, stored_d_increment_S_
     decay_after = tl.where(valid, exp, 0.0)  # [c]
     # spec line 18: read: scale * S.T @ q
     gap = G[:, None] - G[None, :]  # [c, d]
-    masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
-    reach = tl.exp(masked.to(tl.float32))  # [c, d]
-    d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
-    v_c = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
-    product = lib.dot(d_y_c, tl.trans(v_c), PRECISION)  # [c, d]
-    scaled2 = reach * product  # [c, d]
+    masked2 = tl.where(earlier, gap, (-10000.0))  # [c, d]
+    reach = tl.exp(masked2.to(tl.float32))  # [c, d]
+    scaled2 = reach * total  # [c, d]
     q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    product2 = lib.dot(tl.trans(scaled2), q_c, PRECISION)  # [d, K]
-    scaled3 = scaled[:, None] * product2  # [d, K]
-    stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+    product = lib.dot(tl.trans(scaled2), q_c, PRECISION)  # [d, K]
+    scaled3 = scaled[:, None] * product  # [d, K]
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-    product3 = lib.dot(v_c, tl.trans(stored_d_increment_S), PRECISION)  # [c, K]
-    d_write = l_c[:, None] * product3  # [c, K]
+    d_write = l_c[:, None] * total2  # [c, K]
     d_k_part = decay_after[:, None] * d_write  # [c, K]
     # spec line 18: read: scale * S.T @ q
     d_k = scaled3 + d_k_part  # [c, K]
     tl.store(stored_d_k_0_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_k, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
     b_c = lib.tokens(tl.load(b_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
     scaled4 = (size_K ** (-0.5)) * b_c  # [d]
+    scaled5 = reach * total3  # [c, d]
+    product2 = lib.dot(tl.trans(scaled5), q_c, PRECISION)  # [d, K]
+    scaled6 = scaled4[:, None] * product2  # [d, K]
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-    added = offset + c  # [c]
-    mask3 = added >= 1  # [c]
-    v_c_1 = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
-    masked2 = tl.where(mask3[:, None], v_c_1, 0.0)  # [c, V]
-    # spec line 18: read: scale * S.T @ q
-    product4 = lib.dot(d_y_c, tl.trans(masked2), PRECISION)  # [c, d]
-    scaled5 = reach * product4  # [c, d]
-    product5 = lib.dot(tl.trans(scaled5), q_c, PRECISION)  # [d, K]
-    scaled6 = scaled4[:, None] * product5  # [d, K]
-    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-    product6 = lib.dot(masked2, tl.trans(stored_d_increment_S), PRECISION)  # [c, K]
-    d_write2 = b_c[:, None] * product6  # [c, K]
+    d_write2 = b_c[:, None] * total4  # [c, K]
     d_key_part = decay_after[:, None] * d_write2  # [c, K]
     d_key = scaled6 + d_key_part  # [c, K]
-    d_k2 = tl.where(mask3[:, None], d_key, 0.0)  # [c, K]
+    d_k2 = tl.where(mask[:, None], d_key, 0.0)  # [c, K]
     tl.store(stored_d_k_1_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_k2, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
@@ -523,18 +544,33 @@ def backward_5(k_ptr, v_ptr, a_ptr, b_ptr, l_ptr, saved_S_ptr, d_y_ptr, d_q_ptr,
     rows_ptr = table_ptr + b * R * 4
     c = tl.arange(0, C)
     block_of_K = tl.program_id(2)
-    at_V = tl.arange(0, block_V)
     at_K = block_of_K * block_K + tl.arange(0, block_K)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
     segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    added = offset + c  # [c]
+    mask = added >= 1  # [c]
+    total = tl.zeros((C, block_K,), tl.float32)  # [c, K]
+    total2 = tl.zeros((C, C,), tl.float32)  # [c, d]
+    total3 = tl.zeros((C, C,), tl.float32)  # [c, d]
+    for block_of_V in tl.range(0, tl.cdiv(size_V, block_V), disable_licm=True):  # what is moved out of it would fill registers
+        at_V = block_of_V * block_V + tl.arange(0, block_V)
+        d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+        saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        total += lib.dot(d_y_c, tl.trans(saved_S), PRECISION)
+        v_c_1 = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+        masked = tl.where(mask[:, None], v_c_1, 0.0)  # [c, V]
+        total2 += lib.dot(d_y_c, tl.trans(masked), PRECISION)
+        v_c = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+        total3 += lib.dot(d_y_c, tl.trans(v_c), PRECISION)
     valid = c < count  # [c]
     # spec line 18: read: scale * S.T @ q
-    mask = c[:, None] >= c[None, :]  # [c, d]
-    mask2 = c < count  # [d]
-    earlier = mask & mask2[None, :]  # [c, d]
+    mask2 = c[:, None] >= c[None, :]  # [c, d]
+    mask3 = c < count  # [d]
+    earlier = mask2 & mask3[None, :]  # [c, d]
     a_c = lib.tokens(tl.load(a_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
     logfloor = tl.log(tl.maximum(tl.abs(a_c), 1e-30))  # [c]
@@ -544,40 +580,26 @@ def backward_5(k_ptr, v_ptr, a_ptr, b_ptr, l_ptr, saved_S_ptr, d_y_ptr, d_q_ptr,
     G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
     decay = tl.exp(G.to(tl.float32))  # [c]
     scaled = decay * (size_K ** (-0.5))  # [c]
-    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-    added = offset + c  # [c]
-    mask3 = added >= 1  # [c]
-    d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
-    saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-    # spec line 18: read: scale * S.T @ q
-    product = lib.dot(d_y_c, tl.trans(saved_S), PRECISION)  # [c, K]
-    d_q_part = scaled[:, None] * product  # [c, K]
+    d_q_part = scaled[:, None] * total  # [c, K]
     k_c_1 = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-    key = tl.where(mask3[:, None], k_c_1, 0.0)  # [c, K]
+    key = tl.where(mask[:, None], k_c_1, 0.0)  # [c, K]
     # spec line 18: read: scale * S.T @ q
     gap = G[:, None] - G[None, :]  # [c, d]
-    masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
-    reach = tl.exp(masked.to(tl.float32))  # [c, d]
-    v_c_1 = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
-    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-    masked2 = tl.where(mask3[:, None], v_c_1, 0.0)  # [c, V]
-    # spec line 18: read: scale * S.T @ q
-    product2 = lib.dot(d_y_c, tl.trans(masked2), PRECISION)  # [c, d]
-    scaled2 = reach * product2  # [c, d]
+    masked2 = tl.where(earlier, gap, (-10000.0))  # [c, d]
+    reach = tl.exp(masked2.to(tl.float32))  # [c, d]
+    scaled2 = reach * total2  # [c, d]
     b_c = lib.tokens(tl.load(b_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
     scaled3 = b_c[None, :] * scaled2  # [c, d]
-    product3 = lib.dot(scaled3, key, PRECISION)  # [c, K]
-    d_q_part2 = (size_K ** (-0.5)) * product3  # [c, K]
+    product = lib.dot(scaled3, key, PRECISION)  # [c, K]
+    d_q_part2 = (size_K ** (-0.5)) * product  # [c, K]
     d_q_part3 = d_q_part + d_q_part2  # [c, K]
-    v_c = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
-    product4 = lib.dot(d_y_c, tl.trans(v_c), PRECISION)  # [c, d]
-    scaled4 = reach * product4  # [c, d]
+    scaled4 = reach * total3  # [c, d]
     l_c = lib.tokens(tl.load(l_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
     scaled5 = l_c[None, :] * scaled4  # [c, d]
     k_c = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    product5 = lib.dot(scaled5, k_c, PRECISION)  # [c, K]
-    d_q_part4 = (size_K ** (-0.5)) * product5  # [c, K]
+    product2 = lib.dot(scaled5, k_c, PRECISION)  # [c, K]
+    d_q_part4 = (size_K ** (-0.5)) * product2  # [c, K]
     d_q = d_q_part3 + d_q_part4  # [c, K]
     tl.store(d_q_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_q, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
 
@@ -585,10 +607,10 @@ forward = {
     "scratch": [],
     "copies": [],
     "kernels": [
-        {"run": forward_0, "grid": 'loop', "blocked": ('K', 'V'), "dims": ('K', 'V'),
-         "tensors": ('k', 'v', 'a', 'b', 'l', 'state.S', 'new.state.S', 'saved.S')},
-        {"run": forward_1, "grid": 'rows', "blocked": ('V',), "dims": ('K', 'V'),
-         "tensors": ('q', 'k', 'v', 'a', 'b', 'l', 'saved.S', 'y')},
+        {"run": forward_0, "grid": 'loop', "blocked": ('K', 'V'), "folded": (), "dims": ('K', 'V'),
+         "products": 2, "tensors": ('k', 'v', 'a', 'b', 'l', 'state.S', 'new.state.S', 'saved.S')},
+        {"run": forward_1, "grid": 'rows', "blocked": ('V',), "folded": ('K',), "dims": ('K', 'V'),
+         "products": 5, "tensors": ('q', 'k', 'v', 'a', 'b', 'l', 'saved.S', 'y')},
     ],
     "shifted": [],
 }
@@ -597,18 +619,18 @@ backward = {
     "scratch": [('stored.d.k.0', 'token', ('K',)), ('stored.d.k.1', 'token', ('K',)), ('stored.d.v.0', 'token', ('V',)), ('stored.d.v.1', 'token', ('V',)), ('stored.d_increment_S', 'starts', ('K', 'V')), ('stored.out', 'starts', ('K', 'V'))],
     "copies": [],
     "kernels": [
-        {"run": backward_0, "grid": 'loop', "blocked": ('K', 'V'), "dims": ('K', 'V'),
-         "tensors": ('q', 'a', 'd.y', 'd.new.state.S', 'd.state.S', 'stored.d_increment_S', 'stored.out')},
-        {"run": backward_1, "grid": 'rows', "blocked": (), "dims": ('K', 'V'),
-         "tensors": ('q', 'k', 'v', 'a', 'd.y', 'stored.d_increment_S', 'd.b', 'd.l')},
-        {"run": backward_2, "grid": 'rows', "blocked": (), "dims": ('K', 'V'),
-         "tensors": ('q', 'k', 'v', 'a', 'b', 'l', 'saved.S', 'd.y', 'stored.d_increment_S', 'stored.out', 'd.a')},
-        {"run": backward_3, "grid": 'rows', "blocked": ('V',), "dims": ('K', 'V'),
-         "tensors": ('q', 'k', 'a', 'b', 'l', 'd.y', 'stored.d_increment_S', 'stored.d.v.0', 'stored.d.v.1')},
-        {"run": backward_4, "grid": 'rows', "blocked": ('K',), "dims": ('K', 'V'),
-         "tensors": ('q', 'v', 'a', 'b', 'l', 'd.y', 'stored.d_increment_S', 'stored.d.k.0', 'stored.d.k.1')},
-        {"run": backward_5, "grid": 'rows', "blocked": ('K',), "dims": ('K', 'V'),
-         "tensors": ('k', 'v', 'a', 'b', 'l', 'saved.S', 'd.y', 'd.q')},
+        {"run": backward_0, "grid": 'loop', "blocked": ('K', 'V'), "folded": (), "dims": ('K', 'V'),
+         "products": 1, "tensors": ('q', 'a', 'd.y', 'd.new.state.S', 'd.state.S', 'stored.d_increment_S', 'stored.out')},
+        {"run": backward_1, "grid": 'rows', "blocked": (), "folded": ('K',), "dims": ('K', 'V'),
+         "products": 6, "tensors": ('q', 'k', 'v', 'a', 'd.y', 'stored.d_increment_S', 'd.b', 'd.l')},
+        {"run": backward_2, "grid": 'rows', "blocked": (), "folded": ('K',), "dims": ('K', 'V'),
+         "products": 7, "tensors": ('q', 'k', 'v', 'a', 'b', 'l', 'saved.S', 'd.y', 'stored.d_increment_S', 'stored.out', 'd.a')},
+        {"run": backward_3, "grid": 'rows', "blocked": ('V',), "folded": ('K',), "dims": ('K', 'V'),
+         "products": 6, "tensors": ('q', 'k', 'a', 'b', 'l', 'd.y', 'stored.d_increment_S', 'stored.d.v.0', 'stored.d.v.1')},
+        {"run": backward_4, "grid": 'rows', "blocked": ('K',), "folded": ('V',), "dims": ('K', 'V'),
+         "products": 6, "tensors": ('q', 'v', 'a', 'b', 'l', 'd.y', 'stored.d_increment_S', 'stored.d.k.0', 'stored.d.k.1')},
+        {"run": backward_5, "grid": 'rows', "blocked": ('K',), "folded": ('V',), "dims": ('K', 'V'),
+         "products": 5, "tensors": ('k', 'v', 'a', 'b', 'l', 'saved.S', 'd.y', 'd.q')},
     ],
     "shifted": [('d.k', (('stored.d.k.0', 0), ('stored.d.k.1', 1))), ('d.v', (('stored.d.v.0', 0), ('stored.d.v.1', 1)))],
 }

@@ -107,47 +107,49 @@ def forward_1(k_ptr, u_ptr, new_summary_ptr, saved_summary_partial_ptr, stored_s
     rows_ptr = table_ptr + b * R * 4
     c = tl.arange(0, C)
     slots = tl.arange(0, SLOTS)
-    at_K = tl.arange(0, block_K)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
     segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
     completes = (count > 0) & (count + offset == 256)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    valid = c < count  # [c]
+    score_cached = tl.zeros((C, SLOTS,), tl.float32)  # [c, n]
+    total = tl.zeros((C,), tl.float32)  # [c]
+    for block_of_K in tl.range(0, tl.cdiv(size_K, block_K), disable_licm=True):  # what is moved out of it would fill registers
+        at_K = block_of_K * block_K + tl.arange(0, block_K)
+        u_c = lib.tokens(tl.load(u_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        new_summary = tl.load(new_summary_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
+        score_cached += lib.dot(u_c, tl.trans(new_summary), PRECISION)
+        k_c = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        # spec line 23: summary: mean(k)
+        summand = tl.where(valid[:, None], k_c, 0.0)  # [c, K]
+        running = tl.cumsum(summand, 0)  # [c, K]
+        saved_summary_partial = tl.load(saved_summary_partial_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+        sum_so_far = running + saved_summary_partial[None, :]  # [c, K]
+        total += tl.sum(u_c * sum_so_far, 1)
     # spec line 25: weight: softmax(score)
     past = slots < segment  # [n]
-    valid = c < count  # [c]
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
     added = offset + c  # [c]
     number = added.to(tl.float32)  # [c]
     # spec line 23: summary: mean(k)
     seen = 1.0 + number  # [c]
     ratio = 1.0 / seen  # [c]
-    u_c = lib.tokens(tl.load(u_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    new_summary = tl.load(new_summary_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
-    # spec line 24: score: dot(u, summary)
-    score_cached = lib.dot(u_c, tl.trans(new_summary), PRECISION)  # [c, n]
     # spec line 25: weight: softmax(score)
     masked = tl.where(past[None, :], score_cached, (-1e+30))  # [c, n]
     largest = tl.max(tl.where((slots[None, :] < N), masked, float("-inf")), 1)  # [c]
-    k_c = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    # spec line 23: summary: mean(k)
-    summand = tl.where(valid[:, None], k_c, 0.0)  # [c, K]
-    running = tl.cumsum(summand, 0)  # [c, K]
-    saved_summary_partial = tl.load(saved_summary_partial_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
-    sum_so_far = running + saved_summary_partial[None, :]  # [c, K]
     # spec line 24: score: dot(u, summary)
-    product = tl.sum(u_c * sum_so_far, 1)  # [c]
-    score_online = ratio * product  # [c]
+    score_online = ratio * total  # [c]
     # spec line 25: weight: softmax(score)
     at_least = tl.maximum(largest, score_online)  # [c]
     difference = masked - at_least[:, None]  # [c, n]
     exp_cached = tl.exp(difference)  # [c, n]
     difference2 = score_online - at_least  # [c]
     exp_online = tl.exp(difference2)  # [c]
-    total = tl.sum(tl.where((slots[None, :] < N), exp_cached, 0.0), 1)  # [c]
-    total2 = exp_online + total  # [c]
-    share = 1.0 / total2  # [c]
+    total2 = tl.sum(tl.where((slots[None, :] < N), exp_cached, 0.0), 1)  # [c]
+    total3 = exp_online + total2  # [c]
+    share = 1.0 / total3  # [c]
     scaled = exp_cached * share[:, None]  # [c, n]
     tl.store(stored_scaled_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], scaled, mask=(slots[None, :] < N))
     weight_online = exp_online * share  # [c]
@@ -256,7 +258,6 @@ def backward_0(k_ptr, u_ptr, new_summary_ptr, saved_summary_partial_ptr, stored_
     rows_ptr = table_ptr + b * R * 4
     c = tl.arange(0, C)
     slots = tl.arange(0, SLOTS)
-    at_K = tl.arange(0, block_K)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
     segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
@@ -264,6 +265,20 @@ def backward_0(k_ptr, u_ptr, new_summary_ptr, saved_summary_partial_ptr, stored_
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
     valid = c < count  # [c]
+    total = tl.zeros((C,), tl.float32)  # [c]
+    score_cached = tl.zeros((C, SLOTS,), tl.float32)  # [c, n]
+    for block_of_K in tl.range(0, tl.cdiv(size_K, block_K), disable_licm=True):  # what is moved out of it would fill registers
+        at_K = block_of_K * block_K + tl.arange(0, block_K)
+        k_c = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        # spec line 23: summary: mean(k)
+        summand = tl.where(valid[:, None], k_c, 0.0)  # [c, K]
+        running = tl.cumsum(summand, 0)  # [c, K]
+        saved_summary_partial = tl.load(saved_summary_partial_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+        sum_so_far = running + saved_summary_partial[None, :]  # [c, K]
+        u_c = lib.tokens(tl.load(u_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        total += tl.sum(u_c * sum_so_far, 1)
+        new_summary = tl.load(new_summary_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
+        score_cached += lib.dot(u_c, tl.trans(new_summary), PRECISION)
     # spec line 25: weight: softmax(score)
     past = slots < segment  # [n]
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
@@ -272,17 +287,8 @@ def backward_0(k_ptr, u_ptr, new_summary_ptr, saved_summary_partial_ptr, stored_
     # spec line 23: summary: mean(k)
     seen = 1.0 + number  # [c]
     ratio = 1.0 / seen  # [c]
-    k_c = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    summand = tl.where(valid[:, None], k_c, 0.0)  # [c, K]
-    running = tl.cumsum(summand, 0)  # [c, K]
-    saved_summary_partial = tl.load(saved_summary_partial_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
-    sum_so_far = running + saved_summary_partial[None, :]  # [c, K]
-    u_c = lib.tokens(tl.load(u_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     # spec line 24: score: dot(u, summary)
-    product = tl.sum(u_c * sum_so_far, 1)  # [c]
-    score_online = ratio * product  # [c]
-    new_summary = tl.load(new_summary_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
-    score_cached = lib.dot(u_c, tl.trans(new_summary), PRECISION)  # [c, n]
+    score_online = ratio * total  # [c]
     # spec line 25: weight: softmax(score)
     masked = tl.where(past[None, :], score_cached, (-1e+30))  # [c, n]
     largest = tl.max(tl.where((slots[None, :] < N), masked, float("-inf")), 1)  # [c]
@@ -291,14 +297,14 @@ def backward_0(k_ptr, u_ptr, new_summary_ptr, saved_summary_partial_ptr, stored_
     exp_online = tl.exp(difference)  # [c]
     difference2 = masked - at_least[:, None]  # [c, n]
     exp_cached = tl.exp(difference2)  # [c, n]
-    total = tl.sum(tl.where((slots[None, :] < N), exp_cached, 0.0), 1)  # [c]
-    total2 = exp_online + total  # [c]
-    share = 1.0 / total2  # [c]
+    total2 = tl.sum(tl.where((slots[None, :] < N), exp_cached, 0.0), 1)  # [c]
+    total3 = exp_online + total2  # [c]
+    share = 1.0 / total3  # [c]
     weight_online = exp_online * share  # [c]
     tl.store(stored_weight_online_ptr + (z * R + r) * (C) + c, weight_online)
     scaled = exp_cached * share[:, None]  # [c, n]
     tl.store(stored_scaled_2_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], scaled, mask=(slots[None, :] < N))
-    tl.store(stored_total_ptr + (z * R + r) * (C) + c, total2)
+    tl.store(stored_total_ptr + (z * R + r) * (C) + c, total3)
     tl.store(stored_difference_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], difference2, mask=(slots[None, :] < N))
     tl.store(stored_largest_ptr + (z * R + r) * (C) + c, largest)
 
@@ -455,15 +461,12 @@ def backward_3(q_ptr, k_ptr, v_ptr, a_ptr, b_ptr, l_ptr, u_ptr, new_summary_ptr,
     c = tl.arange(0, C)
     slots = tl.arange(0, SLOTS)
     at_K = tl.arange(0, block_K)
-    at_V = tl.arange(0, block_V)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
     segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
     completes = (count > 0) & (count + offset == 256)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
-    # spec line 25: weight: softmax(score)
-    past = slots < segment  # [n]
     # spec line 18: read: scale * S.T @ q
     mask = c[:, None] >= c[None, :]  # [c, d]
     mask2 = c < count  # [d]
@@ -472,30 +475,17 @@ def backward_3(q_ptr, k_ptr, v_ptr, a_ptr, b_ptr, l_ptr, u_ptr, new_summary_ptr,
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
     number = segment.to(tl.float32)  # []
     scaled = 256.0 * number  # []
-    stored_total = tl.load(stored_total_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
-    # spec line 25: weight: softmax(score)
-    share = 1.0 / stored_total  # [c]
+    added = offset + c  # [c]
+    number2 = added.to(tl.float32)  # [c]
+    added2 = scaled + number2  # [c]
+    mask3 = added2 >= 1.0  # [c]
     a_c = lib.tokens(tl.load(a_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
-    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
     logfloor = tl.log(tl.maximum(tl.abs(a_c), 1e-30))  # [c]
     at_least = tl.maximum(logfloor, (-120.0))  # [c]
     log_decay = tl.where(valid, at_least, 0.0)  # [c]
     # spec line 18: read: scale * S.T @ q
     G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
-    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-    added = offset + c  # [c]
-    number2 = added.to(tl.float32)  # [c]
-    added2 = scaled + number2  # [c]
-    mask3 = added2 >= 1.0  # [c]
-    # spec line 23: summary: mean(k)
-    seen = 1.0 + number2  # [c]
-    ratio = 1.0 / seen  # [c]
-    # spec line 18: read: scale * S.T @ q
-    decay = tl.exp(G.to(tl.float32))  # [c]
-    stored_difference = tl.load(stored_difference_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
-    # spec line 25: weight: softmax(score)
-    exp_cached = tl.exp(stored_difference)  # [c, n]
-    # spec line 18: read: scale * S.T @ q
+    b_c = lib.tokens(tl.load(b_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
     gap = G[:, None] - G[None, :]  # [c, d]
     masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
     reach = tl.exp(masked.to(tl.float32))  # [c, d]
@@ -506,35 +496,47 @@ def backward_3(q_ptr, k_ptr, v_ptr, a_ptr, b_ptr, l_ptr, u_ptr, new_summary_ptr,
     # spec line 18: read: scale * S.T @ q
     product = lib.dot(q_c, tl.trans(key), PRECISION)  # [c, d]
     P = reach * product  # [c, d]
-    v_c_1 = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
-    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-    masked2 = tl.where(mask3[:, None], v_c_1, 0.0)  # [c, V]
-    b_c = lib.tokens(tl.load(b_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
-    written = b_c[:, None] * masked2  # [c, V]
-    # spec line 18: read: scale * S.T @ q
-    recent = lib.dot(P, written, PRECISION)  # [c, V]
-    d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
-    # spec line 25: weight: softmax(score)
-    product2 = tl.sum(d_y_c * recent, 1)  # [c]
-    saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-    # spec line 18: read: scale * S.T @ q
-    product3 = lib.dot(d_y_c, tl.trans(saved_S), PRECISION)  # [c, K]
-    # spec line 25: weight: softmax(score)
-    product4 = tl.sum(q_c * product3, 1)  # [c]
-    scaled2 = decay * product4  # [c]
     l_c = lib.tokens(tl.load(l_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
-    v_c = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
-    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-    written2 = l_c[:, None] * v_c  # [c, V]
     k_c = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    # spec line 18: read: scale * S.T @ q
-    product5 = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
-    P2 = product5 * reach  # [c, d]
-    recent2 = lib.dot(P2, written2, PRECISION)  # [c, V]
+    product2 = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
+    P2 = product2 * reach  # [c, d]
+    total = tl.zeros((C,), tl.float32)  # [c]
+    total2 = tl.zeros((C,), tl.float32)  # [c]
+    total3 = tl.zeros((C,), tl.float32)  # [c]
+    for block_of_V in tl.range(0, tl.cdiv(size_V, block_V), disable_licm=True):  # what is moved out of it would fill registers
+        at_V = block_of_V * block_V + tl.arange(0, block_V)
+        v_c_1 = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+        # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+        masked2 = tl.where(mask3[:, None], v_c_1, 0.0)  # [c, V]
+        written = b_c[:, None] * masked2  # [c, V]
+        # spec line 18: read: scale * S.T @ q
+        recent = lib.dot(P, written, PRECISION)  # [c, V]
+        d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+        total += tl.sum(d_y_c * recent, 1)
+        saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        product3 = lib.dot(d_y_c, tl.trans(saved_S), PRECISION)  # [c, K]
+        total3 += tl.sum(q_c * product3, 1)
+        v_c = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+        # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+        written2 = l_c[:, None] * v_c  # [c, V]
+        # spec line 18: read: scale * S.T @ q
+        recent2 = lib.dot(P2, written2, PRECISION)  # [c, V]
+        total2 += tl.sum(d_y_c * recent2, 1)
     # spec line 25: weight: softmax(score)
-    product6 = tl.sum(d_y_c * recent2, 1)  # [c]
-    added3 = scaled2 + product6  # [c]
-    added4 = product2 + added3  # [c]
+    past = slots < segment  # [n]
+    stored_total = tl.load(stored_total_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    share = 1.0 / stored_total  # [c]
+    # spec line 23: summary: mean(k)
+    seen = 1.0 + number2  # [c]
+    ratio = 1.0 / seen  # [c]
+    # spec line 18: read: scale * S.T @ q
+    decay = tl.exp(G.to(tl.float32))  # [c]
+    stored_difference = tl.load(stored_difference_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
+    # spec line 25: weight: softmax(score)
+    exp_cached = tl.exp(stored_difference)  # [c, n]
+    scaled2 = decay * total3  # [c]
+    added3 = scaled2 + total2  # [c]
+    added4 = total + added3  # [c]
     scaled3 = added4 * share  # [c]
     d_exp_online_part = (size_K ** (-0.5)) * scaled3  # [c]
     # spec line 23: summary: mean(k)
@@ -544,8 +546,8 @@ def backward_3(q_ptr, k_ptr, v_ptr, a_ptr, b_ptr, l_ptr, u_ptr, new_summary_ptr,
     sum_so_far = running + saved_summary_partial[None, :]  # [c, K]
     u_c = lib.tokens(tl.load(u_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     # spec line 24: score: dot(u, summary)
-    product7 = tl.sum(u_c * sum_so_far, 1)  # [c]
-    score_online = ratio * product7  # [c]
+    product4 = tl.sum(u_c * sum_so_far, 1)  # [c]
+    score_online = ratio * product4  # [c]
     # spec line 23: summary: mean(k)
     summary_online = ratio[:, None] * sum_so_far  # [c, K]
     stored_largest = tl.load(stored_largest_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
@@ -744,7 +746,6 @@ def backward_6(q_ptr, k_ptr, v_ptr, a_ptr, d_y_ptr, stored_d_increment_S_ptr, st
     b, h = z // H, z % H
     rows_ptr = table_ptr + b * R * 4
     c = tl.arange(0, C)
-    at_V = tl.arange(0, block_V)
     at_K = tl.arange(0, block_K)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
@@ -764,30 +765,32 @@ def backward_6(q_ptr, k_ptr, v_ptr, a_ptr, d_y_ptr, stored_d_increment_S_ptr, st
     log_decay = tl.where(valid, at_least, 0.0)  # [c]
     # spec line 18: read: scale * S.T @ q
     G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
-    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-    G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
-    exp = tl.exp(G_after.to(tl.float32))  # [c]
-    decay_after = tl.where(valid, exp, 0.0)  # [c]
+    stored_weight_online = tl.load(stored_weight_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
     q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     k_c = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    # spec line 18: read: scale * S.T @ q
     product = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
     gap = G[:, None] - G[None, :]  # [c, d]
     masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
     reach = tl.exp(masked.to(tl.float32))  # [c, d]
     P = product * reach  # [c, d]
-    d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
-    stored_weight_online = tl.load(stored_weight_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
-    scaled = d_y_c * stored_weight_online[:, None]  # [c, V]
-    product2 = lib.dot(tl.trans(P), scaled, PRECISION)  # [d, V]
-    v_c = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
-    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-    product3 = tl.sum(v_c * product2, 1)  # [c]
-    scaled2 = (size_K ** (-0.5)) * product3  # [c]
-    stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-    product4 = lib.dot(k_c, stored_d_increment_S, PRECISION)  # [c, V]
-    product5 = tl.sum(v_c * product4, 1)  # [c]
-    scaled3 = decay_after * product5  # [c]
+    total = tl.zeros((C,), tl.float32)  # [c]
+    total2 = tl.zeros((C,), tl.float32)  # [c]
+    for block_of_V in tl.range(0, tl.cdiv(size_V, block_V), disable_licm=True):  # what is moved out of it would fill registers
+        at_V = block_of_V * block_V + tl.arange(0, block_V)
+        d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+        scaled = d_y_c * stored_weight_online[:, None]  # [c, V]
+        product2 = lib.dot(tl.trans(P), scaled, PRECISION)  # [d, V]
+        v_c = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+        total += tl.sum(v_c * product2, 1)
+        stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+        product3 = lib.dot(k_c, stored_d_increment_S, PRECISION)  # [c, V]
+        total2 += tl.sum(v_c * product3, 1)
+    G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
+    exp = tl.exp(G_after.to(tl.float32))  # [c]
+    decay_after = tl.where(valid, exp, 0.0)  # [c]
+    scaled2 = (size_K ** (-0.5)) * total  # [c]
+    scaled3 = decay_after * total2  # [c]
     d_l = scaled2 + scaled3  # [c]
     tl.store(d_l_ptr + ((b * T + start) * H + h) * (1) + c * (H * 1), d_l, mask=(c < count))
 
@@ -801,106 +804,121 @@ def backward_7(q_ptr, k_ptr, v_ptr, a_ptr, b_ptr, l_ptr, saved_S_ptr, d_y_ptr, s
     rows_ptr = table_ptr + b * R * 4
     c = tl.arange(0, C)
     at_K = tl.arange(0, block_K)
-    at_V = tl.arange(0, block_V)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
     segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
     completes = (count > 0) & (count + offset == 256)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
-    valid = c < count  # [c]
     # spec line 18: read: scale * S.T @ q
-    mask = c[None, :] < c[:, None]  # [c, d]
-    mask2 = c[:, None] >= c[None, :]  # [c, d]
-    mask3 = c < count  # [d]
-    earlier = mask2 & mask3[None, :]  # [c, d]
-    a_c = lib.tokens(tl.load(a_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    mask = c[:, None] >= c[None, :]  # [c, d]
+    mask2 = c < count  # [d]
+    earlier = mask & mask2[None, :]  # [c, d]
+    valid = c < count  # [c]
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-    mask4 = a_c < 0.0  # [c]
     number = segment.to(tl.float32)  # []
     scaled = 256.0 * number  # []
-    saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-    stored_out = tl.load(stored_out_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-    d_factor_S = tl.sum(tl.sum(saved_S * stored_out, 1), 0)  # []
-    logfloor = tl.log(tl.maximum(tl.abs(a_c), 1e-30))  # [c]
-    mask5 = logfloor == (-120.0)  # [c]
-    mask6 = logfloor > (-120.0)  # [c]
-    at_least = tl.maximum(logfloor, (-120.0))  # [c]
-    log_decay = tl.where(valid, at_least, 0.0)  # [c]
-    total = tl.sum(log_decay, 0)  # []
-    decay_of_row = tl.exp(total)  # []
-    d_log_decay_part = decay_of_row * d_factor_S  # []
-    # spec line 18: read: scale * S.T @ q
-    G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
-    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-    G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
-    exp = tl.exp(G_after.to(tl.float32))  # [c]
-    stored_weight_online = tl.load(stored_weight_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
-    # spec line 18: read: scale * S.T @ q
-    scaled2 = (size_K ** (-0.5)) * stored_weight_online  # [c]
-    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
     added = offset + c  # [c]
     number2 = added.to(tl.float32)  # [c]
     added2 = scaled + number2  # [c]
-    mask7 = added2 >= 1.0  # [c]
+    mask3 = added2 >= 1.0  # [c]
+    a_c = lib.tokens(tl.load(a_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    logfloor = tl.log(tl.maximum(tl.abs(a_c), 1e-30))  # [c]
+    at_least = tl.maximum(logfloor, (-120.0))  # [c]
+    log_decay = tl.where(valid, at_least, 0.0)  # [c]
     # spec line 18: read: scale * S.T @ q
+    G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
+    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    k_c = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    k_c_1 = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    key = tl.where(mask3[:, None], k_c_1, 0.0)  # [c, K]
+    stored_weight_online = tl.load(stored_weight_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    # spec line 18: read: scale * S.T @ q
+    gap = G[:, None] - G[None, :]  # [c, d]
+    masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
+    reach = tl.exp(masked.to(tl.float32))  # [c, d]
+    product = lib.dot(q_c, tl.trans(key), PRECISION)  # [c, d]
+    P = reach * product  # [c, d]
+    total = tl.zeros((C, C,), tl.float32)  # [c, d]
+    total2 = tl.zeros((C, C,), tl.float32)  # [c, d]
+    d_factor_S = tl.zeros((), tl.float32)  # []
+    total3 = tl.zeros((C,), tl.float32)  # [c]
+    total4 = tl.zeros((C,), tl.float32)  # [c]
+    total5 = tl.zeros((C,), tl.float32)  # [c]
+    total6 = tl.zeros((C,), tl.float32)  # [c]
+    total7 = tl.zeros((C,), tl.float32)  # [c]
+    for block_of_V in tl.range(0, tl.cdiv(size_V, block_V), disable_licm=True):  # what is moved out of it would fill registers
+        at_V = block_of_V * block_V + tl.arange(0, block_V)
+        saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        stored_out = tl.load(stored_out_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        d_factor_S += tl.sum(tl.sum(saved_S * stored_out, 1), 0)
+        d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+        v_c = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+        total += lib.dot(d_y_c, tl.trans(v_c), PRECISION)
+        v_c_1 = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+        # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+        masked2 = tl.where(mask3[:, None], v_c_1, 0.0)  # [c, V]
+        total2 += lib.dot(d_y_c, tl.trans(masked2), PRECISION)
+        # spec line 18: read: scale * S.T @ q
+        product2 = lib.dot(d_y_c, tl.trans(saved_S), PRECISION)  # [c, K]
+        total5 += tl.sum(q_c * product2, 1)
+        stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+        product3 = lib.dot(v_c, tl.trans(stored_d_increment_S), PRECISION)  # [c, K]
+        total6 += tl.sum(k_c * product3, 1)
+        product4 = lib.dot(masked2, tl.trans(stored_d_increment_S), PRECISION)  # [c, K]
+        total7 += tl.sum(key * product4, 1)
+        # spec line 18: read: scale * S.T @ q
+        scaled2 = d_y_c * stored_weight_online[:, None]  # [c, V]
+        product5 = lib.dot(tl.trans(P), scaled2, PRECISION)  # [d, V]
+        # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+        product6 = lib.dot(key, stored_d_increment_S, PRECISION)  # [c, V]
+        total3 += tl.sum(masked2 * product5, 1)
+        total4 += tl.sum(masked2 * product6, 1)
+    # spec line 18: read: scale * S.T @ q
+    mask4 = c[None, :] < c[:, None]  # [c, d]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    mask5 = a_c < 0.0  # [c]
+    mask6 = logfloor == (-120.0)  # [c]
+    mask7 = logfloor > (-120.0)  # [c]
+    total8 = tl.sum(log_decay, 0)  # []
+    decay_of_row = tl.exp(total8)  # []
+    d_log_decay_part = decay_of_row * d_factor_S  # []
+    G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
+    exp = tl.exp(G_after.to(tl.float32))  # [c]
+    # spec line 18: read: scale * S.T @ q
+    scaled3 = (size_K ** (-0.5)) * stored_weight_online  # [c]
     decay = tl.exp(G.to(tl.float32))  # [c]
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
     at_most = tl.minimum(a_c, (-1e-30))  # [c]
     at_least2 = tl.maximum(a_c, 1e-30)  # [c]
-    masked = tl.where(mask4, at_most, at_least2)  # [c]
+    masked3 = tl.where(mask5, at_most, at_least2)  # [c]
     # spec line 18: read: scale * S.T @ q
-    gap = G[:, None] - G[None, :]  # [c, d]
-    masked2 = tl.where(earlier, gap, (-10000.0))  # [c, d]
-    reach = tl.exp(masked2.to(tl.float32))  # [c, d]
-    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    k_c = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    product = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
-    d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
-    v_c = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
-    product2 = lib.dot(d_y_c, tl.trans(v_c), PRECISION)  # [c, d]
-    scaled3 = product * product2  # [c, d]
+    product7 = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
+    scaled4 = product7 * total  # [c, d]
     l_c = lib.tokens(tl.load(l_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
-    scaled4 = l_c[None, :] * scaled3  # [c, d]
-    d_reach_part = scaled4 * scaled2[:, None]  # [c, d]
-    k_c_1 = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-    key = tl.where(mask7[:, None], k_c_1, 0.0)  # [c, K]
-    # spec line 18: read: scale * S.T @ q
-    product3 = lib.dot(q_c, tl.trans(key), PRECISION)  # [c, d]
-    v_c_1 = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
-    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-    masked3 = tl.where(mask7[:, None], v_c_1, 0.0)  # [c, V]
-    # spec line 18: read: scale * S.T @ q
-    product4 = lib.dot(d_y_c, tl.trans(masked3), PRECISION)  # [c, d]
-    scaled5 = product3 * product4  # [c, d]
-    scaled6 = scaled5 * scaled2[:, None]  # [c, d]
+    scaled5 = l_c[None, :] * scaled4  # [c, d]
+    d_reach_part = scaled5 * scaled3[:, None]  # [c, d]
+    scaled6 = product * total2  # [c, d]
+    scaled7 = scaled6 * scaled3[:, None]  # [c, d]
     b_c = lib.tokens(tl.load(b_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
-    d_reach_part2 = b_c[None, :] * scaled6  # [c, d]
+    d_reach_part2 = b_c[None, :] * scaled7  # [c, d]
     d_reach = d_reach_part + d_reach_part2  # [c, d]
-    scaled7 = reach * d_reach  # [c, d]
-    d_gap = tl.where(earlier, scaled7, 0.0)  # [c, d]
+    scaled8 = reach * d_reach  # [c, d]
+    d_gap = tl.where(earlier, scaled8, 0.0)  # [c, d]
     running = tl.cumsum(d_gap, 0, reverse=True)  # [c, d]
-    masked4 = tl.where(mask, running, 0.0)  # [c, d]
+    masked4 = tl.where(mask4, running, 0.0)  # [c, d]
     d_log_decay_part2 = tl.sum(masked4, 1)  # [c]
-    stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-    product5 = lib.dot(masked3, tl.trans(stored_d_increment_S), PRECISION)  # [c, K]
-    product6 = tl.sum(key * product5, 1)  # [c]
-    d_decay_after_part = b_c * product6  # [c]
+    d_decay_after_part = b_c * total7  # [c]
     # spec line 18: read: scale * S.T @ q
-    product7 = lib.dot(d_y_c, tl.trans(saved_S), PRECISION)  # [c, K]
-    # spec line 25: weight: softmax(score)
-    product8 = tl.sum(q_c * product7, 1)  # [c]
-    # spec line 18: read: scale * S.T @ q
-    scaled8 = product8 * stored_weight_online  # [c]
-    scaled9 = decay * scaled8  # [c]
-    d_G = (size_K ** (-0.5)) * scaled9  # [c]
+    scaled9 = total5 * stored_weight_online  # [c]
+    scaled10 = decay * scaled9  # [c]
+    d_G = (size_K ** (-0.5)) * scaled10  # [c]
     d_log_decay_part3 = tl.cumsum(d_G.to(tl.float64), 0, reverse=True)  # [c]
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-    product9 = lib.dot(v_c, tl.trans(stored_d_increment_S), PRECISION)  # [c, K]
-    product10 = tl.sum(k_c * product9, 1)  # [c]
-    d_decay_after_part2 = l_c * product10  # [c]
+    d_decay_after_part2 = l_c * total6  # [c]
     d_decay_after = d_decay_after_part2 + d_decay_after_part  # [c]
     masked5 = tl.where(valid, d_decay_after, 0.0)  # [c]
     d_G_after = exp * masked5  # [c]
@@ -910,26 +928,16 @@ def backward_7(q_ptr, k_ptr, v_ptr, a_ptr, b_ptr, l_ptr, saved_S_ptr, d_y_ptr, s
     # spec line 18: read: scale * S.T @ q
     d_log_decay = d_log_decay_part2 + d_log_decay_part6  # [c]
     masked6 = tl.where(valid, d_log_decay, 0.0)  # [c]
-    scaled10 = 0.5 * masked6  # [c]
-    masked7 = tl.where(mask6, masked6, 0.0)  # [c]
-    masked8 = tl.where(mask5, scaled10, masked7)  # [c]
+    scaled11 = 0.5 * masked6  # [c]
+    masked7 = tl.where(mask7, masked6, 0.0)  # [c]
+    masked8 = tl.where(mask6, scaled11, masked7)  # [c]
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-    d_a = masked8 / masked  # [c]
+    d_a = masked8 / masked3  # [c]
     tl.store(d_a_ptr + ((b * T + start) * H + h) * (1) + c * (H * 1), d_a, mask=(c < count))
     decay_after = tl.where(valid, exp, 0.0)  # [c]
-    # spec line 18: read: scale * S.T @ q
-    P = reach * product3  # [c, d]
-    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-    product11 = lib.dot(key, stored_d_increment_S, PRECISION)  # [c, V]
-    product12 = tl.sum(masked3 * product11, 1)  # [c]
-    scaled11 = decay_after * product12  # [c]
-    # spec line 18: read: scale * S.T @ q
-    scaled12 = d_y_c * stored_weight_online[:, None]  # [c, V]
-    product13 = lib.dot(tl.trans(P), scaled12, PRECISION)  # [d, V]
-    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-    product14 = tl.sum(masked3 * product13, 1)  # [c]
-    scaled13 = (size_K ** (-0.5)) * product14  # [c]
-    d_b = scaled13 + scaled11  # [c]
+    scaled12 = decay_after * total4  # [c]
+    scaled13 = (size_K ** (-0.5)) * total3  # [c]
+    d_b = scaled13 + scaled12  # [c]
     tl.store(d_b_ptr + ((b * T + start) * H + h) * (1) + c * (H * 1), d_b, mask=(c < count))
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
@@ -942,7 +950,6 @@ def backward_8(q_ptr, k_ptr, a_ptr, b_ptr, l_ptr, d_y_ptr, stored_d_increment_S_
     rows_ptr = table_ptr + b * R * 4
     c = tl.arange(0, C)
     block_of_V = tl.program_id(2)
-    at_K = tl.arange(0, block_K)
     at_V = block_of_V * block_V + tl.arange(0, block_V)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
@@ -950,10 +957,32 @@ def backward_8(q_ptr, k_ptr, a_ptr, b_ptr, l_ptr, d_y_ptr, stored_d_increment_S_
     completes = (count > 0) & (count + offset == 256)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    number = segment.to(tl.float32)  # []
+    scaled = 256.0 * number  # []
+    added = offset + c  # [c]
+    number2 = added.to(tl.float32)  # [c]
+    added2 = scaled + number2  # [c]
+    mask = added2 >= 1.0  # [c]
+    total = tl.zeros((C, C,), tl.float32)  # [c, d]
+    total2 = tl.zeros((C, block_V,), tl.float32)  # [c, V]
+    total3 = tl.zeros((C, C,), tl.float32)  # [c, d]
+    total4 = tl.zeros((C, block_V,), tl.float32)  # [c, V]
+    for block_of_K in tl.range(0, tl.cdiv(size_K, block_K), disable_licm=True):  # what is moved out of it would fill registers
+        at_K = block_of_K * block_K + tl.arange(0, block_K)
+        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        k_c = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        total += lib.dot(q_c, tl.trans(k_c), PRECISION)
+        stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        total2 += lib.dot(k_c, stored_d_increment_S, PRECISION)
+        k_c_1 = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        key = tl.where(mask[:, None], k_c_1, 0.0)  # [c, K]
+        total3 += lib.dot(q_c, tl.trans(key), PRECISION)
+        total4 += lib.dot(key, stored_d_increment_S, PRECISION)
     # spec line 18: read: scale * S.T @ q
-    mask = c[:, None] >= c[None, :]  # [c, d]
-    mask2 = c < count  # [d]
-    earlier = mask & mask2[None, :]  # [c, d]
+    mask2 = c[:, None] >= c[None, :]  # [c, d]
+    mask3 = c < count  # [d]
+    earlier = mask2 & mask3[None, :]  # [c, d]
     valid = c < count  # [c]
     a_c = lib.tokens(tl.load(a_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
@@ -966,51 +995,36 @@ def backward_8(q_ptr, k_ptr, a_ptr, b_ptr, l_ptr, d_y_ptr, stored_d_increment_S_
     G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
     exp = tl.exp(G_after.to(tl.float32))  # [c]
     decay_after = tl.where(valid, exp, 0.0)  # [c]
-    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    k_c = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     # spec line 18: read: scale * S.T @ q
-    product = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
     gap = G[:, None] - G[None, :]  # [c, d]
     masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
     reach = tl.exp(masked.to(tl.float32))  # [c, d]
-    P = product * reach  # [c, d]
+    P = total * reach  # [c, d]
     d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
     stored_weight_online = tl.load(stored_weight_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
-    scaled = d_y_c * stored_weight_online[:, None]  # [c, V]
-    product2 = lib.dot(tl.trans(P), scaled, PRECISION)  # [d, V]
-    scaled2 = (size_K ** (-0.5)) * product2  # [d, V]
-    stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+    scaled2 = d_y_c * stored_weight_online[:, None]  # [c, V]
+    product = lib.dot(tl.trans(P), scaled2, PRECISION)  # [d, V]
+    scaled3 = (size_K ** (-0.5)) * product  # [d, V]
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-    product3 = lib.dot(k_c, stored_d_increment_S, PRECISION)  # [c, V]
-    d_written_part = decay_after[:, None] * product3  # [c, V]
+    d_written_part = decay_after[:, None] * total2  # [c, V]
     # spec line 18: read: scale * S.T @ q
-    d_written = scaled2 + d_written_part  # [c, V]
+    d_written = scaled3 + d_written_part  # [c, V]
     l_c = lib.tokens(tl.load(l_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
     d_v = l_c[:, None] * d_written  # [c, V]
     tl.store(stored_d_v_0_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], d_v, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
-    number = segment.to(tl.float32)  # []
-    scaled3 = 256.0 * number  # []
-    added = offset + c  # [c]
-    number2 = added.to(tl.float32)  # [c]
-    added2 = scaled3 + number2  # [c]
-    mask3 = added2 >= 1.0  # [c]
-    k_c_1 = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    key = tl.where(mask3[:, None], k_c_1, 0.0)  # [c, K]
     # spec line 18: read: scale * S.T @ q
-    product4 = lib.dot(q_c, tl.trans(key), PRECISION)  # [c, d]
-    P2 = reach * product4  # [c, d]
+    P2 = reach * total3  # [c, d]
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-    product5 = lib.dot(key, stored_d_increment_S, PRECISION)  # [c, V]
-    d_written_part2 = decay_after[:, None] * product5  # [c, V]
+    d_written_part2 = decay_after[:, None] * total4  # [c, V]
     # spec line 18: read: scale * S.T @ q
-    product6 = lib.dot(tl.trans(P2), scaled, PRECISION)  # [d, V]
-    scaled4 = (size_K ** (-0.5)) * product6  # [d, V]
+    product2 = lib.dot(tl.trans(P2), scaled2, PRECISION)  # [d, V]
+    scaled4 = (size_K ** (-0.5)) * product2  # [d, V]
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
     d_written2 = scaled4 + d_written_part2  # [c, V]
     b_c = lib.tokens(tl.load(b_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
     scaled5 = b_c[:, None] * d_written2  # [c, V]
-    d_v2 = tl.where(mask3[:, None], scaled5, 0.0)  # [c, V]
+    d_v2 = tl.where(mask[:, None], scaled5, 0.0)  # [c, V]
     tl.store(stored_d_v_1_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], d_v2, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
@@ -1024,17 +1038,38 @@ def backward_9(q_ptr, v_ptr, a_ptr, b_ptr, l_ptr, u_ptr, d_y_ptr, stored_d_sum_o
     c = tl.arange(0, C)
     block_of_K = tl.program_id(2)
     at_K = block_of_K * block_K + tl.arange(0, block_K)
-    at_V = tl.arange(0, block_V)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
     segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
     completes = (count > 0) & (count + offset == 256)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    number = segment.to(tl.float32)  # []
+    scaled = 256.0 * number  # []
+    added = offset + c  # [c]
+    number2 = added.to(tl.float32)  # [c]
+    added2 = scaled + number2  # [c]
+    mask = added2 >= 1.0  # [c]
+    total = tl.zeros((C, C,), tl.float32)  # [c, d]
+    total2 = tl.zeros((C, block_K,), tl.float32)  # [c, K]
+    total3 = tl.zeros((C, C,), tl.float32)  # [c, d]
+    total4 = tl.zeros((C, block_K,), tl.float32)  # [c, K]
+    for block_of_V in tl.range(0, tl.cdiv(size_V, block_V), disable_licm=True):  # what is moved out of it would fill registers
+        at_V = block_of_V * block_V + tl.arange(0, block_V)
+        d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+        v_c = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+        total += lib.dot(d_y_c, tl.trans(v_c), PRECISION)
+        stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        total2 += lib.dot(v_c, tl.trans(stored_d_increment_S), PRECISION)
+        v_c_1 = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+        masked = tl.where(mask[:, None], v_c_1, 0.0)  # [c, V]
+        total3 += lib.dot(d_y_c, tl.trans(masked), PRECISION)
+        total4 += lib.dot(masked, tl.trans(stored_d_increment_S), PRECISION)
     # spec line 18: read: scale * S.T @ q
-    mask = c[:, None] >= c[None, :]  # [c, d]
-    mask2 = c < count  # [d]
-    earlier = mask & mask2[None, :]  # [c, d]
+    mask2 = c[:, None] >= c[None, :]  # [c, d]
+    mask3 = c < count  # [d]
+    earlier = mask2 & mask3[None, :]  # [c, d]
     valid = c < count  # [c]
     a_c = lib.tokens(tl.load(a_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
@@ -1047,30 +1082,23 @@ def backward_9(q_ptr, v_ptr, a_ptr, b_ptr, l_ptr, u_ptr, d_y_ptr, stored_d_sum_o
     G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
     exp = tl.exp(G_after.to(tl.float32))  # [c]
     decay_after = tl.where(valid, exp, 0.0)  # [c]
-    added = offset + c  # [c]
-    number = added.to(tl.float32)  # [c]
     # spec line 23: summary: mean(k)
-    seen = 1.0 + number  # [c]
+    seen = 1.0 + number2  # [c]
     ratio = 1.0 / seen  # [c]
     # spec line 18: read: scale * S.T @ q
     gap = G[:, None] - G[None, :]  # [c, d]
-    masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
-    reach = tl.exp(masked.to(tl.float32))  # [c, d]
-    d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
-    v_c = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
-    product = lib.dot(d_y_c, tl.trans(v_c), PRECISION)  # [c, d]
-    scaled = reach * product  # [c, d]
+    masked2 = tl.where(earlier, gap, (-10000.0))  # [c, d]
+    reach = tl.exp(masked2.to(tl.float32))  # [c, d]
+    scaled2 = reach * total  # [c, d]
     stored_weight_online = tl.load(stored_weight_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
-    scaled2 = scaled * stored_weight_online[:, None]  # [c, d]
+    scaled3 = scaled2 * stored_weight_online[:, None]  # [c, d]
     q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    product2 = lib.dot(tl.trans(scaled2), q_c, PRECISION)  # [d, K]
+    product = lib.dot(tl.trans(scaled3), q_c, PRECISION)  # [d, K]
     l_c = lib.tokens(tl.load(l_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
-    scaled3 = l_c[:, None] * product2  # [d, K]
-    scaled4 = (size_K ** (-0.5)) * scaled3  # [d, K]
-    stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+    scaled4 = l_c[:, None] * product  # [d, K]
+    scaled5 = (size_K ** (-0.5)) * scaled4  # [d, K]
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-    product3 = lib.dot(v_c, tl.trans(stored_d_increment_S), PRECISION)  # [c, K]
-    d_write = l_c[:, None] * product3  # [c, K]
+    d_write = l_c[:, None] * total2  # [c, K]
     d_k_part = decay_after[:, None] * d_write  # [c, K]
     u_c = lib.tokens(tl.load(u_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     stored_d_score_online = tl.load(stored_d_score_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
@@ -1085,43 +1113,31 @@ def backward_9(q_ptr, v_ptr, a_ptr, b_ptr, l_ptr, u_ptr, d_y_ptr, stored_d_sum_o
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
     d_k_part3 = d_k_part + d_k_part2  # [c, K]
     # spec line 18: read: scale * S.T @ q
-    d_k = scaled4 + d_k_part3  # [c, K]
+    d_k = scaled5 + d_k_part3  # [c, K]
     tl.store(stored_d_k_0_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_k, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
-    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-    number2 = segment.to(tl.float32)  # []
-    scaled5 = 256.0 * number2  # []
     b_c = lib.tokens(tl.load(b_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
-    # spec line 18: read: scale * S.T @ q
     scaled6 = (size_K ** (-0.5)) * b_c  # [d]
-    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-    added2 = scaled5 + number  # [c]
-    mask3 = added2 >= 1.0  # [c]
-    v_c_1 = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
-    masked2 = tl.where(mask3[:, None], v_c_1, 0.0)  # [c, V]
-    # spec line 18: read: scale * S.T @ q
-    product4 = lib.dot(d_y_c, tl.trans(masked2), PRECISION)  # [c, d]
-    scaled7 = reach * product4  # [c, d]
+    scaled7 = reach * total3  # [c, d]
     scaled8 = scaled7 * stored_weight_online[:, None]  # [c, d]
-    product5 = lib.dot(tl.trans(scaled8), q_c, PRECISION)  # [d, K]
-    scaled9 = scaled6[:, None] * product5  # [d, K]
+    product2 = lib.dot(tl.trans(scaled8), q_c, PRECISION)  # [d, K]
+    scaled9 = scaled6[:, None] * product2  # [d, K]
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-    product6 = lib.dot(masked2, tl.trans(stored_d_increment_S), PRECISION)  # [c, K]
-    d_write2 = b_c[:, None] * product6  # [c, K]
+    d_write2 = b_c[:, None] * total4  # [c, K]
     d_key_part = decay_after[:, None] * d_write2  # [c, K]
     d_key = scaled9 + d_key_part  # [c, K]
-    d_k2 = tl.where(mask3[:, None], d_key, 0.0)  # [c, K]
+    d_k2 = tl.where(mask[:, None], d_key, 0.0)  # [c, K]
     tl.store(stored_d_k_1_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_k2, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
 
 forward = {
     "scratch": [('stored.scaled', 'starts', ('n', 'c')), ('stored.weight_online', 'starts', ('c',))],
     "copies": [('new.summary', 'summary'), ('new.cache.S', 'cache.S')],
     "kernels": [
-        {"run": forward_0, "grid": 'loop', "blocked": ('K', 'V'), "dims": ('K', 'V'),
-         "tensors": ('k', 'v', 'a', 'b', 'l', 'state.S', 'summary.partial', 'new.state.S', 'new.summary', 'new.summary.partial', 'new.cache.S', 'saved.S', 'saved.summary.partial')},
-        {"run": forward_1, "grid": 'rows', "blocked": (), "dims": ('K',),
-         "tensors": ('k', 'u', 'new.summary', 'saved.summary.partial', 'stored.scaled', 'stored.weight_online')},
-        {"run": forward_2, "grid": 'rows', "blocked": ('V',), "dims": ('K', 'V'),
-         "tensors": ('q', 'k', 'v', 'a', 'b', 'l', 'new.cache.S', 'saved.S', 'stored.scaled', 'stored.weight_online', 'y')},
+        {"run": forward_0, "grid": 'loop', "blocked": ('K', 'V'), "folded": (), "dims": ('K', 'V'),
+         "products": 2, "tensors": ('k', 'v', 'a', 'b', 'l', 'state.S', 'summary.partial', 'new.state.S', 'new.summary', 'new.summary.partial', 'new.cache.S', 'saved.S', 'saved.summary.partial')},
+        {"run": forward_1, "grid": 'rows', "blocked": (), "folded": ('K',), "dims": ('K',),
+         "products": 1, "tensors": ('k', 'u', 'new.summary', 'saved.summary.partial', 'stored.scaled', 'stored.weight_online')},
+        {"run": forward_2, "grid": 'rows', "blocked": ('V',), "folded": (), "dims": ('K', 'V'),
+         "products": 6, "tensors": ('q', 'k', 'v', 'a', 'b', 'l', 'new.cache.S', 'saved.S', 'stored.scaled', 'stored.weight_online', 'y')},
     ],
     "shifted": [],
 }
@@ -1130,26 +1146,26 @@ backward = {
     "scratch": [('stored.d.k.0', 'token', ('K',)), ('stored.d.k.1', 'token', ('K',)), ('stored.d.v.0', 'token', ('V',)), ('stored.d.v.1', 'token', ('V',)), ('stored.d_sum_of_row', 'starts', ('K',)), ('stored.d_score_online', 'starts', ('c',)), ('stored.d_increment_S', 'starts', ('K', 'V')), ('stored.weight_online', 'starts', ('c',)), ('stored.out', 'starts', ('K', 'V')), ('stored.product', 'slots', ('K', 'V')), ('stored.d_summaries_part', 'slots', ('K',)), ('stored.scaled', 'starts', ('n', 'c')), ('stored.scaled.2', 'starts', ('n', 'c')), ('stored.total', 'starts', ('c',)), ('stored.out.2', 'starts', ('n', 'c')), ('stored.difference', 'starts', ('n', 'c')), ('stored.largest', 'starts', ('c',))],
     "copies": [],
     "kernels": [
-        {"run": backward_0, "grid": 'rows', "blocked": (), "dims": ('K',),
-         "tensors": ('k', 'u', 'new.summary', 'saved.summary.partial', 'stored.weight_online', 'stored.scaled.2', 'stored.total', 'stored.difference', 'stored.largest')},
-        {"run": backward_1, "grid": 'rows', "blocked": (), "dims": ('K', 'V'),
-         "tensors": ('q', 'new.cache.S', 'd.y', 'stored.out.2')},
-        {"run": backward_2, "grid": 'rows', "blocked": (), "dims": ('K', 'V'),
-         "tensors": ('k', 'v', 'a', 'b', 'l', 'u', 'new.cache.S', 'saved.S', 'saved.summary.partial', 'd.y', 'stored.total', 'stored.difference', 'stored.largest', 'd.q')},
-        {"run": backward_3, "grid": 'rows', "blocked": (), "dims": ('K', 'V'),
-         "tensors": ('q', 'k', 'v', 'a', 'b', 'l', 'u', 'new.summary', 'saved.S', 'saved.summary.partial', 'd.y', 'stored.total', 'stored.out.2', 'stored.difference', 'stored.largest', 'd.u', 'stored.d_score_online', 'stored.scaled')},
-        {"run": backward_4, "grid": 'slots', "blocked": ('K', 'V'), "dims": ('K', 'V'),
-         "tensors": ('q', 'u', 'd.y', 'd.new.summary', 'd.new.cache.S', 'stored.scaled', 'stored.scaled.2', 'd.summary', 'd.cache.S', 'stored.product', 'stored.d_summaries_part')},
-        {"run": backward_5, "grid": 'loop', "blocked": ('K', 'V'), "dims": ('K', 'V'),
-         "tensors": ('q', 'a', 'u', 'd.y', 'd.new.state.S', 'd.new.summary', 'd.new.summary.partial', 'd.new.cache.S', 'stored.d_score_online', 'stored.weight_online', 'stored.product', 'stored.d_summaries_part', 'd.state.S', 'd.summary.partial', 'stored.d_sum_of_row', 'stored.d_increment_S', 'stored.out')},
-        {"run": backward_6, "grid": 'rows', "blocked": (), "dims": ('K', 'V'),
-         "tensors": ('q', 'k', 'v', 'a', 'd.y', 'stored.d_increment_S', 'stored.weight_online', 'd.l')},
-        {"run": backward_7, "grid": 'rows', "blocked": (), "dims": ('K', 'V'),
-         "tensors": ('q', 'k', 'v', 'a', 'b', 'l', 'saved.S', 'd.y', 'stored.d_increment_S', 'stored.weight_online', 'stored.out', 'd.a', 'd.b')},
-        {"run": backward_8, "grid": 'rows', "blocked": ('V',), "dims": ('K', 'V'),
-         "tensors": ('q', 'k', 'a', 'b', 'l', 'd.y', 'stored.d_increment_S', 'stored.weight_online', 'stored.d.v.0', 'stored.d.v.1')},
-        {"run": backward_9, "grid": 'rows', "blocked": ('K',), "dims": ('K', 'V'),
-         "tensors": ('q', 'v', 'a', 'b', 'l', 'u', 'd.y', 'stored.d_sum_of_row', 'stored.d_score_online', 'stored.d_increment_S', 'stored.weight_online', 'stored.d.k.0', 'stored.d.k.1')},
+        {"run": backward_0, "grid": 'rows', "blocked": (), "folded": ('K',), "dims": ('K',),
+         "products": 1, "tensors": ('k', 'u', 'new.summary', 'saved.summary.partial', 'stored.weight_online', 'stored.scaled.2', 'stored.total', 'stored.difference', 'stored.largest')},
+        {"run": backward_1, "grid": 'rows', "blocked": (), "folded": (), "dims": ('K', 'V'),
+         "products": 1, "tensors": ('q', 'new.cache.S', 'd.y', 'stored.out.2')},
+        {"run": backward_2, "grid": 'rows', "blocked": (), "folded": (), "dims": ('K', 'V'),
+         "products": 6, "tensors": ('k', 'v', 'a', 'b', 'l', 'u', 'new.cache.S', 'saved.S', 'saved.summary.partial', 'd.y', 'stored.total', 'stored.difference', 'stored.largest', 'd.q')},
+        {"run": backward_3, "grid": 'rows', "blocked": (), "folded": ('V',), "dims": ('K', 'V'),
+         "products": 6, "tensors": ('q', 'k', 'v', 'a', 'b', 'l', 'u', 'new.summary', 'saved.S', 'saved.summary.partial', 'd.y', 'stored.total', 'stored.out.2', 'stored.difference', 'stored.largest', 'd.u', 'stored.d_score_online', 'stored.scaled')},
+        {"run": backward_4, "grid": 'slots', "blocked": ('K', 'V'), "folded": (), "dims": ('K', 'V'),
+         "products": 2, "tensors": ('q', 'u', 'd.y', 'd.new.summary', 'd.new.cache.S', 'stored.scaled', 'stored.scaled.2', 'd.summary', 'd.cache.S', 'stored.product', 'stored.d_summaries_part')},
+        {"run": backward_5, "grid": 'loop', "blocked": ('K', 'V'), "folded": (), "dims": ('K', 'V'),
+         "products": 1, "tensors": ('q', 'a', 'u', 'd.y', 'd.new.state.S', 'd.new.summary', 'd.new.summary.partial', 'd.new.cache.S', 'stored.d_score_online', 'stored.weight_online', 'stored.product', 'stored.d_summaries_part', 'd.state.S', 'd.summary.partial', 'stored.d_sum_of_row', 'stored.d_increment_S', 'stored.out')},
+        {"run": backward_6, "grid": 'rows', "blocked": (), "folded": ('V',), "dims": ('K', 'V'),
+         "products": 3, "tensors": ('q', 'k', 'v', 'a', 'd.y', 'stored.d_increment_S', 'stored.weight_online', 'd.l')},
+        {"run": backward_7, "grid": 'rows', "blocked": (), "folded": ('V',), "dims": ('K', 'V'),
+         "products": 9, "tensors": ('q', 'k', 'v', 'a', 'b', 'l', 'saved.S', 'd.y', 'stored.d_increment_S', 'stored.weight_online', 'stored.out', 'd.a', 'd.b')},
+        {"run": backward_8, "grid": 'rows', "blocked": ('V',), "folded": ('K',), "dims": ('K', 'V'),
+         "products": 6, "tensors": ('q', 'k', 'a', 'b', 'l', 'd.y', 'stored.d_increment_S', 'stored.weight_online', 'stored.d.v.0', 'stored.d.v.1')},
+        {"run": backward_9, "grid": 'rows', "blocked": ('K',), "folded": ('V',), "dims": ('K', 'V'),
+         "products": 6, "tensors": ('q', 'v', 'a', 'b', 'l', 'u', 'd.y', 'stored.d_sum_of_row', 'stored.d_score_online', 'stored.d_increment_S', 'stored.weight_online', 'stored.d.k.0', 'stored.d.k.1')},
     ],
     "shifted": [('d.k', (('stored.d.k.0', 0), ('stored.d.k.1', 1))), ('d.v', (('stored.d.v.0', 0), ('stored.d.v.1', 1)))],
 }

@@ -364,8 +364,8 @@ forward = {
     "scratch": [],
     "copies": [('new.cache.S', 'cache.S')],
     "kernels": [
-        {"run": fused_forward_0, "grid": 'loop', "blocked": ('V',), "dims": ('K', 'V'),
-         "tensors": ('q', 'k', 'v', 'a', 'b', 'l', 'state.S', 'cache.S', 'y', 'new.state.S', 'new.cache.S', 'saved.S', 'saved.sum.S')},
+        {"run": fused_forward_0, "grid": 'loop', "blocked": ('V',), "folded": (), "dims": ('K', 'V'),
+         "products": 8, "tensors": ('q', 'k', 'v', 'a', 'b', 'l', 'state.S', 'cache.S', 'y', 'new.state.S', 'new.cache.S', 'saved.S', 'saved.sum.S')},
     ],
     "shifted": [],
 }
@@ -374,10 +374,10 @@ backward = {
     "scratch": [('stored.d.k.0', 'token', ('K',)), ('stored.d.k.1', 'token', ('K',)), ('stored.d.v.0', 'token', ('V',)), ('stored.d.v.1', 'token', ('V',)), ('stored.d_cache.S_part', 'memory', ('K', 'V'))],
     "copies": [],
     "kernels": [
-        {"run": fused_backward_0, "grid": 'loop', "blocked": (), "dims": ('K', 'V'),
-         "tensors": ('q', 'k', 'v', 'a', 'b', 'l', 'saved.S', 'saved.sum.S', 'd.y', 'd.new.state.S', 'd.new.cache.S', 'd.q', 'stored.d.k.0', 'stored.d.k.1', 'stored.d.v.0', 'stored.d.v.1', 'd.a', 'd.b', 'd.l', 'd.state.S', 'stored.d_cache.S_part')},
-        {"run": fused_backward_1, "grid": 'slots', "blocked": ('K', 'V'), "dims": ('K', 'V'),
-         "tensors": ('d.new.cache.S', 'stored.d_cache.S_part', 'd.cache.S')},
+        {"run": fused_backward_0, "grid": 'loop', "blocked": (), "folded": (), "dims": ('K', 'V'),
+         "products": 18, "tensors": ('q', 'k', 'v', 'a', 'b', 'l', 'saved.S', 'saved.sum.S', 'd.y', 'd.new.state.S', 'd.new.cache.S', 'd.q', 'stored.d.k.0', 'stored.d.k.1', 'stored.d.v.0', 'stored.d.v.1', 'd.a', 'd.b', 'd.l', 'd.state.S', 'stored.d_cache.S_part')},
+        {"run": fused_backward_1, "grid": 'slots', "blocked": ('K', 'V'), "folded": (), "dims": ('K', 'V'),
+         "products": 0, "tensors": ('d.new.cache.S', 'stored.d_cache.S_part', 'd.cache.S')},
     ],
     "shifted": [('d.k', (('stored.d.k.0', 0), ('stored.d.k.1', 1))), ('d.v', (('stored.d.v.0', 0), ('stored.d.v.1', 1)))],
 }

@@ -3,7 +3,7 @@
 Without a SPEC every op under generated/ is built again. --check writes nothing: it builds into a temporary folder and
 compares byte by byte, and exits with 2 where a file differs. --target cuda:sm_90 writes nothing either: it compiles the
 op's Triton kernels for that GPU, shows registers, stack, shared memory and tensor-core instructions, and exits with 2 where
-one does not fit.
+one does not fit or spills.
 """
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
                         "such as cuda:sm_90 or hip:gfx942: prints what they take")
     parser.add_argument("--size", action="append", default=[], metavar="DIM=N", help="with a GPU target: the size of a dimension (default 64)")
     parser.add_argument("--chunk", type=int, metavar="C", help="with a GPU target: tokens of a chunk (default: what a call takes there)")
-    parser.add_argument("--precision", help="with a GPU target: of products, ieee, tf32x3, tf32 or bf16")
+    parser.add_argument("--precision", help="with a GPU target: of products, ieee, tf32x3, tf32x3-serial, tf32 or bf16")
     parser.add_argument("--check", action="store_true", help="compare with what is there instead of writing")
     parser.add_argument("-q", "--quiet", action="store_true", help="print problems only")
 

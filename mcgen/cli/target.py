@@ -10,32 +10,34 @@ SIZE = 64
 
 
 def check(folder: Path, target: str, chunk: int | None, given: list[str], precision: str | None = None) -> int:
-    """A row a kernel, with the default launch options; 2 if one of the split form, the default, does not fit. given: `K=64` and so on; other dims are 64."""
+    """A row a kernel, with the default launch options; 2 if one of the split form, the default, does not fit or spills. given: `K=64` and so
+    on; other dims are 64."""
     from ..runtime.manifest import read_manifest
     from ..runtime.schedule import Schedules
-    from ..runtime.triton.compile import each, parse_target
-    from ..runtime.triton.options import runs
+    from ..runtime.triton.compile import each, forms, kernels, name_of, parse_target
+    from ..runtime.triton.options import chosen, runs
 
-    parse_target(target)
+    backend, _ = parse_target(target)
     manifest = read_manifest(folder / "manifest.json")
     sizes = sizes_of(manifest, given)
-    chunk = chunk or Schedules(manifest.chunk, many=manifest.many).usual("cuda", sizes)
+    chunk = chunk or Schedules(manifest.chunk, many=manifest.many, loads=manifest.loads).usual("cuda", sizes)
     console = make_console()
-    rows: list[Any] = []
+    record = {"precision": precision} if precision else {}
+    options = {name_of(kernel): chosen(kernel, sizes, record, backend) for kernel in kernels(*forms(folder))}
     with console.status(f"compile for {target}"):
-        for found in each(folder, target, sizes, chunk, options={"precision": precision} if precision else None):
-            rows.append(found)
+        rows = list(each(folder, target, sizes, chunk, options=record))
     from rich.table import Table
 
     shown = ", ".join(f"{n}={s}" for n, s in sizes.items())
     table = Table(title=f"{folder.name} on {target}: {shown}, chunk {chunk}", title_justify="left")
-    for head in ("kernel", "registers", "stack B", "shared B", "of", "tensor cores", ""):
-        table.add_column(head, justify="left" if head in ("kernel", "tensor cores", "") else "right")
+    for head in ("kernel", "options", "registers", "stack B", "shared B", "of", "tensor cores", ""):
+        table.add_column(head, justify="left" if head in ("kernel", "options", "tensor cores", "") else "right")
     for r in rows:
         units = " ".join(f"{n} {count}" for n, count in r.tensor.items()) or "-"
-        table.add_row(r.kernel, str(r.registers), str(r.stack), str(r.shared), str(r.limit), units, "ok" if r.fits else "does not fit")
+        table.add_row(r.kernel, options[r.kernel].words, str(r.registers), str(r.stack), str(r.shared), str(r.limit), units,
+                      "does not fit" if not r.fits else "spills" if r.spills else "ok")
     console.print(table)
-    return 0 if all(r.fits for r in rows if runs(r.kernel, {})) else 2
+    return 0 if all(r.fits and not r.spills for r in rows if runs(r.kernel, {})) else 2
 
 
 def sizes_of(manifest: Any, given: list[str]) -> dict[str, int]:

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Sequence
 
 from ..ir.nodes import Program, bodies, dim_of
 from ..passes.pipeline import Compiled
@@ -16,8 +16,8 @@ SLOTS = "#slots"                # stands for the number of cached memories in a 
 LEVELS = "#levels"              # the same for the levels of merging segments
 
 
-def manifest_of(compiled: Compiled, spec_name: str) -> dict[str, Any]:
-    """The manifest as plain data; `mcgen.runtime.manifest` reads it."""
+def manifest_of(compiled: Compiled, spec_name: str, loads: Sequence[tuple[int, tuple[str, ...]]] = ()) -> dict[str, Any]:
+    """The manifest as plain data; `mcgen.runtime.manifest` reads it. loads: of its GPU kernels, see there."""
     model, spec = compiled.model, compiled.model.spec
     delays = {p.name: p.delay for p in compiled.forward.params if p.delay}
     forward = [p.name for p in compiled.forward.params]
@@ -48,6 +48,7 @@ def manifest_of(compiled: Compiled, spec_name: str) -> dict[str, Any]:
         "constants": {name: str(text) for block in ("rule", "cache") for name, text in
                       spec.raw.get(block, {}).get("constants", {}).items()},
         "chunks": list(CHUNKS), "chunk": CHUNK, "sides": _sides(compiled), **({"many": True} if _many(compiled.forward) else {}),
+        **({"loads": [[products, list(dims)] for products, dims in loads]} if loads else {}),
         "forward": {"params": [*forward, "call.table"], "results": results[: compiled.results]},
         "backward": {"params": [*forward, "call.table", *backward[len(forward):]],
                      "results": [r.name for r in compiled.backward.results]},

@@ -36,8 +36,8 @@ def texts(compiled: Compiled, spec: Spec) -> dict[str, str]:
     from .triton_module import triton_modules
     from .tvm_module import tvm_module
 
-    manifest = manifest_of(compiled, spec.name)
-    split, fused = triton_modules(compiled)
+    split, fused, loads = triton_modules(compiled)
+    manifest = manifest_of(compiled, spec.name, loads)
     found = {
         "spec.yaml": dump_spec(spec),
         "manifest.json": json.dumps(manifest, indent=1, ensure_ascii=False) + "\n",

@@ -1,12 +1,14 @@
 """The text of `triton_kernels.py` and `triton_fused_kernels.py`: kernels, and in which order they run on which tensors."""
 from __future__ import annotations
 
-from ..ir.builder import Builder
-from ..ir.nodes import Program
+from typing import Iterable
+
+from ..ir.nodes import Program, dim_of, is_dim
 from ..passes.apart import Entangled
 from ..passes.pipeline import Compiled
 from ..passes.slice import Sliced, cut
-from ..runtime.triton.options import FUSED
+from ..passes.slice_kernel import products
+from ..runtime.triton.options import FEW, FUSED
 from .formulas import formulas
 from .triton_expr import CALLS, INFIX
 from .triton_printer import Printed, print_kernel
@@ -29,25 +31,40 @@ _KIND = {"rows": "A program for every row of the chunk table", "loop": "The rows
          "slots": "A program for every cached memory, its rows one after the other"}
 
 
+Load = tuple[int, tuple[str, ...]]
 OPS = {"const", "size", "iota", "row", "param", "load", "map", "sum", "max", "dot", "cumsum", "rename", "collect", "expose", "keep", "topk", "scan",
        "slots", "out", "take", "give", "solve", "cumprod", "decayed", "pair", "papply", "pfactor", "dense_solve"}
 FUNCTIONS = {*INFIX, *CALLS, "neg", "float", "stop", "logfloor", "pow"}
 
 
-def triton_modules(compiled: Compiled) -> tuple[str | None, str | None]:
-    """The whole module in its split form, and in its fused one: None where that is the same. None twice for a program with an operation
-    that no GPU kernel has yet: torch computes it there."""
+def triton_modules(compiled: Compiled) -> tuple[str | None, str | None, list[Load]]:
+    """The whole module in its split form, and in its fused one: None where that is the same; and the split form's loads. None twice for a
+    program with an operation that no GPU kernel has yet: torch computes it there."""
     b = compiled.source.builder
     programs = (("forward", compiled.forward), ("backward", compiled.backward))
     if not all(printable(program) for _, program in programs):
-        return None, None
+        return None, None, []
     try:
-        split, fused = ([_program(which, program, b, form) for which, program in programs] for form in (False, True))
+        slices = [cut(program, b) for _, program in programs]
+        split = [_program(which, sliced, "") for (which, _), sliced in zip(programs, slices)]
+        fused = [_program(which, cut(program, b, True), FUSED) for which, program in programs]
     except Entangled:
-        return None, None
+        return None, None, []
     same = _bodies(split) == _bodies(fused)
     title = f"{compiled.model.name} on GPUs"
-    return _module(f"{title}.", compiled, split), None if same else _module(f"{title}: one pass over the rows, where one can.", compiled, fused)
+    one_pass = None if same else _module(f"{title}: one pass over the rows, where one can.", compiled, fused)
+    return _module(f"{title}.", compiled, split), one_pass, loads(slices)
+
+
+def loads(programs: Iterable[Sliced]) -> list[Load]:
+    """Of all kernels with many products that have a dim whole: how many, and which dims."""
+    found = set()
+    for s in (s for sliced in programs for s in sliced.slices):
+        whole = {dim_of(a) for v in s.program.order() for a in v.axes if is_dim(a)} - {dim_of(a) for a in (*s.blocked, *s.folded)}
+        whole = tuple(sorted(dim for dim in whole if not dim.isdigit()))
+        if whole and products(s.program.order()) > FEW:
+            found.add((products(s.program.order()), whole))
+    return sorted(found)
 
 
 def _bodies(printed: list[tuple[list[str], str]]) -> list[str]:
@@ -71,13 +88,12 @@ def printable(program: Program) -> bool:
     return True
 
 
-def _program(which: str, program: Program, b: Builder, fused: bool) -> tuple[list[str], str]:
-    sliced = cut(program, b, fused)
+def _program(which: str, sliced: Sliced, prefix: str) -> tuple[list[str], str]:
     printed: list[Printed] = []
     for i, s in enumerate(sliced.slices):
         made = ", ".join(r.name for r in s.program.results)
         how = f"{_KIND[s.kind]}{', from the last to the first' if s.reverse else ''}{', for every level' if s.levels else ''}"
-        printed.append(print_kernel(f"{FUSED if fused else ''}{which}_{i}", s, f"{how}: {made}."))
+        printed.append(print_kernel(f"{prefix}{which}_{i}", s, f"{how}: {made}."))
     return [p.text for p in printed], _plan(which, sliced, printed)
 
 
@@ -90,8 +106,8 @@ def _plan(which: str, sliced: Sliced, printed: list[Printed]) -> str:
     for s, p in zip(sliced.slices, printed):
         grid = "units" if s.kind == "slots" and s.slot == "m" else s.kind
         levels = '"levels": True, ' if s.levels else ""
-        lines.append(f'        {{"run": {p.name}, "grid": {grid!r}, {levels}"blocked": {s.blocked!r}, "dims": {p.dims!r},')
-        lines.append(f'         "tensors": {p.tensors!r}}},')
+        lines.append(f'        {{"run": {p.name}, "grid": {grid!r}, {levels}"blocked": {s.blocked!r}, "folded": {s.folded!r}, "dims": {p.dims!r},')
+        lines.append(f'         "products": {products(s.program.order())}, "tensors": {p.tensors!r}}},')
     lines.append("    ],")
     lines.append(f'    "shifted": {list(sliced.shifted)!r},')
     lines.append("}")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from ..ir.nodes import LEAD, Program, Result, Value, dim_of, is_dim
 from ..passes.arrange import arrange
+from ..passes.fold import Fold
 from ..passes.slice import Slice
 from ..passes.stages import over_rows
 from ..passes.token_loops import handed_out, scans_rows
@@ -78,7 +79,7 @@ class _Kernel(Tokens):
             rest = "" if i == len(self.blocked) - 1 else f" % tl.cdiv(size_{dim}, block_{dim})"
             self.line(f"block_of_{dim} = {block}{rest}")
             block = f"({block} // tl.cdiv(size_{dim}, block_{dim}))"
-        for dim in dict.fromkeys(dim_of(a) for a in used if is_dim(a)):
+        for dim in dict.fromkeys(dim_of(a) for a in used if is_dim(a) and a not in self.slice.folded):
             start = f"block_of_{dim} * block_{dim} + " if any(dim_of(a) == dim for a in self.blocked) else ""
             self.line(f"at_{dim} = {start}tl.arange(0, {self.block(dim)})")
 
@@ -101,8 +102,12 @@ class _Kernel(Tokens):
     # -- a grid over rows --------------------------------------------------------------------------------------
     def rows(self) -> None:
         self.row()
+        if self.slice.fold:
+            self.blocks(self.slice.fold)
         for r in self.program.results:
             value = r.parts[0][0]
+            if set(self.slice.folded) & set(value.axes):
+                continue                                 # stored block by block
             if value.op == "out" and value["kind"] == "stack":
                 self.statements([value.args[0]])
                 continue
@@ -111,6 +116,27 @@ class _Kernel(Tokens):
             self.statements(arrange([value]))
             if handed_out(value) is None:
                 self.store(r, self.get(value))
+
+    def blocks(self, fold: Fold) -> None:
+        """A dim's blocks one after the other: what has its axis, and what adds up over them."""
+        self.statements(fold.before)
+        for total in fold.sums:
+            self.total(total)
+        dim = dim_of(fold.axis)
+        self.line(f"for block_of_{dim} in tl.range(0, tl.cdiv(size_{dim}, block_{dim}), disable_licm=True):",
+                  "what is moved out of it would fill registers")
+        self.indent += "    "
+        self.line(f"at_{dim} = block_of_{dim} * block_{dim} + tl.arange(0, block_{dim})")
+        sums = set(map(id, fold.sums))
+        for v in fold.inside:
+            if id(v) in sums:
+                self.add(v)
+                continue
+            self.statements([v])
+            for r in self.program.results:
+                if r.parts[0][0] is v:
+                    self.store(r, self.get(v))
+        self.indent = self.indent[4:]
 
     # -- a loop over rows --------------------------------------------------------------------------------------
     def loop(self) -> None:
@@ -203,7 +229,7 @@ class _Kernel(Tokens):
         if v.op == "give":
             text, axes = self.get(v.args[0]).text, self.get(v.args[0]).axes
         else:
-            text, axes = self.reduction(v, tuple(a for a in v["over"] if a != "r"))
+            text, axes = self.reduction(v, tuple(a for a in v.get("over") or () if a != "r"))
         self.line(f"{name.text} += {text if axes == name.axes else self.aligned(Name(text, axes), name.axes)}")
 
     def advance(self, scans: list[Value]) -> None:

@@ -131,6 +131,8 @@ class Values(Tiles):
 
     def reduction(self, v: Value, over: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
         """A sum or product over the axes, as text and the axes that it has."""
+        if v.op == "pair":
+            return self.pair(v), ("c", "d")
         names = [self.get(a) for a in v.args]
         if v.op == "dot":
             x, y = ({*n.axes} for n in names)
@@ -200,9 +202,12 @@ class Values(Tiles):
         axis, = (a for a in v.axes if a not in ("r", "c"))
         return axis
 
-    def _pair(self, v: Value) -> None:
+    def pair(self, v: Value) -> str:
         (q, k, f), axis = v.args, v["axis"]
-        self.define(v, f"factors.pair({self.summand(q, 'c', axis)}, {self.summand(k, 'd', axis)}, {self.full(f, ('c', axis))}, PRECISION)", ("c", "d"))
+        return f"factors.pair({self.summand(q, 'c', axis)}, {self.summand(k, 'd', axis)}, {self.full(f, ('c', axis))}, PRECISION)"
+
+    def _pair(self, v: Value) -> None:
+        self.define(v, self.pair(v), ("c", "d"))
 
     def _papply(self, v: Value) -> None:
         (matrix, x, f), axis, (given, left) = v.args, v["axis"], ("c", "d") if v["transposed"] else ("d", "c")

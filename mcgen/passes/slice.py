@@ -63,7 +63,7 @@ class _Cutter:
         slices: list[Slice] = []
         while self.pending:
             key = max(self.pending)                          # the last stage first: it says what earlier ones store
-            slices += [Kernel(self, key, results).slice() for results in self.groups(key, self.pending.pop(key))]
+            slices += [s for results in self.groups(key, self.pending.pop(key)) for s in Kernel(self, key, results).slices()]
         for at, s in enumerate(reversed(slices)):
             slices[len(slices) - 1 - at] = replace(s, program=replace(s.program, name=f"{self.program.name}_{at}"))
         return Sliced(tuple(reversed(slices)), tuple(self.scratch), tuple(self.copies), tuple(self.shifted))

@@ -4,8 +4,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Iterable, NamedTuple
 
-from ..ir.nodes import Param, Program, Result, Value, bodies, dim_of, is_dim, slot_axis, sort_axes
+from ..ir.naming import stem
+from ..ir.nodes import AXIS_ORDER, Param, Program, Result, Value, bodies, dim_of, is_dim, slot_axis, sort_axes
 from .apart import leaves_levels, levelled
+from .fold import Fold, fold
 from .prune_loops import prune_loops
 from .rewrite import Rebuilder
 from .simple_slots import simple_slots
@@ -13,6 +15,7 @@ from .stages import LIGHT, MANY_PRODUCTS, PRODUCT, SLOTS, is_product, of_rows, o
 from .token_loops import TokenLoops, over_tokens, scans_rows, token_loops
 
 MANY = 6                         # for how many products of matrices such a value counts
+MOST = 12                        # products of matrices of one kernel over rows, where it can be cut in two
 SIZE = 64                        # what every axis counts when stored elements are compared
 
 
@@ -30,7 +33,8 @@ class Slice:
     """One kernel. kind: 'rows' (a grid over rows), 'loop' (over rows, in order), 'slots' (a grid over slots, rows in order).
 
     blocked: the dims along which its programs are independent. slot: the axis of the cache's slots. levels: whether there is a
-    program for every level. kept: what its scans over tokens give of every token and it reads again
+    program for every level. fold: what one of them goes over block by block. kept: what its scans over tokens give of every token and it
+    reads again
     itself, and the result or the scratch tensor in which that lies.
     """
 
@@ -41,6 +45,11 @@ class Slice:
     kept: tuple[tuple[Value, Param], ...] = ()
     slot: str = "n"
     levels: bool = False
+    fold: Fold | None = None
+
+    @property
+    def folded(self) -> tuple[str, ...]:
+        return (self.fold.axis,) if self.fold else ()
 
 
 class Kernel:
@@ -74,7 +83,34 @@ class Kernel:
         program = replace(program, params=self.params(program))
         kept = self.kept(token_loops(program))
         free = [a for a in separable(program) if all(a in p.axes for _, p in kept)]       # a program reads what it wrote itself
-        return Slice(program, self.kind, self.reverse, tuple(free), kept, self.cutter.slot, self.levels)
+        folded = fold(program, tuple(free)) if self.kind == "rows" and not self.levels else None
+        return Slice(program, self.kind, self.reverse, tuple(free), kept, self.cutter.slot, self.levels, folded)
+
+    def slices(self) -> list[Slice]:
+        """The kernel, or two, the later one first: where it computes many products, what adds up over the blocks of its fold is stored
+        by one that goes over them, and read by one for the rest."""
+        whole = self.slice()
+        if whole.fold is None or products(whole.program.order()) <= MOST or any("r" not in v.axes or v.dtype != "f" for v in whole.fold.sums):
+            return [whole]
+        axis, stored = whole.fold.axis, {}
+        for v in whole.fold.sums:
+            axes = [a for a in v.axes if a in AXIS_ORDER and a != "r"] + [a for a in v.axes if is_dim(a)]
+            stored[id(v)] = v, Param(self.cutter.fresh(f"stored.{stem(v)}"), "starts", tuple(axes))
+        params = [p for _, p in stored.values()]
+        self.cutter.scratch += params
+        along = [r for r in whole.program.results if axis in r.parts[0][0].axes]
+        rest = [r for r in whole.program.results if axis not in r.parts[0][0].axes]
+        again = Rebuilder(self.b, {i: self.b.param(p) for i, (_, p) in stored.items()})
+        rest = [replace(r, parts=tuple((again.rebuild([v])[0], s) for v, s in r.parts)) for r in rest]
+        sums = [Result(p.name, p.kind, p.axes, ((v, 0),)) for v, p in stored.values()]
+        return [self.part(results, params) for results in (rest, [*along, *sums]) if results]
+
+    def part(self, results: list[Result], params: list[Param]) -> Slice:
+        program = Program("", (), tuple(results), "chunk", self.cutter.program.segment)
+        read = {v["name"] for v in program.order() if v.op == "param"}
+        program = replace(program, params=(*self.params(program), *(p for p in params if p.name in read)))
+        free = separable(program)
+        return Slice(program, self.kind, self.reverse, free, (), self.cutter.slot, self.levels, fold(program, free))
 
     def kept(self, loops: TokenLoops) -> tuple[tuple[Value, Param], ...]:
         """Where what is read again lies: in a result, else in memory for the tokens of one row."""
@@ -212,6 +248,13 @@ class Kernel:
                     for a in v.args:
                         self.choose(a, self.limit)
                     changed = True
+
+
+def products(values: Iterable[Value]) -> int:
+    """How many products of matrices the values take, those in loops too; the parts of one operation's derivative take them once."""
+    values = list(values)
+    parts = {(*map(id, v.args), v.op) for v in values if v.op in MANY_PRODUCTS}
+    return MANY * len(parts) + sum((v.op == "dot" and is_product(v)) + sum(products(body.order()) for body in bodies(v)) for v in values)
 
 
 def separable(program: Program) -> tuple[str, ...]:

@@ -190,7 +190,7 @@ class Calls:
             if plan.tokens == 1:
                 return 1
             schedules = self.backends.schedules
-            return schedules.traced_chunk(str(plan.device), str(self._tuned_as(plan)).removeprefix("torch."), schedules.small(plan.sizes))
+            return schedules.traced_chunk(str(plan.device), str(self._tuned_as(plan)).removeprefix("torch."), schedules.marks(plan.sizes))
         found = plan.kept.get("chunk")
         if found is None:
             schedule = self.backends.schedules.find(plan.device, self._tuned_as(plan), plan.sizes, plan.batch * plan.heads, plan.longest)

@@ -16,6 +16,8 @@ from .records import Entry, entries_for
 
 KEPT = 256
 SHORT, LONG = 32, 128
+LENGTHS = (128, 64, 32, 16)
+REGISTERS = 24_576               # products of a kernel, times tokens of a chunk, times a side: what registers hold on a GPU
 
 
 @dataclass(frozen=True)
@@ -46,23 +48,24 @@ def options_of(options: Sequence[tuple[str, int | str]], kernel: str) -> dict[st
 class Schedules:
     """The schedule of each call of one op. `forced` holds for every call; else the record's, else the usual
     one: `chunk` tokens, but SHORT on a CPU where every side of a state in chunk form is below LONG, and on GPUs
-    where a row takes `many` products.
+    where a row takes `many` products, and there as few as it takes that no kernel of `loads`, (products of matrices, the dims that it has
+    whole), holds more than REGISTERS.
 
     A token costs C (K + V) within its row and K V / C for the state between rows. On a CPU, where blocks above the diagonal are not
     computed, they meet near half a side. On a GPU what a row's many products are made of fills its registers.
     """
 
     def __init__(self, chunk: int, folders: Sequence[Path] = (), forced: Schedule | None = None, sides: Sequence[str | int] = (),
-                 many: bool = False):
+                 many: bool = False, loads: Sequence[tuple[int, Sequence[str]]] = ()):
         self.folders, self.forced = tuple(folders), forced
-        self._chunk, self._sides, self._many = chunk, tuple(sides), many
+        self._chunk, self._sides, self._many, self._loads = chunk, tuple(sides), many, tuple(loads)
         self._found: dict[tuple, Schedule] = {}
 
-        def traced_chunk(device: str, dtype: str, small: bool) -> int:
+        def traced_chunk(device: str, dtype: str, marks: tuple[bool, ...]) -> int:
             if self.forced is not None:
                 return self.forced.chunk
             chunks = {e.chunk for e in rows_of(entries_for(self.folders, torch.device(device)), dtype)}
-            return chunks.pop() if len(chunks) == 1 else self._usual(torch.device(device).type, small)
+            return chunks.pop() if len(chunks) == 1 else self._usual(torch.device(device).type, marks)
 
         # In a traced call, where sizes may be symbols: the chunk that all rows of a dtype agree on, else the usual one. The mark is
         # what torch.compiler.assume_constant_result sets, without its import of torch._dynamo, which takes a second.
@@ -71,14 +74,21 @@ class Schedules:
 
     def usual(self, device: str, sizes: Mapping[str, int]) -> int:
         """The chunk where no record says another. device: 'cpu', 'cuda'."""
-        return self._usual(device, self.small(sizes))
+        return self._usual(device, self.marks(sizes))
 
-    def small(self, sizes: Mapping[str, int]) -> bool:
+    def marks(self, sizes: Mapping[str, int]) -> tuple[bool, ...]:
+        """What of the sizes counts: whether a CPU takes a short chunk, and whether a GPU's registers hold chunks of LENGTHS. Truths, which
+        a traced call knows where sizes are symbols."""
         found = [size if isinstance(size, int) else sizes[size] for size in self._sides]
-        return bool(found) and all(size < LONG for size in found)
+        short = bool(found) and all(size < LONG for size in found)
+        return short, *(all(products * chunk * sizes[dim] <= REGISTERS for products, dims in self._loads for dim in dims) for chunk in LENGTHS)
 
-    def _usual(self, device: str, small: bool) -> int:
-        return min(self._chunk, SHORT) if (small if device == "cpu" else self._many) else self._chunk
+    def _usual(self, device: str, marks: tuple[bool, ...]) -> int:
+        short, *held = marks
+        if device == "cpu":
+            return min(self._chunk, SHORT) if short else self._chunk
+        longest = next((chunk for chunk, holds in zip(LENGTHS, held) if holds), LENGTHS[-1])
+        return min(self._chunk, longest, *([SHORT] if self._many else []))
 
     def find(self, device: torch.device, dtype: torch.dtype, sizes: Mapping[str, int], heads: int, tokens: int) -> Schedule:
         """heads: B*H. The row of this dtype and these sizes whose B*H and T are nearest, as powers of two."""

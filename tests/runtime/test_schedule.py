@@ -103,8 +103,8 @@ def test_an_op_takes_what_its_record_says(tmp_path, monkeypatch):
 def test_traced_calls_take_the_chunk_that_all_rows_agree_on(tmp_path):
     write(tmp_path, entries=[entry(chunk=32), entry(chunk=32, tokens=9), entry(dtype="bfloat16", chunk=16), entry(dtype="bfloat16", chunk=128)])
     found = Schedules(64, (tmp_path,))
-    assert [found.traced_chunk("cpu", d, False) for d in ("float32", "bfloat16", "float64")] == [32, 64, 64]
-    assert Schedules(64, (tmp_path,), Schedule(16)).traced_chunk("cpu", "float32", True) == 16
+    assert [found.traced_chunk("cpu", d, found.marks({})) for d in ("float32", "bfloat16", "float64")] == [32, 64, 64]
+    assert Schedules(64, (tmp_path,), Schedule(16)).traced_chunk("cpu", "float32", (True,)) == 16
 
 
 @pytest.mark.parametrize("sides, device, sizes, expected", [
@@ -113,13 +113,19 @@ def test_traced_calls_take_the_chunk_that_all_rows_agree_on(tmp_path):
 def test_the_usual_chunk_is_shorter_on_a_cpu_for_small_states(sides, device, sizes, expected):
     found = Schedules(64, sides=sides)
     assert found.usual(device, sizes) == expected
-    assert device != "cpu" or found.traced_chunk(device, "float32", found.small(sizes)) == expected
+    assert device != "cpu" or found.traced_chunk(device, "float32", found.marks(sizes)) == expected
     assert Schedules(16, sides=sides).usual(device, sizes) == 16
 
 
 def test_the_usual_chunk_is_shorter_on_a_gpu_for_many_products():
     found = Schedules(64, sides=("K",), many=True)
     assert (found.usual("cuda", {"K": 128}), found.usual("cpu", {"K": 128})) == (32, 64)
+
+
+def test_the_usual_chunk_is_what_a_gpus_registers_hold():
+    found = Schedules(64, loads=[(4, ("K",)), (6, ("K", "V"))])
+    assert [found.usual("cuda", {"K": k, "V": v}) for k, v in ((64, 64), (64, 128), (256, 64), (1024, 64))] == [64, 32, 16, 16]
+    assert found.usual("cpu", {"K": 256, "V": 64}) == 64
 
 
 def test_a_traced_call_with_a_schedule():

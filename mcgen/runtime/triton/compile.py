@@ -53,6 +53,11 @@ class Resources:
         """Whether the kernel can run on the target at all."""
         return self.shared <= self.limit
 
+    @property
+    def spills(self) -> bool:
+        """Whether it keeps more than a few registers in memory."""
+        return self.stack > STACK
+
 
 def parse_target(text: str) -> tuple[str, str]:
     """(backend, architecture) of a target. Raises UsageError for one that is not known."""

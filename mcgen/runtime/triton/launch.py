@@ -8,7 +8,7 @@ import torch
 
 from mcgen.runtime.schedule import options_of
 
-from .options import EXACT, chosen, plain, power
+from .options import chosen, exact, plain, power
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,8 @@ def arguments(kernel: Mapping[str, Any], call: Call, record: Mapping | None) -> 
     if kernel.get("levels"):
         parts *= call.slots
     front = {"rows": (call.rows,), "slots": (call.slots,), "units": (call.units,), "loop": ()}[kernel["grid"]]
-    constants = {"C": power(call.chunk), "SLOTS": power(max(1, call.slots)), "PRECISION": options.precision, "EXACT": EXACT[call.backend], "PACKED": call.packed,
+    constants = {"C": power(call.chunk), "SLOTS": power(max(1, call.slots)), "PRECISION": options.precision,
+                 "EXACT": exact(options.precision, call.backend), "PACKED": call.packed,
                  **{f"size_{dim}": call.sizes[dim] for dim in kernel["dims"]}, **{f"block_{dim}": side for dim, side in blocks.items()}}
     return (*front, call.batch * call.heads, parts), constants, {
         "num_warps": options.num_warps, "num_stages": options.num_stages, "enable_fp_fusion": True}

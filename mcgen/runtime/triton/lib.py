@@ -5,11 +5,34 @@ import triton.language as tl
 
 @triton.jit
 def dot(x, y, PRECISION: tl.constexpr):
-    """The product of two tiles, summed in float32. PRECISION: 'ieee', 'tf32', or 'bf16' for operands rounded to bfloat16."""
+    """The product of two tiles, summed in float32. PRECISION: 'ieee', 'tf32x3', 'tf32x3-serial', 'tf32', or 'bf16' for operands rounded
+    to bfloat16."""
     if PRECISION == "bf16":
         return tl.dot(x.to(tl.bfloat16), y.to(tl.bfloat16))
+    elif PRECISION == "tf32x3-serial":
+        return dot_in_turns(x, y)
     else:
         return tl.dot(x, y, input_precision=PRECISION)
+
+
+@triton.jit
+def dot_in_turns(x, y):
+    """The product of two float32 tiles as three of their TF32 parts, in a loop: the operands of one are in registers at a time, and no
+    other product's, where the compiler would load those of all three, and of the next product, before the first is done."""
+    total = tl.zeros((x.shape[0], y.shape[1]), tl.float32)
+    for turn in tl.range(0, 3, num_stages=1, disable_licm=True):            # the small parts first; an infinity has none, but takes the other side's
+        large_x, large_y = rounded(x), rounded(y)
+        part_x = tl.where(turn == 0, rounded(x - large_x), large_x)
+        part_y = tl.where(turn == 1, rounded(y - large_y), large_y)
+        total = tl.where((turn < 2) | (total == total), total, 0.0)
+        total = tl.dot(part_x, part_y, acc=total, input_precision="tf32")
+    return total
+
+
+@triton.jit
+def rounded(x):
+    """float32 to the nearest TF32, which has 13 bits less; infinity where that leaves float32's range."""
+    return tl.where(x == x, ((x.to(tl.int32, bitcast=True) + 4096) & -8192).to(tl.float32, bitcast=True), x)
 
 
 @triton.jit
@@ -39,7 +62,7 @@ def row_sums_before(x, REVERSE: tl.constexpr, EXACT: tl.constexpr):
         chosen = at[None, :] > at[:, None]
     else:
         chosen = at[None, :] < at[:, None]
-    return tl.dot(tl.where(chosen, 1.0, 0.0), x, input_precision=EXACT)
+    return dot(tl.where(chosen, 1.0, 0.0), x, EXACT)
 
 
 @triton.jit
@@ -51,7 +74,7 @@ def inverse(x, EXACT: tl.constexpr):
     block = 2
     while block < C:
         between = tl.where((row // block == column // block + 1) & (row // block % 2 == 1), x, 0.0)
-        found += tl.dot(tl.dot(found, between, input_precision=EXACT), found, input_precision=EXACT)
+        found += dot(dot(found, between, EXACT), found, EXACT)
         block *= 2
     return found
 

@@ -14,25 +14,35 @@ FORMS = (0, 1)                    # the option `fused`: the split form, which ma
 WARPS = (1, 2, 4, 8)
 STAGES = (1, 2, 3, 4)
 BLOCKS = (16, 32, 64, 128)
-PRECISIONS = {"cuda": ("ieee", "tf32x3", "tf32", "bf16"), "hip": ("ieee", "bf16"), "interpreter": ("ieee",)}
+PRECISIONS = {"cuda": ("ieee", "tf32x3", "tf32x3-serial", "tf32", "bf16"), "hip": ("ieee", "bf16"), "interpreter": ("ieee",)}
 # for inputs of 16 bits, whose products need no more than TF32's accuracy (bfloat16's own for bfloat16), the exact one first
-COARSE = {("cuda", "bfloat16"): ("tf32x3", "tf32", "bf16"), ("cuda", "float16"): ("tf32x3", "tf32"), ("hip", "bfloat16"): ("ieee", "bf16")}
+COARSE = {("cuda", "bfloat16"): ("tf32x3", "tf32x3-serial", "tf32", "bf16"), ("cuda", "float16"): ("tf32x3", "tf32x3-serial", "tf32"),
+          ("hip", "bfloat16"): ("ieee", "bf16")}
 
 EXACT = {"cuda": "tf32x3", "hip": "ieee", "interpreter": "ieee"}       # nearest to float32; 'ieee' itself spills everything on CUDA
+
+SERIAL = {"tf32x3": "tf32x3-serial"}                                  # the same in a loop: slower, in fewer registers
+FEW = 3                           # products of a kernel whose operands, tiles with sides of 64, fit in registers all at once
+TILE = 4096                       # numbers of a tile, at most
 
 
 @dataclass(frozen=True)
 class Options:
     """How one kernel runs. blocks: dim -> side of its tiles, for the dims along which the kernel is cut.
 
-    precision of products: 'ieee' float32, 'tf32x3' nearly that in three products on tensor cores, 'tf32', or 'bf16' operands. Sums are
-    float32 always, and so are states, decays and their gradients.
+    precision of products: 'ieee' float32, 'tf32x3' nearly that in three products on tensor cores, 'tf32x3-serial' the same three in a
+    loop, 'tf32', or 'bf16' operands. Sums are float32 always, and so are states, decays and their gradients.
     """
 
     num_warps: int = 4
     num_stages: int = 2
     precision: str = "ieee"
     blocks: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def words(self) -> str:
+        """In a few words, for a table."""
+        return ", ".join([f"{self.num_warps} warps", self.precision, *(f"{dim} {side}" for dim, side in self.blocks.items())])
 
 
 def power(size: int) -> int:
@@ -50,7 +60,7 @@ def knobs(kernel: Mapping[str, Any], sizes: Mapping[str, int], backend: str = "c
     backend: 'cuda', 'hip' or 'interpreter'. A precision other than the default changes results beyond float32 rounding.
     """
     found: dict[str, Sequence] = {f"block_{dim}": [x for x in BLOCKS if x <= power(sizes[dim])] or [power(sizes[dim])]
-                                  for dim in map(plain, kernel["blocked"])}
+                                  for dim in cut_dims(kernel)}
     return {**found, "num_warps": WARPS, "num_stages": STAGES, "precision": PRECISIONS[backend]}
 
 
@@ -85,17 +95,34 @@ def precisions(backend: str, dtype: str) -> tuple[str, ...]:
     """What a tuner may choose from for inputs of a dtype: for float32 what is as exact as float32, and fits in registers.
 
     >>> precisions("cuda", "float32"), precisions("cuda", "bfloat16")
-    (('tf32x3',), ('tf32x3', 'tf32', 'bf16'))
+    (('tf32x3', 'tf32x3-serial'), ('tf32x3', 'tf32x3-serial', 'tf32', 'bf16'))
     """
-    return COARSE.get((backend, dtype), (EXACT[backend],))
+    usual = EXACT[backend]
+    return COARSE.get((backend, dtype), (usual, SERIAL[usual]) if usual in SERIAL else (usual,))
+
+
+def exact(precision: str, backend: str) -> str:
+    """The precision of products that must be as accurate as float32's, in a kernel with this one for the others.
+
+    >>> exact("tf32", "cuda"), exact("tf32x3-serial", "cuda"), exact("bf16", "hip")
+    ('tf32x3', 'tf32x3-serial', 'ieee')
+    """
+    return precision if precision in SERIAL.values() else EXACT[backend]
 
 
 def default(kernel: Mapping[str, Any], sizes: Mapping[str, int], backend: str = "cuda") -> Options:
-    """Tiles of at most 64 along the dims that can be cut; 8 warps where a tile is longer, and for products as accurate as float32
-    on tensor cores, whose parts take registers."""
-    blocks = {dim: min(64, power(sizes[dim])) for dim in map(plain, kernel["blocked"])}
-    largest = max((blocks.get(dim, power(sizes[dim])) for dim in kernel["dims"]), default=16)
-    return Options(num_warps=8 if largest > 64 or (backend == "cuda" and largest == 64) else 4, precision=EXACT[backend], blocks=blocks)
+    """What fits in registers without spilling, by size alone. Tiles of at most 64 along the dims that can be cut, and of fewer where a dim
+    that can't be is longer, or where a kernel goes over the blocks with its sums in registers; 8 warps for tiles of 64, whose products take
+    registers; products in turns where there are many."""
+    cut, folded = [plain(axis) for axis in kernel["blocked"]], [plain(axis) for axis in kernel["folded"]]
+    whole = max([64, *(power(sizes[dim]) for dim in kernel["dims"] if dim not in (*cut, *folded))])
+    few = kernel["products"] * whole <= FEW * 64
+    shares = {**dict.fromkeys(cut, 1), **dict.fromkeys(folded, 2 if few else 4)}
+    blocks = {dim: max(16, min(64, power(sizes[dim]), TILE // share // whole)) for dim, share in shares.items()}
+    largest = max((power(sizes[dim]) if backend == "cuda" else blocks.get(dim, power(sizes[dim])) for dim in kernel["dims"]), default=16)
+    usual = EXACT[backend]
+    return Options(num_warps=8 if largest > 64 or (backend == "cuda" and largest == 64) else 4,
+                   precision=usual if few else SERIAL.get(usual, usual), blocks=blocks)
 
 
 def chosen(kernel: Mapping[str, Any], sizes: Mapping[str, int], record: Mapping[str, Any] | None, backend: str = "cuda") -> Options:
@@ -114,6 +141,11 @@ def check(kernel: Mapping[str, Any], sizes: Mapping[str, int], record: Mapping[s
             raise UsageError(f"no option {name!r}", "option", f"one of {', '.join(choices)}")
         if value not in choices[name]:
             raise UsageError(f"{name} = {value!r}", "option", f"one of {', '.join(map(str, choices[name]))}")
+
+
+def cut_dims(kernel: Mapping[str, Any]) -> list[str]:
+    """The dims that a kernel has in blocks, in a program each or one after the other: their sides can be chosen."""
+    return [plain(axis) for axis in (*kernel["blocked"], *kernel["folded"])]
 
 
 def plain(axis: str) -> str:

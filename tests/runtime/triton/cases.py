@@ -34,9 +34,13 @@ MERGING = {"name": "merging", "rule": {"use": "simple_gla"}, "cache": {"use": "l
 CASES |= {"levels": MERGING, "levels, all ways to call": MERGING, "merging, chosen memories": "merging_choice"}
 FUSED = {"fused: levels, erased": "merging_steps", "fused: log decay": "simple_gla", "fused: normaliser, cached": "mlstm+grm", "fused: erased": "gated_delta",
          "fused: erased, cached": "gated_delta+grm", "fused: channels": "gla", "fused: delayed write": "swla"}
+# dims longer than tiles: blocks of them in programs each, and one after the other
+BLOCKS = {"blocks: log decay": "mamba2", "blocks: channels": "gla", "blocks: steps in a token": "delta_product", "blocks: erased, cached": "gated_delta+grm"}
+LONG = {"K": 24, "V": 40}
 # in every run of the tests; the others are marked slow
 QUICK = ("plain", "log decay", "normaliser, cached", "delayed write, chosen memories", "carried sum", "states mixed", "fresh", "sums since a memory",
-         "raw decay, two atoms", "a scan, one decay a head", "a scan, cached", "erased, cached", "fused: log decay", "fused: channels", "levels")
+         "raw decay, two atoms", "a scan, one decay a head", "a scan, cached", "erased, cached", "fused: log decay", "fused: channels", "levels",
+         "blocks: log decay")
 KNOWN = {**CORNERS, **SCANS}
 TOKENS = {"mesa": 20}
 
@@ -56,6 +60,10 @@ def sizes_of(name: str) -> dict[str, int]:
 
 def op_of(spec, folder: Path, chunk: int = 16, backend: str = "triton"):
     return load_package(build(spec, folder / spec.name), backend=backend).with_chunk(chunk)
+
+
+def blocks_op(spec, folder: Path):
+    return load_package(build(spec, folder / spec.name), backend="triton", schedule=Schedule.of(16, {"block_K": 16, "block_V": 16}))
 
 
 def fused_op(spec, folder: Path, chunk: int = 16):

@@ -12,7 +12,8 @@ from triton.runtime import interpreter  # noqa: E402
 
 from mcgen.runtime.triton import launch  # noqa: E402
 
-from .cases import CASES, FUSED, TOKENS, differences, fused_op, half_differences, load_spec, op_of, packed_difference, sizes_of, step_difference  # noqa: E402
+from .cases import (BLOCKS, CASES, FUSED, LONG, TOKENS, blocks_op, differences, fused_op, half_differences, load_spec, op_of,  # noqa: E402
+                    packed_difference, sizes_of, step_difference)
 
 MARGIN = 64
 
@@ -73,9 +74,10 @@ def main(folder: Path, names: list[str]) -> dict:
     for name in names:
         fence.outside = 0
         fence.kernels.clear()
-        spec = load_spec({**CASES, **FUSED}.get(name, name))
-        op = fused_op(spec, folder) if name in FUSED else op_of(spec, folder)
-        found[name] = {**differences(op, spec, tokens=TOKENS.get(spec.name, 37), sizes=sizes_of(spec.name)), "written outside": fence.outside}
+        spec = load_spec({**CASES, **FUSED, **BLOCKS}.get(name, name))
+        op = fused_op(spec, folder) if name in FUSED else blocks_op(spec, folder) if name in BLOCKS else op_of(spec, folder)
+        sizes = LONG if name in BLOCKS else sizes_of(spec.name)
+        found[name] = {**differences(op, spec, tokens=TOKENS.get(spec.name, 37), sizes=sizes), "written outside": fence.outside}
         found[name]["of the other form"] = sum(kernel.startswith("fused_") is not (name in FUSED) for kernel in fence.kernels)
         if name in ("fused: log decay", "fused: erased, cached"):
             found[name]["packed"] = packed_difference(op, op_of(spec, folder, backend="torch"), spec)

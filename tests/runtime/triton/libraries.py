@@ -41,6 +41,26 @@ def inverted(a_ptr, found_ptr, C: tl.constexpr):
     tl.store(found_ptr + place, lib.inverse(tl.load(a_ptr + place), "ieee"))
 
 
+@triton.jit
+def in_turns(x_ptr, y_ptr, found_ptr, C: tl.constexpr, K: tl.constexpr):
+    c, channel = tl.arange(0, C), tl.arange(0, K)
+    x, y = tl.load(x_ptr + c[:, None] * K + channel[None, :]), tl.load(y_ptr + channel[:, None] * C + c[None, :])
+    tl.store(found_ptr + c[:, None] * C + c[None, :], lib.dot(x, y, "tf32x3-serial"))
+
+
+def errors_of_turns() -> dict[str, float | list]:
+    """Of numbers of any size; and what infinities and NaN, also the one that GPUs write, with all bits set, make of rows."""
+    x, y, found = torch.randn(C, K) * 10.0 ** torch.randint(-6, 6, (C, 1)), torch.randn(K, C), torch.full((C, C), float("nan"))
+    in_turns[(1,)](x, y, found, C, K)
+    want = x.double() @ y.double()
+    worst = float(((found - want).abs().max(1).values / want.abs().max(1).values).max())
+    x[:4, 0] = torch.tensor([float("inf"), float("-inf"), float("nan"), 0.0])
+    x.view(torch.int32)[3, 0] = 0x7FFFFFFF
+    in_turns[(1,)](x, y.abs(), found, C, K)
+    shown = [v if v == v else "nan" for v in found[:4, 0].tolist()]
+    return {"in turns": worst, "in turns: not finite": shown}
+
+
 def drawn(kind: str) -> torch.Tensor:
     f = torch.rand(C, K)
     half = torch.rand(C, K) < 0.5
@@ -101,7 +121,7 @@ def errors_of_digits() -> dict[str, float]:
 
 if __name__ == "__main__":
     torch.manual_seed(0)
-    made = errors_of_inverses() | errors_of_digits()
+    made = errors_of_inverses() | errors_of_digits() | errors_of_turns()
     for kind in ("log decay 0", "log decay -50", "some 0", "all 0", "signed"):
         made |= errors_of_factors(kind)
     print(json.dumps(made))

@@ -11,13 +11,17 @@ import mcgen
 from mcgen.codegen.package import build
 from mcgen.diagnostics import UsageError
 from mcgen.runtime.manifest import read_manifest
+from mcgen.runtime.schedule import Schedules
 from mcgen.runtime.triton import compile as compiling
 from mcgen.runtime.triton.compile import STACK, DoesNotCompile, compile_one, kernels, parse_target
-from mcgen.runtime.triton.options import PRECISIONS, default, knobs
+from mcgen.runtime.triton.options import FEW, PRECISIONS, default, knobs
+from mcgen.spec import library_names
 
 pytest.importorskip("triton")
 SIZES = {"K": 64, "V": 64}
 LARGE = {"K": 128, "V": 128}
+UNLOWERED = {"atlas", "dla", "lact"}        # no kernels on any device
+SPILLS = {("mamba1", 128): 832, ("mesa", 128): 1768, ("delta_product", 128): 192}        # bytes: states that no kernel cuts, many products
 TARGETS = {"cuda:sm_80": "HMMA", "cuda:sm_90": "HGMMA", "hip:gfx942": "MFMA"}
 
 
@@ -62,6 +66,34 @@ def test_a_scan_over_tokens_stays_in_registers(tmp_path, target):
         assert found.fits and found.stack <= STACK and not found.tensor, found
 
 
+def chunk_of(folder, sizes):
+    manifest = read_manifest(folder / "manifest.json")
+    return Schedules(manifest.chunk, sides=manifest.sides, many=manifest.many, loads=manifest.loads).usual("cuda", sizes)
+
+
+def of_default(folder, sizes):
+    """What every kernel takes on a Hopper GPU where nothing was tuned, its side of 64 in tensor cores that take it."""
+    for kernel in kernels(compiling.load(folder)):
+        yield compile_one(kernel, "cuda:sm_90", sizes, chunk_of(folder, sizes), 32)
+
+
+def test_the_default_does_not_spill(package, tmp_path):
+    """Products as accurate as float32, K = V = 64; with wgmma where a chunk has 64 tokens."""
+    for folder in (package, build(mcgen.load_spec("mamba2"), tmp_path / "mamba2")):
+        for found in of_default(folder, SIZES):
+            assert found.fits and found.stack <= STACK and not found.tensor.get("HMMA"), found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [64, 128])
+@pytest.mark.parametrize("name", [n for n in library_names("rules") if n not in UNLOWERED])
+def test_no_default_spills(tmp_path, name, size):
+    folder = build(mcgen.load_spec(name), tmp_path / "op")
+    most = SPILLS.get((name, size), STACK)
+    assert not [found for found in of_default(folder, {**dict.fromkeys(read_manifest(folder / "manifest.json").dims, 64), "K": size, "V": size})
+                if not found.fits or found.stack > most]
+
+
 @pytest.mark.slow
 def test_levels_do_not_spill(tmp_path):
     sizes = {**SIZES, "L": 16}
@@ -96,7 +128,9 @@ def test_knobs_and_defaults(package):
     for kernel in kernels(compiling.load(package)):
         choices, base = knobs(kernel, SIZES), default(kernel, SIZES)
         assert base.num_warps in choices["num_warps"] and base.num_stages in choices["num_stages"] and base.precision in choices["precision"]
-        assert {f"block_{d}": side for d, side in base.blocks.items()}.items() <= {n: 64 for n in choices if n.startswith("block_")}.items()
+        assert {f"block_{d}" for d in base.blocks} == {n for n in choices if n.startswith("block_")}
+        assert all(side == 64 if d in kernel["blocked"] else side in (16, 32) for d, side in base.blocks.items())
+        assert base.precision == ("tf32x3-serial" if kernel["products"] > FEW else "tf32x3")
     assert all(default(k, SIZES, "hip").precision == "ieee" for k in kernels(compiling.load(package))) and PRECISIONS["hip"][0] == "ieee"
 
 
