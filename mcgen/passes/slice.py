@@ -160,7 +160,7 @@ class _Cutter:
             rest = [self.stages.ready(v) for v in below if not v.args or v.op == "out" or (over_rows(v) and not self.stages.per_slot(v))]
             return Key(max([*own, *rest], default=0), "slots")
         hosts = {self.host(v) if v.op == "out" else self.total_key(v) for v in below if v.op == "out" or over_rows(v)}
-        if len(hosts) == 1 and (kind == "slots" or all(host != "slots" for _, host, _ in hosts)):       # a sum over slots is no slot's own
+        if len(hosts) == 1 and (kind == "slots" or all(host.kind != "slots" for host in hosts)):       # a sum over slots is no slot's own
             return hosts.pop()
         stage = max((key.stage + 1 for key in hosts), default=0)
         return Key(stage, "loop", self.stages.direction(stage), levelled(value))
