@@ -59,7 +59,7 @@ class Sums(Places):
             if v.op == "dot" and self.uses.get(id(v), 0) == 1 and self.is_product(v) and \
                     {a for a in v.axes if a != "r"} == set(dst.axes) and "n" not in dst.axes:
                 found.append(v)
-            elif v.op == "map" and (v is t or self.uses.get(id(v), 0) == 1):
+            elif v.op == "map" and (v is whole or self.uses.get(id(v), 0) == 1):      # what others read too has a tile, not the sum at hand
                 stack.extend(v.args)
         if len(found) != 1:
             return False

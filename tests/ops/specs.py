@@ -70,6 +70,8 @@ FOUND = [                        # by `mcgen fuzz`, shrunk
     op("one_gate_for_all_ages", cache={"inputs": {"w": {"shape": [], "domain": [0, 1], "per": "head"}}, "summary": None, "score": None, "weight": "softmax(w * age)"}),
     op("steps_of_one_state_alone", rule={"inputs": UNIT_K, "state": {"S": ["K", "V"], "Z": ["K", "V"]}, "read": "Z.T @ q", "update": {
         "S": "S - b * outer(k, S.T @ k)", "Z": "Z - 0.5 * outer(l2norm(q), Z.T @ l2norm(q)) + outer(k, v) + S + new(S)"}}),
+    op("a_key_of_parts", rule={"inputs": {**UNIT_K, "p": ["K"], "h": [], "w": PER_HEAD_K},
+                               "update": {"S": "S - 0.5 * outer(k, S.T @ k) + outer(w - p - where(h >= 0.25, p, q), v)"}, "read": "S.T @ q"}),
     op("same_score_for_all", cache={"inputs": {}, "score": "0", "select": {"top": 2}}),
 ]
 CORNERS = {s["name"]: s for s in (
