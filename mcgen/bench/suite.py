@@ -87,6 +87,7 @@ def _candidates(case: Case, op: Any, inputs: dict[str, torch.Tensor], result: Re
     if library:
         return {**calls, "flash-linear-attention": wrap(eager, given)}
     calls["torch eager"] = wrap(eager, given)
+    torch.compiler.reset()                           # it compiles a function so many times, and then quietly runs it as it is
     compiled = torch.compile(eager, dynamic=False)
     try:
         with warnings.catch_warnings():
