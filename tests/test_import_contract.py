@@ -1,5 +1,6 @@
 """What may import what, and what must not appear in the compiler at all."""
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -182,8 +183,10 @@ def test_nothing_dangerous():
     """No eval, exec, pickle, yaml.load or shell in mcgen, tuner and generated packages."""
     wrong = []
     for path in [*files(), *(ROOT / "tuner").rglob("*.py"), *(ROOT / "generated").rglob("*.py")]:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        for node in ast.walk(tree):
+        text = path.read_text(encoding="utf-8")
+        if not re.search(r"\b(pickle|marshal|shelve|dill|eval|exec|yaml|system|popen|shell|torch\s*\.\s*load)\b", text):
+            continue                                     # parsing everything takes long
+        for node in ast.walk(ast.parse(text)):
             where = f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}"
             if isinstance(node, ast.Import) and any(a.name.split(".")[0] in ("pickle", "marshal", "shelve", "dill") for a in node.names):
                 wrong.append(f"{where}: {ast.unparse(node)}")

@@ -11,6 +11,7 @@ from typing import Mapping
 
 from ..ir.nodes import Program, Value, dim_of, is_dim
 from .arrange import arrange
+from .token_loops import token_loops
 
 # what a block has of it is what it is there, but along what it sums or orders
 _PLAIN = {"const", "size", "row", "iota", "param", "load", "map", "rename", "sum", "max", "dot", "cumsum", "pair", "papply", "channels", "cumprod",
@@ -37,7 +38,8 @@ def fold(program: Program, blocked: tuple[str, ...]) -> Fold | None:
     values = program.order()
     axes = sorted({a for v in values for a in v.axes if is_dim(a) and not dim_of(a).isdigit()} - set(blocked))
     users = Counter(id(a) for v in values for a in v.args) + Counter(map(id, program.roots()))
-    found = [f for a in axes if (f := _along(a, axes, values, users)) is not None]
+    alone = token_loops(program).alone                   # computed inside loops over tokens, after the blocks
+    found = [f for a in axes if (f := _along(a, axes, values, users)) is not None and not any(id(v) in alone for v in f.inside)]
     return max(found, key=lambda f: sum(v.op not in ("iota", "param", "load") and len(v.axes) > 2 for v in f.inside), default=None)
 
 

@@ -72,6 +72,8 @@ FOUND = [                        # by `mcgen fuzz`, shrunk
         "S": "S - b * outer(k, S.T @ k)", "Z": "Z - 0.5 * outer(l2norm(q), Z.T @ l2norm(q)) + outer(k, v) + S + new(S)"}}),
     op("a_key_of_parts", rule={"inputs": {**UNIT_K, "p": ["K"], "h": [], "w": PER_HEAD_K},
                                "update": {"S": "S - 0.5 * outer(k, S.T @ k) + outer(w - p - where(h >= 0.25, p, q), v)"}, "read": "S.T @ q"}),
+    op("a_norm_into_a_scan", rule={"inputs": {"q": ["K"], "k": ["K"], "w": ["V"], "p": ["D"]}, "read": "silu(S.T @ q)",
+                                   "update": {"S": "minimum(S + outer(k / (1 + norm(p)), w), 2)"}}),
     op("same_score_for_all", cache={"inputs": {}, "score": "0", "select": {"top": 2}}),
 ]
 CORNERS = {s["name"]: s for s in (

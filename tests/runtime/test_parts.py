@@ -33,7 +33,7 @@ def padding(position, tokens, length):
     return tokens, 0, at // length if length else 0, at % length if length else at
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(st.integers(0, 60), min_size=1, max_size=3), st.integers(1, 40), st.sampled_from([1, 2, 4, 8]),
        st.sampled_from([None, 3, 4, 8, 12]), st.sampled_from([1, 2]))
 def test_table(positions, tokens, chunk, boundary, runs):
