@@ -20,7 +20,7 @@ class Forward:
 
     builder: Builder
     program: Program
-    weights: Program | None          # results weight_online, weight_cached, taking: for return_weights
+    weights: Program | None          # results weight_online, weight_cached, taking, of merging memories also there: for return_weights
     choice: Choice
     carried_sum: bool
     told: tuple[tuple[Value, Value], ...] = ()       # carries before a row, each with what tells it: not to be saved
@@ -77,6 +77,8 @@ def build_forward(model: Model) -> Forward:
         seen = [Result("weight_online", "token", (), ((weights.online, 0),)),
                 Result("weight_cached", "token", ("n",), ((weights.cached, 0),)),
                 Result("taking", "token", ("n",), ((b.where(weights.taking, b.const(1.0)), 0),))]
+        if cache.merging:
+            seen.append(Result("there", "token", ("n",), ((b.where(cache.past, b.const(1.0)), 0),)))
         shown = finish(model.name + "_weights", seen, params, segment)
         shown = replace(shown, params=program.params)
     return Forward(b, program, shown, choice, carried, told)

@@ -189,9 +189,9 @@ def parity(count: Tensor) -> Tensor:
     return 1 - 2 * torch.remainder(count, 2)
 
 
-def oldest_first(online: Tensor, cached: Tensor, taking: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Weights by digit, lowest first, as weights by memory, oldest first, then those of digits 0."""
-    order = torch.arange(taking.shape[-1], 0, -1, device=taking.device).to(taking.dtype) - taking * taking.shape[-1]
+def oldest_first(online: Tensor, cached: Tensor, taking: Tensor, there: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Weights by digit, lowest first, as weights by memory, oldest first, then those of digits 0, which have no memory there."""
+    order = torch.arange(there.shape[-1], 0, -1, device=there.device).to(there.dtype) - there * there.shape[-1]
     at = order.sort(dim=-1, stable=True).indices
     return online, cached.gather(-1, at), taking.gather(-1, at)
 

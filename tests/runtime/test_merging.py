@@ -89,6 +89,15 @@ def test_weights_are_those_of_the_memories_there_are(op):
     assert not details["weights"][~details["selected"]].any()
 
 
+def test_weights_of_chosen_memories_stand_where_the_memories_do():
+    spec = mcgen.load_spec({**SPEC, "cache": {**SPEC["cache"], "select": {"top": 1}}})
+    x = inputs()
+    (_, got), (_, want) = (o(**x, return_weights=True) for o in (mcgen.load(spec, backend="torch"), mcgen.reference(spec)))
+    count = want["selected"].shape[-1]
+    assert torch.equal(got["selected"][..., :count], want["selected"]) and not got["selected"][..., count:].any()
+    assert got["selected"][..., 2:].any() and (got["weights"][..., :count] - want["weights"]).abs().max() < 1e-9
+
+
 def test_a_kernel_visits_the_digits_alone():
     """What a row does for every memory stands in a loop over the digits that are 1; tables over units are read nowhere else."""
     compiled = compile_model(elaborate(mcgen.load_spec(SPEC)))
