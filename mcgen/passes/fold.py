@@ -20,9 +20,8 @@ _PLAIN = {"const", "size", "row", "iota", "param", "load", "map", "rename", "sum
 
 @dataclass(frozen=True)
 class Fold:
-    """The values of a kernel along `axis`, each with its arguments before it. before: what the blocks share. inside: what has the axis.
-    sums: inside too, what adds up over the
-    blocks. All else comes after them."""
+    """The values of a kernel along `axis`, each with its arguments before it. before: what the blocks share. inside: what has the axis, and
+    of that `sums`, what adds up over the blocks. All else comes after them."""
 
     axis: str
     before: tuple[Value, ...]

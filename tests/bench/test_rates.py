@@ -6,7 +6,7 @@ from mcgen.bench.report import Findings
 
 
 def test_products_of_a_row():
-    """Two triangles of 32 x 32 of which 4 rows at a time are skipped, the read of the state and its update: C of them a token."""
+    """Of a row of C tokens: two triangles, in tiles of 4 rows, the read of the state and its update; a row that is not full counts whole."""
     op = mcgen.load("linear_attention")
     C, K, V = 32, 64, 64
     a_row = C * C * K * (C + 4) / (2 * C) + C * C * V * (C + 4) / (2 * C) + 2 * C * K * V
