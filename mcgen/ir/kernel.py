@@ -47,13 +47,18 @@ class Expr:
 
 @dataclass(frozen=True)
 class Ref:
-    """Elements of a tile or parameter. storage: its name; kind: 'tile' or the parameter's kind; at: None or 'segment'."""
+    """Elements of a tile or parameter. storage: its name; kind: 'tile' or the parameter's kind, or 'acc'; at: None or 'segment'."""
 
     storage: str
     kind: str
     axes: tuple[str, ...]
     at: str | None = None
     precise: bool = False
+
+
+def sum_at_hand(axes: tuple[str, ...] = ()) -> Ref:
+    """The element that a product has just summed. No tile has its name: a spec's names have no dots."""
+    return Ref("product.sum", "acc", axes)
 
 
 def axes_in(e: Expr) -> set[str]:

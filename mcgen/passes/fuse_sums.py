@@ -66,7 +66,7 @@ class Sums(Places):
         dot = found[0]
         left, right = (self.operand(x) for x in dot.args)
         over = tuple(a for a in dot["over"] if a != "r")
-        self.refs[id(dot)] = kr.Ref("acc", "acc", ())
+        self.refs[id(dot)] = kr.sum_at_hand()
         then = self.product(factors, self.expr(t, top=True))
         self.out.append(kr.Dot(dst, left, right, over, False, None, then, set(dst.axes) == {"c", "d"} and lower_triangular(whole)))
         return True

@@ -46,7 +46,7 @@ def _own(ref: kr.Ref) -> tuple[str, ...]:
 
 
 def _acc(axes: tuple[str, ...]) -> kr.Expr:
-    return kr.Expr("ref", attr=kr.Ref("acc", "acc", axes))
+    return kr.Expr("ref", attr=kr.sum_at_hand(axes))
 
 
 def _factors(s: kr.Dot) -> set[str]:

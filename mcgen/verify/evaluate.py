@@ -172,7 +172,14 @@ class Scope:
             return fn.binary(name, values[0], values[1], self.guarded)
         if name in fn.GUARDED:
             return fn.GUARDED[name](*values, guarded=self.guarded)
-        return fn.PLAIN[name](*values)
+        return self._centred(name, values[0]) if name in fn.CENTRED else fn.PLAIN[name](*values)
+
+    def _centred(self, name: str, x: Val) -> Val:
+        """A function that takes a mean away from its argument or, in its derivative, from its cotangent."""
+        rounding = self.world.rounding
+        if rounding is None:
+            return fn.PLAIN[name](x)
+        return Val(rounding.rounded(fn.PLAIN[name](Val(rounding.rounded(x.tensor), x.rank)).tensor), x.rank)
 
     @staticmethod
     def _state(expr: Expr) -> str:

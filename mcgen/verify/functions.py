@@ -190,4 +190,5 @@ def entry(x: Val, index: torch.Tensor | int) -> Val:
 PLAIN: dict[str, Callable[..., Val]] = {
     "solve": solve, "diag": diag, "mean": mean, "norm": norm, "softmax": softmax, "l2norm": l2norm, "layernorm": layernorm,
 }
+CENTRED = ("softmax", "l2norm", "layernorm")
 GUARDED: dict[str, Callable[..., Val]] = {"outer": outer, "dot": dot}

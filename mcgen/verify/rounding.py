@@ -3,7 +3,7 @@
 A state that a rule erases is, written by chunks, the difference of what it was and of what was taken from it: its error is a
 roundoff of the largest value that it had, not of what is left; so is the error of its cotangent, going back. The derivative of a softmax,
 w (dw - sum(w dw)), is a difference of products dy . x of every memory's answer x: where one memory has all the weight nothing is left of it
-but a roundoff of those.
+but a roundoff of those. And what a norm makes of equal numbers is exactly 0 only where their mean is exact.
 """
 from __future__ import annotations
 
@@ -33,6 +33,10 @@ class Rounding:
         size = self.largest[key] = torch.maximum(self.largest.get(key, size), size)
         return x + self.noise(size.expand_as(x))
 
+    def rounded(self, x: torch.Tensor) -> torch.Tensor:
+        """A value whose entries, and its cotangent's, are off by a roundoff each."""
+        return _Rounded.apply(x, self)
+
     def mixed(self, out: torch.Tensor, parts: torch.Tensor) -> torch.Tensor:
         """What the parts [B, H, M, *shape] mix to, [B, H, 1, *shape]: the derivatives by the scores have the roundings of their terms."""
         for score, weight in self.softmaxes:
@@ -52,6 +56,17 @@ class _State(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, None, None]:
         return ctx.rounding.of_state((ctx.name, True), grad), None, None
+
+
+class _Rounded(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, rounding: Rounding) -> torch.Tensor:
+        ctx.rounding = rounding
+        return x + rounding.noise(x.abs().nan_to_num(0.0, 0.0, 0.0))
+
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, None]:
+        return grad + ctx.rounding.noise(grad.detach().abs().nan_to_num(0.0, 0.0, 0.0)), None
 
 
 class _Scored(torch.autograd.Function):

@@ -75,6 +75,8 @@ FOUND = [                        # by `mcgen fuzz`, shrunk
     op("a_norm_into_a_scan", rule={"inputs": {"q": ["K"], "k": ["K"], "w": ["V"], "p": ["D"]}, "read": "silu(S.T @ q)",
                                    "update": {"S": "minimum(S + outer(k / (1 + norm(p)), w), 2)"}}),
     op("same_score_for_all", cache={"inputs": {}, "score": "0", "select": {"top": 2}}),
+    op("a_state_named_acc", rule={"inputs": {"q": ["V"], "k": ["K"], "v": ["V"], "a": {"shape": ["K"], "domain": [0, 1]}}, "state": {"acc": ["K", "V"]},
+                                  "update": {"acc": "diag(a) @ acc + window(0.9 * outer(k, v), 3)"}, "read": "acc @ q"}),
 ]
 CORNERS = {s["name"]: s for s in (
     op("fresh_gate", cache={"segments": {"length": 12, "start": "fresh"}}),

@@ -14,7 +14,7 @@ def ref(name: str, *axes: str) -> kr.Expr:
 
 
 def acc() -> kr.Expr:
-    return kr.Expr("ref", attr=kr.Ref("acc", "acc", ("c", "K")))
+    return kr.Expr("ref", attr=kr.sum_at_hand(("c", "K")))
 
 
 def mul(x: kr.Expr, y: kr.Expr) -> kr.Expr:
