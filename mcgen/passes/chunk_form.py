@@ -10,18 +10,13 @@ from ..symbolic.model import Model
 from ..symbolic.read import Atom, Read
 from ..symbolic.terms import Term
 from ..symbolic.text import text
-from .letters import CHUNK, READER, WRITER, letters_for, worded
+from .letters import CHANNELS, CHUNK, PAIR, READER, SUM, WRITER, WRITTEN
 
 Names = dict[str, str]           # decays by their spelling, values by theirs
 
 
 def chunk_form(model: Model, groups: tuple[Group, ...], read: Read) -> Iterator[str]:
-    """A line a formula. The states that have one, and what is read of them."""
-    letters = letters_for(model)
-    yield from (worded(line, letters) for line in _lines(model, groups, read))
-
-
-def _lines(model: Model, groups: tuple[Group, ...], read: Read) -> Iterator[str]:
+    """A line a formula, with marks: the states that have one, and what is read of them."""
     yield f"rows of at most {CHUNK} tokens that never cross a segment's end; {READER} and {WRITER} are tokens of a row, {WRITER} the writing one"
     names, decays = _decays(model, groups)
     yield from decays
@@ -39,8 +34,8 @@ def _lines(model: Model, groups: tuple[Group, ...], read: Read) -> Iterator[str]
         for name in group.states:
             yield f"next {name} = {_next(name, group, names, values)}"
     if any(g.unknown for g in groups):
-        yield "the values w of a row solve a triangular system; their keys' products do not need the state"
-    if any(name[0] == "G" for name in names.values()):
+        yield f"the values {WRITTEN} of a row solve a triangular system; their keys' products do not need the state"
+    if any(name.startswith(SUM) for name in names.values()):
         yield "differences are masked before exp, so no factor exceeds what the decays themselves give"
 
 
@@ -58,21 +53,21 @@ def _decays(model: Model, groups: tuple[Group, ...]) -> tuple[Names, list[str]]:
             at = next((i for i, x in enumerate(logs) if x is log or algebra.equal(log, x)), len(logs))
             logs += [log] * (at == len(logs))
             names[name] = str(at + 1)
-    names = {n: "G" if len(logs) == 1 else "G" + i for n, i in names.items()}
+    names = {n: SUM if len(logs) == 1 else SUM + i for n, i in names.items()}
     lines = [f"{name}[{READER}] = sum of {text(log)} over the row's tokens up to {READER}"
              for name, log in zip(dict.fromkeys(names.values()), logs)]
     for group in groups:
         for name in group.states:
             factor = group.factors[name, name]
             if factor.diagonal:
-                names[name] = f"D{name}"
+                names[name] = CHANNELS + name
                 what = " and ".join(f"{text(t)} for each {side}" for side, t in (("row", factor.rows), ("column", factor.cols)) if t is not None)
-                lines.append(f"D{name}[{WRITER}:{READER}] = product of the factors of the tokens after {WRITER} up to {READER}: {what} of {name}; "
-                             f"D{name}[:{READER}]: of all up to {READER}")
+                lines.append(f"{CHANNELS}{name}[{WRITER}:{READER}] = product of the factors of the tokens after {WRITER} up to {READER}: {what} of {name}; "
+                             f"{CHANNELS}{name}[:{READER}]: of all up to {READER}")
             elif any(i == name != j for i, j in group.factors):
-                names[name] = f"W{name}"
-                lines.append(f"W{name}[{WRITER}:{READER}] = how much of what {WRITER} wrote to {' and '.join(group.states)} is in {name} at {READER}, "
-                             f"W{name}[:{READER}]: of what they were before the row; sums of products of factors")
+                names[name] = PAIR + name
+                lines.append(f"{PAIR}{name}[{WRITER}:{READER}] = how much of what {WRITER} wrote to {' and '.join(group.states)} is in {name} at {READER}, "
+                             f"{PAIR}{name}[:{READER}]: of what they were before the row; sums of products of factors")
     return names, lines
 
 
@@ -81,7 +76,7 @@ def _weight(name: str, names: Names, late: bool) -> tuple[str, str]:
     g, at = names.get(name, ""), f"{READER}-1" if late else READER
     if not g:
         return "", ""
-    if g[0] in "DW":
+    if g.startswith((CHANNELS, PAIR)):
         return f"{g}[:{at}] * ", f"{g}[{WRITER}:{at}] * "
     return f"exp({g}[{at}]) * ", f"exp({g}[{at}] - {g}[{WRITER}]) * "
 
@@ -116,7 +111,7 @@ def _contracted(name: str, query: Term, axis: int, group: Group, names: Names, v
 
 def _before(name: str, group: Group, weight: str) -> str:
     """The states before the row that a weight from its start belongs to."""
-    return f"({', '.join(group.states)})" if weight.startswith("W") else name
+    return f"({', '.join(group.states)})" if weight.startswith(PAIR) else name
 
 
 def _matrix(w: Write, group: Group) -> bool:
@@ -125,7 +120,7 @@ def _matrix(w: Write, group: Group) -> bool:
 
 def _next(name: str, group: Group, names: Names, values: Names) -> str:
     g = names.get(name, "")
-    whole, gap = ("", "") if not g else (f"{g}[:{CHUNK}] * ", f"{g}[{WRITER}:{CHUNK}] * ") if g[0] in "DW" else \
+    whole, gap = ("", "") if not g else (f"{g}[:{CHUNK}] * ", f"{g}[{WRITER}:{CHUNK}] * ") if g.startswith((CHANNELS, PAIR)) else \
         (f"exp({g}[{CHUNK}]) * ", f"exp({g}[{CHUNK}] - {g}[{WRITER}]) * ")
     parts = [whole + _before(name, group, g)]
     parts += [f"sum over {WRITER}: {gap}{_written(w, name, group, values)}" for w in group.writes if name in dict(w.keys)]
@@ -158,7 +153,7 @@ def _value(w: Write, values: Names) -> str:
 
 def write_name(w: Write, values: Names) -> str:
     """The name of a value that reads the states."""
-    return values.setdefault(repr(id(w)), f"w{len(values) + 1}")
+    return values.setdefault(repr(id(w)), f"{WRITTEN}{len(values) + 1}")
 
 
 def write_text(w: Write, name: str, group: Group, values: Names) -> str:

@@ -17,7 +17,7 @@ from .choose import Choice, choose
 from .chunk_form import chunk_form, read_text, times_text, write_name, write_text
 from .cost import all_products, per_row, scans, spelled
 from .emit import axes_of
-from .letters import CHUNK, SLOTS, letters_for
+from .letters import CHUNK, SLOTS, letters_for, worded
 from .pipeline import Compiled, compile_model
 
 BYTES = 4                        # of a state's number: float32
@@ -38,7 +38,7 @@ def explain(model: Model) -> str:
                      ("memory", [*_memory(compiled)])]
     except NotLowered as refused:
         sections.append(("not lowered", str(refused).splitlines()))
-    return "\n\n".join("\n".join([title, *(f"  {line}" for line in lines)]) for title, lines in sections)
+    return worded("\n\n".join("\n".join([title, *(f"  {line}" for line in lines)]) for title, lines in sections), letters_for(model))
 
 
 # -- the update and the read, as understood ----------------------------------------------------------------------------

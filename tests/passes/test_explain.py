@@ -58,14 +58,14 @@ def test_what_was_found_in_a_rule(name, words):
 
 
 def test_names_that_the_spec_has_taken_are_left_to_it():
-    """Dimensions C and n, a decay d, a gate N: the chunk, its tokens and the memories go by other letters."""
+    """Dimensions C and n, a decay d, a gate N, a state G: the chunk, its tokens, the memories and sums of decays go by other letters."""
     said = explain(elaborate(load_spec({"name": "taken", "rule": {
         "inputs": {"q": ["C"], "k": {"shape": ["C"], "domain": "unit"}, "v": ["n"], "d": {"shape": [], "domain": ["-inf", 0]}, "N": {"shape": [], "domain": [0, 1]}},
-        "state": {"S": ["C", "n"]}, "update": {"S": "exp(d) * S + N * outer(k, v - S.T @ k)"}, "read": "S.T @ q"},
+        "state": {"G": ["C", "n"]}, "update": {"G": "exp(d) * G + N * outer(k, v - G.T @ k)"}, "read": "G.T @ q"},
         "cache": {"inputs": {"u": ["C"]}, "segments": {"length": 16}, "summary": "mean(k)", "score": "dot(u, summary)", "weight": "softmax(score)"}})))
-    for words in ("rows of at most L tokens that never cross a segment's end; c and i are tokens of a row", "next S = exp(G[L]) * S + sum over i",
+    for words in ("rows of at most L tokens that never cross a segment's end; c and i are tokens of a row", "next G = exp(G_[L]) * G + sum over i",
                   "[c, C] x [i, C] -> [c, i]", "multiply-adds a token and head: 2 L C + 2 L n + 3 C n + M C n + C n / L + C / L",
-                  "cache, bytes a memory: 4 C n + 4 C; M memories after M segments", "S before every row, [C, n]"):
+                  "cache, bytes a memory: 4 C n + 4 C; M memories after M segments", "G before every row, [C, n]"):
         assert words in said, said
 
 
