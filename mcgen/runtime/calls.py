@@ -153,7 +153,7 @@ class Calls:
     # -- choices that depend on sizes, kept from call to call
 
     def _plan(self, values: list, one: bool) -> Plan:
-        key, plans = None, self._plans[one]
+        key, plans = None, self._plans[int(one)]          # int: before 2.12 torch.compile refuses bool
         if not torch.compiler.is_compiling():
             try:
                 key = key_of(values)

@@ -80,7 +80,7 @@ class Schedules:
         """What of the sizes counts: whether a CPU takes a short chunk, and whether a GPU's registers hold chunks of LENGTHS. Truths, which
         a traced call knows where sizes are symbols."""
         found = [size if isinstance(size, int) else sizes[size] for size in self._sides]
-        short = bool(found) and all(size < LONG for size in found)
+        short = len(found) > 0 and all([size < LONG for size in found])
         return short, *(all(products * chunk * sizes[dim] <= REGISTERS for products, dims in self._loads for dim in dims) for chunk in LENGTHS)
 
     def _usual(self, device: str, marks: tuple[bool, ...]) -> int:

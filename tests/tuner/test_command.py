@@ -12,8 +12,9 @@ from small import SIZES, SPEC
 
 import mcgen
 from mcgen.cli import main
+from mcgen.cli.tune import find
 from mcgen.runtime.records import read_record
-from tuner import command, isolate, spaces, states, subject, work
+from tuner import cli, command, isolate, spaces, states, subject, work
 from tuner.space import Knob, Space, schedule_of
 from tuner.states import Outcome
 from tuner.work import CONTROL
@@ -216,3 +217,8 @@ def test_a_gpu_with_one_command(spec, monkeypatch, capsys):
     raw = json.loads((mcgen.load(spec).folder / "tuned" / "nvidia-fake-80gb.json").read_text())
     assert raw["architecture"] == "sm_90" and raw["words"] == "a GPU of paper"
     assert raw["entries"][0]["options"] == {"fwd.num_warps": 8, "fwd.precision": "tf32"}
+
+
+def test_found_in_a_checkout_that_is_not_installed(monkeypatch):
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [])
+    assert find() is cli.main
