@@ -231,6 +231,12 @@ class Emitter:
             index = self.tir.Ramp(index, self._index(stride), value.lanes)
         self.frames[-1].append(self.tir.BufferStore(buffer, value.node, [index]))
 
+    def prefetch(self, buffer, index, dtype: str, write: bool) -> None:
+        """Asks for the cache line of an element that will be read; an address without memory does no harm."""
+        place = self.tir.address_of(self.load(buffer, index, dtype).node)
+        hints = (self.tir.const(x, "int32") for x in (int(write), 2, 1))       # into the second level, data
+        self.frames[-1].append(self.tir.Evaluate(self.tir.call_llvm_intrin("void", "llvm.prefetch.p0", place, *hints)))
+
     # control
 
     @contextmanager
