@@ -132,7 +132,7 @@ def is_one(stride) -> bool:
     return isinstance(stride, int) and stride == 1
 
 
-def temporary(scope: Scope, rows: str, columns: str) -> Matrix:
+def temporary(scope: Scope, rows: str | int, columns: str) -> Matrix:
     place = scope.places[scope.temporary(rows, columns).attr.storage.name]
     return Matrix(place.buffer, 0, place.strides[0], 1, True)
 
