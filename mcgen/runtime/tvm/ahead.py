@@ -12,12 +12,13 @@ from typing import Callable, Iterator
 
 from . import statements as st
 from .dot import matrix_shape
+from .emit import HALVES
 from .expr import Access, Expr
 from .gemm import tiles
 from .memory import Scope
 from .product import fits
 
-LINE = 16            # float32 of a cache line
+LINE = 64            # bytes
 Ask = Callable[[object], None]
 
 
@@ -66,7 +67,7 @@ def _blocks(scope: Scope, s: st.Rows) -> Iterator[Block]:
         place, size = scope.places[access.storage.name], math.prod(map(scope.extent, access.storage.dims))
         tokens = access.storage.kind == "token"
         at = em.bind_index(place.base + (first if tokens else row + way) * place.strides[0])
-        yield Block(place.buffer, place.dtype, at, place.strides[0], chunk if tokens else 1, -(-size // LINE), write)
+        yield Block(place.buffer, place.dtype, at, place.strides[0], chunk if tokens else 1, -(-size // _line(place.dtype)), write)
 
 
 def _accesses(body: list) -> Iterator[tuple[Access, bool]]:
@@ -81,6 +82,11 @@ def _accesses(body: list) -> Iterator[tuple[Access, bool]]:
                     yield ref.attr, name == "dst"
 
 
+def _line(dtype: str) -> int:
+    """Elements of a cache line."""
+    return LINE // (2 if dtype in HALVES else 4)
+
+
 def _ask(scope: Scope, blocks: list[Block], number: int) -> Ask:
     em = scope.em
 
@@ -90,7 +96,7 @@ def _ask(scope: Scope, blocks: list[Block], number: int) -> Ask:
             for i in range(share):
                 line = em.bind_index(tile * share + i)
                 piece = em.bind_index(em.floordiv(line, block.lines))
-                em.prefetch(block.buffer, block.at + piece * block.step + (line - piece * block.lines) * LINE, block.dtype, block.write)
+                em.prefetch(block.buffer, block.at + piece * block.step + (line - piece * block.lines) * _line(block.dtype), block.dtype, block.write)
 
     return ask
 
