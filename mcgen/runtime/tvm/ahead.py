@@ -15,7 +15,7 @@ from .dot import matrix_shape
 from .emit import HALVES
 from .expr import Access, Expr
 from .gemm import tiles
-from .memory import Scope
+from .memory import DYNAMIC, Scope
 from .product import fits
 
 LINE = 64            # bytes
@@ -64,6 +64,8 @@ def _blocks(scope: Scope, s: st.Rows) -> Iterator[Block]:
     start, count, row = (em.as_index(scope.scalars[name]) for name in ("start", "count", "row"))
     first = em.bind_index(start - chunk if s.reverse else start + count)
     for access, write in _accesses(s.body):
+        if DYNAMIC.keys() & set(access.storage.dims):
+            continue
         place, size = scope.places[access.storage.name], math.prod(map(scope.extent, access.storage.dims))
         tokens = access.storage.kind == "token"
         at = em.bind_index(place.base + (first if tokens else row + way) * place.strides[0])

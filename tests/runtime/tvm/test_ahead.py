@@ -24,7 +24,7 @@ def test_every_line_is_asked_for_once(count, lines, number):
 
 def kernel(k):
     q, v, saved = k.token("q", "K"), k.token("v", "V"), k.starts("saved", "K", "V", out=True)
-    y = k.token("y", "V", out=True)
+    y, weights = k.token("y", "V", out=True), k.starts("weights", "n", out=True)           # as many as the call has memories
     with k.sequences():
         S, q_, v_, y_ = k.tile("S", "K", "V"), k.tile("q_", "c", "K"), k.tile("v_", "c", "V"), k.tile("y_", "c", "V")
         k.map(S["K", "V"], 0.0)
@@ -34,6 +34,7 @@ def kernel(k):
             k.dot(y_["c", "V"], q_["c", "K"], S["K", "V"], over="K")
             k.store(y, y_["c", "V"])
             k.map(saved["K", "V"], S["K", "V"])
+            k.map(weights["n"], 0.0)
             k.dot(S["K", "V"], q_["c", "K"], v_["c", "V"], over="c", accumulate=True)
 
 
