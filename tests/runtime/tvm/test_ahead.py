@@ -47,3 +47,10 @@ def test_products_share_what_the_next_row_touches():
     assert not any("prefetch" in str(f) for f in functions.values() if "fma" not in str(f))
     asked = {name for text in products for name in re.findall(r"prefetch.*?address_of\(([a-z]+)", text)}
     assert asked == {"q", "v", "saved", "y"}
+
+
+def test_a_step_asks_for_nothing():
+    from mcgen.runtime.tvm.lower import lower
+
+    sizes = {**SIZES, "#chunk": 1}
+    assert not any("prefetch" in str(f) for f in lower(record(kernel, sizes), sizes, Options())[1].values())
