@@ -27,7 +27,7 @@ from .layout import Layout, arithmetic
 from .manifest import LEVELS, SLOTS, Manifest
 from .partition import levels
 from .schedule import Schedules, options_of
-from .tvm.kernel import Kernel
+from .tvm.kernel import HALVES, Kernel
 
 NAMES = ("torch", "tvm", "triton")
 INSTALL_TVM = "pip install apache-tvm"
@@ -56,7 +56,10 @@ class TorchBackend:
 
 
 class TvmBackend:
-    """`tvm_kernels.py`: float32 on the CPU. Kernels are compiled at first use, one per sizes and schedule."""
+    """`tvm_kernels.py`: float32 on the CPU. Kernels are compiled at first use, one per sizes and schedule.
+
+    Tokens of 16 bits, y and their gradients are so in memory only: kernels widen what they load and round what they store.
+    """
 
     def __init__(self, manifest: Manifest, layout: Layout, load: Callable[[], ModuleType], schedules: Schedules):
         self.manifest, self.layout, self._load, self.schedules = manifest, layout, load, schedules
@@ -97,12 +100,18 @@ class TvmBackend:
             bound = self._bound[key] = make(dict(zip(names, params)), {name: Given(i) for i, name in enumerate(names)})
         return bound(params)
 
+    def stored(self, params: Sequence[torch.Tensor]) -> dict[str, str]:
+        """Parameters of 16 bits, for forward parameters of such dtypes: tokens, y, and the gradients of both."""
+        named = {**dict(zip(self.manifest.forward_params, [x.dtype for x in params])), "y": self.layout.y_dtype(params)}
+        return {prefix + name: HALVES[dtype] for name, dtype in named.items() if dtype in HALVES for prefix in ("", "d.")}
+
     def kernel(self, which: str, params: Sequence[torch.Tensor], chunk: int, *save: bool) -> Kernel:
         """The kernel `which` for forward parameters of such shapes."""
         sizes = {dim: size for dim, size in self.layout.sizes(params).items() if dim not in (SLOTS, LEVELS)}
         batch, tokens, heads = self.layout.tokens(params)
-        options = self.schedules.find(params[0].device, params[0].dtype, sizes, batch * heads, tokens).options
-        key = (which, chunk, options, *save, *sizes.values())
+        options = self.schedules.find(params[0].device, arithmetic(params[0].dtype), sizes, batch * heads, tokens).options
+        stored = self.stored(params)
+        key = (which, chunk, options, *save, *sizes.values(), *stored.items())
         kernel = self._kernels.get(key)
         if kernel is None:
             with self._lock:
@@ -111,7 +120,7 @@ class TvmBackend:
                 build = partial(getattr(self._load(), which), **({"save": save[0]} if save else {}))
                 name = "_".join((self.manifest.name, which, *("save" for wanted in save if wanted)))
                 chosen = Options.of(options_of(options, which))
-                kernel = self._kernels.setdefault(key, compile(build, sizes={**sizes, "#chunk": chunk}, name=name, options=chosen))
+                kernel = self._kernels.setdefault(key, compile(build, sizes={**sizes, "#chunk": chunk}, name=name, options=chosen, stored=stored))
         return kernel
 
 
@@ -176,6 +185,9 @@ class Backends:
         self.triton = TritonBackend(manifest, self.layout, kernels["triton"], fused, self.schedules) if "triton" in kernels and fused else None
         self._passes: dict[tuple, Passes] = {}
         self._gpus_narrow = forced is None and self.triton is not None and triton_installed()
+        self._cpus_narrow = forced in (None, "tvm") and self.tvm is not None and tvm_installed()
+        self._tokens = frozenset(manifest.tokens)
+        self._at_once = self._tokens - {field.name for field in manifest.delays}
         if forced is not None and forced not in NAMES:
             raise UsageError(f"no back end {forced!r}: expected one of {', '.join(NAMES)}", "backend")
         for name, called, made, installed, hint in (("tvm", "TVM", self.tvm, tvm_installed, INSTALL_TVM),
@@ -188,7 +200,7 @@ class Backends:
     def passes(self, params: Sequence[torch.Tensor], chunk: int, keep: bool) -> Passes:
         """The passes of calls whose forward parameters have the shapes of these; kept."""
         backend = self.for_params(params)
-        key = (type(backend), chunk, keep, *[x.shape for x in params])
+        key = (type(backend), chunk, keep, *[(x.shape, x.dtype) for x in params])
         found = self._passes.get(key)
         if found is None:
             if len(self._passes) >= KEPT:
@@ -196,8 +208,15 @@ class Backends:
             found = self._passes[key] = backend.passes(params, range(len(params)), chunk, keep)
         return found
 
-    def narrow(self, dtype: torch.dtype, device: torch.device) -> bool:
-        """Whether a call that computes in `dtype` takes tokens of 16 bits as they are: where it goes to Triton."""
+    def narrow(self, dtype: torch.dtype, device: torch.device) -> frozenset[str]:
+        """Which tokens of 16 bits a call that computes in `dtype` takes as they are: all where it goes to Triton; where it goes to TVM
+        those without delays, since a kernel adds up the gradient of others in memory."""
+        if self.tuned_narrow(dtype, device):
+            return self._tokens
+        return self._at_once if dtype is torch.float32 and self._cpus_narrow and device.type == "cpu" else frozenset()
+
+    def tuned_narrow(self, dtype: torch.dtype, device: torch.device) -> bool:
+        """Whether there are records for calls of 16 bits that compute in `dtype`: where products have a choice of precision."""
         return dtype is torch.float32 and (self.forced == "triton" or self._gpus_narrow and device.type == "cuda")
 
     def for_params(self, params: Sequence[torch.Tensor]) -> TorchBackend | TvmBackend | TritonBackend:

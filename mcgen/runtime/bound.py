@@ -28,6 +28,7 @@ class Made(NamedTuple):
 
     shape: Shape
     places: Mapping[str, int]
+    dtype: torch.dtype = torch.float32
 
     @classmethod
     def buffer(cls, shapes: Mapping[str, Shape]) -> Made:
@@ -75,17 +76,17 @@ class Bound(NamedTuple):
 
 
 def bind(kernel: Kernel, sources: Mapping[str, torch.Tensor | Given | Shape], like: Mapping[str, torch.Tensor], results: Mapping[str, Shape],
-         made: Sequence[Made], cleared: Iterable[str] = ()) -> Bound:
-    """Binds a kernel to parameters `like` these and to results of these shapes.
+         dtypes: Mapping[str, torch.dtype], made: Sequence[Made], cleared: Iterable[str] = ()) -> Bound:
+    """Binds a kernel to parameters `like` these and to results of these shapes and dtypes (float32 where none is named).
 
     sources: each parameter's place in a call, or a tensor that is the same in every call, or the shape of zeros. made: what a call makes, all
     results together. cleared: results that the kernel adds to.
     Raises ValueError or TypeError for parameters that the kernel does not take.
     """
     with torch.inference_mode(False):
-        fixed = {name: read_only_zeros(s, torch.float32, CPU) if type(s) is tuple else s for name, s in sources.items() if type(s) is not Given}
-        written = {name: torch.empty(shape, dtype=torch.float32, device=CPU) for name, shape in results.items()}
-        likes = [torch.empty(m.shape if math.prod(m.shape) <= SMALL else (), dtype=torch.float32, device=CPU).expand(m.shape) for m in made]
+        fixed = {name: read_only_zeros(s, kernel.dtypes.get(name, torch.float32), CPU) if type(s) is tuple else s for name, s in sources.items() if type(s) is not Given}
+        written = {name: torch.empty(shape, dtype=dtypes.get(name, torch.float32), device=CPU) for name, shape in results.items()}
+        likes = [torch.empty(m.shape if math.prod(m.shape) <= SMALL else (), dtype=m.dtype, device=CPU).expand(m.shape) for m in made]
     extents = kernel.extents(like["call.table"], {**like, **fixed, **written})
     place = {name: 2 * i + 1 for i, name in enumerate((*kernel.names, "call.table"))}
     words = kernel.words([0] * len(place), extents)
@@ -97,5 +98,5 @@ def bind(kernel: Kernel, sources: Mapping[str, torch.Tensor | Given | Shape], li
     added = set(cleared)
     return Bound(kernel, extents, words, given, zeros,
                  tuple((x, tuple((place[name], at) for name, at in m.places.items())) for x, m in zip(likes, made)),
-                 tuple((i, size) for i, size in enumerate(4 * math.prod(m.shape) for m in made) if size >= LARGE),
+                 tuple((i, size) for i, size in enumerate(m.dtype.itemsize * math.prod(m.shape) for m in made) if size >= LARGE),
                  tuple(i for i, m in enumerate(made) if added & m.places.keys()), tuple(kept.values()))

@@ -199,7 +199,7 @@ class Calls:
 
     def _tuned_as(self, plan: Plan) -> torch.dtype:
         """Under which dtype records have calls like these: as programs see y."""
-        return plan.y_dtype if plan.y_dtype in HALVES and self.backends.narrow(plan.dtype, plan.device) else plan.dtype
+        return plan.y_dtype if plan.y_dtype in HALVES and self.backends.tuned_narrow(plan.dtype, plan.device) else plan.dtype
 
     def _partition(self, plan: Plan, start: memories.Start, chunk: int, values: list) -> tuple[torch.Tensor, torch.Tensor]:
         if plan.packed is not None:

@@ -16,7 +16,7 @@ Source = torch.Tensor | Given | Shape
 
 
 class KernelPasses(Passes):
-    """See Passes. Every tensor is float32 on the CPU but the position and the table."""
+    """See Passes. Every tensor is float32 on the CPU but the position, the table, and tokens of 16 bits, y and their gradients."""
 
     def __init__(self, *args: Any):
         super().__init__(*args)
@@ -92,11 +92,13 @@ class KernelPasses(Passes):
 def bind_forward(backend: Any, params: Mapping[str, torch.Tensor], sources: Mapping[str, Source], chunk: int, save: bool, alone: Sequence[str],
                  buffers: Sequence[Made] = (), one: bool = False) -> Bound:
     """A forward kernel that makes the results in `alone` as tensors, then `buffers`, then a buffer of all else. one: y has no T."""
-    shapes = backend.shapes(list(params.values()), save)
-    made = [Made(shapes[name], {name: 0}) for name in alone]
+    given = list(params.values())
+    shapes = backend.shapes(given, save)
+    dtypes = dict(zip(shapes, backend.layout.forward_dtypes(given, save)))
+    made = [Made(shapes[name], {name: 0}, dtypes[name]) for name in alone]
     if one:
         made = [m._replace(shape=(m.shape[0], *m.shape[2:])) if "y" in m.places else m for m in made]
-    return bind(backend.kernel("forward", list(params.values()), chunk, save), sources, params, shapes, _with_rest([*made, *buffers], shapes))
+    return bind(backend.kernel("forward", given, chunk, save), sources, params, shapes, dtypes, _with_rest([*made, *buffers], shapes))
 
 
 def bind_backward(backend: Any, params: Mapping[str, torch.Tensor], sources: Mapping[str, Source], chunk: int, alone: Sequence[str]) -> Bound:
@@ -108,8 +110,9 @@ def bind_backward(backend: Any, params: Mapping[str, torch.Tensor], sources: Map
     given = [params[name] for name in m.forward_params]
     plain = dict(zip(m.backward_results, backend.layout.backward(given)))
     shapes = {name: (batch, *shape) if name in m.summed else shape for name, shape in plain.items()}
-    made = [Made((plain if batch == 1 else shapes)[name], {name: 0}) for name in alone]
-    return bind(backend.kernel("backward", given, chunk), sources, params, shapes, _with_rest(made, shapes),
+    dtypes = dict(zip(plain, backend.layout.backward_dtypes(given)))
+    made = [Made((plain if batch == 1 else shapes)[name], {name: 0}, dtypes[name]) for name in alone]
+    return bind(backend.kernel("backward", given, chunk), sources, params, shapes, dtypes, _with_rest(made, shapes),
                 {f"d.{f.name}" for f in m.delays})            # a delayed input's gradient is added up over its delays
 
 

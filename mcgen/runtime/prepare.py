@@ -1,7 +1,7 @@
 """Tensors of a call, made ready for the programs: one dtype, all heads, past tokens in front (of each sequence), contiguous."""
 from __future__ import annotations
 
-from typing import Any, Sequence
+from typing import Any, Container, Sequence
 
 import torch
 
@@ -11,10 +11,11 @@ from .plan import Plan
 
 HALVES = (torch.bfloat16, torch.float16)
 
-def prepare(manifest: Manifest, plan: Plan, values: Sequence[Any], past: dict[str, torch.Tensor] | None, narrow: bool) -> dict[str, torch.Tensor]:
+def prepare(manifest: Manifest, plan: Plan, values: Sequence[Any], past: dict[str, torch.Tensor] | None,
+            narrow: Container[str]) -> dict[str, torch.Tensor]:
     """Field name -> tensor. `past`: [B, H, d, *shape] per delayed input; None: zeros. Absent learned starts stay absent.
 
-    narrow: tokens of 16 bits stay so, unless past ones in the plan's dtype stand before them.
+    narrow: tokens that stay so where they have 16 bits, unless past ones in the plan's dtype stand before them.
     """
     ready = {}
     for field, x, repeat in zip(manifest.fields, values, plan.repeats):
@@ -22,7 +23,7 @@ def prepare(manifest: Manifest, plan: Plan, values: Sequence[Any], past: dict[st
             if field.keyword:
                 continue
             x = _default(field, plan)
-        if x.dtype is not plan.dtype and not (narrow and x.dtype in HALVES and field.per == "token" and not (field.delay and past)):
+        if x.dtype is not plan.dtype and not (field.name in narrow and x.dtype in HALVES and not (field.delay and past)):
             x = x.to(plan.dtype)
         if repeat != 1:
             x = x.repeat_interleave(repeat, dim=2 if field.per == "token" else 0)

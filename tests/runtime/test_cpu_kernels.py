@@ -67,6 +67,35 @@ def test_whole_graph(op):
     torch._dynamo.reset()
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, pytest.param(torch.float16, marks=pytest.mark.slow)])
+def test_tokens_of_16_bits(op, dtype):
+    """To the bit what widened tokens give, rounded: at first, by a recipe, in parts and in steps, with gradients of some or all."""
+    low = [x.to(dtype) for x in draw()]
+    low[4] = low[4].float()
+    dy = torch.randn(2, 14, 2, 4).to(dtype)
+
+    def run(wide: bool, wanted: tuple[int, ...]):
+        leaves = [x.detach().requires_grad_(i in wanted) for i, x in enumerate(low)]
+        y = op(*[x.float() for x in leaves] if wide else leaves)
+        return y.detach().to(dtype), *torch.autograd.grad(y, [leaves[i] for i in wanted], dy.to(y.dtype))
+
+    for wanted in (tuple(range(6)), tuple(range(6)), (1,), (0, 3)):
+        for a, b in zip(run(False, wanted), run(True, wanted)):
+            assert a.dtype is b.dtype and torch.equal(a, b)
+    for _ in range(2):
+        assert torch.equal(op(*low), op(*[x.float() for x in low]).to(dtype))
+    memory = after = None
+    for part in (slice(0, 5), slice(5, 11)):
+        mine = [x if i == 4 else x[:, part] for i, x in enumerate(low)]
+        y, memory = op(*mine, memory=memory, return_memory=True)
+        want, after = op(*[x.float() for x in mine], memory=after, return_memory=True)
+        assert torch.equal(y, want.to(dtype)) and torch.equal(memory["state"]["S"], after["state"]["S"])
+    for t in (11, 12):
+        mine = [x if i == 4 else x[:, t] for i, x in enumerate(low)]
+        (y, memory), (want, after) = op.step(*mine, memory=memory), op.step(*[x.float() for x in mine], memory=after)
+        assert torch.equal(y, want.to(dtype)) and torch.equal(memory["state"]["S"], after["state"]["S"])
+
+
 def test_autocast(op):
     q, k, v, g, a, u = draw()
     low = [x.bfloat16() for x in (q, k, v)]

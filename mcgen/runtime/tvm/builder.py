@@ -25,6 +25,7 @@ class TileBuilder:
 
     def __init__(self) -> None:
         self.params: list[Storage] = []
+        self.stored: dict[str, str] = {}     # token parameters of 16 bits in memory: "bf16", "f16"
         self.sizes: dict[str, int] = {}      # of "#chunk" and the named dims, for numbers that depend on them
         self.tiles: list[Storage] = []
         self.body: list = []
@@ -77,7 +78,7 @@ class TileBuilder:
     def _param(self, name, kind, dims, out, dtype, delay=0) -> Storage:
         if any(name == p.name for p in self.params):
             raise ValueError(f"parameter {name!r} is declared twice")
-        made = Storage(name, kind, tuple(dims), dtype, out, delay)
+        made = Storage(name, kind, tuple(dims), self.stored.get(name, dtype), out, delay)
         self.params.append(made)
         return made
 

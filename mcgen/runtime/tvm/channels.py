@@ -9,6 +9,7 @@ the length, and so on. No factor exceeds what the decays themselves give, and a 
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Callable, Iterator
 
 from .dot import matrix_of, temporary
@@ -16,7 +17,7 @@ from .elementwise import LANES, Nest
 from .emit import Value
 from .gemm import Matrix, multiply
 from .memory import Scope
-from .pack import transpose
+from .pack import eight_by_eight, sums_of_eight
 from .reduce import across
 from .statements import Channels, Pair
 
@@ -38,13 +39,12 @@ def lower_pair(scope: Scope, s: Pair) -> None:
     def meet(first, height: int, width: int) -> None:
         """The rows from first + height on with the columns from first on."""
         middle = first + height
-        high, low = work.scratch("d", "high"), work.scratch("d", "low")
+        high, low = work.scratch("d", "high"), work.turned("d", "low")
         work.entering(middle, width, lambda c, j, at, p: work.put(high, j, at, work.mul(work.get(q, c, at), p)))
-        work.leaving(first, height, lambda d, j, at, p: work.put(low, j, at, work.mul(work.get(k, d, at), p)))
-        turned = temporary(scope, work.axis, "d")
-        transpose(em, low, turned, height, work.channels)
+        work.leaving_turned(first, height, k, low)
         target = Matrix(out.buffer, out.offset + middle * out.row + first, out.row, 1, out.padded)
-        multiply(em, target, high, turned, width, height, work.channels, False, scope.options)
+        tall = replace(scope.options, rows=max(scope.options.rows, scope.options.rows * scope.options.columns // height))   # as many sums for few columns
+        multiply(em, target, high, low, width, height, work.channels, False, tall)
 
     work.neighbours(meet)
 
@@ -97,24 +97,24 @@ def lower_channels(scope: Scope, s: Channels) -> None:
 
 
 def _pair_inside(work: "_Work", q: Matrix, k: Matrix, out: Matrix, first, size: int) -> None:
+    """Row by row, back from its own token: a query meets a key, then the factor of that key's token. Eight sums over lanes are one vector."""
     em = work.em
-    for panel in work.panels():
-        with em.loop(0, size - 1, name="d") as d:
-            kept = work.registers(panel, lambda at: work.get(k, first + d, at))
-            with em.loop(d + 1, size, name="c") as c:
-                total = None
-                for p, at in zip(kept, panel):
-                    term = work.mul(work.get(q, first + c, at), work.held(p, at))
-                    part = across(work.nest, "sum", term) if total is not None and term.lanes != total.lanes else term
-                    if total is None:
-                        total = part
-                    elif part.lanes == total.lanes:
-                        total = em.bind(em.binary("add", total, part))
-                    else:
-                        total = em.bind(em.binary("add", across(work.nest, "sum", total), part))
-                    em.store(p, 0, work.mul(work.held(p, at), work.get(work.factor, first + c, at)))
-                place = out.offset + (first + c) * out.row + (first + d)
-                em.store(out.buffer, place, em.binary("add", across(work.nest, "sum", total), em.bind(em.load(out.buffer, place, "f32"))))
+    for c in range(1, size):
+        sums = [{lanes: work.registers([(0, lanes)], lambda at: em.const(0.0, "f32", at[1]))[0] for lanes in work.widths()} for _ in range(c)]
+        for panel in work.panels():
+            sought = work.registers(panel, lambda at: work.get(q, first + c, at))
+            for d in reversed(range(c)):
+                for p, at in zip(sought, panel):
+                    total = sums[d][at[1]]
+                    em.store(total, 0, em.fma(work.held(p, at), work.get(k, first + d, at), work.held(total, at)))
+                    if d:
+                        em.store(p, 0, work.mul(work.held(p, at), work.get(work.factor, first + d, at)))
+        found = None
+        for lanes in work.widths():
+            made = [em.bind(work.held(total[lanes], (0, lanes))) for total in sums]
+            part = sums_of_eight(em, made) if lanes == LANES else em.join([across(work.nest, "sum", x) for x in made] + [em.const(0.0, "f32")] * (LANES - c))
+            found = part if found is None else em.binary("add", found, em.bind(part))
+        em.store(out.buffer, out.offset + (first + c) * out.row + first, found)
 
 
 def _inside(work: "_Work", matrix: Matrix, q, k, dq, dk, df, first, size: int) -> None:
@@ -176,6 +176,14 @@ class _Work:
             known[key] = temporary(self.scope, rows, self.axis)
         return known[key]
 
+    def turned(self, columns: str, name: str) -> Matrix:
+        """Scratch over (channels, columns), whole vectors of channels."""
+        known = self.scope.scratch
+        key = (name, self.axis, columns)
+        if key not in known:
+            known[key] = temporary(self.scope, -(-self.channels // LANES) * LANES, columns)
+        return known[key]
+
     # values
     def get(self, m: Matrix, row, at) -> Value:
         return self.em.bind(self.em.load(m.buffer, m.offset + row * m.row + at[0], "f32", at[1]))
@@ -211,6 +219,10 @@ class _Work:
         if rest:
             first = full * PANEL * LANES
             yield [(first + i, min(LANES, rest - i)) for i in range(0, rest, LANES)]
+
+    def widths(self) -> list[int]:
+        """The lanes of the vectors of channels."""
+        return [LANES] * (self.channels >= LANES) + [self.channels % LANES] * (self.channels % LANES > 0)
 
     @contextmanager
     def vectors(self):
@@ -256,6 +268,22 @@ class _Work:
                 p = em.bind(self.held(product, at))
                 use(first + j, j, at, p)
                 em.store(product, 0, em.binary("mul", p, self.get(self.factor, first + j, at)))
+
+    def leaving_turned(self, first, count: int, x: Matrix, out: Matrix) -> None:
+        """out[channel, number] = x times the product of the factors of the block's tokens after it. Requires: whole vectors of tokens."""
+        em = self.em
+        with self.vectors() as at:
+            product = em.local(LANES)
+            em.store(product, 0, em.const(1.0, "f32", LANES))
+            with em.loop(0, count // LANES, name="j") as step:
+                begin = em.bind_index(count - LANES - step * LANES)
+                rows: list[Value] = []
+                for i in reversed(range(LANES)):
+                    p = em.bind(self.held(product, at))
+                    rows.insert(0, self.mul(self.get(x, first + begin + i, at), p))
+                    em.store(product, 0, em.binary("mul", p, self.get(self.factor, first + begin + i, at)))
+                for i, column in enumerate(eight_by_eight(em, rows)):
+                    em.store(out.buffer, out.offset + (at[0] + i) * out.row + begin, column)
 
     def running(self, first, count: int, backwards: bool, out: Matrix, weight: Matrix, terms: Callable) -> None:
         """out[j] += weight[j] times the sum over the block's earlier (backwards: later) tokens of a product of two terms,

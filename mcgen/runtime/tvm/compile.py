@@ -43,14 +43,17 @@ class Options:
         return made
 
 
-def compile(fn: Callable, sizes: Mapping[str, int], name: str | None = None, options: Options | Mapping | None = None) -> Kernel:
+def compile(fn: Callable, sizes: Mapping[str, int], name: str | None = None, options: Options | Mapping | None = None,
+            stored: Mapping[str, str] | None = None) -> Kernel:
     """The kernel that `fn` describes, for these sizes of "#chunk" and the named dims; from the cache if it is there.
+
+    stored: token parameters that have 16 bits in memory, "bf16" or "f16"; what is computed stays float32.
 
     Raises mcgen.diagnostics.EnvironmentLacks where TVM is needed and missing.
     """
     options = options if isinstance(options, Options) else Options(**(options or {}))
     sizes = dict(sizes)
-    builder = record(fn, sizes)
+    builder = record(fn, sizes, stored)
     name = name or fn.__name__
     key = cache.key(text_of(builder), repr(sorted(sizes.items())), repr(sorted(asdict(options).items())), llvm.version())
     entry = _entries.get(key)
@@ -70,10 +73,10 @@ def _stored(key: str) -> Entry | None:
         return None
 
 
-def record(fn: Callable, sizes: Mapping[str, int]) -> TileBuilder:
+def record(fn: Callable, sizes: Mapping[str, int], stored: Mapping[str, str] | None = None) -> TileBuilder:
     """What `fn` does, recorded; it may read the sizes as `k.sizes`."""
     builder = TileBuilder()
-    builder.sizes = dict(sizes)
+    builder.sizes, builder.stored = dict(sizes), dict(stored or {})
     fn(builder)
     return builder
 

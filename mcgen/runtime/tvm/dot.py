@@ -75,7 +75,8 @@ def _matrix(scope: Scope, s: st.Dot, m: str, n: str, k: str) -> None:
                 else:
                     bounds.low = name
                 break
-    multiply(scope.em, target, left, right, scope.extent(m), scope.extent(n), scope.extent(k), s.accumulate, scope.options, bounds)
+    multiply(scope.em, target, left, right, scope.extent(m), scope.extent(n), scope.extent(k), s.accumulate, scope.options, bounds,
+             scope.beside.get(id(s)))
 
 
 def _larger_axis(scope: Scope, operand: Expr, axes: set[str]) -> str | None:
@@ -131,7 +132,7 @@ def is_one(stride) -> bool:
     return isinstance(stride, int) and stride == 1
 
 
-def temporary(scope: Scope, rows: str, columns: str) -> Matrix:
+def temporary(scope: Scope, rows: str | int, columns: str) -> Matrix:
     place = scope.places[scope.temporary(rows, columns).attr.storage.name]
     return Matrix(place.buffer, 0, place.strides[0], 1, True)
 

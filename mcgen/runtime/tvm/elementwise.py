@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 
-from .emit import Value
+from .emit import HALVES, Value
 from .expr import Expr
 from .functions import apply
 from .memory import Scope
@@ -232,17 +232,21 @@ class Nest:
 
     def read(self, ref: Expr) -> Value:
         buffer, offset, along = self.place(ref)
-        if isinstance(along, int) and along == 0:
-            return self.em.load(buffer, offset, ref.dtype)
-        return self.em.load(buffer, offset, ref.dtype, self.lanes, along)
+        one = isinstance(along, int) and along == 0
+        found = self.em.load(buffer, offset, ref.dtype) if one else self.em.load(buffer, offset, ref.dtype, self.lanes, along)
+        return self.em.wide(found) if ref.dtype in HALVES else found
 
     def write(self, ref: Expr, value: Value, accumulate: bool = False) -> None:
         em = self.em
         buffer, offset, along = self.place(ref)
-        value = em.cast(value, ref.dtype)
+        half = ref.dtype in HALVES
+        value = em.cast(value, "f32" if half else ref.dtype)
         vector = not (isinstance(along, int) and along == 0)
         if vector:
             value = em.spread(value, self.lanes)
+        if half:
+            assert not accumulate, "sums are not rounded before they are whole"
+            value = em.rounded(value, ref.dtype)
         if accumulate:
             value = em.binary("add", em.load(buffer, offset, ref.dtype, value.lanes, along or 1), value)
         em.store(buffer, offset, value, along if vector else 1)

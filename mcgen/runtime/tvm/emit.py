@@ -9,7 +9,8 @@ from contextlib import contextmanager
 
 from .outline import Parts
 
-NAMES = {"f32": "float32", "f64": "float64", "i32": "int32", "i64": "int64", "bool": "bool"}
+NAMES = {"f32": "float32", "f64": "float64", "i32": "int32", "i64": "int64", "bool": "bool", "bf16": "uint16", "f16": "float16"}
+HALVES = ("bf16", "f16")      # in memory only: a bf16 is the upper half of a float32
 
 
 class Value:
@@ -117,6 +118,23 @@ class Emitter:
         lanes = max(a.lanes, b.lanes)
         made = {"and": self.tir.bitwise_and, "or": self.tir.bitwise_or, "shl": self.tir.shift_left, "shr": self.tir.shift_right}[op]
         return Value(made(self.spread(a, lanes).node, self.spread(b, lanes).node), "i32", lanes)
+
+    def wide(self, half: Value) -> Value:
+        """A loaded value of 16 bits as float32."""
+        if half.dtype == "f16":
+            return self.cast(self.bind(half), "f32")
+        return self.reinterpret(self.shift_left(self.cast(self.bind(half), "i32"), 16), "f32")
+
+    def rounded(self, value: Value, dtype: str) -> Value:
+        """A float32 as 16 bits, the nearest, of two equally near the even one."""
+        if dtype == "f16":
+            return self.cast(value, dtype)
+        value = self.bind(value)
+        bits = self.bind(self.reinterpret(value, "i32"))
+        odd = self.bits("and", self.shift_right(bits, 16), self.const(1, "i32", value.lanes))
+        near = self.binary("add", self.binary("add", bits, self.const(0x7FFF, "i32")), odd)
+        number = self.binary("eq", value, value)
+        return self.cast(self.select(number, self.shift_right(near, 16), self.const(0x7FC0, "i32")), dtype)
 
     def fma(self, a: Value, b: Value, c: Value) -> Value:
         """a * b + c, rounded once."""
@@ -230,6 +248,12 @@ class Emitter:
         if value.lanes > 1:
             index = self.tir.Ramp(index, self._index(stride), value.lanes)
         self.frames[-1].append(self.tir.BufferStore(buffer, value.node, [index]))
+
+    def prefetch(self, buffer, index, dtype: str, write: bool) -> None:
+        """Asks for the cache line of an element that will be read; an address without memory does no harm."""
+        place = self.tir.address_of(self.load(buffer, index, dtype).node)
+        hints = (self.tir.const(x, "int32") for x in (int(write), 2, 1))       # into the second level, data
+        self.frames[-1].append(self.tir.Evaluate(self.tir.call_llvm_intrin("void", "llvm.prefetch.p0", place, *hints)))
 
     # control
 

@@ -39,29 +39,36 @@ class Bounds:
     high: str | None = None
 
 
-def multiply(em: Emitter, d: "Matrix | Sink", a: Matrix, b: Matrix, m, n: int, k, accumulate: bool, options, bounds: Bounds = Bounds()) -> None:
+def multiply(em: Emitter, d: "Matrix | Sink", a: Matrix, b: Matrix, m, n: int, k, accumulate: bool, options, bounds: Bounds = Bounds(),
+             beside: Callable[[object], None] | None = None) -> None:
     """m and k may be index expressions; then rows up to the next multiple of options.rows must exist in A and D.
 
     d may be a function that takes the result instead: a row's index, and (first column, lanes, value) for its vectors.
+    beside: what every register tile does before its work, given its number; where m is a number.
     """
     width = options.columns
     panels, rest = divmod(n, width)
     if panels:
         with em.loop(0, panels, name="p") as panel:
-            _panel(em, d, a, b, m, n, k, panel * width, [LANES] * (width // LANES), accumulate, options, bounds)
+            _panel(em, d, a, b, m, n, k, panel * width, [LANES] * (width // LANES), accumulate, options, bounds, beside)
     if rest:
         vectors = [LANES] * (rest // LANES)
         if rest % LANES:
             vectors.append(LANES if isinstance(d, Matrix) and d.padded and b.padded else rest % LANES)
-        _panel(em, d, a, b, m, n, k, panels * width, vectors, accumulate, options, bounds)
+        _panel(em, d, a, b, m, n, k, panels * width, vectors, accumulate, options, bounds, beside)
 
 
-def _panel(em: Emitter, d, a, b, m, n, k, first, vectors, accumulate, options, bounds: Bounds) -> None:
+def tiles(m: int, n: int, options) -> int:
+    """How many register tiles a product has, when all of its result is wanted."""
+    return -(-m // options.rows) * -(-n // options.columns)
+
+
+def _panel(em: Emitter, d, a, b, m, n, k, first, vectors, accumulate, options, bounds: Bounds, beside) -> None:
     """All rows of the columns from `first` on."""
     rows, width = options.rows, sum(vectors)
     if not isinstance(m, int):
         with em.loop(0, em.floordiv(m + rows - 1, rows), name="t") as tile:
-            _tile(em, d, a, b, tile * rows, rows, first, vectors, k, accumulate, options, bounds, m)
+            _tile(em, d, a, b, tile * rows, rows, first, vectors, k, accumulate, options, bounds, m, beside)
         return
     full, rest = divmod(m, rows)
     low, high = 0, full
@@ -72,18 +79,20 @@ def _panel(em: Emitter, d, a, b, m, n, k, first, vectors, accumulate, options, b
         high = _least(em, em.floordiv(end, rows), full)
     if full:
         with em.loop(low, high, name="t") as tile:
-            _tile(em, d, a, b, tile * rows, rows, first, vectors, k, accumulate, options, bounds, m)
+            _tile(em, d, a, b, tile * rows, rows, first, vectors, k, accumulate, options, bounds, m, beside)
     if rest:
-        _tile(em, d, a, b, full * rows, rest, first, vectors, k, accumulate, options, bounds, m)
+        _tile(em, d, a, b, full * rows, rest, first, vectors, k, accumulate, options, bounds, m, beside)
 
 
 def _least(em: Emitter, x, y):
     return min(x, y) if isinstance(x, int) and isinstance(y, int) else em.tir.Min(em._index(x), em._index(y))
 
 
-def _tile(em: Emitter, d: "Matrix | Sink", a: Matrix, b: Matrix, row, rows: int, first, vectors, k, accumulate, options, bounds: Bounds, m) -> None:
+def _tile(em: Emitter, d: "Matrix | Sink", a: Matrix, b: Matrix, row, rows: int, first, vectors, k, accumulate, options, bounds: Bounds, m, beside) -> None:
     """One register tile: D[row : row + rows, first : first + sum(vectors)]."""
     width = sum(vectors)
+    if beside is not None:
+        beside(em.floordiv(first, options.columns) * -(-m // options.rows) + em.floordiv(row, options.rows))
     starts = [sum(vectors[:v]) for v in range(len(vectors))]
     d_at = [em.bind_index(d.offset + (row + i) * d.row + first) for i in range(rows)] if isinstance(d, Matrix) else []
     sums = [[em.local(lanes) for lanes in vectors] for _ in range(rows)]

@@ -10,7 +10,8 @@ from ..partition import levels
 from .load import Entry, packed
 from .statements import Storage
 
-DTYPES = {"f32": torch.float32, "f64": torch.float64, "i32": torch.int32, "i64": torch.int64}
+DTYPES = {"f32": torch.float32, "f64": torch.float64, "i32": torch.int32, "i64": torch.int64, "bf16": torch.bfloat16, "f16": torch.float16}
+HALVES = {torch.bfloat16: "bf16", torch.float16: "f16"}
 LEAD = {"token": ("B", "T", "H"), "head": ("H",), "memory": ("B", "H"), "slots": ("B", "H", "N"), "units": ("B", "H", "M"), "levels": ("B", "H", "N"), "starts": ("B", "H", "R"),
         "position": ("B",)}
 
@@ -18,14 +19,14 @@ LEAD = {"token": ("B", "T", "H"), "head": ("H",), "memory": ("B", "H"), "slots":
 class Kernel:
     """kernel(table, q=.., y=..): outputs are tensors too, written in place. `start` takes addresses, unchecked.
 
-    The tensors are float32 unless declared otherwise, contiguous, on the CPU; B, T, H, R, N, M are read from their shapes. Token tensors
+    The tensors are float32 unless declared or stored otherwise, contiguous, on the CPU; B, T, H, R, N, M are read from their shapes. Token tensors
     with one row under a table of B are packed: [1, T + B*delay, H, ...], and the table's starts count from the row's begin.
     """
 
     def __init__(self, name: str, params: Sequence[Storage], sizes: dict[str, int], entry: Entry) -> None:
         self.name, self.params, self.sizes, self.entry = name, tuple(params), dict(sizes), entry
         self.names = tuple(p.name for p in params)
-        self._dtypes = tuple(DTYPES[p.dtype] for p in params)
+        self.dtypes = {p.name: DTYPES[p.dtype] for p in params}
         self._axes = tuple((*LEAD[p.kind], *(_extent(d, sizes) for d in p.dims)) for p in params)
         # where T, H, N and M are read: (tensor, its axis)
         self._sources = [next(((p.name, axes.index(wanted)) for p, axes in zip(params, self._axes) if wanted in axes), None) for wanted in "THNM"]
@@ -56,7 +57,7 @@ class Kernel:
         T -= self._delay * (B if packed else 1)
         if T < 0 and self._sources[0] is not None:
             self._refuse_names(table, tensors)
-        for name, dtype, shape in zip(self.names, self._dtypes, self._expected({"B": B, "T": T, "H": H, "R": R, "N": N, "M": M}, packed)):
+        for name, dtype, shape in zip(self.names, self.dtypes.values(), self._expected({"B": B, "T": T, "H": H, "R": R, "N": N, "M": M}, packed)):
             tensor = tensors.get(name)
             if tensor is None or tensor.dtype is not dtype or tensor.shape != shape or not tensor.is_contiguous() or not tensor.is_cpu:
                 self._refuse(name, tensor, dtype, shape)

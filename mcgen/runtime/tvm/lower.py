@@ -7,6 +7,7 @@ lie apart: T, or 0 when they are packed into one row of tokens and the table's s
 from __future__ import annotations
 
 from . import statements as st
+from .ahead import share_out
 from .channels import lower_channels, lower_pair
 from .dot import lower_dot
 from .dense_solve import lower_dense_solve
@@ -124,6 +125,7 @@ def _rows(scope: Scope, s: st.Rows) -> None:
         for position, name in enumerate(ROW):
             scope.scalars[name] = em.bind(em.load(scope.table, at + position, "i32"))
         scope.scalars["row"] = em.bind(em.from_index(row))
+        scope.beside = share_out(scope, s)
         with em.when(em.binary("gt", scope.scalars["count"], em.const(0, "i32"))):
             run(scope, s.body)
         for name in (*ROW, "row"):

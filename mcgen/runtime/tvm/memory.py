@@ -48,6 +48,7 @@ class Scope:
     triangles: dict[str, str] = field(default_factory=dict)       # tiles written by a dot with lower: "lower" or "upper" as stored
     scratch: dict[tuple, object] = field(default_factory=dict)    # reused between statements
     uses: dict[str, int] = field(default_factory=dict)            # tile -> statements that use it
+    beside: dict[int, object] = field(default_factory=dict)       # what statements ask of memory, by identity: see `ahead`
     options: object = None
     table: object = None
 

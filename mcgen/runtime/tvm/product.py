@@ -15,7 +15,7 @@ from .reduce import across, combine, free_axes, lower_map, lower_reduce
 
 def lower_product(scope: Scope, s: st.Product) -> None:
     rows, columns = s.axes
-    if not _fits(scope, s):
+    if not fits(scope, s):
         _stored(scope, s)
         return
     for inner in s.body:
@@ -30,10 +30,11 @@ def lower_product(scope: Scope, s: st.Product) -> None:
     def take(row, vectors: list[tuple[object, int, Value]]) -> None:
         _row(scope, s, row, vectors)
 
-    multiply(scope.em, take, left, right, scope.extent(rows), scope.extent(columns), scope.extent(k), False, scope.options)
+    multiply(scope.em, take, left, right, scope.extent(rows), scope.extent(columns), scope.extent(k), False, scope.options,
+             beside=scope.beside.get(id(s)))
 
 
-def _fits(scope: Scope, s: st.Product) -> bool:
+def fits(scope: Scope, s: st.Product) -> bool:
     """Whether it is a product of matrices of fixed size in float32, with vectors along its second axis."""
     (rows, columns), over = s.axes, free_axes(scope, s.over)
     if len(over) != 1 or DYNAMIC.keys() & {rows, columns, *over} or scope.extent(columns) < LANES:

@@ -53,7 +53,7 @@ def steps(k):
 
 def test_equal_statements_are_one_function():
     main, functions = parts(products)
-    assert len(functions) == 5                            # a copy, a load, a product, one added up, a store
+    assert len(functions) == 6      # a copy, a load, a store, a product for each tensor that the next row touches, one added up
     assert main.count('"part') == 7
     assert "fma" not in main
 
