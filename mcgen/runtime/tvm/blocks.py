@@ -10,7 +10,6 @@ A block is a value of many lanes, so that the dependent steps of several vectors
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import Iterator
 
 from . import statements as st
 from .elementwise import LANES
@@ -31,8 +30,8 @@ def lower_blocks(scope: Scope, loop: st.Loop, low, high) -> bool:
         return False
     em, nest, body = scope.em, _Block(scope, loop, axis, low, high), loop.body
     sections = nest.blocks()
-    totals = {id(s): _Total(nest, s, once=sections[0][:2] in [(1, w) for w in WIDTHS] and len(sections) == 1)
-              for s in body if isinstance(s, st.Reduce)}
+    once = len(sections) == 1 and sections[0][0] == 1 and sections[0][1] >= LANES
+    totals = {id(s): _Total(nest, s, once) for s in body if isinstance(s, st.Reduce)}
     for total in totals.values():
         total.begin()
     for section in sections:
@@ -91,8 +90,7 @@ class _Block(Keeping):
     def blocks(self) -> list[tuple[int, int, int]]:
         """(how many, lanes, first position), the widest ones first."""
         found, done, extent = [], 0, self.extent(self.axis)
-        library = any(_calls(s.value) for s in self.rows.body)
-        for width in WIDTHS[-1:] if library else WIDTHS:
+        for width in WIDTHS[WIDTHS.index(_width(self.rows.body)):]:
             if count := (extent - done) // width:
                 found.append((count, width, done))
                 done += count * width
@@ -146,9 +144,15 @@ class _Block(Keeping):
             self.em.store(register, 0, self.em.spread(value, self.lanes))
 
 
-def _calls(value: Expr) -> bool:
-    """Whether a function is computed lane by lane."""
-    return value.op == "pow" or any(map(_calls, value.args))
+def _width(body: list) -> int:
+    """Lanes of a block: as many as hide the length of a polynomial; fewer where arithmetic is short and registers are what counts; one
+    vector where a function is computed lane by lane."""
+    used = set().union(*(_ops(s.value) for s in body))
+    return 8 if "pow" in used else 16 if used <= SHORT else 32
+
+
+def _ops(value: Expr) -> set[str]:
+    return {value.op}.union(*map(_ops, value.args))
 
 
 class _Total:
