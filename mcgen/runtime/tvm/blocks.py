@@ -20,6 +20,8 @@ from .reduce import across, combine, finish
 from .rowwise import MOST, Keeping, elementwise, needed, on_axes, touched, written
 
 WIDTHS = (32, 16, 8)
+SHORT = frozenset({"ref", "const", "scalar", "iota", "cast", "add", "sub", "mul", "neg", "lt", "le", "gt", "ge", "eq", "ne", "and", "or", "not",
+                   "select", "minimum", "maximum", "relu", "abs", "sign"})
 
 
 def lower_blocks(scope: Scope, loop: st.Loop, low, high) -> bool:
