@@ -59,7 +59,9 @@ def _column(scope: Scope, loop: st.Loop) -> str | None:
         return None
     axis, = axes
     refs = [r for s in body for r in (s.dst, *s.value.refs())]
-    if axis in DYNAMIC or any(r.dtype == "f64" for r in refs) or any(_has(s.value, "scalar", "index:" + loop.name) for s in body):
+    if axis in DYNAMIC or any(r.dtype == "f64" for r in refs) or any(s.dst.dtype != "f32" for s in body):
+        return None
+    if any(_has(s.value, "scalar", "index:" + loop.name) for s in body):
         return None
     for r in refs:
         if r.attr.index.count(axis) > 1 or axis in r.attr.index[:-1] or (r.attr.at is not None and loop.name in r.attr.at.axes):
@@ -67,7 +69,8 @@ def _column(scope: Scope, loop: st.Loop) -> str | None:
     for s in body:
         met = {r.attr.index for t in body for r in (t.dst, *t.value.refs()) if r.attr.storage.name in written(s)}
         if isinstance(s, st.Reduce):
-            if any(t is not s and written(s) & touched(t) for t in body) or (loop.name not in s.dst.attr.index and not s.accumulate):
+            alone = not any(written(s) & (touched(t) if t is not s else {r.attr.storage.name for r in s.value.refs()}) for t in body)
+            if not alone or axis not in s.over or (loop.name not in s.dst.attr.index and not s.accumulate):
                 return None
         elif axis not in s.dst.attr.index or len(met) > 1:
             return None
@@ -121,8 +124,8 @@ class _Block(Keeping):
         """Whether a row takes what s writes from the row before."""
         first = next(t for t in self.rows.body if written(s) & touched(t))
         fills = not first.accumulate and written(s) == written(first) and all(r.attr.storage.name not in written(s) for r in first.value.refs())
-        writers = [t for t in self.rows.body if written(s) & written(t)]
-        return self.rows.name not in s.dst.attr.index and s.dst.attr.at is None and not fills and all(t.dst.dtype == t.value.dtype == "f32" for t in writers)
+        plain = all(t.value.dtype == "f32" for t in self.rows.body if written(s) & written(t))
+        return self.rows.name not in s.dst.attr.index and s.dst.attr.at is None and not fills and plain
 
     def level_of(self, expr: Expr) -> int:
         level = super().level_of(expr)
