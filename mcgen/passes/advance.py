@@ -21,7 +21,8 @@ def advance(program: Program, b: Builder) -> Program:
             return None
         return b.make("scan", args, value.axes, value.dtype, **{**dict(value.attrs), "body": _advanced(value["body"], b)})
 
-    return prune_loops(rebuild_program(program, b, hook), b)
+    walks = any(over_tokens(v) for rows in program.order() if scans_rows(rows) for v in rows["body"].order())
+    return prune_loops(rebuild_program(program, b, hook), b) if walks else program
 
 
 def _advanced(program: Program, b: Builder) -> Program:
