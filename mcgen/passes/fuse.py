@@ -10,6 +10,7 @@ from ..ir import kernel as kr
 from ..ir.builder import Builder
 from ..ir.kernel_verifier import verify_kernel
 from ..ir.nodes import LEAD, Program, Result, Value, order
+from .advance import advance
 from .carries import open_scans
 from .fuse_tokens import Tokens
 from .join import join_products
@@ -20,7 +21,7 @@ from .turn_tiles import turn_tiles
 def fuse(program: Program, b: Builder, saved: int | None = None) -> kr.Kernel:
     """Requires: a chunk-level program without large values outside slot loops. `saved`: the index of the first result
     that only a saving pass has. Ensures: a verified kernel."""
-    opened, carries, reverse = open_scans(program, b)
+    opened, carries, reverse = open_scans(advance(program, b), b)
     count = len(opened.results) if saved is None else saved
     kernel = kr.Kernel(program.name, program.params, opened.results, count, reverse, slot=program.slot)
     _Fuser(b, opened, carries, kernel).run()

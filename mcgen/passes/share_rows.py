@@ -97,6 +97,7 @@ class _Group:
         self.statements.append(s)
 
     def emitted(self, kernel: kr.Kernel) -> list:
+        behind = self.leave()
         before, body = [], []
         for s in self.statements:
             if isinstance(s, kr.Reduce) and self.axis in s.over:
@@ -108,7 +109,16 @@ class _Group:
         for name in self.within(kernel):
             body = [_without(s, name, self.axis) for s in body]
             kernel.tiles = [replace(t, axes=tuple(a for a in t.axes if a != self.axis)) if t.name == name else t for t in kernel.tiles]
-        return [*before, kr.Along(self.axis, tuple(body))]
+        return [*before, kr.Along(self.axis, tuple(body)), *behind]
+
+    def leave(self) -> list:
+        """Takes out the vectors that no row waits for: they are computed on their own, after the last row."""
+        behind: list = []
+        stay: list = []
+        for s in reversed(self.statements):
+            (stay if _matrix(s) or any(_clash(s, other) for other in stay) else behind).insert(0, s)
+        self.statements = stay
+        return behind
 
     def within(self, kernel: kr.Kernel) -> list[str]:
         """Tiles that a row fills and nothing outside the group uses."""

@@ -36,10 +36,17 @@ def shared(*statements) -> list[str]:
 
 
 def test_one_loop_over_the_rows():
-    """What only the loop uses becomes one row; a sum over rows is added to, from zero on; what needs it comes behind."""
+    """What only the loop uses becomes one row; a sum over rows is added to, from zero on; what needs it comes behind, and so does a
+    vector that no row waits for."""
     assert shared(MADE, ALONG_V, ALONG_K, STORED, KEPT, IN_PLACE) == [
-        "y[V] = 0", "along K {", "m[V] = tanh(s[K, V])", "p[] = sum((m[V] * v[c, V])) over V", "y[V] += (s[K, V] * q[c, K])", "w[c, K] = neg(p[])",
-        "s[K, V] = (q[c, K] * m[V])", "}", "out[c, V] = y[V]"]
+        "y[V] = 0", "along K {", "m[V] = tanh(s[K, V])", "p[K] = sum((m[V] * v[c, V])) over V", "y[V] += (s[K, V] * q[c, K])",
+        "s[K, V] = (q[c, K] * m[V])", "}", "w[c, K] = neg(p[K])", "out[c, V] = y[V]"]
+
+
+def test_a_vector_that_rows_wait_for_is_a_number_of_each():
+    again = kr.Map(tile("s", "K", "V"), mul(ref("w", "c", "K"), ref("m", "K", "V")))
+    assert shared(MADE, ALONG_V, KEPT, again) == [
+        "along K {", "m[V] = tanh(s[K, V])", "p[] = sum((m[V] * v[c, V])) over V", "w[c, K] = neg(p[])", "s[K, V] = (w[c, K] * m[V])", "}"]
 
 
 def test_a_statement_alone_stays_as_it_is():

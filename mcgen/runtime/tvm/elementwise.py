@@ -105,8 +105,9 @@ class Nest:
 
     # expressions
 
-    def level(self, axes) -> int:
-        return max([self.base, *(self.depth[a] for a in axes if a in self.depth)])
+    def level_of(self, expr: Expr) -> int:
+        """The outermost frame in which all that an expression depends on is known."""
+        return max([self.base, *(self.depth[a] for a in expr.axes if a in self.depth)])
 
     def value(self, expr: Expr) -> Value:
         """The expression at the current position, bound in the outermost frame that knows it."""
@@ -115,7 +116,7 @@ class Nest:
         if expr.op == "acc":
             return self.acc
         has_acc = _has_acc(expr)
-        level = len(self.em.frames) - 1 if has_acc else self.level(expr.axes)
+        level = len(self.em.frames) - 1 if has_acc else self.level_of(expr)
         memo = next(m for depth, m in reversed(self.memo) if depth <= level)
         if not has_acc and id(expr) in memo:
             return memo[id(expr)][1]
@@ -177,7 +178,7 @@ class Nest:
         """(sign, a, b) of a product of floats that has to be computed at this level."""
         sign = 1
         while True:
-            if expr.dtype[0] != "f" or self.level(expr.axes) != level or self.known(expr, level) or _has_acc(expr):
+            if expr.dtype[0] != "f" or self.level_of(expr) != level or self.known(expr, level) or _has_acc(expr):
                 return None
             if expr.op == "neg":
                 sign, expr = -sign, expr.args[0]

@@ -222,6 +222,15 @@ class Emitter:
         # without the annotation even eight floats would come from the thread's workspace, by a call
         return self.tir.AllocBuffer(register, {"disable_lower_builtin": self.tir.const(True, "bool")})
 
+    def aligned_frame(self) -> list:
+        """What makes LLVM align a function's frame to whole vectors. It puts spilled ones anywhere, half of them across two cache lines,
+        unless a variable in memory needs the alignment: this one's address is prefetched, which nothing waits for."""
+        tir = self.tir
+        anchor = tir.decl_buffer((1,), "float32x8", "frame", scope="local")
+        where = tir.address_of(tir.BufferLoad(anchor, [self.int(0)]))
+        fetch = tir.call_llvm_intrin("void", "llvm.prefetch.p0", where, *(tir.const(x, "int32") for x in (0, 3, 1)))
+        return [self.allocation(anchor), tir.Evaluate(fetch)]
+
     def address(self, integer, name: str, dtype: str):
         """A buffer at the address that an int64 holds."""
         buffer = self.tir.decl_buffer((1 << 60,), NAMES[dtype], name)

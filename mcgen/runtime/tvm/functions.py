@@ -54,6 +54,13 @@ class Term:
         yes, no = (x if isinstance(x, Term) else like.const(x) for x in (yes, no))
         return self.new(self.em.select(self.value, yes.value, no.value))
 
+    def at_least(self, bound: float) -> "Term":
+        """NaN stays: the machine's maximum gives its second operand then."""
+        return self._with("imax", bound, True)
+
+    def at_most(self, bound: float) -> "Term":
+        return self._with("imin", bound, True)
+
     def fma(self, times, plus) -> "Term":
         times, plus = (x if isinstance(x, Term) else self.const(x) for x in (times, plus))
         return self.new(self.em.intrinsic("fma", self.value, times.value, plus.value))
@@ -82,9 +89,8 @@ def apply(em: Emitter, op: str, value: Value, depth: int, attr=None) -> Value:
 
 
 def exp(x: Term) -> Term:
-    """2e-7; exactly 0 below -87.3, inf above 88.73, NaN stays."""
-    bounded = (x < -87.4).where(-87.4, x)
-    bounded = (bounded > 89.0).where(89.0, bounded)
+    """2e-7; exactly 0 below -87.34, where 2^n has no bits, inf above 88.73, NaN stays."""
+    bounded = x.at_least(-87.4).at_most(89.0)
     shifted = bounded.fma(1.44269504088896341, -0.5) + 12582912.0       # round(y - 1/2) = floor(y), in the low bits
     n = shifted - 12582912.0
     r = n.fma(-LN2_LOW, n.fma(-LN2_HIGH, bounded))
@@ -92,7 +98,7 @@ def exp(x: Term) -> Term:
     em = x.em
     whole = em.bind(em.shift_left(em.reinterpret(shifted.value, "i32"), 23), x.depth)
     scale = x.new(em.reinterpret(em.binary("add", whole, em.const(0x3F800000, "i32", whole.lanes)), "f32"))
-    return (x < -87.3).where(0.0, power * scale)
+    return power * scale
 
 
 def log(x: Term) -> Term:

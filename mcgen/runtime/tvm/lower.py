@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from . import statements as st
 from .ahead import share_out
+from .blocks import lower_blocks
 from .channels import lower_channels, lower_pair
 from .dot import lower_dot
 from .dense_solve import lower_dense_solve
@@ -134,11 +135,13 @@ def _rows(scope: Scope, s: st.Rows) -> None:
 
 def _loop(scope: Scope, s: st.Loop) -> None:
     em = scope.em
-    low = em.bind_index(em.as_index(scope.integer(s.low)))
-    high = em.bind_index(em.as_index(scope.integer(s.high)))
+    low, high = (x.attr if x.op == "const" else em.bind_index(em.as_index(scope.integer(x))) for x in (s.low, s.high))
     if s.name in scope.loops:
         raise ValueError(f"k.loop({s.name!r}) inside a loop of that name")
-    with em.loop(low, em.tir.Max(low, high), name=s.name) as step:
+    high = max(low, high) if isinstance(low, int) and isinstance(high, int) else em.tir.Max(em._index(low), em._index(high))
+    if lower_blocks(scope, s, low, high):
+        return
+    with em.loop(low, high, name=s.name) as step:
         index = em.bind_index(low + high - 1 - step, name=s.name + "_back") if s.reverse else step
         scope.loops[s.name] = index
         if not lower_rowwise(scope, s.body):

@@ -54,7 +54,7 @@ class Parts:
                 param = argument = used
             params.append(param)
             given.append(argument)
-        function = tir.PrimFunc(params, em.block(begin + body)).with_attr("tirx.noalias", True)
+        function = tir.PrimFunc(params, em.block(em.aligned_frame() + begin + body)).with_attr("tirx.noalias", True)
         name = self._names.setdefault(self.key(function), f"part{len(self.functions)}")
         self.functions.setdefault(name, function.with_attr("global_symbol", name))
         em.frames[-1].append(tir.Evaluate(tir.call_extern("void", name, *given)))

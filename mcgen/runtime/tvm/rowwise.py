@@ -16,8 +16,8 @@ MOST = 12            # statements of a pass: more would need more registers than
 
 def lower_rowwise(scope: Scope, body: list) -> bool:
     """Lowers the statements of a loop's body, if that is all they are; else does nothing and says so."""
-    axes = {a for s in body for a in _axes(scope, s)} if all(isinstance(s, (st.Map, st.Reduce)) and not s.upto for s in body) else set()
-    if len(axes) != 1 or len(body) < 2 or any(isinstance(s, st.Reduce) and (s.kind != "sum" or s.dst.dtype != "f32") for s in body):
+    axes = {a for s in body for a in on_axes(scope, s)} if elementwise(body) else set()
+    if len(axes) != 1 or len(body) < 2:
         return False
     axis, = axes
     if axis in DYNAMIC or not all(_one_by_one(scope, s, axis) for s in body):
@@ -34,7 +34,14 @@ def lower_rowwise(scope: Scope, body: list) -> bool:
     return True
 
 
-def _axes(scope: Scope, s) -> list[str]:
+def elementwise(body: list) -> bool:
+    """Whether these are maps and sums of all that there is along their axes."""
+    return all(isinstance(s, st.Map) or isinstance(s, st.Reduce) and s.kind == "sum" and s.dst.dtype == "f32" for s in body) and not any(
+        s.upto for s in body)
+
+
+def on_axes(scope: Scope, s) -> list[str]:
+    """The axes that a statement loops over itself."""
     return free_axes(scope, s.dst.attr.index) + (free_axes(scope, s.over) if isinstance(s, st.Reduce) else [])
 
 
@@ -46,30 +53,30 @@ def _one_by_one(scope: Scope, s, axis: str) -> bool:
 
 def _pass(scope: Scope, waiting: list, axis: str) -> tuple[list, list]:
     """Statements that one pass can do, in order, and the rest: a number that the pass sums up is known only after it."""
-    if axis not in _axes(scope, waiting[0]):
+    if axis not in on_axes(scope, waiting[0]):
         return [waiting[0]], waiting[1:]
     now: list = []
     later: list = []
     for s in waiting:
         summed = {t.dst.attr.storage.name for t in now if isinstance(t, st.Reduce)}
-        fits = axis in _axes(scope, s) and len(now) < MOST and not summed & _touched(s)
-        if fits and not any(_touched(s) & _written(t) or _written(s) & _touched(t) for t in later):
+        fits = axis in on_axes(scope, s) and len(now) < MOST and not summed & touched(s)
+        if fits and not any(touched(s) & written(t) or written(s) & touched(t) for t in later):
             now.append(s)
         else:
             later.append(s)
     return now, later
 
 
-def _written(s) -> set[str]:
+def written(s) -> set[str]:
     return {s.dst.attr.storage.name}
 
 
-def _touched(s) -> set[str]:
-    return _written(s) | {r.attr.storage.name for r in s.value.refs()}
+def touched(s) -> set[str]:
+    return written(s) | {r.attr.storage.name for r in s.value.refs()}
 
 
 def _together(scope: Scope, body: list, axis: str) -> None:
-    em, nest = scope.em, _Keeping(scope)
+    em, nest = scope.em, Keeping(scope)
     sections = nest.sections(axis)
     sums = {id(s): [start(em, "sum", "f32", lanes) for _, lanes, _ in sections] for s in body if isinstance(s, st.Reduce)}
     for i, section in enumerate(sections):
@@ -77,7 +84,7 @@ def _together(scope: Scope, body: list, axis: str) -> None:
             nest.held = {}
             for j, s in enumerate(body):
                 if isinstance(s, st.Map):
-                    nest.put(s, _needed(scope, body, j))
+                    nest.put(s, needed(scope, body, j))
                 else:
                     collect(nest, "sum", sums[id(s)][i], "f32", section[1], s.value)
     for s in body:
@@ -89,7 +96,7 @@ def _together(scope: Scope, body: list, axis: str) -> None:
             finish(nest, s, total)
 
 
-def _needed(scope: Scope, body: list, j: int) -> bool:
+def needed(scope: Scope, body: list, j: int) -> bool:
     """Whether memory must hold what statement j writes: not if the pass writes it again, or is all that uses the tile."""
     dst = body[j].dst
     name = dst.attr.storage.name
@@ -98,14 +105,14 @@ def _needed(scope: Scope, body: list, j: int) -> bool:
         return True
     if any(isinstance(s, st.Map) and s.dst.attr.storage.name == name and s.dst.dtype == s.value.dtype for s in body[j + 1:]):
         return False
-    first = next(s for s in body if name in _touched(s))
-    alone = sum(name in _touched(s) for s in body) == scope.uses.get(name)
-    filled = isinstance(first, st.Map) and not first.accumulate and name in _written(first) and \
+    first = next(s for s in body if name in touched(s))
+    alone = sum(name in touched(s) for s in body) == scope.uses.get(name)
+    filled = isinstance(first, st.Map) and not first.accumulate and name in written(first) and \
         all(r.attr.storage.name != name for r in first.value.refs())
     return not (alone and filled and dst.attr.storage.kind == "tile")
 
 
-class _Keeping(Nest):
+class Keeping(Nest):
     """A nest that remembers what the elements at the current position hold: (tile, axes) -> value."""
 
     held: dict[tuple, Value]

@@ -7,7 +7,7 @@ import torch
 from .helpers import run
 
 SWEEP = torch.cat([torch.linspace(-87.2, 87.2, 20001), torch.linspace(-2, 2, 20001), torch.logspace(-37, 38, 2000), -torch.logspace(-30, 30, 2000)])
-ENDS = torch.tensor([0.0, -0.0, math.inf, -math.inf, math.nan, 88.7, 88.8, -87.31, -200.0, 1e-40])
+ENDS = torch.tensor([0.0, -0.0, math.inf, -math.inf, math.nan, 88.7, 88.8, -87.35, -200.0, 1e-40])
 EXACT = {
     "rsqrt": torch.rsqrt, "logsigmoid": torch.nn.functional.logsigmoid, "silu": torch.nn.functional.silu, "erf": torch.erf,
     "softplus": lambda x: x.clamp(min=0) + torch.log1p(torch.exp(-x.abs())), "gelu": lambda x: x * 0.5 * torch.special.erfc(-x / 2 ** 0.5),
