@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Iterable, NamedTuple
 
 from ..ir.naming import stem
-from ..ir.nodes import AXIS_ORDER, Param, Program, Result, Value, bodies, dim_of, is_dim, slot_axis, sort_axes
+from ..ir.nodes import AXIS_ORDER, Param, Program, Result, Value, bodies, dim_of, is_dim, order, slot_axis, sort_axes
 from .apart import leaves_levels, levelled
 from .fold import Fold, fold
 from .prune_loops import prune_loops
@@ -123,13 +123,17 @@ class Kernel:
             loop, at = v.args[0], v["index"] + (0 if v["kind"] == "start" else v.args[0]["carries"])
             name = (loop["body"].params if v["kind"] == "start" else loop["body"].results)[at].name
             kind = {"rows": "starts", "loop": "memory", "slots": "slots"}[self.kind]
-            param = Param(self.cutter.fresh(f"each.{name.split('.', 1)[-1]}"), kind, tuple(a for a in v.axes if a != "r"))
-            self.cutter.scratch.append(param)
+            axes, taken = tuple(a for a in v.axes if a != "r"), [p for _, p in found]
+            param = next((p for p in self.cutter.each if (p.kind, p.axes) == (kind, axes) and p not in taken), None)
+            if param is None:                            # no kernel reads another's
+                param = Param(self.cutter.fresh(f"each.{name.split('.', 1)[-1]}"), kind, axes)
+                self.cutter.each.append(param)
+                self.cutter.scratch.append(param)
             found.append((v, param))
         return tuple(found)
 
-    def measure(self) -> tuple[set, tuple[str, ...]]:
-        """Products of matrices and loops in this kernel, and the dims along which it is independent."""
+    def values(self) -> dict[int, Value]:
+        """What this kernel computes, by id; of loops the loops alone."""
         roots = [v for r in self.results for v, _ in r.parts]
         for root in roots:
             self.choose(root, self.limit)
@@ -140,6 +144,17 @@ class Kernel:
             if id(v) not in seen:
                 seen[id(v)] = v
                 stack += [a for a, _ in self.below(v, self.limit) if id(a) not in self.stored]
+        return seen
+
+    def walks(self) -> tuple[set[int], set[str], set[str]]:
+        """Loops over tokens in this kernel, by id, the dims of its tiles, and those of them that it has whole."""
+        values = with_bodies(self.values().values())
+        dims = {dim_of(a) for v in values for a in v.axes if is_dim(a) and not dim_of(a).isdigit()}
+        return {id(v) for v in values if over_tokens(v)}, dims, dims & {dim_of(a) for a in tied(values)}
+
+    def measure(self) -> tuple[set, tuple[str, ...]]:
+        """Products of matrices and loops in this kernel, and the dims along which it is independent."""
+        seen = self.values()
         products: set = {i for i, v in seen.items() if (v.op == "dot" and is_product(v)) or (v.op == "out" and v.args[0].op == "slots")
                          or over_tokens(v)}
         products |= {(*map(id, v.args), i) for v in seen.values() if v.op in MANY_PRODUCTS for i in range(MANY)}
@@ -262,25 +277,51 @@ def separable(program: Program) -> tuple[str, ...]:
     return independent(list(program.order()), program.results)
 
 
-def independent(values: list[Value], results: Iterable[Result]) -> tuple[str, ...]:
-    every = {id(v): v for v in values}
+def with_bodies(values: Iterable[Value]) -> list[Value]:
+    """The values with the loops that they are results of, and what those compute for them."""
+    every: dict[int, Value] = {}
+    made: set[tuple[int, int]] = set()                   # results of loops
     pending = list(values)
     while pending:
         v = pending.pop()
-        for inner in (*([v.args[0]] if v.op == "out" else ()), *(x for body in bodies(v) for x in body.order())):
-            if id(inner) not in every:
-                every[id(inner)] = inner
-                pending.append(inner)
-    tied: set[str] = set()
-    for v in every.values():
+        if id(v) in every:
+            continue
+        every[id(v)] = v
+        if v.op != "out":
+            continue
+        loop = v.args[0]
+        every[id(loop)] = loop
+        body, n = loop["body"], loop.get("carries") or 0
+        wanted = [v["index"] + (n if v["kind"] == "y" else 0)]
+        while wanted:
+            index = wanted.pop()
+            if (id(loop), index) not in made:
+                made.add((id(loop), index))
+                inner = order([x for x, _ in body.results[index].parts])
+                pending += inner
+                carried = {p.name: i for i, p in enumerate(body.params[:n])}
+                wanted += [carried[x["name"]] for x in inner if x.op == "param" and x["name"] in carried]
+    return list(every.values())
+
+
+def tied(values: Iterable[Value]) -> set[str]:
+    """Axes along which some of the values are summed, compared or moved."""
+    found: set[str] = set()
+    for v in values:
         if v.op == "dense_solve":
-            tied |= {v["row"], v["column"]}
+            found |= {v["row"], v["column"]}
         elif v.op == "rename":
-            tied |= {a for move in v["moves"] for a in move}
+            found |= {a for move in v["moves"] for a in move}
         elif v.op in ("cumsum", "pair"):
-            tied.add(v["axis"])
+            found.add(v["axis"])
         elif v.args:
-            tied |= set(v.get("over") or ())
-    free = [a for a in sort_axes(a for r in results for a in r.axes) if is_dim(a) and not dim_of(a).isdigit() and a not in tied]
-    used = {a for v in every.values() for a in v.axes} | set(free)
+            found |= set(v.get("over") or ())
+    return found
+
+
+def independent(values: list[Value], results: Iterable[Result]) -> tuple[str, ...]:
+    every = with_bodies(values)
+    bound = tied(every)
+    free = [a for a in sort_axes(a for r in results for a in r.axes) if is_dim(a) and not dim_of(a).isdigit() and a not in bound]
+    used = {a for v in every for a in v.axes} | set(free)
     return tuple(a for a in free if not any(b != a and dim_of(b) == dim_of(a) for b in used))
