@@ -16,6 +16,7 @@ from .token_loops import TokenLoops, over_tokens, scans_rows, token_loops
 
 MANY = 6                         # for how many products of matrices such a value counts
 MOST = 12                        # products of matrices of one kernel over rows, where it can be cut in two
+PASSES = 2                       # how often such a kernel may go over the blocks of a dim
 SIZE = 64                        # what every axis counts when stored elements are compared
 
 
@@ -83,7 +84,7 @@ class Kernel:
         program = replace(program, params=self.params(program))
         kept = self.kept(token_loops(program))
         free = [a for a in separable(program) if all(a in p.axes for _, p in kept)]       # a program reads what it wrote itself
-        folded = fold(program, tuple(free)) if self.kind == "rows" and not self.levels else None
+        folded = self.fold(program, tuple(free)) if not self.levels else None
         return Slice(program, self.kind, self.reverse, tuple(free), kept, self.cutter.slot, self.levels, folded)
 
     def slices(self) -> list[Slice]:
@@ -93,13 +94,13 @@ class Kernel:
         if whole.fold is None or products(whole.program.order()) <= MOST or any("r" not in v.axes or v.dtype != "f" for v in whole.fold.sums):
             return [whole]
         axis, stored = whole.fold.axis, {}
-        for v in whole.fold.sums:
+        along = [r for r in whole.program.results if axis in r.parts[0][0].axes]
+        rest = [r for r in whole.program.results if axis not in r.parts[0][0].axes]
+        for v in until([r.parts[0][0] for r in rest], whole.fold.sums):
             axes = [a for a in v.axes if a in AXIS_ORDER and a != "r"] + [a for a in v.axes if is_dim(a)]
             stored[id(v)] = v, Param(self.cutter.fresh(f"stored.{stem(v)}"), "starts", tuple(axes))
         params = [p for _, p in stored.values()]
         self.cutter.scratch += params
-        along = [r for r in whole.program.results if axis in r.parts[0][0].axes]
-        rest = [r for r in whole.program.results if axis not in r.parts[0][0].axes]
         again = Rebuilder(self.b, {i: self.b.param(p) for i, (_, p) in stored.items()})
         rest = [replace(r, parts=tuple((again.rebuild([v])[0], s) for v, s in r.parts)) for r in rest]
         sums = [Result(p.name, p.kind, p.axes, ((v, 0),)) for v, p in stored.values()]
@@ -110,7 +111,11 @@ class Kernel:
         read = {v["name"] for v in program.order() if v.op == "param"}
         program = replace(program, params=(*self.params(program), *(p for p in params if p.name in read)))
         free = separable(program)
-        return Slice(program, self.kind, self.reverse, free, (), self.cutter.slot, self.levels, fold(program, free))
+        return Slice(program, self.kind, self.reverse, free, (), self.cutter.slot, self.levels, self.fold(program, free))
+
+    def fold(self, program: Program, free: tuple[str, ...]) -> Fold | None:
+        """Of a kernel over rows; twice over the blocks only where that spares many products their long sides."""
+        return fold(program, free, PASSES if products(program.order()) > MANY else 1) if self.kind == "rows" else None
 
     def kept(self, loops: TokenLoops) -> tuple[tuple[Value, Param], ...]:
         """Where what is read again lies: in a result, else in memory for the tokens of one row."""
@@ -275,6 +280,17 @@ def products(values: Iterable[Value]) -> int:
 def separable(program: Program) -> tuple[str, ...]:
     """The spec's dims along which nothing in a program is summed, compared or moved: its values are independent there."""
     return independent(list(program.order()), program.results)
+
+
+def until(roots: Iterable[Value], known: Iterable[Value]) -> list[Value]:
+    """Those of the known values that something else below the roots is made of."""
+    kept, seen, stack = {id(v): v for v in known}, set(), list(roots)
+    while stack:
+        v = stack.pop()
+        if id(v) not in seen:
+            seen.add(id(v))
+            stack += () if id(v) in kept else v.args
+    return [v for i, v in kept.items() if i in seen]
 
 
 def with_bodies(values: Iterable[Value]) -> list[Value]:
