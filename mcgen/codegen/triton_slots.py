@@ -133,7 +133,8 @@ class Slots(Values):
                 if r.parts[0][0] is v:
                     self.store(r, self.get(v))
         self.in_block = False
-        self.names = {i: name for i, name in self.names.items() if axis not in name.axes}
+        own = {id(v) for v in once.inside if axis in v.axes or (id(v) not in sums and not any(axis in a.axes for a in v.args))}
+        self.names = {i: name for i, name in self.names.items() if i not in own and axis not in name.axes}
         self.indent = self.indent[4:]
 
     def total(self, v: Value) -> None:

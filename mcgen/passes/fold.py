@@ -17,13 +17,14 @@ from .token_loops import token_loops
 # what a block has of it is what it is there, but along what it sums or orders
 _PLAIN = {"const", "size", "row", "iota", "param", "load", "map", "rename", "sum", "max", "dot", "cumsum", "pair", "papply", "channels", "cumprod",
           "decayed"}
+HELD = 6                         # tiles that blocks share and registers hold all the while
 _READ = {"const", "size", "row", "iota", "param", "load", "map", "rename"}       # what is as well had again in every slot
 
 
 @dataclass(frozen=True)
 class Pass:
     """Once over the blocks: values, each with its arguments before it. before: what the blocks share. inside: what has the axis, and of
-    that `sums`, what adds up over the blocks, and `given`, results had block by block."""
+    that `sums`, what adds up over the blocks, and `given`, results had block by block; and what blocks share but have again each."""
 
     before: tuple[Value, ...]
     inside: tuple[Value, ...]
@@ -113,9 +114,20 @@ def _passes(axis: str, roots: Sequence[Value], loops: Mapping[int, tuple[Pass, .
                 inside.add(id(v))
                 stack += [a for a in v.args if id(a) in along and id(a) not in sums]
         wanted = arrange([v for v in values if id(v) in inside])
-        passes.append(Pass(tuple(v for v in wanted if id(v) not in along), tuple(v for v in wanted if id(v) in inside),
+        inside |= _again(wanted, inside, along)
+        passes.append(Pass(tuple(v for v in wanted if id(v) not in along and id(v) not in inside), tuple(v for v in wanted if id(v) in inside),
                            tuple(v for v in made if id(v) in sums), tuple(v for v in made if id(v) not in sums)))
     return tuple(passes)
+
+
+def _again(values: Sequence[Value], inside: set[int], along: Mapping[int, Value]) -> set[int]:
+    """Tiles, read or made of such ones elementwise, that many blocks would share: ids."""
+    tiles: set[int] = set()
+    for v in values:
+        if id(v) not in along and len(set(v.axes) - {"r"}) > 1 and v.op in _READ and all(id(a) in tiles or len(set(a.axes) - {"r"}) < 2 for a in v.args):
+            tiles.add(id(v))
+    used = {id(a) for v in values if id(v) in inside for a in v.args} & tiles
+    return tiles if len(used) > HELD else set()
 
 
 def _when(values: Sequence[Value], sums: Mapping[int, Value]) -> dict[int, int]:

@@ -116,7 +116,7 @@ def default(kernel: Mapping[str, Any], sizes: Mapping[str, int], backend: str = 
     registers; products in turns where there are many."""
     cut, folded = [plain(axis) for axis in kernel["blocked"]], [plain(axis) for axis in kernel["folded"]]
     whole = max([64, *(power(sizes[dim]) for dim in kernel["dims"] if dim not in (*cut, *folded))])
-    few = kernel["products"] * whole <= FEW * 64
+    few = kernel["products"] * whole <= FEW * 64 and (kernel["grid"] != "loop" or kernel["products"] < 2)       # a loop holds states beside
     shares = {**dict.fromkeys(cut, 1), **dict.fromkeys(folded, 2 if few else 4)}
     blocks = {dim: max(16, min(64, power(sizes[dim]), TILE // share // whole)) for dim, share in shares.items()}
     largest = max((power(sizes[dim]) if backend == "cuda" else blocks.get(dim, power(sizes[dim])) for dim in kernel["dims"]), default=16)
