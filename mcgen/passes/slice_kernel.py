@@ -104,7 +104,8 @@ class Kernel:
             found = self.apart(whole, list(results), summands(axis, sums))
         elif all("r" in v.axes and v.dtype == "f" for v in sums):
             found = self.apart(whole, rest, sums, along)
-        if found is None or any(products(s.program.order()) >= count for s in found):
+        found = [part for s in found or [] for part in ([s] if products(s.program.order()) < count else self.divided(s, count))]
+        if not found or any(products(s.program.order()) >= count for s in found):
             found = self.divided(whole, count)
         known = {p.name for p in (*self.cutter.scratch, *whole.program.params)} | {r.name for r in results}
         self.cutter.scratch += {p.name: p for s in found for p in s.program.params if p.name not in known}.values()
@@ -119,7 +120,7 @@ class Kernel:
             else:
                 groups.append([r])
         made = [self.part(results, whole.program.params) for results in groups]
-        return made if 4 * sum(products(s.program.order()) for s in made) <= 5 * count else [whole]
+        return made if 2 * sum(products(s.program.order()) for s in made) <= 3 * count else [whole]
 
     def apart(self, whole: Slice, results: list[Result], values: list[Value], more: Sequence[Result] = ()) -> list[Slice]:
         """A kernel for the results, which reads the values, and the one before it, for them and for what else it shall give."""
