@@ -63,7 +63,8 @@ class Slots(Values):
                 sums[i] = Name(name, axes)
         consts = {p.name: arg for p, arg in zip(body.params[m:], v.args[m:])}
         self.memories |= {name: arg for name, arg in consts.items() if "m" in arg.axes}
-        given = {name: self.get(arg) for name, arg in consts.items() if name not in self.memories and not self.in_blocks(arg)}
+        passes = self.fold.loops.get(id(v), ()) if self.fold else ()
+        given = {name: self.get(arg) for name, arg in consts.items() if name not in self.memories and not (passes and self.in_blocks(arg))}
         known, bound, outer = dict(self.names), dict(self.bound), (self.fixed, self.level, self.memory)
         axis, digits = slot_axis(v), self.slot == "m" and slot_axis(v) == "n" and of_rows(v)
         if digits:
@@ -79,13 +80,13 @@ class Slots(Values):
         self.fixed, self.level = ("n", self.level) if axis == "n" else (self.fixed, "l")
         later = []                                         # what blocks have of it
         for i, (p, arg) in enumerate(zip(body.params, v.args)):
-            if self.in_blocks(arg) and p.name not in self.memories:
+            if passes and self.in_blocks(arg) and p.name not in self.memories:
                 later.append((p.name, arg))
             elif i < m:
                 self.names.pop(id(arg), None)
                 self.bound[p.name] = self.get(arg)
         self.bound |= given
-        for once in self.fold.loops.get(id(v), ()) if self.fold else ():
+        for once in passes:
             self.blocks(once, later)
         for i, r in enumerate(body.results):
             value = r.parts[0][0]
@@ -133,7 +134,7 @@ class Slots(Values):
                 if r.parts[0][0] is v:
                     self.store(r, self.get(v))
         self.in_block = False
-        own = {id(v) for v in once.inside if axis in v.axes or (id(v) not in sums and not any(axis in a.axes for a in v.args))}
+        own = {id(v) for v in once.inside if v.op == "slots" or axis in v.axes or (id(v) not in sums and not any(axis in a.axes for a in v.args))}
         self.names = {i: name for i, name in self.names.items() if i not in own and axis not in name.axes}
         self.indent = self.indent[4:]
 

@@ -60,7 +60,7 @@ class Values(Tiles):
     def wanted(self, v: Value) -> bool:
         """Whether v has to be computed now: what is too large for all slots, units, levels or blocks at once is had where one of them is
         meant."""
-        if id(v) in self.names or (self.fold and self.fold.axis in v.axes and not self.in_block):
+        if id(v) in self.names or (self.fold and not self.in_block and self.fold.has(v)):
             return False
         if "n" in v.axes and self.fixed is None and sum(map(is_dim, v.axes)) > 1:
             return False

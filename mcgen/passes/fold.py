@@ -45,6 +45,10 @@ class Fold:
     def sums(self) -> tuple[Value, ...]:
         return tuple(v for once in self.passes for v in once.sums)
 
+    def has(self, v: Value) -> bool:
+        """Whether v is had block by block."""
+        return self.axis in v.axes or (v.op == "slots" and id(v) not in self.loops and any(self.axis in a.axes for a in v.args))
+
     @property
     def size(self) -> int:
         """Tiles along the axis."""
@@ -73,7 +77,7 @@ def _along(axis: str, axes: list[str], program: Program) -> Fold | None:
     values = program.order()
     loops: dict[int, tuple[Pass, ...]] = {}
     for v in values:
-        if v.op == "slots" and any(axis in a.axes for a in v.args):
+        if v.op == "slots" and any(axis in a.axes for a in v.args) and not _blockwise(axis, v):
             passes = _passes(axis, v["body"].roots(), {})
             if not passes or not all(x.op in _READ or axis not in x.axes for x in order(v.args)):
                 return None
@@ -87,11 +91,13 @@ def _passes(axis: str, roots: Sequence[Value], loops: Mapping[int, tuple[Pass, .
     values = order(roots)
     along = {id(v): v for v in values if id(v) not in loops and (axis in v.axes or any(axis in a.axes for a in v.args))}
     for v in along.values():
+        if (v if v.op != "out" else v.args[0]).op == "slots" and _blockwise(axis, v if v.op != "out" else v.args[0]):
+            continue
         if v.op not in _PLAIN or (v.op == "cumsum" and v["axis"] == axis) or (v.op == "max" and axis in v["over"]):
             return None
         if any(axis in move for move in v.get("moves") or ()) or "r" in (v.get("over") or ()):
             return None
-    sums = {i: v for i, v in along.items() if axis not in v.axes}
+    sums = {i: v for i, v in along.items() if axis not in v.axes and v.op != "slots"}
     if not sums and not loops:
         return ()
     when = _when(values, sums)
@@ -118,6 +124,15 @@ def _passes(axis: str, roots: Sequence[Value], loops: Mapping[int, tuple[Pass, .
         passes.append(Pass(tuple(v for v in wanted if id(v) not in along and id(v) not in inside), tuple(v for v in wanted if id(v) in inside),
                            tuple(v for v in made if id(v) in sums), tuple(v for v in made if id(v) not in sums)))
     return tuple(passes)
+
+
+def _blockwise(axis: str, loop: Value) -> bool:
+    """Whether a loop over slots is for a block what it is there: all that it has of the axis has the axis left."""
+    values = loop["body"].order()
+    along = [v for v in values if axis in v.axes or any(axis in a.axes for a in v.args)]
+    ordered = any(v.op == "cumsum" and v["axis"] == axis for v in along)
+    return not ordered and all(v.op in _PLAIN and axis in v.axes and axis not in (v.get("over") or ()) for v in along) and \
+        all(axis in r.axes for r in loop["body"].results)
 
 
 def _again(values: Sequence[Value], inside: set[int], along: Mapping[int, Value]) -> set[int]:
