@@ -30,12 +30,11 @@ def fused_forward_0(q_ptr, k_ptr, v_ptr, state_S_ptr, cache_S_ptr, y_ptr, new_st
     state_S = tl.load(state_S_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
     # spec line 15: read: scale * S.T @ q
     mask = c[:, None] >= c[None, :]  # [c, d]
-    cache_S = tl.load(cache_S_ptr + z * N * (size_K * size_V) + slots[:, None, None] * (size_K * size_V) + at_K[None, :, None] * (size_V) + at_V[None, None, :], mask=(slots[:, None, None] < N) & (at_K[None, :, None] < size_K) & (at_V[None, None, :] < size_V), other=0.0).to(tl.float32)  # [n, K, V]
     over_n = tl.zeros((block_K, block_V,), tl.float32)  # [K, V]
     for slot in range(0, N):
         n = tl.full((), slot, tl.int32)
-        cache_S2 = tl.load(cache_S_ptr + (z * N + n) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-        over_n += cache_S2
+        cache_S = tl.load(cache_S_ptr + (z * N + n) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        over_n += cache_S
     S = state_S  # [K, V]
     sum_S = over_n  # [K, V]
     for i in range(0, R):
@@ -96,7 +95,6 @@ def fused_backward_0(q_ptr, k_ptr, v_ptr, saved_S_ptr, saved_sum_S_ptr, d_y_ptr,
     # spec line 15: read: scale * S.T @ q
     mask = c[:, None] >= c[None, :]  # [c, d]
     d_new_state_S = tl.load(d_new_state_S_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-    d_new_cache_S = tl.load(d_new_cache_S_ptr + z * N * (size_K * size_V) + slots[:, None, None] * (size_K * size_V) + at_K[None, :, None] * (size_V) + at_V[None, None, :], mask=(slots[:, None, None] < N) & (at_K[None, :, None] < size_K) & (at_V[None, None, :] < size_V), other=0.0).to(tl.float32)  # [n, K, V]
     d_old_sum_S = tl.full((block_K, block_V,), 0.0, tl.float32)  # [K, V]
     d_old_S = d_new_state_S  # [K, V]
     for i in range(0, R):
@@ -131,9 +129,9 @@ def fused_backward_0(q_ptr, k_ptr, v_ptr, saved_S_ptr, saved_sum_S_ptr, d_y_ptr,
         valid = c < count  # [c]
         # spec line 14: S: S + outer(k, v)
         inside = tl.where(valid, 1.0, 0.0)  # [c]
-        d_new_cache_S2 = tl.load(d_new_cache_S_ptr + (z * N + segment) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K * completes.to(tl.int32)) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        d_new_cache_S = tl.load(d_new_cache_S_ptr + (z * N + segment) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K * completes.to(tl.int32)) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
         # spec line 15: read: scale * S.T @ q
-        at_end = tl.where(completes, d_new_cache_S2, 0.0)  # [K, V]
+        at_end = tl.where(completes, d_new_cache_S, 0.0)  # [K, V]
         # spec line 18: weight: 1
         product5 = lib.dot(tl.trans(q_c), d_y_c, PRECISION)  # [K, V]
         scaled = (size_K ** (-0.5)) * product5  # [K, V]

@@ -143,7 +143,6 @@ def forward_2(q_ptr, k_ptr, v_ptr, new_cache_S_ptr, saved_S_ptr, stored_weight_c
     c = tl.arange(0, C)
     slots = tl.arange(0, SLOTS)
     block_of_V = tl.program_id(2)
-    at_K = tl.arange(0, block_K)
     at_V = block_of_V * block_V + tl.arange(0, block_V)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
@@ -151,30 +150,37 @@ def forward_2(q_ptr, k_ptr, v_ptr, new_cache_S_ptr, saved_S_ptr, stored_weight_c
     completes = (count > 0) & (count + offset == 256)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    total = tl.zeros((C, C,), tl.float32)  # [c, d]
+    carried = tl.zeros((C, block_V,), tl.float32)  # [c, V]
+    for block_of_K in tl.range(0, tl.cdiv(size_K, block_K), disable_licm=True):  # what is moved out of it would fill registers
+        at_K = block_of_K * block_K + tl.arange(0, block_K)
+        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        total += lib.dot(q_c, tl.trans(k_c), PRECISION)
+        saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        carried += lib.dot(q_c, saved_S, PRECISION)
     # spec line 15: read: scale * S.T @ q
     mask = c[:, None] >= c[None, :]  # [c, d]
     mask2 = c < count  # [d]
     earlier = mask & mask2[None, :]  # [c, d]
-    new_cache_S = tl.load(new_cache_S_ptr + z * N * (size_K * size_V) + slots[:, None, None] * (size_K * size_V) + at_K[None, :, None] * (size_V) + at_V[None, None, :], mask=(slots[:, None, None] < N) & (at_K[None, :, None] < size_K) & (at_V[None, None, :] < size_V), other=0.0).to(tl.float32)  # [n, K, V]
     stored_weight_cached = tl.load(stored_weight_cached_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
-    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     recalled = tl.zeros((C, block_V,), tl.float32)  # [c, V]
     for slot in range(0, segment):
         n = tl.full((), slot, tl.int32)
-        new_cache_S2 = tl.load(new_cache_S_ptr + (z * N + n) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
         stored_weight_cached2 = tl.load(stored_weight_cached_ptr + (z * R + r) * (N * C) + n * (C) + c).to(tl.float32)  # [c]
-        read_S = lib.dot(q_c, new_cache_S2, PRECISION)  # [c, V]
+        read_S = tl.zeros((C, block_V,), tl.float32)  # [c, V]
+        for block_of_K in tl.range(0, tl.cdiv(size_K, block_K), disable_licm=True):  # what is moved out of it would fill registers
+            at_K = block_of_K * block_K + tl.arange(0, block_K)
+            new_cache_S = tl.load(new_cache_S_ptr + (z * N + n) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+            q_c2 = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+            read_S += lib.dot(q_c2, new_cache_S, PRECISION)
         # spec line 22: weight: softmax(score)
         scaled = stored_weight_cached2[:, None] * read_S  # [c, V]
         recalled += scaled
-    k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     # spec line 15: read: scale * S.T @ q
-    product = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
-    P = tl.where(earlier, product, 0.0)  # [c, d]
+    P = tl.where(earlier, total, 0.0)  # [c, d]
     v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
     recent = lib.dot(P, v_c, PRECISION)  # [c, V]
-    saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-    carried = lib.dot(q_c, saved_S, PRECISION)  # [c, V]
     online = recent + carried  # [c, V]
     stored_weight_online = tl.load(stored_weight_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
     # spec line 22: weight: softmax(score)
@@ -259,7 +265,6 @@ def backward_1(q_ptr, k_ptr, v_ptr, u_ptr, new_cache_S_ptr, saved_S_ptr, saved_s
     rows_ptr = table_ptr + b * R * 4
     c = tl.arange(0, C)
     slots = tl.arange(0, SLOTS)
-    at_V = tl.arange(0, block_V)
     at_K = tl.arange(0, block_K)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
@@ -267,6 +272,15 @@ def backward_1(q_ptr, k_ptr, v_ptr, u_ptr, new_cache_S_ptr, saved_S_ptr, saved_s
     completes = (count > 0) & (count + offset == 256)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    total = tl.zeros((C, block_K,), tl.float32)  # [c, K]
+    total2 = tl.zeros((C, C,), tl.float32)  # [c, d]
+    for block_of_V in tl.range(0, tl.cdiv(size_V, block_V), disable_licm=True):  # what is moved out of it would fill registers
+        at_V = block_of_V * block_V + tl.arange(0, block_V)
+        d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+        saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        total += lib.dot(d_y_c, tl.trans(saved_S), PRECISION)
+        v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+        total2 += lib.dot(d_y_c, tl.trans(v_c), PRECISION)
     valid = c < count  # [c]
     # spec line 15: read: scale * S.T @ q
     mask = c[:, None] >= c[None, :]  # [c, d]
@@ -277,27 +291,29 @@ def backward_1(q_ptr, k_ptr, v_ptr, u_ptr, new_cache_S_ptr, saved_S_ptr, saved_s
     share = 1.0 / stored_total  # [c]
     stored_taking = tl.load(stored_taking_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
     stored_difference = tl.load(stored_difference_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
-    new_cache_S = tl.load(new_cache_S_ptr + z * N * (size_K * size_V) + slots[:, None, None] * (size_K * size_V) + at_K[None, :, None] * (size_V) + at_V[None, None, :], mask=(slots[:, None, None] < N) & (at_K[None, :, None] < size_K) & (at_V[None, None, :] < size_V), other=0.0).to(tl.float32)  # [n, K, V]
-    d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
     q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     over_n = tl.zeros((C, block_K,), tl.float32)  # [c, K]
     for slot in range(0, segment):
         n = tl.full((), slot, tl.int32)
         stored_taking2 = tl.load(stored_taking_ptr + (z * R + r) * (N * C) + n * (C) + c).to(tl.float32)  # [c]
         stored_difference2 = tl.load(stored_difference_ptr + (z * R + r) * (N * C) + n * (C) + c).to(tl.float32)  # [c]
-        new_cache_S2 = tl.load(new_cache_S_ptr + (z * N + n) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        total3 = tl.zeros((C, block_K,), tl.float32)  # [c, K]
+        for block_of_V in tl.range(0, tl.cdiv(size_V, block_V), disable_licm=True):  # what is moved out of it would fill registers
+            at_V = block_of_V * block_V + tl.arange(0, block_V)
+            new_cache_S = tl.load(new_cache_S_ptr + (z * N + n) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+            d_y_c2 = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+            total3 += lib.dot(d_y_c2, tl.trans(new_cache_S), PRECISION)
         # spec line 15: read: scale * S.T @ q
         mask3 = stored_taking2 > 0.5  # [c]
         exp = tl.exp(stored_difference2)  # [c]
         scaled = exp * share  # [c]
         masked = tl.where(mask3, scaled, 0.0)  # [c]
         # spec line 14: S: S + outer(k, v)
-        product = lib.dot(d_y_c, tl.trans(new_cache_S2), PRECISION)  # [c, K]
-        scaled2 = masked[:, None] * product  # [c, K]
+        scaled2 = masked[:, None] * total3  # [c, K]
         over_n += scaled2
         # spec line 15: read: scale * S.T @ q
-        product2 = tl.sum(q_c * product, 1)  # [c]
-        tl.store(stored_out_ptr + (z * R + r) * (N * C) + n * (C) + c, product2)
+        product = tl.sum(q_c * total3, 1)  # [c]
+        tl.store(stored_out_ptr + (z * R + r) * (N * C) + n * (C) + c, product)
     # spec line 20: summary: mean(k)
     added = offset + c  # [c]
     number = added.to(tl.float32)  # [c]
@@ -305,8 +321,6 @@ def backward_1(q_ptr, k_ptr, v_ptr, u_ptr, new_cache_S_ptr, saved_S_ptr, saved_s
     ratio = 1.0 / seen  # [c]
     # spec line 15: read: scale * S.T @ q
     d_q_part = (size_K ** (-0.5)) * over_n  # [c, K]
-    saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-    product3 = lib.dot(d_y_c, tl.trans(saved_S), PRECISION)  # [c, K]
     k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     # spec line 20: summary: mean(k)
     summand = tl.where(valid[:, None], k_c, 0.0)  # [c, K]
@@ -315,8 +329,8 @@ def backward_1(q_ptr, k_ptr, v_ptr, u_ptr, new_cache_S_ptr, saved_S_ptr, saved_s
     sum_so_far = running + saved_summary_partial[None, :]  # [c, K]
     u_c = lib.tokens(tl.load(u_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     # spec line 21: score: dot(u, summary)
-    product4 = tl.sum(u_c * sum_so_far, 1)  # [c]
-    score_online = ratio * product4  # [c]
+    product2 = tl.sum(u_c * sum_so_far, 1)  # [c]
+    score_online = ratio * product2  # [c]
     stored_largest = tl.load(stored_largest_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
     # spec line 22: weight: softmax(score)
     at_least = tl.maximum(score_online, stored_largest)  # [c]
@@ -325,10 +339,8 @@ def backward_1(q_ptr, k_ptr, v_ptr, u_ptr, new_cache_S_ptr, saved_S_ptr, saved_s
     weight_online = share * exp_online  # [c]
     # spec line 15: read: scale * S.T @ q
     scaled3 = (size_K ** (-0.5)) * weight_online  # [c]
-    d_q_part2 = product3 * scaled3[:, None]  # [c, K]
-    v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
-    product5 = lib.dot(d_y_c, tl.trans(v_c), PRECISION)  # [c, d]
-    d_P = product5 * scaled3[:, None]  # [c, d]
+    d_q_part2 = total * scaled3[:, None]  # [c, K]
+    d_P = total2 * scaled3[:, None]  # [c, d]
     masked2 = tl.where(earlier, d_P, 0.0)  # [c, d]
     d_q_part3 = lib.dot(masked2, k_c, PRECISION)  # [c, K]
     d_q_part4 = d_q_part3 + d_q_part  # [c, K]
@@ -498,11 +510,6 @@ def backward_4(q_ptr, u_ptr, d_y_ptr, d_new_state_S_ptr, d_new_summary_ptr, d_ne
     at_K = block_of_K * block_K + tl.arange(0, block_K)
     at_V = block_of_V * block_V + tl.arange(0, block_V)
     d_new_state_S = tl.load(d_new_state_S_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-    d_new_cache_S = tl.load(d_new_cache_S_ptr + z * N * (size_K * size_V) + slots[:, None, None] * (size_K * size_V) + at_K[None, :, None] * (size_V) + at_V[None, None, :], mask=(slots[:, None, None] < N) & (at_K[None, :, None] < size_K) & (at_V[None, None, :] < size_V), other=0.0).to(tl.float32)  # [n, K, V]
-    stored_product = tl.load(stored_product_ptr + z * N * (size_K * size_V) + slots[:, None, None] * (size_K * size_V) + at_K[None, :, None] * (size_V) + at_V[None, None, :], mask=(slots[:, None, None] < N) & (at_K[None, :, None] < size_K) & (at_V[None, None, :] < size_V), other=0.0).to(tl.float32)  # [n, K, V]
-    # spec line 15: read: scale * S.T @ q
-    d_cached_S_part = (size_K ** (-0.5)) * stored_product  # [n, K, V]
-    d_cached_S = d_new_cache_S + d_cached_S_part  # [n, K, V]
     d_new_summary_partial = tl.load(d_new_summary_partial_ptr + z * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
     d_new_summary = tl.load(d_new_summary_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
     stored_d_summaries_part = tl.load(stored_d_summaries_part_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
@@ -518,12 +525,12 @@ def backward_4(q_ptr, u_ptr, d_y_ptr, d_new_state_S_ptr, d_new_summary_ptr, d_ne
         completes = (count > 0) & (count + offset == 256)
         token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
         first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
-        d_new_cache_S2 = tl.load(d_new_cache_S_ptr + (z * N + segment) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K * completes.to(tl.int32)) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-        stored_product2 = tl.load(stored_product_ptr + (z * N + segment) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K * completes.to(tl.int32)) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        d_new_cache_S = tl.load(d_new_cache_S_ptr + (z * N + segment) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K * completes.to(tl.int32)) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        stored_product = tl.load(stored_product_ptr + (z * N + segment) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K * completes.to(tl.int32)) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
         # spec line 15: read: scale * S.T @ q
-        d_cached_S_part2 = (size_K ** (-0.5)) * stored_product2  # [K, V]
-        d_cached_S2 = d_new_cache_S2 + d_cached_S_part2  # [K, V]
-        at_end = tl.where(completes, d_cached_S2, 0.0)  # [K, V]
+        d_cached_S_part = (size_K ** (-0.5)) * stored_product  # [K, V]
+        d_cached_S = d_new_cache_S + d_cached_S_part  # [K, V]
+        at_end = tl.where(completes, d_cached_S, 0.0)  # [K, V]
         q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
         d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
         stored_weight_online = tl.load(stored_weight_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
@@ -681,7 +688,7 @@ forward = {
          "products": 1, "tensors": ('k', 'v', 'state.S', 'summary.partial', 'new.state.S', 'new.summary', 'new.summary.partial', 'new.cache.S', 'saved.S', 'saved.summary.partial')},
         {"run": forward_1, "grid": 'rows', "blocked": (), "folded": ('K',), "dims": ('K',),
          "products": 1, "tensors": ('k', 'u', 'new.summary', 'saved.summary.partial', 'stored.weight_cached', 'stored.weight_online')},
-        {"run": forward_2, "grid": 'rows', "blocked": ('V',), "folded": (), "dims": ('K', 'V'),
+        {"run": forward_2, "grid": 'rows', "blocked": ('V',), "folded": ('K',), "dims": ('K', 'V'),
          "products": 4, "tensors": ('q', 'k', 'v', 'new.cache.S', 'saved.S', 'stored.weight_cached', 'stored.weight_online', 'y')},
     ],
     "shifted": [],
@@ -693,7 +700,7 @@ backward = {
     "kernels": [
         {"run": backward_0, "grid": 'rows', "blocked": (), "folded": ('K',), "dims": ('K',),
          "products": 1, "tensors": ('k', 'u', 'new.summary', 'saved.summary.partial', 'stored.weight_online', 'stored.weight_cached', 'stored.total', 'stored.taking', 'stored.difference', 'stored.largest')},
-        {"run": backward_1, "grid": 'rows', "blocked": (), "folded": (), "dims": ('K', 'V'),
+        {"run": backward_1, "grid": 'rows', "blocked": (), "folded": ('V',), "dims": ('K', 'V'),
          "products": 4, "tensors": ('q', 'k', 'v', 'u', 'new.cache.S', 'saved.S', 'saved.summary.partial', 'd.y', 'stored.total', 'stored.taking', 'stored.difference', 'stored.largest', 'd.q', 'stored.out')},
         {"run": backward_2, "grid": 'rows', "blocked": (), "folded": ('V',), "dims": ('K', 'V'),
          "products": 4, "tensors": ('q', 'k', 'v', 'u', 'new.summary', 'saved.S', 'saved.summary.partial', 'd.y', 'stored.total', 'stored.out', 'stored.taking', 'stored.difference', 'stored.largest', 'd.u', 'stored.d_score_online', 'stored.d_score_cached')},

@@ -30,12 +30,11 @@ def forward_0(k_ptr, v_ptr, dt_ptr, A_ptr, state_S_ptr, cache_S_ptr, new_state_S
     at_V = block_of_V * block_V + tl.arange(0, block_V)
     state_S = tl.load(state_S_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
     A = tl.load(A_ptr + h * (1)).to(tl.float32)  # []
-    cache_S = tl.load(cache_S_ptr + z * N * (size_K * size_V) + slots[:, None, None] * (size_K * size_V) + at_K[None, :, None] * (size_V) + at_V[None, None, :], mask=(slots[:, None, None] < N) & (at_K[None, :, None] < size_K) & (at_V[None, None, :] < size_V), other=0.0).to(tl.float32)  # [n, K, V]
     over_n = tl.zeros((block_K, block_V,), tl.float32)  # [K, V]
     for slot in range(0, N):
         n = tl.full((), slot, tl.int32)
-        cache_S2 = tl.load(cache_S_ptr + (z * N + n) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-        over_n += cache_S2
+        cache_S = tl.load(cache_S_ptr + (z * N + n) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        over_n += cache_S
     S = state_S  # [K, V]
     sum_S = over_n  # [K, V]
     for i in range(0, R):
@@ -150,7 +149,6 @@ def backward_0(q_ptr, dt_ptr, A_ptr, d_y_ptr, d_new_state_S_ptr, d_new_cache_S_p
     at_K = block_of_K * block_K + tl.arange(0, block_K)
     at_V = block_of_V * block_V + tl.arange(0, block_V)
     d_new_state_S = tl.load(d_new_state_S_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-    d_new_cache_S = tl.load(d_new_cache_S_ptr + z * N * (size_K * size_V) + slots[:, None, None] * (size_K * size_V) + at_K[None, :, None] * (size_V) + at_V[None, None, :], mask=(slots[:, None, None] < N) & (at_K[None, :, None] < size_K) & (at_V[None, None, :] < size_V), other=0.0).to(tl.float32)  # [n, K, V]
     A = tl.load(A_ptr + h * (1)).to(tl.float32)  # []
     d_old_sum_S = tl.full((block_K, block_V,), 0.0, tl.float32)  # [K, V]
     d_old_S = d_new_state_S  # [K, V]
@@ -162,9 +160,9 @@ def backward_0(q_ptr, dt_ptr, A_ptr, d_y_ptr, d_new_state_S_ptr, d_new_cache_S_p
         completes = (count > 0) & (count + offset == 256)
         token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
         first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
-        d_new_cache_S2 = tl.load(d_new_cache_S_ptr + (z * N + segment) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K * completes.to(tl.int32)) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        d_new_cache_S = tl.load(d_new_cache_S_ptr + (z * N + segment) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K * completes.to(tl.int32)) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
         # spec line 15: read: S.T @ q
-        at_end = tl.where(completes, d_new_cache_S2, 0.0)  # [K, V]
+        at_end = tl.where(completes, d_new_cache_S, 0.0)  # [K, V]
         q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
         d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
         # spec line 18: weight: 1

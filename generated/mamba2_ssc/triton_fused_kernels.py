@@ -154,7 +154,6 @@ def fused_forward_2(q_ptr, k_ptr, v_ptr, dt_ptr, A_ptr, new_cache_S_ptr, saved_S
     c = tl.arange(0, C)
     slots = tl.arange(0, SLOTS)
     block_of_V = tl.program_id(2)
-    at_K = tl.arange(0, block_K)
     at_V = block_of_V * block_V + tl.arange(0, block_V)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
@@ -162,20 +161,31 @@ def fused_forward_2(q_ptr, k_ptr, v_ptr, dt_ptr, A_ptr, new_cache_S_ptr, saved_S
     completes = (count > 0) & (count + offset == 256)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    total = tl.zeros((C, block_V,), tl.float32)  # [c, V]
+    total2 = tl.zeros((C, C,), tl.float32)  # [c, d]
+    for block_of_K in tl.range(0, tl.cdiv(size_K, block_K), disable_licm=True):  # what is moved out of it would fill registers
+        at_K = block_of_K * block_K + tl.arange(0, block_K)
+        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        total += lib.dot(q_c, saved_S, PRECISION)
+        k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        total2 += lib.dot(q_c, tl.trans(k_c), PRECISION)
     valid = c < count  # [c]
     # spec line 15: read: S.T @ q
     mask = c[:, None] >= c[None, :]  # [c, d]
     mask2 = c < count  # [d]
     earlier = mask & mask2[None, :]  # [c, d]
-    new_cache_S = tl.load(new_cache_S_ptr + z * N * (size_K * size_V) + slots[:, None, None] * (size_K * size_V) + at_K[None, :, None] * (size_V) + at_V[None, None, :], mask=(slots[:, None, None] < N) & (at_K[None, :, None] < size_K) & (at_V[None, None, :] < size_V), other=0.0).to(tl.float32)  # [n, K, V]
     stored_weight_cached = tl.load(stored_weight_cached_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
-    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     recalled = tl.zeros((C, block_V,), tl.float32)  # [c, V]
     for slot in range(0, segment):
         n = tl.full((), slot, tl.int32)
-        new_cache_S2 = tl.load(new_cache_S_ptr + (z * N + n) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
         stored_weight_cached2 = tl.load(stored_weight_cached_ptr + (z * R + r) * (N * C) + n * (C) + c).to(tl.float32)  # [c]
-        read_S = lib.dot(q_c, new_cache_S2, PRECISION)  # [c, V]
+        read_S = tl.zeros((C, block_V,), tl.float32)  # [c, V]
+        for block_of_K in tl.range(0, tl.cdiv(size_K, block_K), disable_licm=True):  # what is moved out of it would fill registers
+            at_K = block_of_K * block_K + tl.arange(0, block_K)
+            new_cache_S = tl.load(new_cache_S_ptr + (z * N + n) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+            q_c2 = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+            read_S += lib.dot(q_c2, new_cache_S, PRECISION)
         # spec line 22: weight: softmax(score)
         scaled = stored_weight_cached2[:, None] * read_S  # [c, V]
         recalled += scaled
@@ -188,19 +198,15 @@ def fused_forward_2(q_ptr, k_ptr, v_ptr, dt_ptr, A_ptr, new_cache_S_ptr, saved_S
     # spec line 15: read: S.T @ q
     G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
     decay = tl.exp(G.to(tl.float32))  # [c]
-    saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-    product = lib.dot(q_c, saved_S, PRECISION)  # [c, V]
-    carried = decay[:, None] * product  # [c, V]
+    carried = decay[:, None] * total  # [c, V]
     v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
     # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
     written = dt_c[:, None] * v_c  # [c, V]
-    k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     # spec line 15: read: S.T @ q
-    product2 = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
     gap = G[:, None] - G[None, :]  # [c, d]
     masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
     reach = tl.exp(masked.to(tl.float32))  # [c, d]
-    P = product2 * reach  # [c, d]
+    P = total2 * reach  # [c, d]
     recent = lib.dot(P, written, PRECISION)  # [c, V]
     online = carried + recent  # [c, V]
     stored_weight_online = tl.load(stored_weight_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
@@ -284,7 +290,6 @@ def fused_backward_1(q_ptr, k_ptr, v_ptr, dt_ptr, A_ptr, u_ptr, new_cache_S_ptr,
     rows_ptr = table_ptr + b * R * 4
     c = tl.arange(0, C)
     slots = tl.arange(0, SLOTS)
-    at_V = tl.arange(0, block_V)
     at_K = tl.arange(0, block_K)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
@@ -292,6 +297,15 @@ def fused_backward_1(q_ptr, k_ptr, v_ptr, dt_ptr, A_ptr, u_ptr, new_cache_S_ptr,
     completes = (count > 0) & (count + offset == 256)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    total = tl.zeros((C, block_K,), tl.float32)  # [c, K]
+    total2 = tl.zeros((C, C,), tl.float32)  # [c, d]
+    for block_of_V in tl.range(0, tl.cdiv(size_V, block_V), disable_licm=True):  # what is moved out of it would fill registers
+        at_V = block_of_V * block_V + tl.arange(0, block_V)
+        d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+        saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        total += lib.dot(d_y_c, tl.trans(saved_S), PRECISION)
+        v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+        total2 += lib.dot(d_y_c, tl.trans(v_c), PRECISION)
     valid = c < count  # [c]
     # spec line 15: read: S.T @ q
     mask = c[:, None] >= c[None, :]  # [c, d]
@@ -311,45 +325,43 @@ def fused_backward_1(q_ptr, k_ptr, v_ptr, dt_ptr, A_ptr, u_ptr, new_cache_S_ptr,
     share = 1.0 / stored_total  # [c]
     stored_taking = tl.load(stored_taking_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
     stored_difference = tl.load(stored_difference_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
-    new_cache_S = tl.load(new_cache_S_ptr + z * N * (size_K * size_V) + slots[:, None, None] * (size_K * size_V) + at_K[None, :, None] * (size_V) + at_V[None, None, :], mask=(slots[:, None, None] < N) & (at_K[None, :, None] < size_K) & (at_V[None, None, :] < size_V), other=0.0).to(tl.float32)  # [n, K, V]
-    d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
     q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     d_q_part = tl.zeros((C, block_K,), tl.float32)  # [c, K]
     for slot in range(0, segment):
         n = tl.full((), slot, tl.int32)
         stored_taking2 = tl.load(stored_taking_ptr + (z * R + r) * (N * C) + n * (C) + c).to(tl.float32)  # [c]
         stored_difference2 = tl.load(stored_difference_ptr + (z * R + r) * (N * C) + n * (C) + c).to(tl.float32)  # [c]
-        new_cache_S2 = tl.load(new_cache_S_ptr + (z * N + n) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        total3 = tl.zeros((C, block_K,), tl.float32)  # [c, K]
+        for block_of_V in tl.range(0, tl.cdiv(size_V, block_V), disable_licm=True):  # what is moved out of it would fill registers
+            at_V = block_of_V * block_V + tl.arange(0, block_V)
+            new_cache_S = tl.load(new_cache_S_ptr + (z * N + n) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+            d_y_c2 = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+            total3 += lib.dot(d_y_c2, tl.trans(new_cache_S), PRECISION)
         # spec line 15: read: S.T @ q
         mask3 = stored_taking2 > 0.5  # [c]
         exp = tl.exp(stored_difference2)  # [c]
         scaled2 = exp * share  # [c]
         masked = tl.where(mask3, scaled2, 0.0)  # [c]
         # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
-        product = lib.dot(d_y_c, tl.trans(new_cache_S2), PRECISION)  # [c, K]
-        scaled3 = masked[:, None] * product  # [c, K]
+        scaled3 = masked[:, None] * total3  # [c, K]
         d_q_part += scaled3
         # spec line 15: read: S.T @ q
-        d_weight_cached = tl.sum(q_c * product, 1)  # [c]
+        d_weight_cached = tl.sum(q_c * total3, 1)  # [c]
         tl.store(stored_d_weight_cached_ptr + (z * R + r) * (N * C) + n * (C) + c, d_weight_cached)
     # spec line 20: summary: mean(k)
     added = offset + c  # [c]
     number = added.to(tl.float32)  # [c]
     seen = 1.0 + number  # [c]
     ratio = 1.0 / seen  # [c]
-    saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-    # spec line 15: read: S.T @ q
-    product2 = lib.dot(d_y_c, tl.trans(saved_S), PRECISION)  # [c, K]
     k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    # spec line 20: summary: mean(k)
     summand = tl.where(valid[:, None], k_c, 0.0)  # [c, K]
     running = tl.cumsum(summand, 0)  # [c, K]
     saved_summary_partial = tl.load(saved_summary_partial_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
     sum_so_far = running + saved_summary_partial[None, :]  # [c, K]
     u_c = lib.tokens(tl.load(u_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     # spec line 21: score: dot(u, summary)
-    product3 = tl.sum(u_c * sum_so_far, 1)  # [c]
-    score_online = ratio * product3  # [c]
+    product = tl.sum(u_c * sum_so_far, 1)  # [c]
+    score_online = ratio * product  # [c]
     stored_largest = tl.load(stored_largest_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
     # spec line 22: weight: softmax(score)
     at_least2 = tl.maximum(score_online, stored_largest)  # [c]
@@ -358,16 +370,14 @@ def fused_backward_1(q_ptr, k_ptr, v_ptr, dt_ptr, A_ptr, u_ptr, new_cache_S_ptr,
     weight_online = share * exp_online  # [c]
     # spec line 15: read: S.T @ q
     scaled4 = decay * weight_online  # [c]
-    d_q_part2 = product2 * scaled4[:, None]  # [c, K]
+    d_q_part2 = total * scaled4[:, None]  # [c, K]
     gap = G[:, None] - G[None, :]  # [c, d]
     masked2 = tl.where(earlier, gap, (-10000.0))  # [c, d]
     reach = tl.exp(masked2.to(tl.float32))  # [c, d]
-    v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
-    product4 = lib.dot(d_y_c, tl.trans(v_c), PRECISION)  # [c, d]
-    scaled5 = reach * product4  # [c, d]
+    scaled5 = reach * total2  # [c, d]
     scaled6 = dt_c[None, :] * scaled5  # [c, d]
-    product5 = lib.dot(scaled6, k_c, PRECISION)  # [c, K]
-    d_q_part3 = product5 * weight_online[:, None]  # [c, K]
+    product2 = lib.dot(scaled6, k_c, PRECISION)  # [c, K]
+    d_q_part3 = product2 * weight_online[:, None]  # [c, K]
     d_q_part4 = d_q_part3 + d_q_part  # [c, K]
     d_q = d_q_part2 + d_q_part4  # [c, K]
     tl.store(d_q_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_q, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
@@ -547,10 +557,7 @@ def fused_backward_4(q_ptr, k_ptr, v_ptr, dt_ptr, A_ptr, u_ptr, saved_S_ptr, d_y
     at_V = tl.arange(0, block_V)
     A = tl.load(A_ptr + h * (1)).to(tl.float32)  # []
     d_new_state_S = tl.load(d_new_state_S_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-    d_new_cache_S = tl.load(d_new_cache_S_ptr + z * N * (size_K * size_V) + slots[:, None, None] * (size_K * size_V) + at_K[None, :, None] * (size_V) + at_V[None, None, :], mask=(slots[:, None, None] < N) & (at_K[None, :, None] < size_K) & (at_V[None, None, :] < size_V), other=0.0).to(tl.float32)  # [n, K, V]
-    stored_d_cached_S_part = tl.load(stored_d_cached_S_part_ptr + z * N * (size_K * size_V) + slots[:, None, None] * (size_K * size_V) + at_K[None, :, None] * (size_V) + at_V[None, None, :], mask=(slots[:, None, None] < N) & (at_K[None, :, None] < size_K) & (at_V[None, None, :] < size_V), other=0.0).to(tl.float32)  # [n, K, V]
     # spec line 15: read: S.T @ q
-    d_cached_S = d_new_cache_S + stored_d_cached_S_part  # [n, K, V]
     mask = c[None, :] < c[:, None]  # [c, d]
     mask2 = c[:, None] >= c[None, :]  # [c, d]
     d_new_summary_partial = tl.load(d_new_summary_partial_ptr + z * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
@@ -579,11 +586,11 @@ def fused_backward_4(q_ptr, k_ptr, v_ptr, dt_ptr, A_ptr, u_ptr, saved_S_ptr, d_y
         total = tl.sum(log_decay, 0)  # []
         decay_of_row = tl.exp(total)  # []
         saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-        d_new_cache_S2 = tl.load(d_new_cache_S_ptr + (z * N + segment) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K * completes.to(tl.int32)) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-        stored_d_cached_S_part2 = tl.load(stored_d_cached_S_part_ptr + (z * N + segment) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K * completes.to(tl.int32)) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        d_new_cache_S = tl.load(d_new_cache_S_ptr + (z * N + segment) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K * completes.to(tl.int32)) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        stored_d_cached_S_part = tl.load(stored_d_cached_S_part_ptr + (z * N + segment) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K * completes.to(tl.int32)) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
         # spec line 15: read: S.T @ q
-        d_cached_S2 = d_new_cache_S2 + stored_d_cached_S_part2  # [K, V]
-        at_end = tl.where(completes, d_cached_S2, 0.0)  # [K, V]
+        d_cached_S = d_new_cache_S + stored_d_cached_S_part  # [K, V]
+        at_end = tl.where(completes, d_cached_S, 0.0)  # [K, V]
         q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
         G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
         decay = tl.exp(G.to(tl.float32))  # [c]
@@ -931,7 +938,7 @@ forward = {
          "products": 1, "tensors": ('k', 'v', 'dt', 'A', 'state.S', 'summary.partial', 'new.state.S', 'new.summary', 'new.summary.partial', 'new.cache.S', 'saved.S', 'saved.summary.partial')},
         {"run": fused_forward_1, "grid": 'rows', "blocked": (), "folded": ('K',), "dims": ('K',),
          "products": 1, "tensors": ('k', 'u', 'new.summary', 'saved.summary.partial', 'stored.weight_cached', 'stored.weight_online')},
-        {"run": fused_forward_2, "grid": 'rows', "blocked": ('V',), "folded": (), "dims": ('K', 'V'),
+        {"run": fused_forward_2, "grid": 'rows', "blocked": ('V',), "folded": ('K',), "dims": ('K', 'V'),
          "products": 4, "tensors": ('q', 'k', 'v', 'dt', 'A', 'new.cache.S', 'saved.S', 'stored.weight_cached', 'stored.weight_online', 'y')},
     ],
     "shifted": [],
@@ -943,7 +950,7 @@ backward = {
     "kernels": [
         {"run": fused_backward_0, "grid": 'rows', "blocked": (), "folded": ('K',), "dims": ('K',),
          "products": 1, "tensors": ('k', 'u', 'new.summary', 'saved.summary.partial', 'stored.weight_online', 'stored.weight_cached', 'stored.total', 'stored.taking', 'stored.difference', 'stored.largest')},
-        {"run": fused_backward_1, "grid": 'rows', "blocked": (), "folded": (), "dims": ('K', 'V'),
+        {"run": fused_backward_1, "grid": 'rows', "blocked": (), "folded": ('V',), "dims": ('K', 'V'),
          "products": 4, "tensors": ('q', 'k', 'v', 'dt', 'A', 'u', 'new.cache.S', 'saved.S', 'saved.summary.partial', 'd.y', 'stored.total', 'stored.taking', 'stored.difference', 'stored.largest', 'd.q', 'stored.d_weight_cached')},
         {"run": fused_backward_2, "grid": 'rows', "blocked": (), "folded": ('V',), "dims": ('K', 'V'),
          "products": 4, "tensors": ('q', 'k', 'v', 'dt', 'A', 'u', 'new.summary', 'saved.S', 'saved.summary.partial', 'd.y', 'stored.total', 'stored.d_weight_cached', 'stored.taking', 'stored.difference', 'stored.largest', 'd.u', 'stored.d_score_online', 'stored.d_score_cached')},

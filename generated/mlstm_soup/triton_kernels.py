@@ -202,7 +202,6 @@ def forward_2(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, new_cache_S_ptr, saved_S_ptr, s
     c = tl.arange(0, C)
     slots = tl.arange(0, SLOTS)
     block_of_V = tl.program_id(2)
-    at_K = tl.arange(0, block_K)
     at_V = block_of_V * block_V + tl.arange(0, block_V)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
@@ -210,22 +209,33 @@ def forward_2(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, new_cache_S_ptr, saved_S_ptr, s
     completes = (count > 0) & (count + offset == 256)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    total = tl.zeros((C, block_V,), tl.float32)  # [c, V]
+    total2 = tl.zeros((C, C,), tl.float32)  # [c, d]
+    for block_of_K in tl.range(0, tl.cdiv(size_K, block_K), disable_licm=True):  # what is moved out of it would fill registers
+        at_K = block_of_K * block_K + tl.arange(0, block_K)
+        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        total += lib.dot(q_c, saved_S, PRECISION)
+        k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        total2 += lib.dot(q_c, tl.trans(k_c), PRECISION)
     valid = c < count  # [c]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     mask = c[:, None] >= c[None, :]  # [c, d]
     mask2 = c < count  # [d]
     earlier = mask & mask2[None, :]  # [c, d]
     stored_scaled = tl.load(stored_scaled_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
-    new_cache_S = tl.load(new_cache_S_ptr + z * N * (size_K * size_V) + slots[:, None, None] * (size_K * size_V) + at_K[None, :, None] * (size_V) + at_V[None, None, :], mask=(slots[:, None, None] < N) & (at_K[None, :, None] < size_K) & (at_V[None, None, :] < size_V), other=0.0).to(tl.float32)  # [n, K, V]
-    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     recalled = tl.zeros((C, block_V,), tl.float32)  # [c, V]
     for slot in range(0, segment):
         n = tl.full((), slot, tl.int32)
         stored_scaled2 = tl.load(stored_scaled_ptr + (z * R + r) * (N * C) + n * (C) + c).to(tl.float32)  # [c]
-        new_cache_S2 = tl.load(new_cache_S_ptr + (z * N + n) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        read_S = tl.zeros((C, block_V,), tl.float32)  # [c, V]
+        for block_of_K in tl.range(0, tl.cdiv(size_K, block_K), disable_licm=True):  # what is moved out of it would fill registers
+            at_K = block_of_K * block_K + tl.arange(0, block_K)
+            new_cache_S = tl.load(new_cache_S_ptr + (z * N + n) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+            q_c2 = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+            read_S += lib.dot(q_c2, new_cache_S, PRECISION)
         mask3 = n < segment  # []
         masked = tl.where(mask3, stored_scaled2, 0.0)  # [c]
-        read_S = lib.dot(q_c, new_cache_S2, PRECISION)  # [c, V]
         scaled = masked[:, None] * read_S  # [c, V]
         recalled += scaled
     stored_mixed = tl.load(stored_mixed_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
@@ -242,18 +252,14 @@ def forward_2(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, new_cache_S_ptr, saved_S_ptr, s
     exp = tl.exp(i_c)  # [c]
     v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
     scaled2 = exp[:, None] * v_c  # [c, V]
-    saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    product = lib.dot(q_c, saved_S, PRECISION)  # [c, V]
-    carried = decay[:, None] * product  # [c, V]
-    k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    product2 = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
+    carried = decay[:, None] * total  # [c, V]
     gap = G[:, None] - G[None, :]  # [c, d]
     masked2 = tl.where(earlier, gap, (-10000.0))  # [c, d]
     reach = tl.exp(masked2.to(tl.float32))  # [c, d]
-    P = product2 * reach  # [c, d]
-    product3 = lib.dot(P, scaled2, PRECISION)  # [c, V]
-    recent = (size_K ** (-0.5)) * product3  # [c, V]
+    P = total2 * reach  # [c, d]
+    product = lib.dot(P, scaled2, PRECISION)  # [c, V]
+    recent = (size_K ** (-0.5)) * product  # [c, V]
     online = carried + recent  # [c, V]
     stored_weight_online = tl.load(stored_weight_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
     # spec line 26: weight: softmax(score)
@@ -365,16 +371,56 @@ def backward_0(q_ptr, k_ptr, i_ptr, g_ptr, u_ptr, new_summary_ptr, new_cache_n_p
     tl.store(stored_difference_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], difference2, mask=(slots[None, :] < N))
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_1(q_ptr, new_cache_S_ptr, d_y_ptr, stored_total_ptr, stored_difference_ptr, stored_out_3_ptr, stored_out_4_ptr, table_ptr, T, H, R, N,
+def backward_1(new_cache_S_ptr, d_y_ptr, stored_total_ptr, stored_difference_ptr, stored_out_4_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
-    """A program for every row of the chunk table: stored.out.3, stored.out.4."""
+    """A program for every row of the chunk table: stored.out.4."""
     r = tl.program_id(0)
     z = tl.program_id(1).to(tl.int64)
     b, h = z // H, z % H
     rows_ptr = table_ptr + b * R * 4
     c = tl.arange(0, C)
     slots = tl.arange(0, SLOTS)
-    at_K = tl.arange(0, block_K)
+    block_of_K = tl.program_id(2)
+    at_K = block_of_K * block_K + tl.arange(0, block_K)
+    row_ptr = rows_ptr + r * 4
+    start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
+    segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+    completes = (count > 0) & (count + offset == 256)
+    token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
+    first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    stored_total = tl.load(stored_total_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    # spec line 26: weight: softmax(score)
+    share = 1.0 / stored_total  # [c]
+    stored_difference = tl.load(stored_difference_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
+    over_n = tl.zeros((C, block_K,), tl.float32)  # [c, K]
+    for slot in range(0, segment):
+        n = tl.full((), slot, tl.int32)
+        stored_difference2 = tl.load(stored_difference_ptr + (z * R + r) * (N * C) + n * (C) + c).to(tl.float32)  # [c]
+        total = tl.zeros((C, block_K,), tl.float32)  # [c, K]
+        for block_of_V in tl.range(0, tl.cdiv(size_V, block_V), disable_licm=True):  # what is moved out of it would fill registers
+            at_V = block_of_V * block_V + tl.arange(0, block_V)
+            new_cache_S = tl.load(new_cache_S_ptr + (z * N + n) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+            d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+            total += lib.dot(d_y_c, tl.trans(new_cache_S), PRECISION)
+        # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+        mask = n < segment  # []
+        exp = tl.exp(stored_difference2)  # [c]
+        scaled = exp * share  # [c]
+        masked = tl.where(mask, scaled, 0.0)  # [c]
+        scaled2 = masked[:, None] * total  # [c, K]
+        over_n += scaled2
+    tl.store(stored_out_4_ptr + (z * R + r) * (C * size_K) + c[:, None] * (size_K) + at_K[None, :], over_n, mask=(at_K[None, :] < size_K))
+
+@triton.jit(do_not_specialize=["T", "H", "R", "N"])
+def backward_2(q_ptr, new_cache_S_ptr, d_y_ptr, stored_out_3_ptr, table_ptr, T, H, R, N,
+               C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
+    """A program for every row of the chunk table: stored.out.3."""
+    r = tl.program_id(0)
+    z = tl.program_id(1).to(tl.int64)
+    b, h = z // H, z % H
+    rows_ptr = table_ptr + b * R * 4
+    c = tl.arange(0, C)
+    slots = tl.arange(0, SLOTS)
     at_V = tl.arange(0, block_V)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
@@ -382,32 +428,20 @@ def backward_1(q_ptr, new_cache_S_ptr, d_y_ptr, stored_total_ptr, stored_differe
     completes = (count > 0) & (count + offset == 256)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
-    over_n = tl.zeros((C, block_K,), tl.float32)  # [c, K]
-    stored_total = tl.load(stored_total_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
-    # spec line 26: weight: softmax(score)
-    share = 1.0 / stored_total  # [c]
     d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
-    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     for slot in range(0, segment):
         n = tl.full((), slot, tl.int32)
-        stored_difference = tl.load(stored_difference_ptr + (z * R + r) * (N * C) + n * (C) + c).to(tl.float32)  # [c]
-        new_cache_S = tl.load(new_cache_S_ptr + (z * N + n) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-        # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-        mask = n < segment  # []
-        exp = tl.exp(stored_difference)  # [c]
-        scaled = exp * share  # [c]
-        masked = tl.where(mask, scaled, 0.0)  # [c]
-        product = lib.dot(d_y_c, tl.trans(new_cache_S), PRECISION)  # [c, K]
-        scaled2 = masked[:, None] * product  # [c, K]
-        over_n += scaled2
-        product2 = tl.sum(q_c * product, 1)  # [c]
-        tl.store(stored_out_3_ptr + (z * R + r) * (N * C) + n * (C) + c, product2)
-    stored_difference2 = tl.load(stored_difference_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
-    new_cache_S2 = tl.load(new_cache_S_ptr + z * N * (size_K * size_V) + slots[:, None, None] * (size_K * size_V) + at_K[None, :, None] * (size_V) + at_V[None, None, :], mask=(slots[:, None, None] < N) & (at_K[None, :, None] < size_K) & (at_V[None, None, :] < size_V), other=0.0).to(tl.float32)  # [n, K, V]
-    tl.store(stored_out_4_ptr + (z * R + r) * (C * size_K) + c[:, None] * (size_K) + at_K[None, :], over_n, mask=(at_K[None, :] < size_K))
+        total = tl.zeros((C,), tl.float32)  # [c]
+        for block_of_K in tl.range(0, tl.cdiv(size_K, block_K), disable_licm=True):  # what is moved out of it would fill registers
+            at_K = block_of_K * block_K + tl.arange(0, block_K)
+            new_cache_S = tl.load(new_cache_S_ptr + (z * N + n) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+            q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+            product = lib.dot(d_y_c, tl.trans(new_cache_S), PRECISION)  # [c, K]
+            total += tl.sum(q_c * product, 1)
+        tl.store(stored_out_3_ptr + (z * R + r) * (N * C) + n * (C) + c, total)
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_2(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, u_ptr, new_summary_ptr, saved_S_ptr, saved_summary_partial_ptr, saved_n_ptr, d_y_ptr, stored_mixed_ptr, stored_weight_online_ptr, stored_scaled_3_ptr, stored_out_3_ptr, stored_product_ptr, stored_out_4_ptr, stored_total_ptr, stored_largest_ptr, stored_read_n_ptr, stored_difference_ptr, d_q_ptr, d_u_ptr, stored_d_score_online_ptr, stored_d_online_ptr, stored_scaled_2_ptr, stored_d_read_n_ptr, table_ptr, T, H, R, N,
+def backward_3(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, u_ptr, new_summary_ptr, saved_S_ptr, saved_summary_partial_ptr, saved_n_ptr, d_y_ptr, stored_mixed_ptr, stored_weight_online_ptr, stored_scaled_3_ptr, stored_out_3_ptr, stored_product_ptr, stored_out_4_ptr, stored_total_ptr, stored_largest_ptr, stored_read_n_ptr, stored_difference_ptr, d_q_ptr, d_u_ptr, stored_d_score_online_ptr, stored_d_online_ptr, stored_scaled_2_ptr, stored_d_read_n_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
     """A program for every row of the chunk table: d.q, d.u, stored.d_score_online, stored.d_online, stored.scaled.2, stored.d_read_n."""
     r = tl.program_id(0)
@@ -598,7 +632,7 @@ def backward_2(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, u_ptr, new_summary_ptr, saved_
     tl.store(stored_d_read_n_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], d_read_n, mask=(slots[None, :] < N))
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_3(q_ptr, u_ptr, d_y_ptr, d_new_summary_ptr, d_new_cache_S_ptr, d_new_cache_n_ptr, stored_mixed_ptr, stored_scaled_2_ptr, stored_scaled_3_ptr, stored_d_read_n_ptr, d_summary_ptr, d_cache_S_ptr, d_cache_n_ptr, stored_d_cached_S_part_ptr, stored_d_summaries_part_ptr, stored_d_cached_n_part_ptr, table_ptr, T, H, R, N,
+def backward_4(q_ptr, u_ptr, d_y_ptr, d_new_summary_ptr, d_new_cache_S_ptr, d_new_cache_n_ptr, stored_mixed_ptr, stored_scaled_2_ptr, stored_scaled_3_ptr, stored_d_read_n_ptr, d_summary_ptr, d_cache_S_ptr, d_cache_n_ptr, stored_d_cached_S_part_ptr, stored_d_summaries_part_ptr, stored_d_cached_n_part_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
     """A program for every cached memory, its rows one after the other: d.summary, d.cache.S, d.cache.n, stored.d_cached_S_part, stored.d_summaries_part, stored.d_cached_n_part."""
     n = tl.program_id(0)
@@ -666,7 +700,7 @@ def backward_3(q_ptr, u_ptr, d_y_ptr, d_new_summary_ptr, d_new_cache_S_ptr, d_ne
         tl.store(stored_d_cached_n_part_ptr + (z * N + n) * (size_K) + at_K, d_cached_n_part, mask=(at_K < size_K))
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_4(q_ptr, g_ptr, u_ptr, d_y_ptr, d_new_state_S_ptr, d_new_state_n_ptr, d_new_summary_ptr, d_new_summary_partial_ptr, d_new_cache_S_ptr, d_new_cache_n_ptr, stored_d_score_online_ptr, stored_d_online_ptr, stored_mixed_ptr, stored_weight_online_ptr, stored_d_cached_S_part_ptr, stored_d_summaries_part_ptr, stored_d_cached_n_part_ptr, d_state_S_ptr, d_summary_partial_ptr, d_state_n_ptr, stored_d_increment_n_ptr, stored_d_increment_S_ptr, stored_d_sum_of_row_ptr, stored_out_ptr, stored_out_2_ptr, table_ptr, T, H, R, N,
+def backward_5(q_ptr, g_ptr, u_ptr, d_y_ptr, d_new_state_S_ptr, d_new_state_n_ptr, d_new_summary_ptr, d_new_summary_partial_ptr, d_new_cache_S_ptr, d_new_cache_n_ptr, stored_d_score_online_ptr, stored_d_online_ptr, stored_mixed_ptr, stored_weight_online_ptr, stored_d_cached_S_part_ptr, stored_d_summaries_part_ptr, stored_d_cached_n_part_ptr, d_state_S_ptr, d_summary_partial_ptr, d_state_n_ptr, stored_d_increment_n_ptr, stored_d_increment_S_ptr, stored_d_sum_of_row_ptr, stored_out_ptr, stored_out_2_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
     """The rows one after the other, from the last to the first: d.state.S, d.summary.partial, d.state.n, stored.d_increment_n, stored.d_increment_S, stored.d_sum_of_row, stored.out, stored.out.2."""
     z = tl.program_id(0).to(tl.int64)
@@ -679,10 +713,6 @@ def backward_4(q_ptr, g_ptr, u_ptr, d_y_ptr, d_new_state_S_ptr, d_new_state_n_pt
     at_K = block_of_K * block_K + tl.arange(0, block_K)
     at_V = block_of_V * block_V + tl.arange(0, block_V)
     d_new_state_S = tl.load(d_new_state_S_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-    d_new_cache_S = tl.load(d_new_cache_S_ptr + z * N * (size_K * size_V) + slots[:, None, None] * (size_K * size_V) + at_K[None, :, None] * (size_V) + at_V[None, None, :], mask=(slots[:, None, None] < N) & (at_K[None, :, None] < size_K) & (at_V[None, None, :] < size_V), other=0.0).to(tl.float32)  # [n, K, V]
-    stored_d_cached_S_part = tl.load(stored_d_cached_S_part_ptr + z * N * (size_K * size_V) + slots[:, None, None] * (size_K * size_V) + at_K[None, :, None] * (size_V) + at_V[None, None, :], mask=(slots[:, None, None] < N) & (at_K[None, :, None] < size_K) & (at_V[None, None, :] < size_V), other=0.0).to(tl.float32)  # [n, K, V]
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    d_cached_S = d_new_cache_S + stored_d_cached_S_part  # [n, K, V]
     d_new_summary_partial = tl.load(d_new_summary_partial_ptr + z * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
     d_new_summary = tl.load(d_new_summary_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
     stored_d_summaries_part = tl.load(stored_d_summaries_part_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
@@ -704,10 +734,10 @@ def backward_4(q_ptr, g_ptr, u_ptr, d_y_ptr, d_new_state_S_ptr, d_new_state_n_pt
         completes = (count > 0) & (count + offset == 256)
         token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
         first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
-        d_new_cache_S2 = tl.load(d_new_cache_S_ptr + (z * N + segment) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K * completes.to(tl.int32)) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-        stored_d_cached_S_part2 = tl.load(stored_d_cached_S_part_ptr + (z * N + segment) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K * completes.to(tl.int32)) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-        d_cached_S2 = d_new_cache_S2 + stored_d_cached_S_part2  # [K, V]
-        at_end = tl.where(completes, d_cached_S2, 0.0)  # [K, V]
+        d_new_cache_S = tl.load(d_new_cache_S_ptr + (z * N + segment) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K * completes.to(tl.int32)) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        stored_d_cached_S_part = tl.load(stored_d_cached_S_part_ptr + (z * N + segment) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K * completes.to(tl.int32)) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        d_cached_S = d_new_cache_S + stored_d_cached_S_part  # [K, V]
+        at_end = tl.where(completes, d_cached_S, 0.0)  # [K, V]
         q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
         valid = c < count  # [c]
         g_c = lib.tokens(tl.load(g_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
@@ -787,7 +817,7 @@ def backward_4(q_ptr, g_ptr, u_ptr, d_y_ptr, d_new_state_S_ptr, d_new_state_n_pt
         tl.store(d_state_n_ptr + z * (size_K) + at_K, d_old_n, mask=(at_K < size_K))
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_5(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, saved_S_ptr, saved_n_ptr, d_y_ptr, stored_d_increment_n_ptr, stored_d_increment_S_ptr, stored_d_online_ptr, stored_mixed_ptr, stored_weight_online_ptr, stored_out_ptr, stored_out_2_ptr, d_i_ptr, d_g_ptr, table_ptr, T, H, R, N,
+def backward_6(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, saved_S_ptr, saved_n_ptr, d_y_ptr, stored_d_increment_n_ptr, stored_d_increment_S_ptr, stored_d_online_ptr, stored_mixed_ptr, stored_weight_online_ptr, stored_out_ptr, stored_out_2_ptr, d_i_ptr, d_g_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
     """A program for every row of the chunk table: d.i, d.g."""
     r = tl.program_id(0)
@@ -926,7 +956,7 @@ def backward_5(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, saved_S_ptr, saved_n_ptr, d_y_
     tl.store(d_g_ptr + ((b * T + start) * H + h) * (1) + c * (H * 1), d_g, mask=(c < count))
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_6(q_ptr, k_ptr, i_ptr, g_ptr, d_y_ptr, stored_d_increment_S_ptr, stored_mixed_ptr, stored_weight_online_ptr, d_v_ptr, table_ptr, T, H, R, N,
+def backward_7(q_ptr, k_ptr, i_ptr, g_ptr, d_y_ptr, stored_d_increment_S_ptr, stored_mixed_ptr, stored_weight_online_ptr, d_v_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
     """A program for every row of the chunk table: d.v."""
     r = tl.program_id(0)
@@ -992,7 +1022,7 @@ def backward_6(q_ptr, k_ptr, i_ptr, g_ptr, d_y_ptr, stored_d_increment_S_ptr, st
     tl.store(d_v_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], d_v, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_7(q_ptr, v_ptr, i_ptr, g_ptr, u_ptr, d_y_ptr, stored_d_increment_n_ptr, stored_d_increment_S_ptr, stored_d_sum_of_row_ptr, stored_d_score_online_ptr, stored_d_online_ptr, stored_scaled_ptr, d_k_ptr, table_ptr, T, H, R, N,
+def backward_8(q_ptr, v_ptr, i_ptr, g_ptr, u_ptr, d_y_ptr, stored_d_increment_n_ptr, stored_d_increment_S_ptr, stored_d_sum_of_row_ptr, stored_d_score_online_ptr, stored_d_online_ptr, stored_scaled_ptr, d_k_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
     """A program for every row of the chunk table: d.k."""
     r = tl.program_id(0)
@@ -1081,7 +1111,7 @@ forward = {
          "products": 1, "tensors": ('k', 'v', 'i', 'g', 'state.S', 'summary.partial', 'state.n', 'new.state.S', 'new.state.n', 'new.summary', 'new.summary.partial', 'new.cache.S', 'new.cache.n', 'saved.S', 'saved.summary.partial', 'saved.n')},
         {"run": forward_1, "grid": 'rows', "blocked": (), "folded": ('K',), "dims": ('K',),
          "products": 3, "tensors": ('q', 'k', 'i', 'g', 'u', 'new.summary', 'new.cache.n', 'saved.summary.partial', 'saved.n', 'stored.scaled', 'stored.weight_online', 'stored.mixed')},
-        {"run": forward_2, "grid": 'rows', "blocked": ('V',), "folded": (), "dims": ('K', 'V'),
+        {"run": forward_2, "grid": 'rows', "blocked": ('V',), "folded": ('K',), "dims": ('K', 'V'),
          "products": 4, "tensors": ('q', 'k', 'v', 'i', 'g', 'new.cache.S', 'saved.S', 'stored.scaled', 'stored.weight_online', 'stored.mixed', 'y')},
     ],
     "shifted": [],
@@ -1093,19 +1123,21 @@ backward = {
     "kernels": [
         {"run": backward_0, "grid": 'rows', "blocked": (), "folded": (), "dims": ('K',),
          "products": 4, "tensors": ('q', 'k', 'i', 'g', 'u', 'new.summary', 'new.cache.n', 'saved.summary.partial', 'saved.n', 'stored.scaled', 'stored.mixed', 'stored.weight_online', 'stored.scaled.3', 'stored.product', 'stored.total', 'stored.largest', 'stored.read_n', 'stored.difference')},
-        {"run": backward_1, "grid": 'rows', "blocked": (), "folded": (), "dims": ('K', 'V'),
-         "products": 1, "tensors": ('q', 'new.cache.S', 'd.y', 'stored.total', 'stored.difference', 'stored.out.3', 'stored.out.4')},
-        {"run": backward_2, "grid": 'rows', "blocked": (), "folded": ('V',), "dims": ('K', 'V'),
+        {"run": backward_1, "grid": 'rows', "blocked": ('K',), "folded": ('V',), "dims": ('K', 'V'),
+         "products": 1, "tensors": ('new.cache.S', 'd.y', 'stored.total', 'stored.difference', 'stored.out.4')},
+        {"run": backward_2, "grid": 'rows', "blocked": (), "folded": ('K',), "dims": ('K', 'V'),
+         "products": 1, "tensors": ('q', 'new.cache.S', 'd.y', 'stored.out.3')},
+        {"run": backward_3, "grid": 'rows', "blocked": (), "folded": ('V',), "dims": ('K', 'V'),
          "products": 7, "tensors": ('q', 'k', 'v', 'i', 'g', 'u', 'new.summary', 'saved.S', 'saved.summary.partial', 'saved.n', 'd.y', 'stored.mixed', 'stored.weight_online', 'stored.scaled.3', 'stored.out.3', 'stored.product', 'stored.out.4', 'stored.total', 'stored.largest', 'stored.read_n', 'stored.difference', 'd.q', 'd.u', 'stored.d_score_online', 'stored.d_online', 'stored.scaled.2', 'stored.d_read_n')},
-        {"run": backward_3, "grid": 'slots', "blocked": ('K', 'V'), "folded": (), "dims": ('K', 'V'),
+        {"run": backward_4, "grid": 'slots', "blocked": ('K', 'V'), "folded": (), "dims": ('K', 'V'),
          "products": 3, "tensors": ('q', 'u', 'd.y', 'd.new.summary', 'd.new.cache.S', 'd.new.cache.n', 'stored.mixed', 'stored.scaled.2', 'stored.scaled.3', 'stored.d_read_n', 'd.summary', 'd.cache.S', 'd.cache.n', 'stored.d_cached_S_part', 'stored.d_summaries_part', 'stored.d_cached_n_part')},
-        {"run": backward_4, "grid": 'loop', "blocked": ('K', 'V'), "folded": (), "dims": ('K', 'V'),
+        {"run": backward_5, "grid": 'loop', "blocked": ('K', 'V'), "folded": (), "dims": ('K', 'V'),
          "products": 1, "tensors": ('q', 'g', 'u', 'd.y', 'd.new.state.S', 'd.new.state.n', 'd.new.summary', 'd.new.summary.partial', 'd.new.cache.S', 'd.new.cache.n', 'stored.d_score_online', 'stored.d_online', 'stored.mixed', 'stored.weight_online', 'stored.d_cached_S_part', 'stored.d_summaries_part', 'stored.d_cached_n_part', 'd.state.S', 'd.summary.partial', 'd.state.n', 'stored.d_increment_n', 'stored.d_increment_S', 'stored.d_sum_of_row', 'stored.out', 'stored.out.2')},
-        {"run": backward_5, "grid": 'rows', "blocked": (), "folded": ('V',), "dims": ('K', 'V'),
+        {"run": backward_6, "grid": 'rows', "blocked": (), "folded": ('V',), "dims": ('K', 'V'),
          "products": 6, "tensors": ('q', 'k', 'v', 'i', 'g', 'saved.S', 'saved.n', 'd.y', 'stored.d_increment_n', 'stored.d_increment_S', 'stored.d_online', 'stored.mixed', 'stored.weight_online', 'stored.out', 'stored.out.2', 'd.i', 'd.g')},
-        {"run": backward_6, "grid": 'rows', "blocked": ('V',), "folded": ('K',), "dims": ('K', 'V'),
+        {"run": backward_7, "grid": 'rows', "blocked": ('V',), "folded": ('K',), "dims": ('K', 'V'),
          "products": 3, "tensors": ('q', 'k', 'i', 'g', 'd.y', 'stored.d_increment_S', 'stored.mixed', 'stored.weight_online', 'd.v')},
-        {"run": backward_7, "grid": 'rows', "blocked": ('K',), "folded": ('V',), "dims": ('K', 'V'),
+        {"run": backward_8, "grid": 'rows', "blocked": ('K',), "folded": ('V',), "dims": ('K', 'V'),
          "products": 3, "tensors": ('q', 'v', 'i', 'g', 'u', 'd.y', 'stored.d_increment_n', 'stored.d_increment_S', 'stored.d_sum_of_row', 'stored.d_score_online', 'stored.d_online', 'stored.scaled', 'd.k')},
     ],
     "shifted": [],

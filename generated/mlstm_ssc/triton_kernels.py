@@ -174,7 +174,6 @@ def forward_2(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, new_cache_S_ptr, saved_S_ptr, s
     c = tl.arange(0, C)
     slots = tl.arange(0, SLOTS)
     block_of_V = tl.program_id(2)
-    at_K = tl.arange(0, block_K)
     at_V = block_of_V * block_V + tl.arange(0, block_V)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
@@ -182,25 +181,39 @@ def forward_2(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, new_cache_S_ptr, saved_S_ptr, s
     completes = (count > 0) & (count + offset == 256)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    total = tl.zeros((C, block_V,), tl.float32)  # [c, V]
+    total2 = tl.zeros((C, C,), tl.float32)  # [c, d]
+    total3 = tl.zeros((C,), tl.float32)  # [c]
+    for block_of_K in tl.range(0, tl.cdiv(size_K, block_K), disable_licm=True):  # what is moved out of it would fill registers
+        at_K = block_of_K * block_K + tl.arange(0, block_K)
+        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        saved_n = tl.load(saved_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+        total3 += tl.sum(q_c * saved_n[None, :], 1)
+        saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        total += lib.dot(q_c, saved_S, PRECISION)
+        k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        total2 += lib.dot(q_c, tl.trans(k_c), PRECISION)
     valid = c < count  # [c]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     mask = c[:, None] >= c[None, :]  # [c, d]
     mask2 = c < count  # [d]
     earlier = mask & mask2[None, :]  # [c, d]
     stored_weight_cached = tl.load(stored_weight_cached_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
-    new_cache_S = tl.load(new_cache_S_ptr + z * N * (size_K * size_V) + slots[:, None, None] * (size_K * size_V) + at_K[None, :, None] * (size_V) + at_V[None, None, :], mask=(slots[:, None, None] < N) & (at_K[None, :, None] < size_K) & (at_V[None, None, :] < size_V), other=0.0).to(tl.float32)  # [n, K, V]
     stored_read_n = tl.load(stored_read_n_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
-    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     recalled = tl.zeros((C, block_V,), tl.float32)  # [c, V]
     for slot in range(0, segment):
         n = tl.full((), slot, tl.int32)
         stored_weight_cached2 = tl.load(stored_weight_cached_ptr + (z * R + r) * (N * C) + n * (C) + c).to(tl.float32)  # [c]
-        new_cache_S2 = tl.load(new_cache_S_ptr + (z * N + n) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
         stored_read_n2 = tl.load(stored_read_n_ptr + (z * R + r) * (N * C) + n * (C) + c).to(tl.float32)  # [c]
+        read_S = tl.zeros((C, block_V,), tl.float32)  # [c, V]
+        for block_of_K in tl.range(0, tl.cdiv(size_K, block_K), disable_licm=True):  # what is moved out of it would fill registers
+            at_K = block_of_K * block_K + tl.arange(0, block_K)
+            new_cache_S = tl.load(new_cache_S_ptr + (z * N + n) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+            q_c2 = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+            read_S += lib.dot(q_c2, new_cache_S, PRECISION)
         abs = tl.abs(stored_read_n2)  # [c]
         at_least = tl.maximum(1.0, abs)  # [c]
         ratio = 1.0 / at_least  # [c]
-        read_S = lib.dot(q_c, new_cache_S2, PRECISION)  # [c, V]
         answer = ratio[:, None] * read_S  # [c, V]
         scaled = stored_weight_cached2[:, None] * answer  # [c, V]
         recalled += scaled
@@ -212,21 +225,15 @@ def forward_2(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, new_cache_S_ptr, saved_S_ptr, s
     i_c = lib.tokens(tl.load(i_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
     exp = tl.exp(i_c)  # [c]
-    saved_n = tl.load(saved_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    product = tl.sum(q_c * saved_n[None, :], 1)  # [c]
-    carried = decay * product  # [c]
-    saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-    product2 = lib.dot(q_c, saved_S, PRECISION)  # [c, V]
-    carried2 = decay[:, None] * product2  # [c, V]
-    k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    product3 = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
+    carried = decay * total3  # [c]
+    carried2 = decay[:, None] * total  # [c, V]
     gap = G[:, None] - G[None, :]  # [c, d]
     masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
     reach = tl.exp(masked.to(tl.float32))  # [c, d]
-    P = product3 * reach  # [c, d]
-    product4 = tl.sum(P * exp[None, :], 1)  # [c]
-    recent = (size_K ** (-0.5)) * product4  # [c]
+    P = total2 * reach  # [c, d]
+    product = tl.sum(P * exp[None, :], 1)  # [c]
+    recent = (size_K ** (-0.5)) * product  # [c]
     online = carried + recent  # [c]
     abs2 = tl.abs(online)  # [c]
     at_least3 = tl.maximum(1.0, abs2)  # [c]
@@ -235,8 +242,8 @@ def forward_2(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, new_cache_S_ptr, saved_S_ptr, s
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
     scaled2 = exp[:, None] * v_c  # [c, V]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    product5 = lib.dot(P, scaled2, PRECISION)  # [c, V]
-    recent2 = (size_K ** (-0.5)) * product5  # [c, V]
+    product2 = lib.dot(P, scaled2, PRECISION)  # [c, V]
+    recent2 = (size_K ** (-0.5)) * product2  # [c, V]
     online2 = carried2 + recent2  # [c, V]
     scaled3 = online2 * ratio2[:, None]  # [c, V]
     stored_weight_online = tl.load(stored_weight_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
@@ -398,16 +405,64 @@ def backward_0(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, u_ptr, new_summary_ptr, new_ca
     tl.store(stored_largest_ptr + (z * R + r) * (C) + c, largest)
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_1(q_ptr, new_cache_S_ptr, d_y_ptr, stored_read_n_ptr, stored_total_ptr, stored_taking_ptr, stored_difference_ptr, stored_out_3_ptr, stored_d_q_part_ptr, table_ptr, T, H, R, N,
+def backward_1(new_cache_S_ptr, d_y_ptr, stored_read_n_ptr, stored_total_ptr, stored_taking_ptr, stored_difference_ptr, stored_d_q_part_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
-    """A program for every row of the chunk table: stored.out.3, stored.d_q_part."""
+    """A program for every row of the chunk table: stored.d_q_part."""
     r = tl.program_id(0)
     z = tl.program_id(1).to(tl.int64)
     b, h = z // H, z % H
     rows_ptr = table_ptr + b * R * 4
     c = tl.arange(0, C)
     slots = tl.arange(0, SLOTS)
-    at_K = tl.arange(0, block_K)
+    block_of_K = tl.program_id(2)
+    at_K = block_of_K * block_K + tl.arange(0, block_K)
+    row_ptr = rows_ptr + r * 4
+    start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
+    segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+    completes = (count > 0) & (count + offset == 256)
+    token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
+    first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    stored_total = tl.load(stored_total_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    # spec line 26: weight: softmax(score)
+    share = 1.0 / stored_total  # [c]
+    stored_read_n = tl.load(stored_read_n_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
+    stored_taking = tl.load(stored_taking_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
+    stored_difference = tl.load(stored_difference_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
+    d_q_part = tl.zeros((C, block_K,), tl.float32)  # [c, K]
+    for slot in range(0, segment):
+        n = tl.full((), slot, tl.int32)
+        stored_read_n2 = tl.load(stored_read_n_ptr + (z * R + r) * (N * C) + n * (C) + c).to(tl.float32)  # [c]
+        stored_taking2 = tl.load(stored_taking_ptr + (z * R + r) * (N * C) + n * (C) + c).to(tl.float32)  # [c]
+        stored_difference2 = tl.load(stored_difference_ptr + (z * R + r) * (N * C) + n * (C) + c).to(tl.float32)  # [c]
+        total = tl.zeros((C, block_K,), tl.float32)  # [c, K]
+        for block_of_V in tl.range(0, tl.cdiv(size_V, block_V), disable_licm=True):  # what is moved out of it would fill registers
+            at_V = block_of_V * block_V + tl.arange(0, block_V)
+            new_cache_S = tl.load(new_cache_S_ptr + (z * N + n) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+            d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+            total += lib.dot(d_y_c, tl.trans(new_cache_S), PRECISION)
+        # spec line 24: summary: mean(k)
+        abs = tl.abs(stored_read_n2)  # [c]
+        at_least = tl.maximum(1.0, abs)  # [c]
+        ratio = 1.0 / at_least  # [c]
+        mask = stored_taking2 > 0.5  # [c]
+        exp = tl.exp(stored_difference2)  # [c]
+        scaled = exp * share  # [c]
+        masked = tl.where(mask, scaled, 0.0)  # [c]
+        scaled2 = ratio * masked  # [c]
+        scaled3 = scaled2[:, None] * total  # [c, K]
+        d_q_part += scaled3
+    tl.store(stored_d_q_part_ptr + (z * R + r) * (C * size_K) + c[:, None] * (size_K) + at_K[None, :], d_q_part, mask=(at_K[None, :] < size_K))
+
+@triton.jit(do_not_specialize=["T", "H", "R", "N"])
+def backward_2(q_ptr, new_cache_S_ptr, d_y_ptr, stored_out_3_ptr, table_ptr, T, H, R, N,
+               C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
+    """A program for every row of the chunk table: stored.out.3."""
+    r = tl.program_id(0)
+    z = tl.program_id(1).to(tl.int64)
+    b, h = z // H, z % H
+    rows_ptr = table_ptr + b * R * 4
+    c = tl.arange(0, C)
+    slots = tl.arange(0, SLOTS)
     at_V = tl.arange(0, block_V)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
@@ -415,40 +470,21 @@ def backward_1(q_ptr, new_cache_S_ptr, d_y_ptr, stored_read_n_ptr, stored_total_
     completes = (count > 0) & (count + offset == 256)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
-    d_q_part = tl.zeros((C, block_K,), tl.float32)  # [c, K]
-    stored_total = tl.load(stored_total_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
-    # spec line 26: weight: softmax(score)
-    share = 1.0 / stored_total  # [c]
     d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
-    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     for slot in range(0, segment):
         n = tl.full((), slot, tl.int32)
-        stored_read_n = tl.load(stored_read_n_ptr + (z * R + r) * (N * C) + n * (C) + c).to(tl.float32)  # [c]
-        stored_taking = tl.load(stored_taking_ptr + (z * R + r) * (N * C) + n * (C) + c).to(tl.float32)  # [c]
-        stored_difference = tl.load(stored_difference_ptr + (z * R + r) * (N * C) + n * (C) + c).to(tl.float32)  # [c]
-        new_cache_S = tl.load(new_cache_S_ptr + (z * N + n) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-        # spec line 24: summary: mean(k)
-        abs = tl.abs(stored_read_n)  # [c]
-        at_least = tl.maximum(1.0, abs)  # [c]
-        ratio = 1.0 / at_least  # [c]
-        mask = stored_taking > 0.5  # [c]
-        exp = tl.exp(stored_difference)  # [c]
-        scaled = exp * share  # [c]
-        masked = tl.where(mask, scaled, 0.0)  # [c]
-        scaled2 = ratio * masked  # [c]
-        product = lib.dot(d_y_c, tl.trans(new_cache_S), PRECISION)  # [c, K]
-        scaled3 = scaled2[:, None] * product  # [c, K]
-        d_q_part += scaled3
-        product2 = tl.sum(q_c * product, 1)  # [c]
-        tl.store(stored_out_3_ptr + (z * R + r) * (N * C) + n * (C) + c, product2)
-    stored_read_n2 = tl.load(stored_read_n_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
-    stored_taking2 = tl.load(stored_taking_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
-    stored_difference2 = tl.load(stored_difference_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
-    new_cache_S2 = tl.load(new_cache_S_ptr + z * N * (size_K * size_V) + slots[:, None, None] * (size_K * size_V) + at_K[None, :, None] * (size_V) + at_V[None, None, :], mask=(slots[:, None, None] < N) & (at_K[None, :, None] < size_K) & (at_V[None, None, :] < size_V), other=0.0).to(tl.float32)  # [n, K, V]
-    tl.store(stored_d_q_part_ptr + (z * R + r) * (C * size_K) + c[:, None] * (size_K) + at_K[None, :], d_q_part, mask=(at_K[None, :] < size_K))
+        total = tl.zeros((C,), tl.float32)  # [c]
+        for block_of_K in tl.range(0, tl.cdiv(size_K, block_K), disable_licm=True):  # what is moved out of it would fill registers
+            at_K = block_of_K * block_K + tl.arange(0, block_K)
+            new_cache_S = tl.load(new_cache_S_ptr + (z * N + n) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+            q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+            # spec line 24: summary: mean(k)
+            product = lib.dot(d_y_c, tl.trans(new_cache_S), PRECISION)  # [c, K]
+            total += tl.sum(q_c * product, 1)
+        tl.store(stored_out_3_ptr + (z * R + r) * (N * C) + n * (C) + c, total)
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_2(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, u_ptr, new_summary_ptr, new_cache_n_ptr, saved_summary_partial_ptr, saved_S_ptr, saved_n_ptr, d_y_ptr, stored_weight_online_ptr, stored_weight_cached_ptr, stored_read_n_ptr, stored_out_3_ptr, stored_d_q_part_ptr, stored_total_ptr, stored_taking_ptr, stored_difference_ptr, stored_largest_ptr, d_q_ptr, d_u_ptr, stored_d_score_online_ptr, stored_d_score_cached_ptr, stored_d_read_n_ptr, table_ptr, T, H, R, N,
+def backward_3(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, u_ptr, new_summary_ptr, new_cache_n_ptr, saved_summary_partial_ptr, saved_S_ptr, saved_n_ptr, d_y_ptr, stored_weight_online_ptr, stored_weight_cached_ptr, stored_read_n_ptr, stored_out_3_ptr, stored_d_q_part_ptr, stored_total_ptr, stored_taking_ptr, stored_difference_ptr, stored_largest_ptr, d_q_ptr, d_u_ptr, stored_d_score_online_ptr, stored_d_score_cached_ptr, stored_d_read_n_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
     """A program for every row of the chunk table: d.q, d.u, stored.d_score_online, stored.d_score_cached, stored.d_read_n."""
     r = tl.program_id(0)
@@ -625,7 +661,7 @@ def backward_2(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, u_ptr, new_summary_ptr, new_ca
     tl.store(stored_d_read_n_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], d_read_n, mask=(slots[None, :] < N))
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_3(q_ptr, u_ptr, d_y_ptr, d_new_summary_ptr, d_new_cache_S_ptr, d_new_cache_n_ptr, stored_d_score_cached_ptr, stored_weight_cached_ptr, stored_read_n_ptr, stored_d_read_n_ptr, d_summary_ptr, d_cache_S_ptr, d_cache_n_ptr, stored_d_summaries_part_ptr, stored_d_cached_S_part_ptr, stored_d_cached_n_part_ptr, table_ptr, T, H, R, N,
+def backward_4(q_ptr, u_ptr, d_y_ptr, d_new_summary_ptr, d_new_cache_S_ptr, d_new_cache_n_ptr, stored_d_score_cached_ptr, stored_weight_cached_ptr, stored_read_n_ptr, stored_d_read_n_ptr, d_summary_ptr, d_cache_S_ptr, d_cache_n_ptr, stored_d_summaries_part_ptr, stored_d_cached_S_part_ptr, stored_d_cached_n_part_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
     """A program for every cached memory, its rows one after the other: d.summary, d.cache.S, d.cache.n, stored.d_summaries_part, stored.d_cached_S_part, stored.d_cached_n_part."""
     n = tl.program_id(0)
@@ -690,7 +726,7 @@ def backward_3(q_ptr, u_ptr, d_y_ptr, d_new_summary_ptr, d_new_cache_S_ptr, d_ne
         tl.store(stored_d_cached_n_part_ptr + (z * N + n) * (size_K) + at_K, d_cached_n_part, mask=(at_K < size_K))
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_4(q_ptr, g_ptr, u_ptr, saved_n_ptr, d_y_ptr, d_new_state_S_ptr, d_new_state_n_ptr, d_new_summary_ptr, d_new_summary_partial_ptr, d_new_cache_S_ptr, d_new_cache_n_ptr, stored_masked_ptr, stored_weight_online_ptr, stored_d_score_online_ptr, stored_d_summaries_part_ptr, stored_product_ptr, stored_d_cached_S_part_ptr, stored_d_cached_n_part_ptr, d_summary_partial_ptr, d_state_S_ptr, d_state_n_ptr, stored_d_increment_n_ptr, stored_d_increment_S_ptr, stored_d_sum_of_row_ptr, stored_out_ptr, stored_out_2_ptr, table_ptr, T, H, R, N,
+def backward_5(q_ptr, g_ptr, u_ptr, saved_n_ptr, d_y_ptr, d_new_state_S_ptr, d_new_state_n_ptr, d_new_summary_ptr, d_new_summary_partial_ptr, d_new_cache_S_ptr, d_new_cache_n_ptr, stored_masked_ptr, stored_weight_online_ptr, stored_d_score_online_ptr, stored_d_summaries_part_ptr, stored_product_ptr, stored_d_cached_S_part_ptr, stored_d_cached_n_part_ptr, d_summary_partial_ptr, d_state_S_ptr, d_state_n_ptr, stored_d_increment_n_ptr, stored_d_increment_S_ptr, stored_d_sum_of_row_ptr, stored_out_ptr, stored_out_2_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
     """The rows one after the other, from the last to the first: d.summary.partial, d.state.S, d.state.n, stored.d_increment_n, stored.d_increment_S, stored.d_sum_of_row, stored.out, stored.out.2."""
     z = tl.program_id(0).to(tl.int64)
@@ -707,13 +743,10 @@ def backward_4(q_ptr, g_ptr, u_ptr, saved_n_ptr, d_y_ptr, d_new_state_S_ptr, d_n
     # spec line 25: score: dot(u, summary)
     d_summaries = d_new_summary + stored_d_summaries_part  # [n, K]
     d_new_state_S = tl.load(d_new_state_S_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-    d_new_cache_S = tl.load(d_new_cache_S_ptr + z * N * (size_K * size_V) + slots[:, None, None] * (size_K * size_V) + at_K[None, :, None] * (size_V) + at_V[None, None, :], mask=(slots[:, None, None] < N) & (at_K[None, :, None] < size_K) & (at_V[None, None, :] < size_V), other=0.0).to(tl.float32)  # [n, K, V]
-    stored_d_cached_S_part = tl.load(stored_d_cached_S_part_ptr + z * N * (size_K * size_V) + slots[:, None, None] * (size_K * size_V) + at_K[None, :, None] * (size_V) + at_V[None, None, :], mask=(slots[:, None, None] < N) & (at_K[None, :, None] < size_K) & (at_V[None, None, :] < size_V), other=0.0).to(tl.float32)  # [n, K, V]
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    d_cached_S = d_new_cache_S + stored_d_cached_S_part  # [n, K, V]
     d_new_state_n = tl.load(d_new_state_n_ptr + z * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
     d_new_cache_n = tl.load(d_new_cache_n_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
     stored_d_cached_n_part = tl.load(stored_d_cached_n_part_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     d_cached_n = d_new_cache_n + stored_d_cached_n_part  # [n, K]
     d_old_summary_partial = d_new_summary_partial  # [K]
     d_old_S = d_new_state_S  # [K, V]
@@ -750,11 +783,11 @@ def backward_4(q_ptr, g_ptr, u_ptr, saved_n_ptr, d_y_ptr, d_new_state_S_ptr, d_n
         d_partial_part = tl.where(completes2, 0.0, d_old_summary_partial)  # [K]
         d_partial = scaled + d_partial_part  # [K]
         added3 = d_partial + product  # [K]
-        d_new_cache_S2 = tl.load(d_new_cache_S_ptr + (z * N + segment) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K * completes.to(tl.int32)) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-        stored_d_cached_S_part2 = tl.load(stored_d_cached_S_part_ptr + (z * N + segment) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K * completes.to(tl.int32)) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        d_new_cache_S = tl.load(d_new_cache_S_ptr + (z * N + segment) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K * completes.to(tl.int32)) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        stored_d_cached_S_part = tl.load(stored_d_cached_S_part_ptr + (z * N + segment) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K * completes.to(tl.int32)) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
         # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-        d_cached_S2 = d_new_cache_S2 + stored_d_cached_S_part2  # [K, V]
-        at_end = tl.where(completes, d_cached_S2, 0.0)  # [K, V]
+        d_cached_S = d_new_cache_S + stored_d_cached_S_part  # [K, V]
+        at_end = tl.where(completes, d_cached_S, 0.0)  # [K, V]
         q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
         valid = c < count  # [c]
         g_c = lib.tokens(tl.load(g_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
@@ -817,7 +850,7 @@ def backward_4(q_ptr, g_ptr, u_ptr, saved_n_ptr, d_y_ptr, d_new_state_S_ptr, d_n
         tl.store(d_state_n_ptr + z * (size_K) + at_K, d_old_n, mask=(at_K < size_K))
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_5(q_ptr, k_ptr, i_ptr, g_ptr, saved_n_ptr, d_y_ptr, stored_d_increment_S_ptr, stored_weight_online_ptr, d_v_ptr, table_ptr, T, H, R, N,
+def backward_6(q_ptr, k_ptr, i_ptr, g_ptr, saved_n_ptr, d_y_ptr, stored_d_increment_S_ptr, stored_weight_online_ptr, d_v_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
     """A program for every row of the chunk table: d.v."""
     r = tl.program_id(0)
@@ -890,7 +923,7 @@ def backward_5(q_ptr, k_ptr, i_ptr, g_ptr, saved_n_ptr, d_y_ptr, stored_d_increm
     tl.store(d_v_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], d_v, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_6(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, u_ptr, saved_S_ptr, saved_n_ptr, d_y_ptr, stored_d_increment_n_ptr, stored_d_increment_S_ptr, stored_masked_ptr, stored_weight_online_ptr, stored_d_sum_of_row_ptr, stored_d_score_online_ptr, stored_d_log_decay_part_ptr, stored_out_ptr, stored_out_2_ptr, d_k_ptr, d_i_ptr, d_g_ptr, table_ptr, T, H, R, N,
+def backward_7(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, u_ptr, saved_S_ptr, saved_n_ptr, d_y_ptr, stored_d_increment_n_ptr, stored_d_increment_S_ptr, stored_masked_ptr, stored_weight_online_ptr, stored_d_sum_of_row_ptr, stored_d_score_online_ptr, stored_d_log_decay_part_ptr, stored_out_ptr, stored_out_2_ptr, d_k_ptr, d_i_ptr, d_g_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
     """A program for every row of the chunk table: d.k, d.i, d.g."""
     r = tl.program_id(0)
@@ -1052,7 +1085,7 @@ forward = {
          "products": 1, "tensors": ('k', 'v', 'i', 'g', 'summary.partial', 'state.S', 'state.n', 'new.state.S', 'new.state.n', 'new.summary', 'new.summary.partial', 'new.cache.S', 'new.cache.n', 'saved.summary.partial', 'saved.S', 'saved.n')},
         {"run": forward_1, "grid": 'rows', "blocked": (), "folded": ('K',), "dims": ('K',),
          "products": 2, "tensors": ('q', 'k', 'u', 'new.summary', 'new.cache.n', 'saved.summary.partial', 'stored.read_n', 'stored.weight_cached', 'stored.weight_online')},
-        {"run": forward_2, "grid": 'rows', "blocked": ('V',), "folded": (), "dims": ('K', 'V'),
+        {"run": forward_2, "grid": 'rows', "blocked": ('V',), "folded": ('K',), "dims": ('K', 'V'),
          "products": 4, "tensors": ('q', 'k', 'v', 'i', 'g', 'new.cache.S', 'saved.S', 'saved.n', 'stored.read_n', 'stored.weight_cached', 'stored.weight_online', 'y')},
     ],
     "shifted": [],
@@ -1064,17 +1097,19 @@ backward = {
     "kernels": [
         {"run": backward_0, "grid": 'rows', "blocked": (), "folded": ('K',), "dims": ('K', 'V'),
          "products": 6, "tensors": ('q', 'k', 'v', 'i', 'g', 'u', 'new.summary', 'new.cache.n', 'saved.summary.partial', 'saved.S', 'saved.n', 'd.y', 'stored.masked', 'stored.weight_online', 'stored.d_log_decay_part', 'stored.product', 'stored.weight_cached', 'stored.read_n', 'stored.total', 'stored.taking', 'stored.difference', 'stored.largest')},
-        {"run": backward_1, "grid": 'rows', "blocked": (), "folded": (), "dims": ('K', 'V'),
-         "products": 1, "tensors": ('q', 'new.cache.S', 'd.y', 'stored.read_n', 'stored.total', 'stored.taking', 'stored.difference', 'stored.out.3', 'stored.d_q_part')},
-        {"run": backward_2, "grid": 'rows', "blocked": (), "folded": ('V',), "dims": ('K', 'V'),
+        {"run": backward_1, "grid": 'rows', "blocked": ('K',), "folded": ('V',), "dims": ('K', 'V'),
+         "products": 1, "tensors": ('new.cache.S', 'd.y', 'stored.read_n', 'stored.total', 'stored.taking', 'stored.difference', 'stored.d_q_part')},
+        {"run": backward_2, "grid": 'rows', "blocked": (), "folded": ('K',), "dims": ('K', 'V'),
+         "products": 1, "tensors": ('q', 'new.cache.S', 'd.y', 'stored.out.3')},
+        {"run": backward_3, "grid": 'rows', "blocked": (), "folded": ('V',), "dims": ('K', 'V'),
          "products": 7, "tensors": ('q', 'k', 'v', 'i', 'g', 'u', 'new.summary', 'new.cache.n', 'saved.summary.partial', 'saved.S', 'saved.n', 'd.y', 'stored.weight_online', 'stored.weight_cached', 'stored.read_n', 'stored.out.3', 'stored.d_q_part', 'stored.total', 'stored.taking', 'stored.difference', 'stored.largest', 'd.q', 'd.u', 'stored.d_score_online', 'stored.d_score_cached', 'stored.d_read_n')},
-        {"run": backward_3, "grid": 'slots', "blocked": ('K', 'V'), "folded": (), "dims": ('K', 'V'),
+        {"run": backward_4, "grid": 'slots', "blocked": ('K', 'V'), "folded": (), "dims": ('K', 'V'),
          "products": 3, "tensors": ('q', 'u', 'd.y', 'd.new.summary', 'd.new.cache.S', 'd.new.cache.n', 'stored.d_score_cached', 'stored.weight_cached', 'stored.read_n', 'stored.d_read_n', 'd.summary', 'd.cache.S', 'd.cache.n', 'stored.d_summaries_part', 'stored.d_cached_S_part', 'stored.d_cached_n_part')},
-        {"run": backward_4, "grid": 'loop', "blocked": ('V',), "folded": (), "dims": ('K', 'V'),
+        {"run": backward_5, "grid": 'loop', "blocked": ('V',), "folded": (), "dims": ('K', 'V'),
          "products": 1, "tensors": ('q', 'g', 'u', 'saved.n', 'd.y', 'd.new.state.S', 'd.new.state.n', 'd.new.summary', 'd.new.summary.partial', 'd.new.cache.S', 'd.new.cache.n', 'stored.masked', 'stored.weight_online', 'stored.d_score_online', 'stored.d_summaries_part', 'stored.product', 'stored.d_cached_S_part', 'stored.d_cached_n_part', 'd.summary.partial', 'd.state.S', 'd.state.n', 'stored.d_increment_n', 'stored.d_increment_S', 'stored.d_sum_of_row', 'stored.out', 'stored.out.2')},
-        {"run": backward_5, "grid": 'rows', "blocked": ('V',), "folded": ('K',), "dims": ('K', 'V'),
+        {"run": backward_6, "grid": 'rows', "blocked": ('V',), "folded": ('K',), "dims": ('K', 'V'),
          "products": 3, "tensors": ('q', 'k', 'i', 'g', 'saved.n', 'd.y', 'stored.d_increment_S', 'stored.weight_online', 'd.v')},
-        {"run": backward_6, "grid": 'rows', "blocked": (), "folded": ('V',), "dims": ('K', 'V'),
+        {"run": backward_7, "grid": 'rows', "blocked": (), "folded": ('V',), "dims": ('K', 'V'),
          "products": 6, "tensors": ('q', 'k', 'v', 'i', 'g', 'u', 'saved.S', 'saved.n', 'd.y', 'stored.d_increment_n', 'stored.d_increment_S', 'stored.masked', 'stored.weight_online', 'stored.d_sum_of_row', 'stored.d_score_online', 'stored.d_log_decay_part', 'stored.out', 'stored.out.2', 'd.k', 'd.i', 'd.g')},
     ],
     "shifted": [],

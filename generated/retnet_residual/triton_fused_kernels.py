@@ -32,12 +32,11 @@ def fused_forward_0(q_ptr, k_ptr, v_ptr, g_ptr, state_S_ptr, cache_S_ptr, y_ptr,
     at_least = tl.maximum(g, (-120.0))  # []
     # spec line 16: read: scale * S.T @ q
     mask = c[:, None] >= c[None, :]  # [c, d]
-    cache_S = tl.load(cache_S_ptr + z * N * (size_K * size_V) + slots[:, None, None] * (size_K * size_V) + at_K[None, :, None] * (size_V) + at_V[None, None, :], mask=(slots[:, None, None] < N) & (at_K[None, :, None] < size_K) & (at_V[None, None, :] < size_V), other=0.0).to(tl.float32)  # [n, K, V]
     over_n = tl.zeros((block_K, block_V,), tl.float32)  # [K, V]
     for slot in range(0, N):
         n = tl.full((), slot, tl.int32)
-        cache_S2 = tl.load(cache_S_ptr + (z * N + n) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-        over_n += cache_S2
+        cache_S = tl.load(cache_S_ptr + (z * N + n) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        over_n += cache_S
     S = state_S  # [K, V]
     sum_S = over_n  # [K, V]
     for i in range(0, R):
@@ -112,7 +111,6 @@ def fused_backward_0(q_ptr, k_ptr, v_ptr, g_ptr, saved_S_ptr, saved_sum_S_ptr, d
     # spec line 16: read: scale * S.T @ q
     mask = c[:, None] >= c[None, :]  # [c, d]
     d_new_state_S = tl.load(d_new_state_S_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-    d_new_cache_S = tl.load(d_new_cache_S_ptr + z * N * (size_K * size_V) + slots[:, None, None] * (size_K * size_V) + at_K[None, :, None] * (size_V) + at_V[None, None, :], mask=(slots[:, None, None] < N) & (at_K[None, :, None] < size_K) & (at_V[None, None, :] < size_V), other=0.0).to(tl.float32)  # [n, K, V]
     mask2 = g == (-120.0)  # []
     mask3 = c[None, :] < c[:, None]  # [c, d]
     mask4 = g > (-120.0)  # []
@@ -161,9 +159,9 @@ def fused_backward_0(q_ptr, k_ptr, v_ptr, g_ptr, saved_S_ptr, saved_sum_S_ptr, d
         G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
         exp = tl.exp(G_after.to(tl.float32))  # [c]
         decay_after = tl.where(valid, exp, 0.0)  # [c]
-        d_new_cache_S2 = tl.load(d_new_cache_S_ptr + (z * N + segment) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K * completes.to(tl.int32)) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        d_new_cache_S = tl.load(d_new_cache_S_ptr + (z * N + segment) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K * completes.to(tl.int32)) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
         # spec line 16: read: scale * S.T @ q
-        at_end = tl.where(completes, d_new_cache_S2, 0.0)  # [K, V]
+        at_end = tl.where(completes, d_new_cache_S, 0.0)  # [K, V]
         # spec line 19: weight: 1
         product6 = lib.dot(tl.trans(q_c), d_y_c, PRECISION)  # [K, V]
         scaled4 = (size_K ** (-0.5)) * product6  # [K, V]

@@ -167,35 +167,51 @@ def forward_2(q_ptr, k_ptr, v_ptr, a_ptr, b_ptr, l_ptr, new_cache_S_ptr, saved_S
     slots = tl.arange(0, SLOTS)
     block_of_V = tl.program_id(2)
     at_V = block_of_V * block_V + tl.arange(0, block_V)
-    at_K = tl.arange(0, block_K)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
     segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
     completes = (count > 0) & (count + offset == 256)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
-    # spec line 18: read: scale * S.T @ q
-    mask = c[:, None] >= c[None, :]  # [c, d]
-    mask2 = c < count  # [d]
-    earlier = mask & mask2[None, :]  # [c, d]
-    valid = c < count  # [c]
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
     number = segment.to(tl.float32)  # []
     scaled = 256.0 * number  # []
-    new_cache_S = tl.load(new_cache_S_ptr + z * N * (size_K * size_V) + slots[:, None, None] * (size_K * size_V) + at_K[None, :, None] * (size_V) + at_V[None, None, :], mask=(slots[:, None, None] < N) & (at_K[None, :, None] < size_K) & (at_V[None, None, :] < size_V), other=0.0).to(tl.float32)  # [n, K, V]
+    added = offset + c  # [c]
+    number2 = added.to(tl.float32)  # [c]
+    added2 = scaled + number2  # [c]
+    mask = added2 >= 1.0  # [c]
+    total = tl.zeros((C, C,), tl.float32)  # [c, d]
+    total2 = tl.zeros((C, block_V,), tl.float32)  # [c, V]
+    total3 = tl.zeros((C, C,), tl.float32)  # [c, d]
+    for block_of_K in tl.range(0, tl.cdiv(size_K, block_K), disable_licm=True):  # what is moved out of it would fill registers
+        at_K = block_of_K * block_K + tl.arange(0, block_K)
+        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        k_c = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        total += lib.dot(q_c, tl.trans(k_c), PRECISION)
+        saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        total2 += lib.dot(q_c, saved_S, PRECISION)
+        k_c_1 = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        key = tl.where(mask[:, None], k_c_1, 0.0)  # [c, K]
+        total3 += lib.dot(q_c, tl.trans(key), PRECISION)
+    # spec line 18: read: scale * S.T @ q
+    mask2 = c[:, None] >= c[None, :]  # [c, d]
+    mask3 = c < count  # [d]
+    earlier = mask2 & mask3[None, :]  # [c, d]
+    valid = c < count  # [c]
     stored_scaled = tl.load(stored_scaled_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
-    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     recalled = tl.zeros((C, block_V,), tl.float32)  # [c, V]
     for slot in range(0, segment):
         n = tl.full((), slot, tl.int32)
-        new_cache_S2 = tl.load(new_cache_S_ptr + (z * N + n) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
         stored_scaled2 = tl.load(stored_scaled_ptr + (z * R + r) * (N * C) + n * (C) + c).to(tl.float32)  # [c]
+        read_S = tl.zeros((C, block_V,), tl.float32)  # [c, V]
+        for block_of_K in tl.range(0, tl.cdiv(size_K, block_K), disable_licm=True):  # what is moved out of it would fill registers
+            at_K = block_of_K * block_K + tl.arange(0, block_K)
+            new_cache_S = tl.load(new_cache_S_ptr + (z * N + n) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+            q_c2 = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+            read_S += lib.dot(q_c2, new_cache_S, PRECISION)
         # spec line 25: weight: softmax(score)
-        mask3 = n < segment  # []
-        masked = tl.where(mask3, stored_scaled2, 0.0)  # [c]
-        # spec line 18: read: scale * S.T @ q
-        read_S = lib.dot(q_c, new_cache_S2, PRECISION)  # [c, V]
-        # spec line 25: weight: softmax(score)
+        mask4 = n < segment  # []
+        masked = tl.where(mask4, stored_scaled2, 0.0)  # [c]
         scaled2 = masked[:, None] * read_S  # [c, V]
         recalled += scaled2
     a_c = lib.tokens(tl.load(a_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
@@ -206,34 +222,21 @@ def forward_2(q_ptr, k_ptr, v_ptr, a_ptr, b_ptr, l_ptr, new_cache_S_ptr, saved_S
     # spec line 18: read: scale * S.T @ q
     G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
     decay = tl.exp(G.to(tl.float32))  # [c]
-    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-    added = offset + c  # [c]
-    number2 = added.to(tl.float32)  # [c]
-    added2 = scaled + number2  # [c]
-    mask4 = added2 >= 1.0  # [c]
     l_c = lib.tokens(tl.load(l_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
     v_c = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
     written = l_c[:, None] * v_c  # [c, V]
-    k_c = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     # spec line 18: read: scale * S.T @ q
-    product = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
     gap = G[:, None] - G[None, :]  # [c, d]
     masked2 = tl.where(earlier, gap, (-10000.0))  # [c, d]
     reach = tl.exp(masked2.to(tl.float32))  # [c, d]
-    P = product * reach  # [c, d]
+    P = total * reach  # [c, d]
     recent = lib.dot(P, written, PRECISION)  # [c, V]
-    saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-    product2 = lib.dot(q_c, saved_S, PRECISION)  # [c, V]
-    carried = decay[:, None] * product2  # [c, V]
-    k_c_1 = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-    key = tl.where(mask4[:, None], k_c_1, 0.0)  # [c, K]
-    # spec line 18: read: scale * S.T @ q
-    product3 = lib.dot(q_c, tl.trans(key), PRECISION)  # [c, d]
-    P2 = reach * product3  # [c, d]
+    carried = decay[:, None] * total2  # [c, V]
+    P2 = reach * total3  # [c, d]
     v_c_1 = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-    masked3 = tl.where(mask4[:, None], v_c_1, 0.0)  # [c, V]
+    masked3 = tl.where(mask[:, None], v_c_1, 0.0)  # [c, V]
     b_c = lib.tokens(tl.load(b_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
     written2 = b_c[:, None] * masked3  # [c, V]
     # spec line 18: read: scale * S.T @ q
@@ -318,7 +321,6 @@ def backward_1(q_ptr, new_cache_S_ptr, d_y_ptr, stored_out_2_ptr, table_ptr, T, 
     rows_ptr = table_ptr + b * R * 4
     c = tl.arange(0, C)
     slots = tl.arange(0, SLOTS)
-    at_K = tl.arange(0, block_K)
     at_V = tl.arange(0, block_V)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
@@ -327,15 +329,17 @@ def backward_1(q_ptr, new_cache_S_ptr, d_y_ptr, stored_out_2_ptr, table_ptr, T, 
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
     d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
-    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     for slot in range(0, segment):
         n = tl.full((), slot, tl.int32)
-        new_cache_S = tl.load(new_cache_S_ptr + (z * N + n) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-        # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-        product = lib.dot(d_y_c, tl.trans(new_cache_S), PRECISION)  # [c, K]
-        # spec line 18: read: scale * S.T @ q
-        product2 = tl.sum(q_c * product, 1)  # [c]
-        tl.store(stored_out_2_ptr + (z * R + r) * (N * C) + n * (C) + c, product2)
+        total = tl.zeros((C,), tl.float32)  # [c]
+        for block_of_K in tl.range(0, tl.cdiv(size_K, block_K), disable_licm=True):  # what is moved out of it would fill registers
+            at_K = block_of_K * block_K + tl.arange(0, block_K)
+            new_cache_S = tl.load(new_cache_S_ptr + (z * N + n) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+            q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+            # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+            product = lib.dot(d_y_c, tl.trans(new_cache_S), PRECISION)  # [c, K]
+            total += tl.sum(q_c * product, 1)
+        tl.store(stored_out_2_ptr + (z * R + r) * (N * C) + n * (C) + c, total)
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
 def backward_2(k_ptr, v_ptr, a_ptr, b_ptr, l_ptr, u_ptr, new_cache_S_ptr, saved_S_ptr, saved_summary_partial_ptr, d_y_ptr, stored_total_ptr, stored_difference_ptr, stored_largest_ptr, d_q_ptr, table_ptr, T, H, R, N,
@@ -348,22 +352,39 @@ def backward_2(k_ptr, v_ptr, a_ptr, b_ptr, l_ptr, u_ptr, new_cache_S_ptr, saved_
     c = tl.arange(0, C)
     slots = tl.arange(0, SLOTS)
     at_K = tl.arange(0, block_K)
-    at_V = tl.arange(0, block_V)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
     segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
     completes = (count > 0) & (count + offset == 256)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
-    # spec line 18: read: scale * S.T @ q
-    mask = c[:, None] >= c[None, :]  # [c, d]
-    mask2 = c < count  # [d]
-    earlier = mask & mask2[None, :]  # [c, d]
-    valid = c < count  # [c]
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
     number = segment.to(tl.float32)  # []
     scaled = 256.0 * number  # []
+    added = offset + c  # [c]
+    number2 = added.to(tl.float32)  # [c]
+    added2 = scaled + number2  # [c]
+    mask = added2 >= 1.0  # [c]
+    total = tl.zeros((C, C,), tl.float32)  # [c, d]
+    total2 = tl.zeros((C, block_K,), tl.float32)  # [c, K]
+    total3 = tl.zeros((C, C,), tl.float32)  # [c, d]
+    for block_of_V in tl.range(0, tl.cdiv(size_V, block_V), disable_licm=True):  # what is moved out of it would fill registers
+        at_V = block_of_V * block_V + tl.arange(0, block_V)
+        d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+        v_c = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+        total += lib.dot(d_y_c, tl.trans(v_c), PRECISION)
+        saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        total2 += lib.dot(d_y_c, tl.trans(saved_S), PRECISION)
+        v_c_1 = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+        masked = tl.where(mask[:, None], v_c_1, 0.0)  # [c, V]
+        total3 += lib.dot(d_y_c, tl.trans(masked), PRECISION)
+    # spec line 18: read: scale * S.T @ q
+    mask2 = c[:, None] >= c[None, :]  # [c, d]
+    mask3 = c < count  # [d]
+    earlier = mask2 & mask3[None, :]  # [c, d]
+    valid = c < count  # [c]
     a_c = lib.tokens(tl.load(a_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
     logfloor = tl.log(tl.maximum(tl.abs(a_c), 1e-30))  # [c]
     at_least = tl.maximum(logfloor, (-120.0))  # [c]
     log_decay = tl.where(valid, at_least, 0.0)  # [c]
@@ -373,43 +394,38 @@ def backward_2(k_ptr, v_ptr, a_ptr, b_ptr, l_ptr, u_ptr, new_cache_S_ptr, saved_
     # spec line 25: weight: softmax(score)
     share = 1.0 / stored_total  # [c]
     stored_difference = tl.load(stored_difference_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
-    new_cache_S = tl.load(new_cache_S_ptr + z * N * (size_K * size_V) + slots[:, None, None] * (size_K * size_V) + at_K[None, :, None] * (size_V) + at_V[None, None, :], mask=(slots[:, None, None] < N) & (at_K[None, :, None] < size_K) & (at_V[None, None, :] < size_V), other=0.0).to(tl.float32)  # [n, K, V]
-    d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
     over_n = tl.zeros((C, block_K,), tl.float32)  # [c, K]
     for slot in range(0, segment):
         n = tl.full((), slot, tl.int32)
         stored_difference2 = tl.load(stored_difference_ptr + (z * R + r) * (N * C) + n * (C) + c).to(tl.float32)  # [c]
-        new_cache_S2 = tl.load(new_cache_S_ptr + (z * N + n) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        total4 = tl.zeros((C, block_K,), tl.float32)  # [c, K]
+        for block_of_V in tl.range(0, tl.cdiv(size_V, block_V), disable_licm=True):  # what is moved out of it would fill registers
+            at_V = block_of_V * block_V + tl.arange(0, block_V)
+            new_cache_S = tl.load(new_cache_S_ptr + (z * N + n) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+            d_y_c2 = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+            total4 += lib.dot(d_y_c2, tl.trans(new_cache_S), PRECISION)
         # spec line 18: read: scale * S.T @ q
-        mask3 = n < segment  # []
+        mask4 = n < segment  # []
         exp = tl.exp(stored_difference2)  # [c]
         scaled2 = exp * share  # [c]
-        masked = tl.where(mask3, scaled2, 0.0)  # [c]
+        masked2 = tl.where(mask4, scaled2, 0.0)  # [c]
         # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-        product = lib.dot(d_y_c, tl.trans(new_cache_S2), PRECISION)  # [c, K]
-        scaled3 = masked[:, None] * product  # [c, K]
+        scaled3 = masked2[:, None] * total4  # [c, K]
         over_n += scaled3
-    added = offset + c  # [c]
-    number2 = added.to(tl.float32)  # [c]
-    added2 = scaled + number2  # [c]
     # spec line 23: summary: mean(k)
     seen = 1.0 + number2  # [c]
     ratio = 1.0 / seen  # [c]
-    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-    mask4 = added2 >= 1.0  # [c]
     # spec line 18: read: scale * S.T @ q
     decay = tl.exp(G.to(tl.float32))  # [c]
     d_q_part = (size_K ** (-0.5)) * over_n  # [c, K]
     gap = G[:, None] - G[None, :]  # [c, d]
-    masked2 = tl.where(earlier, gap, (-10000.0))  # [c, d]
-    reach = tl.exp(masked2.to(tl.float32))  # [c, d]
-    v_c = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
-    product2 = lib.dot(d_y_c, tl.trans(v_c), PRECISION)  # [c, d]
-    scaled4 = reach * product2  # [c, d]
+    masked3 = tl.where(earlier, gap, (-10000.0))  # [c, d]
+    reach = tl.exp(masked3.to(tl.float32))  # [c, d]
+    scaled4 = reach * total  # [c, d]
     l_c = lib.tokens(tl.load(l_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
     scaled5 = l_c[None, :] * scaled4  # [c, d]
     k_c = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    product3 = lib.dot(scaled5, k_c, PRECISION)  # [c, K]
+    product = lib.dot(scaled5, k_c, PRECISION)  # [c, K]
     # spec line 23: summary: mean(k)
     summand = tl.where(valid[:, None], k_c, 0.0)  # [c, K]
     running = tl.cumsum(summand, 0)  # [c, K]
@@ -417,8 +433,8 @@ def backward_2(k_ptr, v_ptr, a_ptr, b_ptr, l_ptr, u_ptr, new_cache_S_ptr, saved_
     sum_so_far = running + saved_summary_partial[None, :]  # [c, K]
     u_c = lib.tokens(tl.load(u_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     # spec line 24: score: dot(u, summary)
-    product4 = tl.sum(u_c * sum_so_far, 1)  # [c]
-    score_online = ratio * product4  # [c]
+    product2 = tl.sum(u_c * sum_so_far, 1)  # [c]
+    score_online = ratio * product2  # [c]
     stored_largest = tl.load(stored_largest_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
     # spec line 25: weight: softmax(score)
     at_least2 = tl.maximum(score_online, stored_largest)  # [c]
@@ -428,23 +444,18 @@ def backward_2(k_ptr, v_ptr, a_ptr, b_ptr, l_ptr, u_ptr, new_cache_S_ptr, saved_
     # spec line 18: read: scale * S.T @ q
     scaled6 = decay * weight_online  # [c]
     scaled7 = (size_K ** (-0.5)) * weight_online  # [c]
-    d_q_part2 = product3 * scaled7[:, None]  # [c, K]
+    d_q_part2 = product * scaled7[:, None]  # [c, K]
     scaled8 = (size_K ** (-0.5)) * scaled6  # [c]
-    saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-    product5 = lib.dot(d_y_c, tl.trans(saved_S), PRECISION)  # [c, K]
-    d_q_part3 = product5 * scaled8[:, None]  # [c, K]
+    d_q_part3 = total2 * scaled8[:, None]  # [c, K]
     k_c_1 = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-    key = tl.where(mask4[:, None], k_c_1, 0.0)  # [c, K]
-    v_c_1 = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
-    masked3 = tl.where(mask4[:, None], v_c_1, 0.0)  # [c, V]
+    key = tl.where(mask[:, None], k_c_1, 0.0)  # [c, K]
     # spec line 18: read: scale * S.T @ q
-    product6 = lib.dot(d_y_c, tl.trans(masked3), PRECISION)  # [c, d]
-    scaled9 = reach * product6  # [c, d]
+    scaled9 = reach * total3  # [c, d]
     b_c = lib.tokens(tl.load(b_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
     scaled10 = b_c[None, :] * scaled9  # [c, d]
-    product7 = lib.dot(scaled10, key, PRECISION)  # [c, K]
-    d_q_part4 = product7 * scaled7[:, None]  # [c, K]
+    product3 = lib.dot(scaled10, key, PRECISION)  # [c, K]
+    d_q_part4 = product3 * scaled7[:, None]  # [c, K]
     d_q_part5 = d_q_part4 + d_q_part  # [c, K]
     d_q_part6 = d_q_part3 + d_q_part5  # [c, K]
     d_q = d_q_part2 + d_q_part6  # [c, K]
@@ -652,11 +663,6 @@ def backward_5(q_ptr, a_ptr, u_ptr, d_y_ptr, d_new_state_S_ptr, d_new_summary_pt
     at_K = block_of_K * block_K + tl.arange(0, block_K)
     at_V = block_of_V * block_V + tl.arange(0, block_V)
     d_new_state_S = tl.load(d_new_state_S_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-    d_new_cache_S = tl.load(d_new_cache_S_ptr + z * N * (size_K * size_V) + slots[:, None, None] * (size_K * size_V) + at_K[None, :, None] * (size_V) + at_V[None, None, :], mask=(slots[:, None, None] < N) & (at_K[None, :, None] < size_K) & (at_V[None, None, :] < size_V), other=0.0).to(tl.float32)  # [n, K, V]
-    stored_product = tl.load(stored_product_ptr + z * N * (size_K * size_V) + slots[:, None, None] * (size_K * size_V) + at_K[None, :, None] * (size_V) + at_V[None, None, :], mask=(slots[:, None, None] < N) & (at_K[None, :, None] < size_K) & (at_V[None, None, :] < size_V), other=0.0).to(tl.float32)  # [n, K, V]
-    # spec line 18: read: scale * S.T @ q
-    d_cached_S_part = (size_K ** (-0.5)) * stored_product  # [n, K, V]
-    d_cached_S = d_new_cache_S + d_cached_S_part  # [n, K, V]
     d_new_summary_partial = tl.load(d_new_summary_partial_ptr + z * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
     d_new_summary = tl.load(d_new_summary_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
     stored_d_summaries_part = tl.load(stored_d_summaries_part_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
@@ -672,12 +678,12 @@ def backward_5(q_ptr, a_ptr, u_ptr, d_y_ptr, d_new_state_S_ptr, d_new_summary_pt
         completes = (count > 0) & (count + offset == 256)
         token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
         first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
-        d_new_cache_S2 = tl.load(d_new_cache_S_ptr + (z * N + segment) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K * completes.to(tl.int32)) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-        stored_product2 = tl.load(stored_product_ptr + (z * N + segment) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K * completes.to(tl.int32)) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        d_new_cache_S = tl.load(d_new_cache_S_ptr + (z * N + segment) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K * completes.to(tl.int32)) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        stored_product = tl.load(stored_product_ptr + (z * N + segment) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K * completes.to(tl.int32)) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
         # spec line 18: read: scale * S.T @ q
-        d_cached_S_part2 = (size_K ** (-0.5)) * stored_product2  # [K, V]
-        d_cached_S2 = d_new_cache_S2 + d_cached_S_part2  # [K, V]
-        at_end = tl.where(completes, d_cached_S2, 0.0)  # [K, V]
+        d_cached_S_part = (size_K ** (-0.5)) * stored_product  # [K, V]
+        d_cached_S = d_new_cache_S + d_cached_S_part  # [K, V]
+        at_end = tl.where(completes, d_cached_S, 0.0)  # [K, V]
         q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
         valid = c < count  # [c]
         a_c = lib.tokens(tl.load(a_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
@@ -1136,7 +1142,7 @@ forward = {
          "products": 2, "tensors": ('k', 'v', 'a', 'b', 'l', 'state.S', 'summary.partial', 'new.state.S', 'new.summary', 'new.summary.partial', 'new.cache.S', 'saved.S', 'saved.summary.partial')},
         {"run": forward_1, "grid": 'rows', "blocked": (), "folded": ('K',), "dims": ('K',),
          "products": 1, "tensors": ('k', 'u', 'new.summary', 'saved.summary.partial', 'stored.scaled', 'stored.weight_online')},
-        {"run": forward_2, "grid": 'rows', "blocked": ('V',), "folded": (), "dims": ('K', 'V'),
+        {"run": forward_2, "grid": 'rows', "blocked": ('V',), "folded": ('K',), "dims": ('K', 'V'),
          "products": 6, "tensors": ('q', 'k', 'v', 'a', 'b', 'l', 'new.cache.S', 'saved.S', 'stored.scaled', 'stored.weight_online', 'y')},
     ],
     "shifted": [],
@@ -1148,9 +1154,9 @@ backward = {
     "kernels": [
         {"run": backward_0, "grid": 'rows', "blocked": (), "folded": ('K',), "dims": ('K',),
          "products": 1, "tensors": ('k', 'u', 'new.summary', 'saved.summary.partial', 'stored.weight_online', 'stored.scaled.2', 'stored.total', 'stored.difference', 'stored.largest')},
-        {"run": backward_1, "grid": 'rows', "blocked": (), "folded": (), "dims": ('K', 'V'),
+        {"run": backward_1, "grid": 'rows', "blocked": (), "folded": ('K',), "dims": ('K', 'V'),
          "products": 1, "tensors": ('q', 'new.cache.S', 'd.y', 'stored.out.2')},
-        {"run": backward_2, "grid": 'rows', "blocked": (), "folded": (), "dims": ('K', 'V'),
+        {"run": backward_2, "grid": 'rows', "blocked": (), "folded": ('V',), "dims": ('K', 'V'),
          "products": 6, "tensors": ('k', 'v', 'a', 'b', 'l', 'u', 'new.cache.S', 'saved.S', 'saved.summary.partial', 'd.y', 'stored.total', 'stored.difference', 'stored.largest', 'd.q')},
         {"run": backward_3, "grid": 'rows', "blocked": (), "folded": ('V',), "dims": ('K', 'V'),
          "products": 6, "tensors": ('q', 'k', 'v', 'a', 'b', 'l', 'u', 'new.summary', 'saved.S', 'saved.summary.partial', 'd.y', 'stored.total', 'stored.out.2', 'stored.difference', 'stored.largest', 'd.u', 'stored.d_score_online', 'stored.scaled')},

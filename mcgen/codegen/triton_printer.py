@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from ..ir.nodes import LEAD, Program, Result, Value, dim_of, is_dim
 from ..passes.arrange import arrange
-from ..passes.fold import Fold
 from ..passes.slice import Slice
 from ..passes.stages import over_rows
 from ..passes.token_loops import handed_out, scans_rows
@@ -102,8 +101,8 @@ class _Kernel(Tokens):
     # -- a grid over rows --------------------------------------------------------------------------------------
     def rows(self) -> None:
         self.row()
-        if self.slice.fold:
-            self.blocks(self.slice.fold)
+        for once in self.slice.fold.passes if self.slice.fold else ():
+            self.blocks(once)
         for r in self.program.results:
             value = r.parts[0][0]
             if set(self.slice.folded) & set(value.axes):
@@ -116,27 +115,6 @@ class _Kernel(Tokens):
             self.statements(arrange([value]))
             if handed_out(value) is None:
                 self.store(r, self.get(value))
-
-    def blocks(self, fold: Fold) -> None:
-        """A dim's blocks one after the other: what has its axis, and what adds up over them."""
-        self.statements(fold.before)
-        for total in fold.sums:
-            self.total(total)
-        dim = dim_of(fold.axis)
-        self.line(f"for block_of_{dim} in tl.range(0, tl.cdiv(size_{dim}, block_{dim}), disable_licm=True):",
-                  "what is moved out of it would fill registers")
-        self.indent += "    "
-        self.line(f"at_{dim} = block_of_{dim} * block_{dim} + tl.arange(0, block_{dim})")
-        sums = set(map(id, fold.sums))
-        for v in fold.inside:
-            if id(v) in sums:
-                self.add(v)
-                continue
-            self.statements([v])
-            for r in self.program.results:
-                if r.parts[0][0] is v:
-                    self.store(r, self.get(v))
-        self.indent = self.indent[4:]
 
     # -- a loop over rows --------------------------------------------------------------------------------------
     def loop(self) -> None:
@@ -217,20 +195,6 @@ class _Kernel(Tokens):
             self.line(f"{name} = {self.clean_full(arg, axes)}", self.shape(axes))
             names.append(Name(name, axes))
         self.carries[id(scan)] = names
-
-    def total(self, v: Value) -> None:
-        axes = self.tile_axes(v.axes)
-        name = self.fresh(v.name or "total")
-        self.line(f"{name} = tl.zeros({self.extents(axes)}, tl.float32)", self.shape(axes))
-        self.names[id(v)] = Name(name, axes)
-
-    def add(self, v: Value) -> None:
-        name = self.names[id(v)]
-        if v.op == "give":
-            text, axes = self.get(v.args[0]).text, self.get(v.args[0]).axes
-        else:
-            text, axes = self.reduction(v, tuple(a for a in v.get("over") or () if a != "r"))
-        self.line(f"{name.text} += {text if axes == name.axes else self.aligned(Name(text, axes), name.axes)}")
 
     def advance(self, scans: list[Value]) -> None:
         """The carries take their next values, all at once: one may be another's."""

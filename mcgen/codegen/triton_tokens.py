@@ -1,4 +1,4 @@
-"""Prints the values of a slice, third part: loops over the tokens of a row."""
+"""Prints the values of a slice, fourth part: loops over the tokens of a row."""
 from __future__ import annotations
 
 from ..ir.nodes import Program, Result, Value, order, sort_axes
@@ -6,15 +6,15 @@ from ..passes.padding import padded
 from ..passes.slice import Slice
 from ..passes.token_loops import over_tokens, per_token, token_loops
 from .triton_expr import aligned
+from .triton_slots import Slots
 from .triton_tiles import Name
-from .triton_values import Values
 
 
-class Tokens(Values):
+class Tokens(Slots):
     """One token after the other: its inputs are loaded or computed for it alone, and what the loop gives of it is stored at once."""
 
     def __init__(self, s: Slice):
-        super().__init__(s.program, s.kind, s.blocked, s.slot, s.levels)
+        super().__init__(s.program, s.kind, s.blocked, s.slot, s.levels, s.fold)
         self.slice = s
         self.loops = token_loops(s.program)
         self.kept = {id(v): p for v, p in s.kept}

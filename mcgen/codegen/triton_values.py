@@ -1,13 +1,13 @@
-"""Prints the values of a slice, second part: arithmetic, sums, products, loops over slots, scans."""
+"""Prints the values of a slice, second part: arithmetic, sums, products, scans."""
 from __future__ import annotations
 
 from typing import Iterable
 
 from ..ir.naming import stem
-from ..ir.nodes import Program, Result, Value, order, slot_axis, sort_axes
+from ..ir.nodes import Program, Value, is_dim, order, sort_axes
 from ..passes.apart import levelled
+from ..passes.fold import Fold
 from ..passes.padding import padded
-from ..passes.stages import of_rows
 from .triton_expr import COMPARE, call, integer, number
 from .triton_tiles import Name, Tiles, size
 
@@ -15,8 +15,9 @@ from .triton_tiles import Name, Tiles, size
 class Values(Tiles):
     """Statements for values, each when it is first needed."""
 
-    def __init__(self, program: Program, kind: str, blocked: tuple[str, ...], slot: str, levels: bool):
+    def __init__(self, program: Program, kind: str, blocked: tuple[str, ...], slot: str, levels: bool, fold: Fold | None):
         super().__init__(program, kind, blocked, slot, levels)
+        self.fold, self.in_block = fold, False             # whether the program stands in one of the fold's blocks
         self.memories: dict[str, Value] = {}               # parameters of the bodies of loops that stand for memories of units
         self.carries: dict[int, list[Name]] = {}
         self.next: dict[int, list[str]] = {}
@@ -57,8 +58,13 @@ class Values(Tiles):
                 self.statement(v)
 
     def wanted(self, v: Value) -> bool:
-        """Whether v has to be computed now: what is too large for all units or levels at once is read where one of them is meant."""
-        return id(v) not in self.names and not ("m" in v.axes and self.memory is None) and not (levelled(v) and self.level is None)
+        """Whether v has to be computed now: what is too large for all slots, units, levels or blocks at once is had where one of them is
+        meant."""
+        if id(v) in self.names or (self.fold and not self.in_block and self.fold.has(v)):
+            return False
+        if "n" in v.axes and self.fixed is None and sum(map(is_dim, v.axes)) > 1:
+            return False
+        return not ("m" in v.axes and self.memory is None) and not (levelled(v) and self.level is None)
 
     def statement(self, v: Value) -> None:
         match v.op:
@@ -236,87 +242,10 @@ class Values(Tiles):
         texts = [self.cleaned(a, self.aligned(name, to), to, own) for a, name, to in zip(v.args, (matrix, right), (own, axes))]
         self.define(v, f"lib.dense_solve({', '.join(texts)}, {size(v['row'])})", (v["column"], *axes[1:]))
 
-    # -- slots of the cache ------------------------------------------------------------------------------------
-    def at_slot(self, v: Value, slot: Name, guard: Name) -> Name:
-        """v for one slot, or for the slot of every digit: what has no slots is known already."""
-        for inner in order([v]):
-            if self.slot not in inner.axes:
-                self.get(inner)
-        known, outer = self.names, (self.fixed, self.memory, self.guard)
-        self.names = {id(x): known[id(x)] for x in order([v]) if id(x) in known and self.slot not in x.axes}
-        if self.slot == "n":
-            self.fixed = slot.text
-        self.memory, self.guard = slot, guard
-        found = self.get(v)
-        self.names, (self.fixed, self.memory, self.guard) = known, outer
-        return found
-
-    def _param(self, v: Value) -> None:
-        if v["name"] in self.memories:
-            self.names[id(v)] = self.get(self.memories[v["name"]])
-        else:
-            super()._param(v)
-
-    def _take(self, v: Value) -> None:
-        """The memory of the digit that a loop over digits, or over the rows of a memory, stands at; else those of all digits."""
-        if self.memory is not None:
-            self.names[id(v)] = self.get(v.args[0])
-        else:
-            self.names[id(v)] = self.at_slot(v.args[0], Name("lib.memory(segment, slots)", ("n",)), Name("lib.digit(segment, slots)", ("n",)))
+    def slots(self, v: Value) -> None:
+        raise NotImplementedError
 
     def expose(self, v: Value) -> None:
-        inner = self.at_slot(v.args[0], Name("segment"), Name("completes"))
-        axes = self.tile_axes(v.axes)
-        self.define(v, f"tl.where(completes, {self.aligned(inner, inner.axes)}, 0.0)", inner.axes or axes)
-
-    def _keep(self, v: Value) -> None:
-        name = self.get(v.args[0])
-        self.define(v, f"tl.where(kept, {self.aligned(name, name.axes)}, 0.0)", name.axes)
-
-    def slots(self, v: Value) -> None:
-        body: Program = v["body"]
-        m = v["xs"]
-        sums: dict[int, Name] = {}
-        called = {u["index"]: u.name for u in self.every() if u.op == "out" and u.args[0] is v}
-        for i, r in enumerate(body.results):
-            if r.kind == "sum":
-                axes = self.tile_axes(r.axes)
-                name = self.fresh(called.get(i) or "over_n")
-                self.line(f"{name} = tl.zeros({self.extents(axes)}, tl.float32)", self.shape(axes))
-                sums[i] = Name(name, axes)
-        consts = {p.name: arg for p, arg in zip(body.params[m:], v.args[m:])}
-        self.memories |= {name: arg for name, arg in consts.items() if "m" in arg.axes}
-        given = {name: self.get(arg) for name, arg in consts.items() if name not in self.memories}
-        known, bound, outer = dict(self.names), dict(self.bound), (self.fixed, self.level, self.memory)
-        axis, digits = slot_axis(v), self.slot == "m" and slot_axis(v) == "n" and of_rows(v)
-        if digits:
-            self.line("left = segment", "its digits that are 1, the lowest first")
-        self.line(f"for {'_' if digits else 'slot'} in range(0, {'lib.ones(segment, 31)' if digits else 'segment' if axis == 'n' and of_rows(v) else 'N'}):")
-        self.indent += "    "
-        if digits:
-            self.line("m, n = left - 1, lib.lowest(left)", "the memory's slot")
-            self.line("left = left & m")
-            self.memory = Name("m")
-        else:
-            self.line(f"{axis} = tl.full((), slot, tl.int32)")
-        self.fixed, self.level = ("n", self.level) if axis == "n" else (self.fixed, "l")
-        for p, arg in zip(body.params[:m], v.args):
-            self.names.pop(id(arg), None)
-            self.bound[p.name] = self.get(arg)
-        self.bound |= given
-        for i, r in enumerate(body.results):
-            value = r.parts[0][0]
-            self.statements(order([value]))
-            if i in sums:
-                self.line(f"{sums[i].text} += {self.aligned(self.get(value), sums[i].axes)}")
-            else:
-                self.store(self.stacks[id(v), i], self.get(value))
-        self.names, self.bound, (self.fixed, self.level, self.memory) = known, bound, outer
-        self.indent = self.indent[4:]
-        self.carries[id(v)] = [sums.get(i) for i in range(len(body.results))]
-        self.names[id(v)] = Name("")
-
-    def store(self, r: Result, name: Name, rest: str = "") -> None:
         raise NotImplementedError
 
     # -- scans -------------------------------------------------------------------------------------------------

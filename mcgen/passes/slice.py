@@ -53,6 +53,7 @@ class _Cutter:
         self.names = {p.name for p in program.params} | {r.name for r in program.results}
         self.buffers: dict[int, Param] = {}                  # values in memory: id -> where
         self.scratch: list[Param] = []
+        self.each: list[Param] = []                          # of that, what one kernel alone writes and reads
         self.pending: dict[Key, list[Result]] = {}       # what a kernel stores: (stage, kind, reverse) -> results
         self.copies: list[tuple[str, str]] = []
         self.shifted: list[tuple[str, tuple[tuple[str, int], ...]]] = []
@@ -71,6 +72,8 @@ class _Cutter:
     def groups(self, key: Key, results: list[Result]) -> list[list[Result]]:
         """Results of a grid over rows by kernel: those that are independent along the same dims, as long as the products of one
         kernel are few or shared. A kernel of many products spills registers."""
+        if key.kind == "loop":
+            return self.loop_groups(key, results)
         if key.kind != "rows":
             return [results]
         found: list[tuple[list[Result], set, tuple[str, ...]]] = []
@@ -84,6 +87,25 @@ class _Cutter:
             else:
                 found.append(([r], products, free))
         return [group for group, _, _ in found]
+
+    def loop_groups(self, key: Key, results: list[Result]) -> list[list[Result]]:
+        """Results of a loop over rows by kernel. What takes one token after the other takes tiles of whole states, and is not done again in
+        programs for what does not: so results of one such loop are together, all others too, and apart those that together would leave no
+        dim to cut such a loop along."""
+        known = [(r, *Kernel(self, key, [r]).walks()) for r in results]
+        every = set().union(*(dims for _, _, dims, _ in known))
+        found: list[tuple[list[Result], set[int], set[str]]] = []
+        for r, loops, _, tied in sorted(known, key=lambda k: -len(k[3])):
+            for group, held, whole in found:
+                if (loops & held or not loops | held) and (tied <= whole or not loops or every - tied - whole):
+                    group.append(r)
+                    held |= loops
+                    whole |= tied
+                    break
+            else:
+                found.append(([r], loops, tied))
+        place = {id(r): i for i, r in enumerate(results)}
+        return [sorted(group, key=lambda r: place[id(r)]) for group, _, _ in found]
 
     # -- where results are computed ----------------------------------------------------------------------------
     def place(self, r: Result) -> None:

@@ -2,10 +2,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Iterable, NamedTuple
+from typing import Iterable, NamedTuple, Sequence
 
 from ..ir.naming import stem
-from ..ir.nodes import AXIS_ORDER, Param, Program, Result, Value, bodies, dim_of, is_dim, slot_axis, sort_axes
+from ..ir.nodes import AXIS_ORDER, Param, Program, Result, Value, bodies, dim_of, is_dim, order, slot_axis, sort_axes
 from .apart import leaves_levels, levelled
 from .fold import Fold, fold
 from .prune_loops import prune_loops
@@ -16,6 +16,7 @@ from .token_loops import TokenLoops, over_tokens, scans_rows, token_loops
 
 MANY = 6                         # for how many products of matrices such a value counts
 MOST = 12                        # products of matrices of one kernel over rows, where it can be cut in two
+PASSES = 2                       # how often such a kernel may go over the blocks of a dim
 SIZE = 64                        # what every axis counts when stored elements are compared
 
 
@@ -83,34 +84,66 @@ class Kernel:
         program = replace(program, params=self.params(program))
         kept = self.kept(token_loops(program))
         free = [a for a in separable(program) if all(a in p.axes for _, p in kept)]       # a program reads what it wrote itself
-        folded = fold(program, tuple(free)) if self.kind == "rows" and not self.levels else None
+        folded = self.fold(program, tuple(free)) if not self.levels else None
         return Slice(program, self.kind, self.reverse, tuple(free), kept, self.cutter.slot, self.levels, folded)
 
     def slices(self) -> list[Slice]:
-        """The kernel, or two, the later one first: where it computes many products, what adds up over the blocks of its fold is stored
-        by one that goes over them, and read by one for the rest."""
-        whole = self.slice()
-        if whole.fold is None or products(whole.program.order()) <= MOST or any("r" not in v.axes or v.dtype != "f" for v in whole.fold.sums):
+        """The kernel, or several, later ones first, where it computes many products: what adds up over the blocks of its fold is stored by
+        one that goes over them, and read by one for the rest; what is added up there of products is stored by one before it."""
+        return self.parts(self.slice())
+
+    def parts(self, whole: Slice) -> list[Slice]:
+        count = products(whole.program.order())
+        if whole.fold is None or whole.fold.loops or count <= MOST or whole.kept:
             return [whole]
-        axis, stored = whole.fold.axis, {}
-        for v in whole.fold.sums:
+        axis, results = whole.fold.axis, whole.program.results
+        along, rest = ([r for r in results if (axis in r.parts[0][0].axes) == have] for have in (True, False))
+        sums = until([r.parts[0][0] for r in rest], whole.fold.sums)
+        found = None
+        if all(v in sums for r in rest for v, _ in r.parts):                 # stored sums already
+            found = self.apart(whole, list(results), summands(axis, sums))
+        elif all("r" in v.axes and v.dtype == "f" for v in sums):
+            found = self.apart(whole, rest, sums, along)
+        found = [part for s in found or [] for part in ([s] if products(s.program.order()) < count else self.divided(s, count))]
+        if not found or any(products(s.program.order()) >= count for s in found):
+            found = self.divided(whole, count)
+        known = {p.name for p in (*self.cutter.scratch, *whole.program.params)} | {r.name for r in results}
+        self.cutter.scratch += {p.name: p for s in found for p in s.program.params if p.name not in known}.values()
+        return [part for s in found for part in self.parts(s)] if found[1:] else [whole]
+
+    def divided(self, whole: Slice, count: int) -> list[Slice]:
+        """Kernels of few products each for some of the results, where that computes little twice."""
+        groups: list[list[Result]] = []
+        for r in whole.program.results:
+            if groups and products(order([v for x in (*groups[-1], r) for v, _ in x.parts])) <= MOST:
+                groups[-1].append(r)
+            else:
+                groups.append([r])
+        made = [self.part(results, whole.program.params) for results in groups]
+        return made if 2 * sum(products(s.program.order()) for s in made) <= 3 * count else [whole]
+
+    def apart(self, whole: Slice, results: list[Result], values: list[Value], more: Sequence[Result] = ()) -> list[Slice]:
+        """A kernel for the results, which reads the values, and the one before it, for them and for what else it shall give."""
+        stored = {}
+        for v in values:
             axes = [a for a in v.axes if a in AXIS_ORDER and a != "r"] + [a for a in v.axes if is_dim(a)]
             stored[id(v)] = v, Param(self.cutter.fresh(f"stored.{stem(v)}"), "starts", tuple(axes))
-        params = [p for _, p in stored.values()]
-        self.cutter.scratch += params
-        along = [r for r in whole.program.results if axis in r.parts[0][0].axes]
-        rest = [r for r in whole.program.results if axis not in r.parts[0][0].axes]
+        params = (*whole.program.params, *(p for _, p in stored.values()))
         again = Rebuilder(self.b, {i: self.b.param(p) for i, (_, p) in stored.items()})
-        rest = [replace(r, parts=tuple((again.rebuild([v])[0], s) for v, s in r.parts)) for r in rest]
-        sums = [Result(p.name, p.kind, p.axes, ((v, 0),)) for v, p in stored.values()]
-        return [self.part(results, params) for results in (rest, [*along, *sums]) if results]
+        results = [replace(r, parts=tuple((again.rebuild([v])[0], s) for v, s in r.parts)) for r in results]
+        made = [*more, *(Result(p.name, p.kind, p.axes, ((v, 0),)) for v, p in stored.values())]
+        return [self.part(results, params) for results in (results, made) if results]
 
-    def part(self, results: list[Result], params: list[Param]) -> Slice:
+    def part(self, results: list[Result], params: Sequence[Param]) -> Slice:
         program = Program("", (), tuple(results), "chunk", self.cutter.program.segment)
-        read = {v["name"] for v in program.order() if v.op == "param"}
-        program = replace(program, params=(*self.params(program), *(p for p in params if p.name in read)))
+        read = {v["name"] for v in program.order() if v.op in ("param", "load")}
+        program = replace(program, params=tuple(p for p in params if p.name in read))
         free = separable(program)
-        return Slice(program, self.kind, self.reverse, free, (), self.cutter.slot, self.levels, fold(program, free))
+        return Slice(program, self.kind, self.reverse, free, (), self.cutter.slot, self.levels, self.fold(program, free))
+
+    def fold(self, program: Program, free: tuple[str, ...]) -> Fold | None:
+        """Of a kernel over rows; twice over the blocks only where that spares many products their long sides."""
+        return fold(program, free, PASSES if products(program.order()) > MANY else 1) if self.kind == "rows" else None
 
     def kept(self, loops: TokenLoops) -> tuple[tuple[Value, Param], ...]:
         """Where what is read again lies: in a result, else in memory for the tokens of one row."""
@@ -123,13 +156,17 @@ class Kernel:
             loop, at = v.args[0], v["index"] + (0 if v["kind"] == "start" else v.args[0]["carries"])
             name = (loop["body"].params if v["kind"] == "start" else loop["body"].results)[at].name
             kind = {"rows": "starts", "loop": "memory", "slots": "slots"}[self.kind]
-            param = Param(self.cutter.fresh(f"each.{name.split('.', 1)[-1]}"), kind, tuple(a for a in v.axes if a != "r"))
-            self.cutter.scratch.append(param)
+            axes, taken = tuple(a for a in v.axes if a != "r"), [p for _, p in found]
+            param = next((p for p in self.cutter.each if (p.kind, p.axes) == (kind, axes) and p not in taken), None)
+            if param is None:                            # no kernel reads another's
+                param = Param(self.cutter.fresh(f"each.{name.split('.', 1)[-1]}"), kind, axes)
+                self.cutter.each.append(param)
+                self.cutter.scratch.append(param)
             found.append((v, param))
         return tuple(found)
 
-    def measure(self) -> tuple[set, tuple[str, ...]]:
-        """Products of matrices and loops in this kernel, and the dims along which it is independent."""
+    def values(self) -> dict[int, Value]:
+        """What this kernel computes, by id; of loops the loops alone."""
         roots = [v for r in self.results for v, _ in r.parts]
         for root in roots:
             self.choose(root, self.limit)
@@ -140,6 +177,17 @@ class Kernel:
             if id(v) not in seen:
                 seen[id(v)] = v
                 stack += [a for a, _ in self.below(v, self.limit) if id(a) not in self.stored]
+        return seen
+
+    def walks(self) -> tuple[set[int], set[str], set[str]]:
+        """Loops over tokens in this kernel, by id, the dims of its tiles, and those of them that it has whole."""
+        values = with_bodies(self.values().values())
+        dims = {dim_of(a) for v in values for a in v.axes if is_dim(a) and not dim_of(a).isdigit()}
+        return {id(v) for v in values if over_tokens(v)}, dims, dims & {dim_of(a) for a in tied(values)}
+
+    def measure(self) -> tuple[set, tuple[str, ...]]:
+        """Products of matrices and loops in this kernel, and the dims along which it is independent."""
+        seen = self.values()
         products: set = {i for i, v in seen.items() if (v.op == "dot" and is_product(v)) or (v.op == "out" and v.args[0].op == "slots")
                          or over_tokens(v)}
         products |= {(*map(id, v.args), i) for v in seen.values() if v.op in MANY_PRODUCTS for i in range(MANY)}
@@ -262,25 +310,80 @@ def separable(program: Program) -> tuple[str, ...]:
     return independent(list(program.order()), program.results)
 
 
-def independent(values: list[Value], results: Iterable[Result]) -> tuple[str, ...]:
-    every = {id(v): v for v in values}
+def summands(axis: str, sums: Iterable[Value]) -> list[Value]:
+    """What is made of products and has the axis, of what the sums add up, without the numbers that scale it."""
+    found: dict[int, Value] = {}
+    dear: dict[int, bool] = {}
+    sums = list(sums)
+    for v in order(sums):
+        dear[id(v)] = "r" in v.axes and ((v.op == "dot" and is_product(v)) or any(dear[id(a)] for a in v.args))
+    stack = [a for v in sums for a in v.args]
+    while stack:
+        v = stack.pop()
+        mine = [a for a in v.args if dear[id(a)]]
+        if v.op == "rename" or (v.op == "map" and v["fn"] == "mul" and len(mine) == 1 and axis in mine[0].axes):
+            stack += mine
+        elif dear[id(v)] and axis in v.axes and v.dtype == "f":
+            found[id(v)] = v
+    return list(found.values())
+
+
+def until(roots: Iterable[Value], known: Iterable[Value]) -> list[Value]:
+    """Those of the known values that something else below the roots is made of."""
+    kept, seen, stack = {id(v): v for v in known}, set(), list(roots)
+    while stack:
+        v = stack.pop()
+        if id(v) not in seen:
+            seen.add(id(v))
+            stack += () if id(v) in kept else v.args
+    return [v for i, v in kept.items() if i in seen]
+
+
+def with_bodies(values: Iterable[Value]) -> list[Value]:
+    """The values with the loops that they are results of, and what those compute for them."""
+    every: dict[int, Value] = {}
+    made: set[tuple[int, int]] = set()                   # results of loops
     pending = list(values)
     while pending:
         v = pending.pop()
-        for inner in (*([v.args[0]] if v.op == "out" else ()), *(x for body in bodies(v) for x in body.order())):
-            if id(inner) not in every:
-                every[id(inner)] = inner
-                pending.append(inner)
-    tied: set[str] = set()
-    for v in every.values():
+        if id(v) in every:
+            continue
+        every[id(v)] = v
+        if v.op != "out":
+            continue
+        loop = v.args[0]
+        every[id(loop)] = loop
+        body, n = loop["body"], loop.get("carries") or 0
+        wanted = [v["index"] + (n if v["kind"] == "y" else 0)]
+        while wanted:
+            index = wanted.pop()
+            if (id(loop), index) not in made:
+                made.add((id(loop), index))
+                inner = order([x for x, _ in body.results[index].parts])
+                pending += inner
+                carried = {p.name: i for i, p in enumerate(body.params[:n])}
+                wanted += [carried[x["name"]] for x in inner if x.op == "param" and x["name"] in carried]
+    return list(every.values())
+
+
+def tied(values: Iterable[Value]) -> set[str]:
+    """Axes along which some of the values are summed, compared or moved."""
+    found: set[str] = set()
+    for v in values:
         if v.op == "dense_solve":
-            tied |= {v["row"], v["column"]}
+            found |= {v["row"], v["column"]}
         elif v.op == "rename":
-            tied |= {a for move in v["moves"] for a in move}
+            found |= {a for move in v["moves"] for a in move}
         elif v.op in ("cumsum", "pair"):
-            tied.add(v["axis"])
+            found.add(v["axis"])
         elif v.args:
-            tied |= set(v.get("over") or ())
-    free = [a for a in sort_axes(a for r in results for a in r.axes) if is_dim(a) and not dim_of(a).isdigit() and a not in tied]
-    used = {a for v in every.values() for a in v.axes} | set(free)
+            found |= set(v.get("over") or ())
+    return found
+
+
+def independent(values: list[Value], results: Iterable[Result]) -> tuple[str, ...]:
+    every = with_bodies(values)
+    bound = tied(every)
+    free = [a for a in sort_axes(a for r in results for a in r.axes) if is_dim(a) and not dim_of(a).isdigit() and a not in bound]
+    used = {a for v in every for a in v.axes} | set(free)
     return tuple(a for a in free if not any(b != a and dim_of(b) == dim_of(a) for b in used))

@@ -2,7 +2,8 @@
 
 Between rows the states are carried as in any other form, and saved for the backward pass; inside a row they go from token
 to token, and what a token reads of them leaves the scan. So the backward pass recomputes one row's states at a time.
-What depends on no state is computed outside, for all tokens at once, unless it is a matrix for every token.
+What depends on no state is computed outside, for all tokens at once, unless it is a matrix for every token, or one that is made of
+vectors: these are what the scan takes, and what has a gradient.
 """
 from __future__ import annotations
 
@@ -15,6 +16,8 @@ from ..symbolic.terms import Term, walk
 from .emit import Emitter
 from .levels import ended, restarts
 from .states import States
+
+_MADE_OF_VECTORS = ("diag", "outer")
 
 
 class TokenScan:
@@ -123,7 +126,7 @@ class _TokenEmitter(Emitter):
                 below = [self.known[id(a)] for a in x.args]
                 self.known[id(x)] = (own[0] or any(s for s, _ in below), own[1] or any(i for _, i in below))
         of_states, of_token = self.known[id(t)]
-        return not of_states and not (of_token and len(t.shape) == 2)
+        return not of_states and not (len(t.shape) == 2 and (of_token or t.op in _MADE_OF_VECTORS))
 
     def _input(self, t: Term, shift: int) -> Value:
         return self.entered.enter(self.outer._input(t, shift))

@@ -23,12 +23,15 @@ def program(make):
 
 def test_what_adds_up_and_what_comes_after():
     made = fold(program(lambda b, x, y, z: [b.map("exp", b.dot(x, b.map("tanh", y), ["V"])), b.map("mul", x, y)]), ())
+    once, = made.passes
     assert made.axis == "V" and [v.op for v in made.sums] == ["dot"]
-    assert {v["fn"] for v in made.inside if v.op == "map"} == {"tanh", "mul"}             # not exp: it is of the whole sum
+    assert {v["fn"] for v in once.inside if v.op == "map"} == {"tanh", "mul"}             # not exp: it is of the whole sum
+    assert [v["fn"] for v in once.given] == ["mul"]
 
 
 def test_nothing_needs_the_dim_whole_first():
     assert fold(program(lambda b, x, y, z: [b.map("mul", x, b.dot(x, y, ["V"]))]), ()) is None
+    assert fold(program(lambda b, x, y, z: [b.map("mul", x, b.max(y, "V"))]), (), 2) is None
     assert fold(program(lambda b, x, y, z: [b.sum(b.map("sub", x, b.max(x, "V")), ["V"])]), ()) is None
     assert fold(program(lambda b, x, y, z: [b.dot(x, y, ["V"])]), ("V",)) is None         # programs of their own already
 
@@ -40,7 +43,30 @@ def test_a_shorter_sum_adds_up_in_its_place():
         return [b.dot(b.dot(x, state, ["V"]), z, ["K"])]
     made = fold(program(make), ("K",))
     assert made.axis == "V" and [v.axes for v in made.sums] == [("r", "c")]
-    assert [v.op for v in made.inside if v.args] == ["dot", "dot"]
+    assert [v.op for v in made.passes[0].inside if v.args] == ["dot", "dot"]
+
+
+def test_what_needs_a_sum_waits_for_the_second_pass():
+    def make(b, x, y, z):
+        scaled = b.map("mul", b.map("tanh", x), b.dot(x, y, ["V"]))
+        return [b.dot(scaled, y, ["V"]), b.map("tanh", x)]
+    made = fold(program(make), (), 2)
+    first, second = made.passes
+    assert [v.op for v in made.sums] == ["dot", "dot"] and first.sums != second.sums
+    assert [[v["fn"] for v in once.inside if v.op == "map"] for once in made.passes] == [["tanh"], ["tanh", "mul"]]      # once more
+    assert [len(once.given) for once in made.passes] == [1, 0]                                                           # but stored once
+
+
+def test_loops_over_slots_go_over_the_blocks_themselves():
+    """Of x M for every memory M: x and M in blocks, in each slot."""
+    def make(b, x, y, z):
+        m, whole = Param("M", "value", ("V", "K")), Param("x", "value", ("c", "V"))
+        body = Program("reads", (m, whole), (Result("out0", "sum", ("c", "K"), ((b.dot(b.param(whole), b.param(m), ["V"]), 0),)),))
+        return b.slots(body, [b.param(Param("cache", "slots", ("V", "K")))], [x])
+    made = fold(program(make), ("K",))
+    assert made.axis == "V" and not made.passes
+    (once,), = made.loops.values()
+    assert [v.op for v in once.sums] == ["dot"] and not once.given
 
 
 @pytest.mark.parametrize("rule", ["scalar", "steps", "channels"])
@@ -50,18 +76,25 @@ def test_of_rules(rule):
     folds = [s.fold for s in cut(state.backward, state.source.builder).slices if s.fold]
     assert folds
     for f in folds:
-        assert not any(f.axis in v.axes for v in f.before) and set(map(id, f.sums)) <= set(map(id, f.inside))
-        known: set[int] = set()
-        for v in (*f.before, *f.inside):
-            assert all(id(a) in known for a in v.args) and id(v) not in known
-            known.add(id(v))
-            assert not (f.axis in v.axes and any(a in f.sums for a in v.args))
+        done: set[int] = set()                                # sums of earlier passes
+        for once in f.passes:
+            assert not any(f.axis in v.axes for v in once.before) and set(map(id, once.sums)) <= set(map(id, once.inside))
+            known: set[int] = set()
+            for v in (*once.before, *once.inside):
+                assert all(id(a) in known | done for a in v.args) and id(v) not in known
+                known.add(id(v))
+                assert not (f.axis in v.axes and any(a in once.sums for a in v.args))
+            done |= set(map(id, once.sums))
 
 
-def test_many_products_are_cut_in_two():
+def test_many_products_are_cut():
+    """Most kernels with a fold have few; what a kernel reads, earlier ones stored."""
     state = compiled("steps")
-    slices = cut(state.backward, state.source.builder).slices
-    at = next(i for i, s in enumerate(slices) if s.fold and products(s.program.order()) > MOST)
-    stored = {r.name for r in slices[at].program.results}
-    assert all(name.startswith("stored.") for name in stored)
-    assert stored <= {p.name for p in slices[at + 1].program.params} and not slices[at + 1].program.results[0].name.startswith("stored.")
+    sliced = cut(state.backward, state.source.builder)
+    many = [s for s in sliced.slices if s.fold and products(s.program.order()) > MOST]
+    assert len(many) < 2 and all(r.name.startswith("d.") for s in many for r in s.program.results)
+    scratch, made = {p.name for p in sliced.scratch}, set()
+    for s in sliced.slices:
+        assert {p.name for p in s.program.params} & scratch <= made
+        made |= {r.name for r in s.program.results}
+    assert scratch <= made

@@ -88,6 +88,18 @@ def test_scans_over_tokens(name):
     agree_state(scan(name), (False,))
 
 
+def test_what_goes_token_by_token_is_cut_and_done_once():
+    """Sums along either dim are loops of their own, each cut along the other one; a system of a token has no blocks of another state."""
+    def loops(program, b):
+        return [s for s in cut(program, b).slices if s.kind == "loop"]
+    state = scan("mamba1")
+    both = loops(state.backward, state.source.builder)
+    assert [s.blocked for s in both] == [("V",), ("K",)] and both[0].kept[0][1] == both[1].kept[0][1]        # the same scratch memory
+    state = scan("mesa")
+    sums, solves = loops(state.forward, state.source.builder)
+    assert sums.blocked == ("K", "V") and not any("V" in v.axes for v in solves.program.order())
+
+
 MERGING = [s["name"] for s in LOGARITHMIC]
 
 

@@ -23,6 +23,7 @@ EXACT = {"cuda": "tf32x3", "hip": "ieee", "interpreter": "ieee"}       # nearest
 
 SERIAL = {"tf32x3": "tf32x3-serial"}                                  # the same in a loop: slower, in fewer registers
 FEW = 3                           # products of a kernel whose operands, tiles with sides of 64, fit in registers all at once
+MANY = 12                        # products of a loop that carries half a tile of its states beside them, at most
 TILE = 4096                       # numbers of a tile, at most
 
 
@@ -116,8 +117,9 @@ def default(kernel: Mapping[str, Any], sizes: Mapping[str, int], backend: str = 
     registers; products in turns where there are many."""
     cut, folded = [plain(axis) for axis in kernel["blocked"]], [plain(axis) for axis in kernel["folded"]]
     whole = max([64, *(power(sizes[dim]) for dim in kernel["dims"] if dim not in (*cut, *folded))])
-    few = kernel["products"] * whole <= FEW * 64
-    shares = {**dict.fromkeys(cut, 1), **dict.fromkeys(folded, 2 if few else 4)}
+    few = kernel["products"] * whole <= FEW * 64 and (kernel["grid"] != "loop" or kernel["products"] < 2)       # a loop holds states beside
+    busy = kernel["grid"] == "loop" and kernel["products"] > MANY
+    shares = {**dict.fromkeys(cut, 2 if busy else 1), **dict.fromkeys(folded, 2 if few else 4)}
     blocks = {dim: max(16, min(64, power(sizes[dim]), TILE // share // whole)) for dim, share in shares.items()}
     largest = max((power(sizes[dim]) if backend == "cuda" else blocks.get(dim, power(sizes[dim])) for dim in kernel["dims"]), default=16)
     usual = EXACT[backend]

@@ -35,7 +35,8 @@ CASES |= {"levels": MERGING, "levels, all ways to call": MERGING, "merging, chos
 FUSED = {"fused: levels, erased": "merging_steps", "fused: log decay": "simple_gla", "fused: normaliser, cached": "mlstm+grm", "fused: erased": "gated_delta",
          "fused: erased, cached": "gated_delta+grm", "fused: channels": "gla", "fused: delayed write": "swla"}
 # dims longer than tiles: blocks of them in programs each, and one after the other
-BLOCKS = {"blocks: log decay": "mamba2", "blocks: channels": "gla", "blocks: steps in a token": "delta_product", "blocks: erased, cached": "gated_delta+grm"}
+BLOCKS = {"blocks: log decay": "mamba2", "blocks: channels": "gla", "blocks: steps in a token": "delta_product", "blocks: erased, cached": "gated_delta+grm",
+          "blocks: a scan": "mamba1", "blocks: log decay, chosen memories": "mamba2+ssc"}
 LONG = {"K": 24, "V": 40}
 # in every run of the tests; the others are marked slow
 QUICK = ("plain", "log decay", "normaliser, cached", "delayed write, chosen memories", "states mixed", "fresh",
