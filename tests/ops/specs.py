@@ -57,6 +57,9 @@ LOGARITHMIC = [
        cache={"segments": APART}),
     op("merging_window", rule={"update": {"S": "exp(g) * S + window(sigmoid(g) * outer(k, v), 3)"}}, cache={**LEVELS, "segments": APART}),
     op("merging_tokens", rule={"update": {"S": "tanh(exp(g) * S + outer(k, v))"}, "read": "S.T @ q"}, cache={**LEVELS, "segments": APART}),
+    op("merging_branches", rule={"inputs": {**DECAY["inputs"], "d": {"shape": [], "domain": [0.2, 1], "per": "head"}},
+                                 "update": {"S": "where(abs(S) < d, exp(g) * S + outer(k, v), 0.5 * S + huber(outer(k, tanh(v)) - S, d))"}, "read": "S.T @ q"},
+       cache={**LEVELS, "segments": APART}),
 ]
 PER_HEAD_K = {"shape": ["K"], "domain": "unit", "per": "head"}
 FOUND = [                        # by `mcgen fuzz`, shrunk
