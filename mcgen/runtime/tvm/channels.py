@@ -30,7 +30,12 @@ def lower_pair(scope: Scope, s: Pair) -> None:
     """dst[c, d] = sum over channels of q[c] k[d] weight where d is before c, else 0."""
     if LEVEL in free_axes(scope, s.dst.attr.index):
         alone = scope.temporary("c", "d")               # in memory rows of the result lie level beside level
-        each(scope, lambda: (lower_pair(scope, replace(s, dst=alone)), lower_map(scope, Map(s.dst, alone))))
+
+        def of_level() -> None:
+            lower_pair(scope, replace(s, dst=alone))
+            lower_map(scope, Map(s.dst, alone))
+
+        each(scope, of_level)
         return
     row, column = s.dst.attr.index
     work = _Work(scope, s.factor)
