@@ -11,6 +11,11 @@ from .builder import Builder
 Tensor = torch.Tensor
 
 
+def _lead(v) -> tuple[str, ...]:
+    """The axes for each entry of which an operation runs on its own: rows and levels."""
+    return tuple(a for a in v.axes if a in ("r", "l"))
+
+
 class ChannelOps:
     """Takes from the interpreter the rows, and `align` and `full` for the order of axes."""
 
@@ -31,7 +36,7 @@ class ChannelOps:
 
     def channels(self, v, values, args, tokens) -> list[Tensor]:
         """Arguments over (lead.., axis, tokens..), and the weights between tokens, over (lead.., axis, c, d)."""
-        lead = ("r",) if "r" in v.axes else ()
+        lead = _lead(v)
         f = self.full(values[-1], args[-1].axes, (*lead, v["axis"], "c"))
         given = [self.full(x, arg.axes, (*lead, v["axis"], *t)) for x, arg, t in zip(values, args, tokens)]
         return [*given, self.between(f)]
@@ -50,18 +55,18 @@ class ChannelOps:
 
     def do_pair(self, v, a):
         q, k, w = self.channels(v, a, v.args, (("c",), ("d",)))
-        lead = ("r",) if "r" in v.axes else ()
+        lead = _lead(v)
         return self.align((q[..., :, None] * k[..., None, :] * w).sum(len(lead) + 1), (*lead, "c", "d"), v.axes)
 
     def do_papply(self, v, a):
         axes = (("c", "d"), ("c",) if v["transposed"] else ("d",))
         matrix, x, w = self.channels(v, a, v.args, axes)
-        lead = ("r",) if "r" in v.axes else ()
+        lead = _lead(v)
         matrix = (matrix * w).mT if v["transposed"] else matrix * w
         return self.align(matrix.matmul(x[..., None])[..., 0], (*lead, v["axis"], "d" if v["transposed"] else "c"), v.axes)
 
     def do_pfactor(self, v, a):
-        lead = ("r",) if "r" in v.axes else ()
+        lead = _lead(v)
         matrix, q, k, w = self.channels(v, a, v.args, (("c", "d"), ("c",), ("d",)))
         inner = torch.einsum("...cd,...c,...d,...cj,...jd->...j", matrix, q, k, w, w)        # d before j before c
         return self.align(inner, (*lead, v["axis"], "c"), v.axes)

@@ -34,6 +34,11 @@ def _length(axis: str) -> str:
     return {"c": "tokens of a row", "d": "tokens of a row", "mid": "tokens of a row", "n": "slots", "l": "slots", "m": "units"}.get(axis) or dim_of(axis)
 
 
+def _level(ref: kr.Ref) -> tuple[str, ...]:
+    """The axes of one level of what a reference names."""
+    return tuple(a for a in ref.axes if a != "l")
+
+
 class _Verifier:
     def __init__(self, kernel: kr.Kernel):
         self.kernel = kernel
@@ -112,16 +117,18 @@ class _Verifier:
                 self.target(s.x, True)
             case kr.Pair():
                 self.channels((s.q, "c"), (s.k, "d"), (s.factor, "c"))
-                self.need(s.dst.axes == ("c", "d"), "a matrix of tokens")
+                self.need(_level(s.dst) == ("c", "d"), "a matrix of tokens")
+                self.levels((s.q, s.k, s.factor), s.dst)
                 self.target(s.dst, False)
             case kr.Channels():
-                self.need(s.matrix.axes == ("c", "d"), "a matrix of tokens")
+                self.need(_level(s.matrix) == ("c", "d"), "a matrix of tokens")
                 self.read(s.matrix)
                 self.need((s.k is not None or s.dq is None is s.df) and (s.q is not None or s.dk is None is s.df), "lacks a factor")
                 self.channels((s.q, "c"), (s.k, "d"), (s.factor, "c"))
                 for made, token in ((s.dq, "c"), (s.dk, "d"), (s.df, "c")):
                     if made is not None:
-                        self.need(made.axes == (token, s.factor.axes[1]), "what is made has other axes")
+                        self.need(_level(made) == (token, *_level(s.factor)[1:]), "what is made has other axes")
+                        self.levels((s.matrix, s.q, s.k, s.factor), made)
                         self.target(made, False)
             case kr.Topk():
                 self.need(self.in_rows and not self.in_loop and "n" in s.dst.axes and s.dst.axes == s.score.axes and s.k > 0, "a choice is over all slots")
@@ -159,12 +166,15 @@ class _Verifier:
                 self.need(False, "unknown statement")
 
     def channels(self, *given: tuple[kr.Ref | None, str]) -> None:
-        """Tiles over tokens and one axis of channels, the same for all."""
-        axis = given[-1][0].axes[1:]
+        """Tiles over tokens and one axis of channels, the same for all, at every level or one for all."""
+        axis = _level(given[-1][0])[1:]
         for ref, token in given:
             if ref is not None:
-                self.need(ref.kind == "tile" and ref.axes == (token, *axis) and len(axis) == 1, f"{ref.storage} is over [{', '.join(ref.axes)}]")
+                self.need(ref.kind == "tile" and _level(ref) == (token, *axis) and len(axis) == 1, f"{ref.storage} is over [{', '.join(ref.axes)}]")
                 self.read(ref)
+
+    def levels(self, given: tuple[kr.Ref | None, ...], made: kr.Ref) -> None:
+        self.need("l" in made.axes or not any(ref is not None and "l" in ref.axes for ref in given), "levels of what is made for none")
 
     def along(self, axis: str, body: tuple) -> None:
         """Every position of an axis; a row has a token, and a dimension is at least 1, so what is written there is written."""

@@ -157,8 +157,11 @@ class _Apart:
             return _reduced(self.b, v, v.args, [a for a in v["over"] if a != "l"])
         summed = [self.summed.get(id(a), False) for a in v.args]
         fn = v["fn"] if v.op == "map" else v.op
-        one = fn in ("sum", "dot", "mul", "neg", "rename") or (fn == "where" and summed[1] and v.args[2] is self.b.zero())
-        if "l" in v.axes or not (sum(summed) == 1 if one else all(summed) and fn in ("add", "sub")):
+        if fn == "where":
+            linear = not summed[0] and all(s or a is self.b.zero() for a, s in zip(v.args[1:], summed[1:]))
+        else:
+            linear = all(summed) if fn in ("add", "sub") else fn in ("sum", "dot", "mul", "neg", "rename") and sum(summed) == 1
+        if "l" in v.axes or not linear:
             return None
         args = [self.of_level(a) if s else a for a, s in zip(v.args, summed)]
         if None in args:

@@ -139,7 +139,7 @@ def bound(program: Program, trial: Trial, results: Mapping[str, Tensor] | None =
             x = trial.inputs[p.name]
             made[p.name] = x if p.kind == "head" else torch.cat([_past(p, trial), x], 1)
         elif p.name in trial.memory:
-            made[p.name] = _slots(trial.memory[p.name], trial) if p.kind in ("slots", "units") else trial.memory[p.name]
+            made[p.name] = _handed_on(trial.memory[p.name], p.kind, program.slot == "m", trial)
         elif p.kind == "levels" and p.name.replace("live.", "state.") in trial.memory:          # every level runs from the start
             start = trial.memory[p.name.replace("live.", "state.")]
             made[p.name] = start.unsqueeze(1).expand(start.shape[0], trial.levels, *start.shape[1:])
@@ -171,13 +171,15 @@ def _past(p: Param, trial: Trial) -> Tensor:
     return torch.cat([noise("past " + p.name, (trial.lanes, p.delay - known.shape[1], *_shape(p.axes, trial))), known], 1)
 
 
-def _slots(x: Tensor, trial: Trial) -> Tensor:
-    """Slots that a call needs beyond those it was handed: zero."""
-    return torch.cat([x, x.new_zeros(x.shape[0], trial.slots - x.shape[1], *x.shape[2:])], 1)
+def _handed_on(x: Tensor, kind: str, merging: bool, trial: Trial) -> Tensor:
+    """Memory with what a call needs beyond what it was handed: slots are zero, levels run from the start as the highest one does."""
+    if kind == "levels" or (kind == "slots" and merging):
+        return torch.cat([x, x[:, -1:].expand(-1, trial.levels - x.shape[1], *x.shape[2:])], 1)
+    return torch.cat([x, x.new_zeros(x.shape[0], trial.slots - x.shape[1], *x.shape[2:])], 1) if kind in ("slots", "units") else x
 
 
 def _shape(axes: tuple[str, ...], trial: Trial) -> list[int]:
-    return [trial.slots if a == "n" else int(dim_of(a)) if dim_of(a).isdigit() else trial.sizes[dim_of(a)] for a in axes]
+    return [trial.slots if a == "n" else trial.levels if a == "l" else int(dim_of(a)) if dim_of(a).isdigit() else trial.sizes[dim_of(a)] for a in axes]
 
 
 def bisect(model: Model, trial: Trial, expected: Mapping[str, Tensor] | None = None) -> Iterator[tuple[str, Change | None]]:

@@ -7,7 +7,7 @@ from ..ir import kernel as kr
 from ..ir.builder import Builder
 from ..ir.functions import TABLE
 from ..ir.naming import fresh, stem
-from ..ir.nodes import LEAD, NO_POS, Program, Value, order, steps_inside, uses
+from ..ir.nodes import LEAD, NO_POS, Program, Value, order, sort_axes, steps_inside, uses
 from .carries import Carry
 from .precision import precise
 
@@ -96,7 +96,7 @@ class Places:
                 self.out.append(kr.Decayed(ref, self.expr(v.args[0]), self.expr(v.args[1]), v["reverse"]))
                 self.refs[id(v)] = ref
             case "pair":
-                given = [self.whole_tile(x, (t, v["axis"])) for x, t in zip(v.args, "cdc")]
+                given = [self.by_level(x, (t, v["axis"])) for x, t in zip(v.args, "cdc")]
                 ref = self.tile(stem(v), v.axes)
                 self.out.append(kr.Pair(ref, *given))
                 self.refs[id(v)] = ref
@@ -139,6 +139,10 @@ class Places:
                 raise ValueError(f"{self.program.name}: no tile for {v.op} {dict(v.attrs)} over [{', '.join(v.axes)}]")
         self.out, self.pos = outer, pos
 
+    def by_level(self, v: Value, axes: tuple[str, ...]) -> kr.Ref:
+        """A tile that holds the value over these axes, and over levels where it has some."""
+        return self.whole_tile(v, sort_axes((*axes, *(a for a in v.axes if a == "l"))))
+
     def whole_tile(self, v: Value, axes: tuple[str, ...]) -> kr.Ref:
         """A tile that holds the value over exactly these axes."""
         found = self.expr(v)
@@ -161,8 +165,8 @@ class Places:
             fits = what not in made and (None in (q, uq) or q is uq) and (None in (k, uk) or k is uk)
             if fits and all(x not in order(u.args) for x in made.values()):
                 made[what], q, k = u, uq if q is None else q, uk if k is None else k
-        given = [self.whole_tile(matrix, ("c", "d")), *(None if x is None else self.whole_tile(x, (t, axis)) for x, t in ((q, "c"), (k, "d"))),
-                 self.whole_tile(f, ("c", axis))]
+        given = [self.by_level(matrix, ("c", "d")), *(None if x is None else self.by_level(x, (t, axis)) for x, t in ((q, "c"), (k, "d"))),
+                 self.by_level(f, ("c", axis))]
         refs = {what: self.tile(stem(u), u.axes) for what, u in made.items()}
         self.out.append(kr.Channels(*given, *(refs.get(what) for what in ("dq", "dk", "df"))))
         self.refs.update({id(u): refs[what] for what, u in made.items()})

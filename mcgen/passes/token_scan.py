@@ -31,7 +31,8 @@ class TokenScan:
         self.stem = "live." if self.live else ""
         self.own = {n: states.axes[n] for n in names}
         self.axes = {n: ("l", *axes) if self.live else axes for n, axes in self.own.items()}
-        self.entered = _Entered(b)
+        # a branch is taken at one level and not at another: gradients keep them apart until no condition is left
+        self.entered = _Entered(b, along="l" if self.live and any(map(branches, map(model.update.get, names))) else "")
         old = {n: b.param(Param(f"at.{self.stem}{n}", "value", self.axes[n])) for n in names}
         update = _TokenEmitter(update_emitter, self.entered, lambda t: old[t["name"]])
         new = {n: update.emit(model.update[n]) for n in names}
@@ -78,11 +79,17 @@ class TokenScan:
         self.reads = dict(zip(shapes, ys[len(names):]))
 
 
-class _Entered:
-    """Values that a loop's body uses: what has the loop's axis comes element by element, the rest as it is."""
+def branches(t: Term) -> bool:
+    """Whether it depends on a state which branch of a `where` or `huber` is taken: on the first two arguments of each."""
+    return any(s.op == "state" for x in walk(t) if x.op in ("where", "huber") for compared in x.args[:2] for s in walk(compared))
 
-    def __init__(self, b: Builder, stem: str = "x", rows: bool = False):
-        self.b, self.stem, self.axis = b, stem, "r" if rows else "c"
+
+class _Entered:
+    """Values that a loop's body uses: what has the loop's axis comes element by element, the rest as it is. Numbers are spread
+    `along` an axis, if any."""
+
+    def __init__(self, b: Builder, stem: str = "x", rows: bool = False, along: str = ""):
+        self.b, self.stem, self.axis, self.along = b, stem, "r" if rows else "c", along
         self.found: dict[int, tuple[Param, Value]] = {}
 
     def enter(self, value: Value) -> Value:
@@ -91,7 +98,8 @@ class _Entered:
         if id(value) not in self.found:
             axes = tuple(a for a in value.axes if a != self.axis and (a != "r" or self.axis == "r"))
             self.found[id(value)] = Param(f"{self.stem}.{len(self.found)}", "value", axes, dtype=value.dtype), value
-        return self.b.param(self.found[id(value)][0])
+        entered = self.b.param(self.found[id(value)][0])
+        return self.b.spread(entered, self.along) if self.along and value.dtype == "f" else entered
 
     @property
     def xs(self) -> list[Value]:

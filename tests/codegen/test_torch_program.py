@@ -3,6 +3,10 @@ import pytest
 import torch
 
 from mcgen.codegen.torch_module import torch_module
+from mcgen.codegen.torch_printer import print_function
+from mcgen.ir import interpreter
+from mcgen.ir.builder import Builder
+from mcgen.ir.nodes import Param, Program, Result, sort_axes
 from mcgen.passes.bisect import bound, table, values
 from passes.cases import compiled, drawn, errors, trial
 
@@ -50,3 +54,25 @@ def test_torch_equals_interpreter(tmp_path, rule, cache_name, start, chunk):
     assert {"y", *(f"grad {n}" for n in state.model.inputs)} <= set(flat) and all(torch.is_tensor(t) for t in flat.values())
     found = errors(flat, {n: want[n] for n in flat})
     assert not {n: e for n, e in found.items() if not e < 1e-9}
+
+
+ALONG = {"cumprod": lambda b, x: b.cumprod(x), "cumprod from the end": lambda b, x: b.cumprod(x, True), "cumsum": lambda b, x: b.cumsum(x, "c"),
+         "sum": lambda b, x: b.sum(x, ["c"]), "max": lambda b, x: b.max(x, "K"), "dot": lambda b, x: b.dot(x, b.map("tanh", x), ["K"]),
+         "decayed": lambda b, x: b.decayed(x, b.map("tanh", x))}
+
+
+@pytest.mark.parametrize("name", ALONG)
+def test_a_loop_names_axes_in_an_order_of_its_own(tmp_path, name):
+    """What a body is given lies as its giver has it, whatever the order of the parameter's axes."""
+    b, tokens, memories = Builder(), Param("q", "token", ("K",)), Param("m", "slots", ("V",))
+    turned, memory = Param("turned", "value", ("r", "K", "c")), Param("memory", "value", ("V",))
+    value = b.mul(ALONG[name](b, b.param(turned)), b.param(memory))
+    body = Program("each", (memory, turned), (Result("out0", "sum", sort_axes(value.axes), ((value, 0),)),))
+    out = b.slots(body, [b.param(memories)], [b.load(tokens)])[0]
+    program = Program("small", (tokens, memories), (Result("out", "starts", out.axes[1:], ((out, 0),)),), "chunk", 4)
+    rows, sizes = torch.tensor([[(0, 4, 0, 0), (4, 3, 1, 0)]]), {"K": 5, "V": 2}
+    given = {"q": torch.randn(1, 7, 5, dtype=torch.float64), "m": torch.randn(1, 3, 2, dtype=torch.float64)}
+    want = interpreter.run(program, given, rows, 4, sizes)["out"]
+    text = "import torch\nfrom mcgen.runtime import torch_ops as ops\n\n\n" + print_function("small", program, 2)
+    got, = module(text, tmp_path).small(given["q"][:, :, None], given["m"][:, None], rows.int(), chunk=4)
+    torch.testing.assert_close(got[:, 0], want)

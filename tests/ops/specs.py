@@ -57,6 +57,9 @@ LOGARITHMIC = [
        cache={"segments": APART}),
     op("merging_window", rule={"update": {"S": "exp(g) * S + window(sigmoid(g) * outer(k, v), 3)"}}, cache={**LEVELS, "segments": APART}),
     op("merging_tokens", rule={"update": {"S": "tanh(exp(g) * S + outer(k, v))"}, "read": "S.T @ q"}, cache={**LEVELS, "segments": APART}),
+    op("merging_branches", rule={"inputs": {**DECAY["inputs"], "d": {"shape": [], "domain": [0.2, 1], "per": "head"}},
+                                 "update": {"S": "where(abs(S) < d, exp(g) * S + outer(k, v), 0.5 * S + huber(outer(k, tanh(v)) - S, d))"}, "read": "S.T @ q"},
+       cache={**LEVELS, "segments": APART}),
 ]
 PER_HEAD_K = {"shape": ["K"], "domain": "unit", "per": "head"}
 FOUND = [                        # by `mcgen fuzz`, shrunk
@@ -74,6 +77,10 @@ FOUND = [                        # by `mcgen fuzz`, shrunk
                                "update": {"S": "S - 0.5 * outer(k, S.T @ k) + outer(w - p - where(h >= 0.25, p, q), v)"}, "read": "S.T @ q"}),
     op("a_norm_into_a_scan", rule={"inputs": {"q": ["K"], "k": ["K"], "w": ["V"], "p": ["D"]}, "read": "silu(S.T @ q)",
                                    "update": {"S": "minimum(S + outer(k / (1 + norm(p)), w), 2)"}}),
+    op("delayed_writes_to_channels_of_levels", rule={
+        "inputs": {**UNIT_K, "a": {"shape": ["K"], "domain": [-1, 1]}}, "read": "S.T @ q",
+        "update": {"S": "diag(a) @ S - b * outer(k, (diag(a) @ S).T @ k) + delay(outer(q, v), 2) + outer(tanh(delay(q, 1)), v)"}},
+       cache={**LEVELS, "segments": APART, "weight": "lam[level]"}),
     op("same_score_for_all", cache={"inputs": {}, "score": "0", "select": {"top": 2}}),
     op("a_state_named_acc", rule={"inputs": {"q": ["V"], "k": ["K"], "v": ["V"], "a": {"shape": ["K"], "domain": [0, 1]}}, "state": {"acc": ["K", "V"]},
                                   "update": {"acc": "diag(a) @ acc + window(0.9 * outer(k, v), 3)"}, "read": "acc @ q"}),

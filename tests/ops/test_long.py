@@ -76,7 +76,8 @@ RULES: dict[str, tuple[Callable, bool, dict]] = {       # the formula, whether a
     "momentum": (pushed, False, {"state": PAIR, "update": {"Z": f"0.5 * Z {PUSH}", "S": "{0} + new(Z)"}}),
     "decay_of_momentum": (pushing, False, {"state": PAIR, "update": {"Z": "{1} " + PUSH, "S": "0.5 * S + new(Z)"}}),
 }
-LOWEST = {"decay_of_momentum": 0.0}             # momentum that changes its sign leads away from what it is to reach: the formula overflows too
+# where a factor of the state or its momentum is lower, they swing ever wider: the formula overflows too
+LOWEST = {"momentum": -0.5, "decay_of_momentum": 0.0}
 
 
 def spec_of(name: str, kind: str):

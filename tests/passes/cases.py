@@ -91,6 +91,16 @@ def trial(model, x: dict[str, torch.Tensor], chunk: int, **changes) -> Trial:
     return replace(trial_of(model, x, sizes, chunk), **changes)
 
 
+def halves(whole, cut):
+    """A trial as two: the second sees the first's tokens as its past."""
+    tokens = {n for n, t in whole.inputs.items() if t.dim() > 1 and t.shape[1] == whole.tokens and not n.startswith("init_")}
+    early = {n: t[:, :cut] if n in tokens else t for n, t in whole.inputs.items()}
+    late = {n: t[:, cut:] if n in tokens else t for n, t in whole.inputs.items()}
+    past = {n: early[n] for n in tokens}
+    return (replace(whole, inputs=early, tokens=cut),
+            replace(whole, inputs=late, tokens=whole.tokens - cut, position=cut, past=past))
+
+
 def only_y(model, call: Trial) -> Trial:
     """The trial with a cotangent of y alone."""
     shape = (model.output if model.output is not None else model.read).shape

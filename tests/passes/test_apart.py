@@ -26,6 +26,9 @@ RULES = {
     "window": {"update": {"S": "exp(g) * S + window(sigmoid(g) * outer(k, v), 3)"}},
     # the backward pass adds up what every token and level has for A
     "tokens": {"inputs": {**DECAY["inputs"], "A": {"shape": ["K", "K"], "per": "head"}}, "update": {"S": "tanh(exp(g) * A @ S + outer(k, v))"}},
+    # which branch is taken differs from level to level; a condition of the token alone leaves gradients that are sums over levels
+    "branches": {"inputs": {**DECAY["inputs"], "a": {"shape": [], "per": "head"}},
+                 "update": {"S": "where(g > a, where(abs(S) < 1, tanh(a) * (outer(k, v) * S), 0.5 * S), huber(S, 0.5)) + exp(g) * S"}},
 }
 
 

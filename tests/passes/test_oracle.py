@@ -8,7 +8,7 @@ import torch
 
 from mcgen.passes.bisect import noise, values
 
-from .cases import CACHES, RULES, compiled, drawn, errors, expected, only_y, results, trial
+from .cases import CACHES, RULES, compiled, drawn, errors, expected, halves, only_y, results, trial
 
 TOLERANCE = 1e-9
 
@@ -93,12 +93,15 @@ def test_raw_decay_with_zeros(rule):
     agree(rule, "softmax", zeros=("a",))
 
 
-@pytest.mark.parametrize("rule, cache_name, start", [("delay", "softmax", "carry"), ("window", "top", "fresh"), ("nonlinear", "after", "fresh"),
-                                                     ("scalar", "sum", "carry"), ("output", "aged", "fresh")])
+@pytest.mark.parametrize("rule, cache_name, start, growth", [
+    ("delay", "softmax", "carry", "constant"), ("window", "top", "fresh", "constant"), ("nonlinear", "after", "fresh", "constant"),
+    ("scalar", "sum", "carry", "constant"), ("output", "aged", "fresh", "constant"), ("nonlinear", "softmax", "fresh", "logarithmic"),
+    ("scalar", "after", "carry", "logarithmic")])
 @pytest.mark.parametrize("cut", [1, 6, 10])
-def test_a_call_in_two_parts_is_one_call(rule, cache_name, start, cut):
+def test_a_call_in_two_parts_is_one_call(rule, cache_name, start, growth, cut):
     """Values and gradients: what the second part's memory gets is the first part's cotangent."""
-    state = compiled(rule, cache_name, 6, start)
+    state = compiled(rule, cache_name, 6 if growth == "constant" else 2, start, growth)
+    levels = {p.name for p in state.forward.params if p.kind == "levels" or (p.kind == "slots" and state.forward.slot == "m")}
     whole = trial(state.model, drawn(state.model, 17), 4)
     want = values(state, whole)
     first, second = halves(whole, cut)
@@ -107,8 +110,14 @@ def test_a_call_in_two_parts_is_one_call(rule, cache_name, start, cut):
                      cotangents={n: noise("d." + n, t.shape) for n, t in want.items() if n.startswith("new.")}
                      | {"y": noise("d.y", want["y"].shape)[:, cut:]})
     after = values(state, second)
-    first = replace(first, cotangents={n: after["grad " + n.removeprefix("new.")][:, :t.shape[1]] for n, t in before.items()
-                                       if n.startswith("new.")} | {"y": noise("d.y", want["y"].shape)[:, :cut]})
+
+    def arrives(name, count):
+        """The gradient of what was handed on; levels that it had not are its last one."""
+        grad = after["grad " + name]
+        return torch.cat([grad[:, :count - 1], grad[:, count - 1:].sum(1, keepdim=True)], 1) if name in levels else grad[:, :count]
+
+    first = replace(first, cotangents={n: arrives(n.removeprefix("new."), t.shape[1]) for n, t in before.items() if n.startswith("new.")}
+                    | {"y": noise("d.y", want["y"].shape)[:, :cut]})
     before = values(state, first)
     got = {n: t for n, t in after.items() if n.startswith("new.")} | {"y": torch.cat([before["y"], after["y"]], 1)}
     for name in [n for n in whole.inputs if f"grad {n}" in want]:
@@ -122,13 +131,3 @@ def test_a_call_in_two_parts_is_one_call(rule, cache_name, start, cut):
     assert set(got) >= {"y", "new.state.S", *(f"grad {n}" for n in state.model.inputs)}
     found = errors(got, {n: want[n] for n in got})
     assert not {n: e for n, e in found.items() if not e < TOLERANCE}
-
-
-def halves(whole, cut):
-    """A trial as two: the second sees the first's tokens as its past."""
-    tokens = {n for n, t in whole.inputs.items() if t.dim() > 1 and t.shape[1] == whole.tokens and not n.startswith("init_")}
-    early = {n: t[:, :cut] if n in tokens else t for n, t in whole.inputs.items()}
-    late = {n: t[:, cut:] if n in tokens else t for n, t in whole.inputs.items()}
-    past = {n: early[n] for n in tokens}
-    return (replace(whole, inputs=early, tokens=cut),
-            replace(whole, inputs=late, tokens=whole.tokens - cut, position=cut, past=past))

@@ -13,7 +13,7 @@ from mcgen.ir.builder import Builder
 from mcgen.ir.nodes import Param, Program, Result
 from mcgen.ir.printer import print_program
 from mcgen.passes import pipeline
-from mcgen.passes.bisect import STAGES, bisect
+from mcgen.passes.bisect import STAGES, bisect, values
 from mcgen.passes.clean import clean, products
 from mcgen.passes.cost import all_products
 from mcgen.passes.expand import expand
@@ -22,7 +22,7 @@ from mcgen.passes.slots import large, loop_slots
 from mcgen.spec import load_spec
 from mcgen.symbolic.elaborate import elaborate
 
-from .cases import compiled, drawn, errors, expected, results, spec_of, trial
+from .cases import compiled, drawn, errors, expected, halves, results, spec_of, trial
 
 GOLDEN = Path(__file__).parent / "golden"
 OPS = {"plain": ("plain", None), "cached": ("scalar", "softmax")}
@@ -155,6 +155,16 @@ def bisected(model):
 @pytest.mark.parametrize("rule, cache_name", [("delay", "softmax"), ("vectors", None), ("nonlinear", "after"), ("learned", "sum")])
 def test_no_pass_changes_a_value(rule, cache_name):
     assert bisected(elaborate(spec_of(rule, cache_name, start="fresh"))) == dict.fromkeys(STAGES)
+
+
+def test_no_pass_changes_a_value_where_segments_merge():
+    """The second part of a call reaches levels that its memory did not have."""
+    model = elaborate(spec_of("delay", "after", 2, "fresh", "logarithmic"))
+    first, second = halves(trial(model, drawn(model, 13), 4), 3)
+    *_, (_, state) = stages(model)
+    memory = {n.removeprefix("new."): x for n, x in values(state, first).items() if n.startswith("new.")}
+    assert memory["live.S"].shape[1] < second.levels
+    assert {name: change for name, change in bisect(model, replace(second, memory=memory))} == dict.fromkeys(STAGES)
 
 
 def test_bisect_names_the_pass(monkeypatch):

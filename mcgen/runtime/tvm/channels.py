@@ -16,10 +16,11 @@ from .dot import matrix_of, temporary
 from .elementwise import LANES, Nest
 from .emit import Value
 from .gemm import Matrix, multiply
+from .levels import LEVEL, each
 from .memory import Scope
 from .pack import eight_by_eight, sums_of_eight
-from .reduce import across
-from .statements import Channels, Pair
+from .reduce import across, free_axes, lower_map
+from .statements import Channels, Map, Pair
 
 BASE = 8
 PANEL = 4                        # vectors of channels kept in registers at once
@@ -27,6 +28,15 @@ PANEL = 4                        # vectors of channels kept in registers at once
 
 def lower_pair(scope: Scope, s: Pair) -> None:
     """dst[c, d] = sum over channels of q[c] k[d] weight where d is before c, else 0."""
+    if LEVEL in free_axes(scope, s.dst.attr.index):
+        alone = scope.temporary("c", "d")               # in memory rows of the result lie level beside level
+
+        def of_level() -> None:
+            lower_pair(scope, replace(s, dst=alone))
+            lower_map(scope, Map(s.dst, alone))
+
+        each(scope, of_level)
+        return
     row, column = s.dst.attr.index
     work = _Work(scope, s.factor)
     q, k = work.matrix(s.q), work.matrix(s.k)
@@ -51,7 +61,11 @@ def lower_pair(scope: Scope, s: Pair) -> None:
 
 def lower_channels(scope: Scope, s: Channels) -> None:
     """dq[c] = sum over d before c of matrix[c, d] k[d] weight; dk[d] the same with q[c]; df the derivative by the factors."""
-    row, column = s.matrix.attr.index
+    given = [x for x in (s.matrix, s.q, s.k, s.factor) if x is not None]
+    if any(LEVEL in free_axes(scope, x.attr.index) for x in given):
+        each(scope, lambda: lower_channels(scope, s))
+        return
+    row, column = _of_level(s.matrix)
     work = _Work(scope, s.factor)
     em, nest = scope.em, work.nest
     matrix = matrix_of(scope, nest, s.matrix, row, column)
@@ -94,6 +108,11 @@ def lower_channels(scope: Scope, s: Channels) -> None:
                 work.running(first, height, False, df, after, lambda d, j, at: (work.get(k, d, at), work.get(sought, j, at)))
 
     work.neighbours(meet)
+
+
+def _of_level(ref) -> list[str]:
+    """The axes of one level of what a reference names."""
+    return [axis for axis in ref.attr.index if axis != LEVEL]
 
 
 def _pair_inside(work: "_Work", q: Matrix, k: Matrix, out: Matrix, first, size: int) -> None:
@@ -160,12 +179,12 @@ class _Work:
 
     def __init__(self, scope: Scope, factor):
         self.scope, self.em, self.nest = scope, scope.em, Nest(scope)
-        self.row, self.axis = factor.attr.index
+        self.row, self.axis = _of_level(factor)
         self.tokens, self.channels = scope.extent(self.row), scope.extent(self.axis)
         self.factor = self.matrix(factor)
 
     def matrix(self, ref) -> Matrix:
-        rows, axis = ref.attr.index
+        rows, axis = _of_level(ref)
         return matrix_of(self.scope, self.nest, ref, rows, axis)
 
     def scratch(self, rows: str, name: str) -> Matrix:

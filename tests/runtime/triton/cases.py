@@ -32,7 +32,8 @@ CASES = {
 }
 MERGING = {"name": "merging", "rule": {"use": "simple_gla"}, "cache": {"use": "log_linear", "segments": {"length": 8, "start": "fresh", "growth": "logarithmic"}}}
 CASES |= {"levels": MERGING, "levels, all ways to call": MERGING, "merging, chosen memories": "merging_choice"}
-FUSED = {"fused: levels, erased": "merging_steps", "fused: log decay": "simple_gla", "fused: normaliser, cached": "mlstm+grm", "fused: erased": "gated_delta",
+FUSED = {"fused: levels, erased": "merging_steps", "fused: levels, branches": "merging_branches", "fused: log decay": "simple_gla",
+         "fused: normaliser, cached": "mlstm+grm", "fused: erased": "gated_delta",
          "fused: erased, cached": "gated_delta+grm", "fused: channels": "gla", "fused: delayed write": "swla"}
 # dims longer than tiles: blocks of them in programs each, and one after the other
 BLOCKS = {"blocks: log decay": "mamba2", "blocks: channels": "gla", "blocks: steps in a token": "delta_product", "blocks: erased, cached": "gated_delta+grm",

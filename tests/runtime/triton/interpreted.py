@@ -81,9 +81,9 @@ def main(folder: Path, names: list[str]) -> dict:
         found[name]["of the other form"] = sum(kernel.startswith("fused_") is not (name in FUSED) for kernel in fence.kernels)
         if name in ("fused: log decay", "fused: erased, cached"):
             found[name]["packed"] = packed_difference(op, op_of(spec, folder, backend="torch"), spec)
-        if name in ("log decay", "normaliser, cached", "a scan, one decay a head", "levels, all ways to call"):
+        if name in ("log decay", "normaliser, cached", "a scan, one decay a head", "levels, all ways to call", "merging_branches"):
             found[name]["steps"] = step_difference(op, spec, 3)
-        if name in ("log decay", "delayed write, chosen memories", "levels, all ways to call"):
+        if name in ("log decay", "delayed write, chosen memories", "levels, all ways to call", "merging_branches"):
             found[name]["16 bits"] = half_differences(op, spec)
         if name in ("delayed write, chosen memories", "a scan, cached", "steps in a token", "levels, all ways to call", "merging, chosen memories"):
             found[name]["packed"] = packed_difference(op, op_of(spec, folder, backend="torch"), spec)
