@@ -28,8 +28,8 @@ class Tokens(Slots):
             self.single(v)
         return super().get(v)
 
-    def wanted(self, v: Value) -> bool:
-        return super().wanted(v) and (self.at is not None or id(v) not in self.loops.alone)
+    def elsewhere(self, v: Value) -> bool:
+        return super().elsewhere(v) or (self.at is None and id(v) in self.loops.alone)
 
     def single(self, v: Value) -> None:
         """v of one token."""

@@ -28,6 +28,8 @@ class Values(Tiles):
     def get(self, v: Value) -> Name:
         if id(v) not in self.names:
             self.statements(order([v]))
+        if id(v) not in self.names and not self.elsewhere(v):          # of all slots at once, after all
+            self.statement(v)
         return self.names[id(v)]
 
     def full(self, v: Value, axes: tuple[str, ...]) -> str:
@@ -58,13 +60,13 @@ class Values(Tiles):
                 self.statement(v)
 
     def wanted(self, v: Value) -> bool:
-        """Whether v has to be computed now: what is too large for all slots, units, levels or blocks at once is had where one of them is
-        meant."""
-        if id(v) in self.names or (self.fold and not self.in_block and self.fold.has(v)):
-            return False
-        if "n" in v.axes and self.fixed is None and sum(map(is_dim, v.axes)) > 1:
-            return False
-        return not ("m" in v.axes and self.memory is None) and not (levelled(v) and self.level is None)
+        """Whether v has to be computed before something asks for it. Of the slots, one at a time is meant almost always."""
+        one_slot = "n" in v.axes and self.fixed is None and sum(map(is_dim, v.axes)) > 1
+        return id(v) not in self.names and not one_slot and not self.elsewhere(v)
+
+    def elsewhere(self, v: Value) -> bool:
+        """Whether v is too large for all units, levels or blocks at once, and no one of them is meant here."""
+        return bool(self.fold and not self.in_block and self.fold.has(v)) or ("m" in v.axes and self.memory is None) or (levelled(v) and self.level is None)
 
     def statement(self, v: Value) -> None:
         match v.op:

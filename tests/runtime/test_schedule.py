@@ -66,9 +66,9 @@ def test_kernels_are_made_with_the_options(monkeypatch):
     from mcgen.runtime import tvm
     made, real = [], tvm.compile
 
-    def compile(build, sizes, name, options):
+    def compile(build, sizes, name, options, **more):
         made.append((name.split("_", 1)[1], sizes["#chunk"], options))
-        return real(build, sizes, name, options)
+        return real(build, sizes, name, options, **more)
 
     monkeypatch.setattr(tvm, "compile", compile)
     results(mcgen.load(SPEC).with_schedule(Schedule.of(16, {"rows": 5, "backward.rows": 2, "opt_level": 1})))
