@@ -15,6 +15,7 @@ from .apart import leaves_levels, levelled, levels_apart
 from .hoist import hoist
 from .share_factors import share_factors
 from .slice_kernel import Kernel, Key, Slice
+from .slice_parts import parts
 from .stages import SLOTS, Stages, of_rows, over_rows, way
 from .thin import thin
 from .token_loops import handed_out, over_tokens, scans_rows
@@ -64,7 +65,7 @@ class _Cutter:
         slices: list[Slice] = []
         while self.pending:
             key = max(self.pending)                          # the last stage first: it says what earlier ones store
-            slices += [s for results in self.groups(key, self.pending.pop(key)) for s in Kernel(self, key, results).slices()]
+            slices += [s for results in self.groups(key, self.pending.pop(key)) for s in parts(Kernel(self, key, results))]
         for at, s in enumerate(reversed(slices)):
             slices[len(slices) - 1 - at] = replace(s, program=replace(s.program, name=f"{self.program.name}_{at}"))
         return Sliced(tuple(reversed(slices)), tuple(self.scratch), tuple(self.copies), tuple(self.shifted))

@@ -7,7 +7,8 @@ from mcgen.ir.builder import Builder
 from mcgen.ir.nodes import Param, Program, Result
 from mcgen.passes.fold import fold
 from mcgen.passes.slice import cut
-from mcgen.passes.slice_kernel import MOST, products
+from mcgen.passes.slice_kernel import products
+from mcgen.passes.slice_parts import MOST
 
 from .cases import compiled
 
