@@ -40,8 +40,8 @@ BLOCKS = {"blocks: log decay": "mamba2", "blocks: channels": "gla", "blocks: ste
           "blocks: a scan": "mamba1", "blocks: log decay, chosen memories": "mamba2+ssc"}
 LONG = {"K": 24, "V": 40}
 # in every run of the tests; the others are marked slow
-QUICK = ("plain", "log decay", "normaliser, cached", "delayed write, chosen memories", "states mixed", "fresh",
-         "raw decay, two atoms", "a scan, cached", "erased, cached", "fused: log decay", "fused: channels", "levels",
+QUICK = ("log decay", "normaliser, cached", "delayed write, chosen memories", "states mixed", "fresh",
+         "a scan, cached", "erased, cached", "fused: log decay", "fused: channels", "levels",
          "blocks: log decay")
 KNOWN = {**CORNERS, **SCANS}
 TOKENS = {"mesa": 20}
