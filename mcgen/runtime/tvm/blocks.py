@@ -16,6 +16,7 @@ from .elementwise import LANES
 from .emit import Value
 from .expr import Expr
 from .memory import DYNAMIC, Scope
+from .pack import sums_of_eight
 from .reduce import across, combine, finish
 from .rowwise import MOST, Keeping, elementwise, needed, on_axes, touched, written
 
@@ -198,21 +199,11 @@ class _Total:
         with em.loop(0, groups, name="x") as step:      # none: an empty loop
             rows = [em.bind(em.load(self.parts, (step * LANES + i) * LANES, "f32", LANES)) for i in range(LANES)]
             with nest.lanes_at(name, step * LANES, len(em.frames) - 1, []):
-                finish(nest, self.s, self.across_all(rows))
+                finish(nest, self.s, sums_of_eight(em, rows))
         low = nest.low + groups * LANES
         if not (isinstance(low, int) and low == nest.high):
             with em.loop(low, nest.high, name="i") as index, nest._frame(name, index):
                 finish(nest, self.s, across(nest, "sum", em.bind(em.load(self.parts, index * LANES, "f32", LANES))))
-
-    def across_all(self, rows: list[Value]) -> Value:
-        """Lane i: the sum over the lanes of rows[i]. Halves of two rows meet in one vector, so that no lane is ever idle."""
-        em, apart = self.em, 1
-        while len(rows) > 1:
-            lanes = range(LANES)
-            picks = [[(LANES if i & apart else 0) + (i & ~apart | bit) for i in lanes] for bit in (0, apart)]
-            rows = [combine(self.nest, "sum", *(em.bind(em.shuffle([a, b], p)) for p in picks)) for a, b in zip(rows[::2], rows[1::2])]
-            apart *= 2
-        return rows[0]
 
 
 __all__ = ["lower_blocks"]
