@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import mcgen
+from mcgen.runtime.schedule import Schedule
 from mcgen.verify.draw import Case, draw
 from mcgen.verify.world import all_inputs
 
@@ -14,6 +15,7 @@ from .specs import CORNERS
 
 SIZES = {"K": 8, "V": 16, "R": 8, "D": 16}
 SHIPPED = sorted(p.parent.name for p in (Path(__file__).parents[2] / "generated").glob("*/spec.yaml"))
+UNOPTIMISED = Schedule.of(16, {"opt_level": 0})       # a corner tries our passes; LLVM's would take most of its time, and shipped ops have them
 TOLERANCE = 2e-5                # of the largest entry: float32 with a few hundred terms
 
 
@@ -57,7 +59,9 @@ def test_against_the_reference(name):
     inputs, starts = inputs_of(spec), starts_of(spec)
     wanted, exact = gradients(mcgen.reference(spec), inputs, starts, torch.float64)
     for backend in ("torch", "tvm"):
-        y, grads = gradients(mcgen.load(spec, backend=backend).with_chunk(16), inputs, starts, torch.float32)
+        op = mcgen.load(spec, backend=backend)
+        op = op.with_schedule(UNOPTIMISED) if backend == "tvm" and name in CORNERS else op.with_chunk(16)
+        y, grads = gradients(op, inputs, starts, torch.float32)
         close(y, wanted, f"{backend}: y")
         for n, g in exact.items():
             close(grads[n], g, f"{backend}: d {n}")

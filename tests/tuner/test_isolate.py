@@ -37,7 +37,7 @@ def test_a_hang_ends_with_all_that_it_started(tmp_path):
 
 
 def test_trials_die_with_the_tuner(tmp_path):
-    code = ("from tuner import isolate; import fakes\n"
+    code = ("from tuner import isolate; import fakes\nisolate.PRELOADED = []\n"
             f"if __name__ == '__main__': isolate.run(fakes.hangs, {{'pids': {str(tmp_path / 'pids')!r}}}, 600)\n")
     (tmp_path / "main.py").write_text(code)
     tuner = subprocess.Popen([sys.executable, str(tmp_path / "main.py")], env={**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(Path(__file__).parent)))})

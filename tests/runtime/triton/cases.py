@@ -95,10 +95,10 @@ def results(op, inputs, segments=None):
     return {n: x.detach() for n, x in outs.items()} | {f"d {n}": g for n, g in zip(leaves, grads)}
 
 
-def packed_difference(op, other, spec, device: str = "cpu", sizes=SIZES) -> float:
+def packed_difference(op, other, spec, device: str = "cpu", sizes=SIZES, ends=(0, 0, 17, 18, 22)) -> float:
     """The largest error of y and every gradient against another back end, for packed sequences of which one is empty."""
-    inputs = {n: x.float().to(device) for n, x in draw(spec, Case(40, batch=1, heads=2, seed=3), sizes).items()}
-    offsets = torch.tensor([0, 0, 17, 18, 40], device=device)
+    inputs = {n: x.float().to(device) for n, x in draw(spec, Case(ends[-1], batch=1, heads=2, seed=3), sizes).items()}
+    offsets = torch.tensor(ends, device=device)
     found = []
     for o in (op, other):
         leaves = {n: x.clone().requires_grad_() for n, x in inputs.items()}
@@ -125,13 +125,14 @@ def step_difference(op, spec, tokens: int, device: str = "cpu", sizes=SIZES) -> 
 def half_differences(op, spec, dtype: torch.dtype = torch.bfloat16, device: str = "cpu", sizes=SIZES) -> int:
     """How many numbers of a call with tokens of 16 bits, and of one that goes on from it, are not those of the same call in float32,
     rounded: y, the memory, every gradient, in their dtypes."""
-    drawn = draw(spec, Case(40, batch=1, heads=2, seed=3), sizes)
+    first = 18
+    drawn = draw(spec, Case(first + 4, batch=1, heads=2, seed=3), sizes)
     narrow = {n: x.to(device, dtype if x.dim() > 2 else torch.float32) for n, x in drawn.items()}
     found = []
     for inputs in (narrow, {n: x.float() for n, x in narrow.items()}):
         leaves = {n: x.clone().requires_grad_() for n, x in inputs.items()}
-        y, memory = op(**{n: x[:, :33].clone() if x.dim() > 2 else x for n, x in leaves.items()}, return_memory=True)
-        y2, after = op(**{n: x[:, 33:].clone() if x.dim() > 2 else x for n, x in leaves.items()}, memory=memory)
+        y, memory = op(**{n: x[:, :first].clone() if x.dim() > 2 else x for n, x in leaves.items()}, return_memory=True)
+        y2, after = op(**{n: x[:, first:].clone() if x.dim() > 2 else x for n, x in leaves.items()}, memory=memory)
         torch.manual_seed(9)
         loss = (y.float() * torch.randn(y.shape).to(device, dtype).float()).sum()          # of the first call alone: torch adds up in 16 bits
         grads = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True, materialize_grads=True)

@@ -59,7 +59,7 @@ def test_on_the_gpu(tmp_path, name):
     op = fused_op(spec, tmp_path, 64) if name in FUSED else op_of(spec, tmp_path, 64)
     found = differences(op, spec, tokens=301, batch=2, heads=3, device="cuda", sizes=sizes)
     found["steps"] = step_difference(op, spec, 5, "cuda", sizes)
-    found["packed"] = packed_difference(op, op_of(spec, tmp_path, 64, "torch"), spec, "cuda", sizes)
+    found["packed"] = packed_difference(op, op_of(spec, tmp_path, 64, "torch"), spec, "cuda", sizes, ends=(0, 0, 70, 71, 140))
     assert not {n: e for n, e in found.items() if not e < 5 * TOLERANCE}
     inputs = {f.name: torch.rand(*((2, 301, 3) if f.per == "token" else (3,)), *(sizes.get(d, d) for d in f.shape), device="cuda")
               * (-1 if f.domain[2] == 0 else 1) for f in op.manifest.fields}
