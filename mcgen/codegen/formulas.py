@@ -13,7 +13,8 @@ def formulas(model: Model) -> str:
         lines += [f"    {name + (': ' if block == 'functions' else ' = ')}{text}" for name, text in rule.get(block, {}).items()]
     lines.append(f"    read = {rule['read']}")
     if cache is not None:
-        lines += [f"    {key} = {cache[key]}" for key in ("summary", "score", "weight", "select", "mix") if key in cache]
+        shown = cache if model.cache.top is None else {**cache, "select": f"top {model.cache.top}"}
+        lines += [f"    {key} = {shown[key]}" for key in ("summary", "score", "weight", "select", "mix") if key in shown]
         lines.append(f"    segments of {model.cache.segments.length} tokens, {model.cache.segments.start}")
     if "output" in rule:
         lines.append(f"    y = {rule['output']}")

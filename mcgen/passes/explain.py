@@ -162,10 +162,10 @@ def _mix(compiled: Compiled) -> Iterator[str]:
     named = sorted({t["name"] for t in walk(cache.weight) if t.op == "online" and t["name"] != "count"}
                    | {t.op if t.op == "after" else "softmax" for t in walk(cache.weight) if t.op in ("after", "mixsoftmax")})
     stops = [*([] if read.linear else ["the read is nonlinear"]), *([] if cache.top is None else ["memories are selected"]),
-             *([f"the weight depends on {', '.join(named)}, which differ from memory to memory"] if named else [])]
+             *([f"the weight depends on {', '.join(named)}, which {'differs' if len(named) == 1 else 'differ'} from memory to memory"] if named else [])]
     yield "mix: every memory is read; no carried sum of cached states, since " + " and ".join(stops)
     if read.linear:
-        yield f"mix: {cache.mix}, the same as mixing states: the read is linear, so weights may stand before or behind it"
+        yield f"mix: {cache.mix}, the same as mixing {'states' if cache.mix == 'reads' else 'reads'}: the read is linear, so weights may stand before or behind it"
     elif cache.mix == "states":
         yield "mix: states; what the read takes linearly from each memory is mixed, the rest of the read is computed once"
     else:

@@ -16,6 +16,8 @@ def text(t: Term) -> str:
     >>> a, b = (term("input", name=n) for n in "ab")
     >>> text(term("mul", a, term("sub", b, term("neg", a)))), text(term("exp", term("div", a, b)))
     ('a * (b - -a)', 'exp(a / b)')
+    >>> text(term("mul", term("mul", term("num", value=-1), a), b)), text(term("mul", term("num", value=-1), term("add", a, b)))
+    ('-a * b', '-(a + b)')
     """
     done: dict[int, tuple[str, int]] = {}
     for node in walk(t):
@@ -39,6 +41,8 @@ def _spell(t: Term, args: list[tuple[str, int]]) -> tuple[str, int]:
             return t["name"], _ATOM
         case "atom":
             return f"read{t['index'] + 1}", _ATOM
+        case "mul" if t.args[0].op == "num" and t.args[0]["value"] == -1:
+            return "-" + _inside(args[1], 2), 2
         case op if op in _INFIX:
             sign, level = _INFIX[op]
             left = _inside(args[0], level + (op == "pow"))

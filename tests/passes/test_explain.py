@@ -28,6 +28,7 @@ def test_golden(name, golden):
     ("learned", "sum", ["starts from a learned value", "one running sum of cached states"]),
     ("nonlinear", "sum", ["no carried sum of cached states, since the read is nonlinear"]),
     ("plain", "top", ["memories are selected", "the 2 cached memories of highest score"]),
+    ("plain", "states", ["mix: states, the same as mixing reads: the read is linear"]),
     ("plain", "softmax", ["the weight depends on score, softmax", "the same as mixing states: the read is linear"]),
 ])
 def test_what_was_found_is_said(rule, cache_name, words):
@@ -47,14 +48,26 @@ def test_a_scan_says_so_and_why():
 
 
 @pytest.mark.parametrize("name, words", [
-    ("gated_delta", ["+ outer(k, w1)", "w1 = beta * v + S.T @ (-1 * beta * exp(g) * k), of the states before the token",
+    ("gated_delta", ["+ outer(k, w1)", "w1 = beta * v + S.T @ (-beta * exp(g) * k), of the states before the token",
                      "a triangular system of 1 row a token in every chunk; what is erased and what is written under one key are one value"]),
     ("delta_product", ["a triangular system of 2 rows a token", "+ outer(k2, w2)"]),
-    ("gla", ["S [K, V] decays each row by exp(g)", "decay of S: a factor for each channel", "DS[:c] * S.T @ q[c]"]),
+    ("gla", ["S [K, V] decays each row by exp(g)", "decay of S: a factor for each channel", "product of exp(g), a factor for each row of S", "S.T @ (DS[:c] * q[c]) + sum over d <= c: dot(q[c], DS[d:c] * k[d]) * v[d]",
+             "next S = diag(DS[:C]) @ S + sum over d: outer(DS[d:C] * k[d], v[d])"]),
 ])
 def test_what_was_found_in_a_rule(name, words):
     text = explain(elaborate(load_spec(name)))
     assert not [w for w in words if w not in text], text
+
+
+def test_factors_of_rows_and_columns_stand_where_they_belong():
+    said = explain(elaborate(load_spec({"name": "sides", "rule": {
+        "inputs": {"q": ["K"], "k": ["K"], "v": ["V"], "g": ["K"], "h": ["V"]}, "state": {"S": ["K", "V"], "z": ["K"]},
+        "update": {"S": "diag(g) @ S @ diag(h) + outer(k, v)", "z": "g * z + k"}, "read": "S.T @ q + S.T @ z"}})))
+    for words in ("DS.rows[d:c] = product of g, a factor for each row of S", "DS.cols[d:c] = product of h, a factor for each column of S",
+                  "DS.cols[:c] * (S.T @ (DS.rows[:c] * q[c])) + sum over d <= c: dot(q[c], DS.rows[d:c] * k[d]) * DS.cols[d:c] * v[d]",
+                  "next S = diag(DS.rows[:C]) @ S @ diag(DS.cols[:C]) + sum over d: outer(DS.rows[d:C] * k[d], DS.cols[d:C] * v[d])",
+                  "Dz[d:c] = product of g, a factor for each entry of z", "next z = Dz[:C] * z + sum over d: Dz[d:C] * k[d]"):
+        assert words in said, said
 
 
 def test_names_that_the_spec_has_taken_are_left_to_it():

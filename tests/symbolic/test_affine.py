@@ -1,6 +1,8 @@
 """Updates and reads as affine forms: what is split off, what is proved, and what is refused, with its place."""
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from mcgen.diagnostics import NotLowered
@@ -73,15 +75,15 @@ def algebra():
 
 @pytest.mark.parametrize("update, want", [
     ("S + outer(k, v)", [("1", "k", "v")]),
-    ("S - a * outer(k, v)", [("-1 * a", "k", "v")]),
+    ("S - a * outer(k, v)", [("-a", "k", "v")]),
     ("S + outer(a * k, x * v)", [("a * x", "k", "v")]),
-    ("S + outer(-k, v / p)", [("-1 * 1 / p", "k", "v")]),
+    ("S + outer(-k, v / p)", [("-1 / p", "k", "v")]),
     ("S + (outer(v, k)).T", [("1", "k", "v")]),
     ("S + diag(q) @ outer(k, v)", [("1", "k * q", "v")]),
     ("S + outer(k, v) @ diag(v)", [("1", "k", "v * v")]),
     ("S + outer(k, v) * outer(q, v)", [("1", "k * q", "v * v")]),
-    ("S + (outer(k, k) - a * eye(K)) @ outer(q, v)", [("dot(q, k)", "k", "v"), ("-1 * a", "q", "v")]),
-    ("S + a * (outer(k, v) - outer(q, v))", [("a", "k", "v"), ("-1 * a", "q", "v")]),
+    ("S + (outer(k, k) - a * eye(K)) @ outer(q, v)", [("dot(q, k)", "k", "v"), ("-a", "q", "v")]),
+    ("S + a * (outer(k, v) - outer(q, v))", [("a", "k", "v"), ("-a", "q", "v")]),
     ("S + x * outer(delay(k, 1), delay(v, 2))", [("x", "delay(k, 1)", "delay(v, 2)")]),
     ("S + delay(a * outer(k, v), 2)", [("delay(a, 2)", "delay(k, 2)", "delay(v, 2)")]),
     ("S + window(outer(k, v), 3)", [("1", "k", "v"), ("delay(1, 1)", "delay(k, 1)", "delay(v, 1)"), ("delay(1, 2)", "delay(k, 2)", "delay(v, 2)")]),
@@ -100,7 +102,7 @@ KEPT = [(0, None), (1, None)]
 
 
 @pytest.mark.parametrize("update, want", [
-    ("S", [("S", "1", KEPT, [])]), ("a * S", [("S", "a", KEPT, [])]), ("S / p", [("S", "1 / p", KEPT, [])]), ("-(a * S)", [("S", "-1 * a", KEPT, [])]),
+    ("S", [("S", "1", KEPT, [])]), ("a * S", [("S", "a", KEPT, [])]), ("S / p", [("S", "1 / p", KEPT, [])]), ("-(a * S)", [("S", "-a", KEPT, [])]),
     ("(a * S.T).T", [("S", "a", KEPT, [])]), ("exp(g) * (S + outer(k, v))", [("S", "exp(g)", KEPT, [])]),
     ("diag(k) @ S", [("S", "1", [(0, "k"), (1, None)], [])]), ("S @ diag(v)", [("S", "1", [(0, None), (1, "v")], [])]),
     ("outer(k, v) * S", [("S", "1", [(0, "k"), (1, "v")], [])]),
@@ -108,7 +110,7 @@ KEPT = [(0, None), (1, None)]
     ("outer(S @ v, x * v)", [("S", "x", [(0, None), (None, "v")], [(1, "v")])]),
     ("a * outer(k, q) @ S", [("S", "a", [(None, "k"), (1, None)], [(0, "q")])]),
     ("S @ outer(v, v)", [("S", "1", [(0, None), (None, "v")], [(1, "v")])]),
-    ("(eye(K) - a * outer(k, k)) @ (exp(g) * S)", [("S", "exp(g)", KEPT, []), ("S", "-1 * a * exp(g)", [(None, "k"), (1, None)], [(0, "k")])]),
+    ("(eye(K) - a * outer(k, k)) @ (exp(g) * S)", [("S", "exp(g)", KEPT, []), ("S", "-a * exp(g)", [(None, "k"), (1, None)], [(0, "k")])]),
     ("window(a * S, 2)", [("S", "a", KEPT, []), ("S", "delay(a, 1)", KEPT, [])]),
     ("outer(k, sum(S, 0))", [("S", "1", [(None, "k"), (1, None)], [(0, "1")])]),
     ("dot(k, S @ v) * outer(k, v)", [("S", "1", [(None, "k"), (None, "v")], [(1, "v"), (0, "k")])]),
@@ -124,7 +126,7 @@ def test_a_vector_that_reads_a_matrix_has_its_kept_axis():
 def test_split():
     m = model(z="z + x * (-(a * k)) / p")
     coef, vector = split(m.update["z"].args[1])
-    assert text(vector) == "k" and text(coef).count("-1") == 1 and {"x", "a", "p"} <= set(text(coef).replace("(", " ").replace(")", " ").split())
+    assert text(vector) == "k" and text(coef).count("-") == 1 and {"x", "a", "p"} <= set(re.findall(r"\w+", text(coef)))
 
 
 # -- groups ------------------------------------------------------------------------------------------------------------
@@ -135,11 +137,11 @@ def written(g):
 
 @pytest.mark.parametrize("update, want", [
     ("S + a * outer(k, v)", [({"S": ("1", "k")}, "a * v", {})]),
-    ("S + outer(k, v) - outer(k, x * v)", [({"S": ("1", "k")}, "v + -1 * x * v", {})]),
-    ("S + outer(k, v) - a * outer(q, v)", [({"S": ("1", "k + -1 * a * q")}, "v", {})]),
-    ("S + a * outer(k, v - S.T @ k)", [({"S": ("1", "k")}, "a * v", {"S": "-1 * a * k"})]),
-    ("S + outer(k, v) - a * outer(q, S.T @ k)", [({"S": ("1", "k")}, "v", {}), ({"S": ("1", "q")}, None, {"S": "-1 * a * k"})]),
-    ("S - outer(S @ v, a * v)", [({"S": ("1", "v")}, None, {"S": "-1 * a * v"})]),
+    ("S + outer(k, v) - outer(k, x * v)", [({"S": ("1", "k")}, "v + -x * v", {})]),
+    ("S + outer(k, v) - a * outer(q, v)", [({"S": ("1", "k + -a * q")}, "v", {})]),
+    ("S + a * outer(k, v - S.T @ k)", [({"S": ("1", "k")}, "a * v", {"S": "-a * k"})]),
+    ("S + outer(k, v) - a * outer(q, S.T @ k)", [({"S": ("1", "k")}, "v", {}), ({"S": ("1", "q")}, None, {"S": "-a * k"})]),
+    ("S - outer(S @ v, a * v)", [({"S": ("1", "v")}, None, {"S": "-a * v"})]),
 ])
 def test_what_is_erased_and_what_is_written_under_one_key_are_one_value(update, want):
     assert written(group(S=update)) == want
@@ -148,7 +150,7 @@ def test_what_is_erased_and_what_is_written_under_one_key_are_one_value(update, 
 def test_steps_inside_a_token_compose():
     """The second step's read of the first one's write stands in its plain part and in what it asks of the old state."""
     g = group(S="(a * S + outer(k, v)) - outer(q, (a * S + outer(k, v)).T @ q)")
-    assert written(g) == [({"S": ("1", "k")}, "v", {}), ({"S": ("1", "q")}, "-1 * dot(k, q) * v", {"S": "-1 * a * q"})]
+    assert written(g) == [({"S": ("1", "k")}, "v", {}), ({"S": ("1", "q")}, "-dot(k, q) * v", {"S": "-a * q"})]
 
 
 def test_states_that_hold_a_value_in_proportion_share_it():
