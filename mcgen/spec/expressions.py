@@ -117,6 +117,8 @@ class _Parser:
                 return Name(name, pos=pos)
             case ast.UnaryOp(op=ast.USub(), operand=arg):
                 return Unary("-", self.convert(arg, below), pos=pos)
+            case ast.BinOp(op=ast.Div(), right=ast.Constant(value=0)):
+                raise self.refuse(node, "", "a division by 0", "bad-number")
             case ast.BinOp(left=left, op=op, right=right) if type(op) in _BINARY:
                 return Binary(_BINARY[type(op)], self.convert(left, below), self.convert(right, below), pos=pos)
             case ast.Attribute(value=arg, attr="T"):
@@ -149,7 +151,9 @@ class _Parser:
 
     def call(self, node: ast.Call, depth: int, pos: Pos) -> Expr:
         if not isinstance(node.func, ast.Name):
-            raise self.refuse(node.func, "", "only a function's name can be called")
+            start, end = node.func.col_offset, node.func.end_col_offset or len(self.code)
+            hint = f"functions stand alone: {node.func.attr}(...)" if isinstance(node.func, ast.Attribute) and node.func.attr != "T" else None
+            raise self.wrong("not-allowed", "only a function's name can be called", start, end, hint)
         fn = node.func.id
         args: list[Expr] = []
         for i, arg in enumerate(node.args):

@@ -24,7 +24,8 @@ def as_map(node: Node, what: str) -> Map:
         return node
     if isinstance(node, Text) and node.empty:
         return Map(node.pos, ())
-    raise error("wrong-kind", f"{what} must be a mapping, not {_KINDS[type(node)]}", node.pos)
+    raise error("wrong-kind", f"{what} must be a mapping, not {_KINDS[type(node)]}", node.pos,
+                hint="NAME: VALUE for each, without '- ' or [ ] around them" if isinstance(node, List) else None)
 
 
 def as_text(node: Node, what: str) -> Text:

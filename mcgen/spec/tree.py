@@ -113,6 +113,8 @@ def parse_yaml(text: str, name: str) -> Node:
         mark = e.problem_mark or e.context_mark
         place = source.pos(mark.index, mark.index + 1) if mark else source.pos(0, 1)
         problem = " ".join((e.problem or e.context or "not YAML").split())
+        if "quoted scalar" in (e.context or "") and "end of stream" in problem and e.context_mark:
+            place, problem = source.pos(e.context_mark.index, e.context_mark.index + 1), "the quote is never closed"
         raise error("yaml-syntax", problem[:200], place, hint=_yaml_hint(problem)) from None
     except yaml.reader.ReaderError as e:
         place = source.pos(e.position, e.position + 1)
@@ -127,6 +129,8 @@ def parse_yaml(text: str, name: str) -> Node:
 def _yaml_hint(problem: str) -> str | None:
     if "expected ',' or" in problem or "flow" in problem or "mapping values" in problem:
         return "put an expression that holds any of , : [ ] { } in quotes"
+    if "block end" in problem:
+        return "what belongs together begins in one column; a spec has no '- ' before its keys"
     if "tab" in problem or r"'\t'" in problem:
         return "YAML is indented with spaces"
     return None

@@ -81,6 +81,13 @@ ARITY: dict[str, tuple[int, int]] = {
     "grad": (1, 1), "prev": (1, 1), "new": (1, 1),
 }
 BUILTINS = frozenset(ARITY)
+# what other languages have, and how it is written here
+ELSEWHERE = {
+    "max": "maximum(a, b)", "min": "minimum(a, b)", "clip": "minimum(maximum(x, lo), hi)", "clamp": "minimum(maximum(x, lo), hi)",
+    "transpose": "S.T", "matmul": "A @ B", "mm": "A @ B", "bmm": "A @ B", "einsum": "A @ B, dot(a, b) or outer(a, b)", "inner": "dot(a, b)",
+    "pow": "x**2", "square": "x**2", "normalize": "l2norm(x)", "inv": "solve(A, b)", "inverse": "solve(A, b)", "roll": "delay(x, 1)",
+    "shift": "delay(x, 1)", "elu": "where(x > 0, x, exp(x) - 1)", "rsqrt": "1 / sqrt(x)", "identity": "eye(K)", "swish": "silu(x)",
+}
 OPERATORS = {"+": "add", "-": "sub", "*": "mul", "/": "div"}
 
 

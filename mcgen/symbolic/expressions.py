@@ -6,7 +6,7 @@ from typing import Callable, Mapping
 from ..diagnostics import SpecError, did_you_mean, error, quote
 from ..spec.nodes import Binary, Call, Expr, Function, Index, Name, Num, Pos, Spec, Unary
 from . import typed
-from .calls import ARITY, BUILTINS, PLAIN, binary
+from .calls import ARITY, BUILTINS, ELSEWHERE, PLAIN, binary
 from .contexts import Context
 from .facts import kinds
 from .scope import ONLINE, WORDS, Entry, Scope
@@ -182,6 +182,8 @@ class Expressions(SpecialCalls):
         if declared is not None:
             return error("unknown-function", f"{quote(e.fn)} is {WORDS[declared.kind]}, not a function", e.pos)
         known = [*BUILTINS, *self.spec.rule.functions]
+        if e.fn in ELSEWHERE:
+            return error("unknown-function", f"no function is named {quote(e.fn)}", e.pos, hint=f"that is written {ELSEWHERE[e.fn]}")
         return error("unknown-function", f"no function is named {quote(e.fn)}" + did_you_mean(e.fn, known), e.pos)
 
     def inline(self, e: Call, function: Function, cx: Context, env: Env) -> Term:
