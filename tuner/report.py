@@ -53,9 +53,10 @@ def draw(subject: Subject, trials: Sequence[Trial]) -> bytes:
     if failed:
         axes.plot([t.number for t in failed], [top] * len(failed), "x", color=BAD, label="without a time")
         for t in failed:
-            axes.annotate(t.state, (t.number, top), rotation=60, fontsize=7, color=BAD, xytext=(2, 4), textcoords="offset points")
+            axes.annotate(t.state, (t.number, top), rotation=90, fontsize=7, color=BAD, xytext=(0, -6), textcoords="offset points", ha="center", va="top")
     axes.set(xlabel="trial", ylabel="time, of the default's", title=subject.words)
-    axes.legend(loc="upper right", fontsize=8)
+    axes.margins(y=0.08)
+    figure.legend(loc="outside lower center", ncols=4, fontsize=8)
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=120)
     return stream.getvalue()
@@ -77,7 +78,7 @@ def page(subject: Subject, space: Space, trials: Sequence[Trial], picture: bytes
     """The page. Nothing on it is fetched from elsewhere."""
     best = next(iter(ranked(trials)), None)
     versions = ", ".join(f"{n} {v}" for n, v in subject.versions.items())
-    parts = [f"<h1>{html.escape(subject.words)}</h1>", f"<p>{html.escape(versions)}; {subject.threads} threads; {len(trials)} trials: "
+    parts = [f"<h1>{html.escape(subject.words)}</h1>", f"<p>{html.escape(versions)}; {subject.threads} thread{'' if subject.threads == 1 else 's'}; {len(trials)} trials: "
              f"{html.escape(display.summary(trials))}.</p>", _verdict(verdict), _winner(row),
              f'<img alt="scores over trials" src="data:image/png;base64,{base64.b64encode(picture).decode()}">', _trials(space, trials, best)]
     return ("<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>" + html.escape(f"mcgen tune {subject.name}")

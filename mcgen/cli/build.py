@@ -28,6 +28,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.target != "cpu":
+        from ..runtime.triton.compile import parse_target
+        parse_target(args.target)                               # a wrong one is said before anything is built
     home = args.out or Path("generated")
     sources = args.specs or _committed(home)
     if not sources:

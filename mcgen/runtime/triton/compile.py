@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Iterator, Mapping
 
-from mcgen.diagnostics import EnvironmentLacks, McgenError, UsageError
+from mcgen.diagnostics import EnvironmentLacks, McgenError, UsageError, did_you_mean
 
 from mcgen.runtime.schedule import options_of
 
@@ -60,11 +60,12 @@ class Resources:
 
 
 def parse_target(text: str) -> tuple[str, str]:
-    """(backend, architecture) of a target. Raises UsageError for one that is not known."""
+    """(backend, architecture) of a target; `rocm` is another word for `hip`. Raises UsageError for one that is not known."""
     backend, _, arch = text.partition(":")
-    if backend not in ("cuda", "hip") or arch not in SHARED or arch.startswith("gfx") != (backend == "hip"):
-        known = ", ".join(f"{'hip' if a.startswith('gfx') else 'cuda'}:{a}" for a in SHARED)
-        raise UsageError(f"no target {text!r}", "target", f"one of {known}")
+    backend = {"rocm": "hip"}.get(backend, backend)
+    known = [f"{'hip' if a.startswith('gfx') else 'cuda'}:{a}" for a in SHARED]
+    if f"{backend}:{arch}" not in known:
+        raise UsageError(f"no target {text!r}{did_you_mean(text, known)}", "target", f"one of {', '.join(known)}")
     return backend, arch
 
 

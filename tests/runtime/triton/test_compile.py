@@ -146,6 +146,7 @@ def test_refuses_targets_and_sizes(package):
     for text in ("cuda:sm_91", "sm_90", "hip:sm_90", "cuda:gfx942", ""):
         with pytest.raises(UsageError, match="no target"):
             parse_target(text)
+    assert parse_target("rocm:gfx942") == parse_target("hip:gfx942") == ("hip", "gfx942")
     with pytest.raises(UsageError, match="no size for V"):
         compile_one(compiling.load(package).forward["kernels"][0], "cuda:sm_90", {"K": 64}, 64, 1)
     with pytest.raises(DoesNotCompile, match="cannot compile"):
