@@ -55,7 +55,13 @@ def document(manifest: Manifest) -> str:
         start = "goes on from the last state" if cache.start == "carry" else "starts fresh"
         lines.append(f"Cache: segments of {cache.length} tokens, {cache.growth} growth; a segment {start}.")
     lines += ["An input with fewer heads (a divisor of H) is shared by consecutive heads.",
-              "memory: what an earlier call returned; then the result is (y, memory), as with return_memory=True."]
+              "memory: what an earlier call returned; then the result is (y, memory), as with return_memory=True.",
+              "cu_seqlens: offsets [S + 1] of S sequences in one row of tokens, B = 1; memory then has a row for each."]
+    if manifest.cache:
+        lines.append("return_weights: also a dict, `weights` [B, T, H, 1 + N] of the memories, the online one first, and what was `selected`.")
+    sizes = ", ".join(f"{dim}=..." for dim in manifest.dims)
+    lines += ["step(...): one token, its tensors without T: (y, memory).",
+              f"empty_memory({', '.join(filter(None, ('B', 'H', sizes, 'capacity=N' if manifest.cache else '')))}): one to start from, of shapes that stay."]
     if manifest.sources:
         lines += ["", "From " + ", ".join(manifest.sources) + "."]
     return "\n".join(lines)

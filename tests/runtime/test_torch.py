@@ -71,6 +71,14 @@ def test_checkpoint(op, reentrant):
         close(x.grad, b)
 
 
+def test_meta_tensors_have_shapes(op):
+    args = [x.to("meta").requires_grad_() for x in tensors(**SMALL)]
+    y, memory = op(*args, return_memory=True)
+    assert y.is_meta and y.shape == args[0].shape and memory["state"]["S"].is_meta
+    y.sum().backward()
+    assert all(x.grad is not None and x.grad.shape == x.shape for x in args)
+
+
 def test_inference_mode_leaves_nothing_behind(op):
     args = tensors(tokens=9)
     with torch.inference_mode():
