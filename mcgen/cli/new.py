@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import argparse
 import keyword
+import os
 import re
 from pathlib import Path
 
@@ -67,11 +68,13 @@ def run(args: argparse.Namespace) -> int:
     from ..files import write_text
 
     write_text(path, template(name, path))
-    print(f"{path}\n\nnext:\n  mcgen check {path}\n  mcgen explain {path}\n  mcgen train {path}")
+    print(f"{path}\n\nnext:\n  mcgen check {path}\n  mcgen explain {path}\n  mcgen verify {path}\n  mcgen train {path}")
     return 0
 
 
 def template(name: str, path: Path) -> str:
     """The text of a new spec."""
-    schema = "../mcgen.schema.json" if path.parent.name in ("rules", "ops") else "mcgen.schema.json"
+    from ..spec.library import library_dirs
+
+    schema = Path(os.path.relpath(library_dirs()[-1] / "mcgen.schema.json", path.resolve().parent)).as_posix()
     return TEMPLATE.replace("@NAME@", name).replace("@PATH@", path.as_posix()).replace("@SCHEMA@", schema)

@@ -78,6 +78,7 @@ def test_new_writes_a_spec_that_passes(tmp_path, monkeypatch, capsys):
     assert main(["new", "mine"]) == 0
     path = tmp_path / "specs" / "rules" / "mine.yaml"
     assert main(["check", str(path)]) == 0
+    assert (path.parent / path.read_text().splitlines()[0].partition("$schema=")[2]).is_file()
     assert main(["new", "mine"]) == 1 and "exists" in capsys.readouterr().err
     assert main(["new", "mine", "--force"]) == 0
     assert main(["new", "1x"]) == 1
