@@ -129,6 +129,8 @@ def _side(p: Piece, rank: int, pos) -> int:
     side = p.given[0][0]
     for i, axis in enumerate(p.axes):
         kept = i != side
+        if kept and axis.source == i and axis.vector is not None:
+            raise NotLowered("a value read of the state and scaled by channel, so that every channel has a triangular system of its own", pos)
         if (axis.source != i or axis.vector is not None) if kept else axis.source is not None:
             raise NotLowered("a term that is neither a decay nor of rank one", pos)
     return side

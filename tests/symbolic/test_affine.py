@@ -242,7 +242,7 @@ def test_updates_that_are_refused(update, want):
     (dict(S="diag(k) @ S + S @ diag(v)"), "a sum of decays along different axes"),
     (dict(S="S @ diag(v) - outer(k, S.T @ k)"), "a rank-one term across channels that decay on their own"),
     (dict(S="S + dot(k, S @ v) * outer(k, v)"), "a term that is neither a decay nor of rank one"),
-    (dict(S="S + outer(k, v * (S.T @ q))"), "a term that is neither a decay nor of rank one"),
+    (dict(S="S + outer(k, v * (S.T @ q))"), "a value read of the state and scaled by channel, so that every channel has a triangular system of its own"),
 ])
 def test_affine_updates_without_a_chunk_form(update, why):
     assert refused(lambda: collect_affine(model(**update)))[0] == why
