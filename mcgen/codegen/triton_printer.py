@@ -1,7 +1,9 @@
 """Prints a slice as a Triton kernel: one program of its grid, statement by statement."""
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from typing import Sequence
 
 from ..ir.nodes import LEAD, Program, Result, Value, dim_of, is_dim
 from ..passes.arrange import arrange
@@ -12,6 +14,7 @@ from .triton_tiles import TOKENS, Name
 from .triton_tokens import Tokens
 
 SIZES = ("T", "H", "R", "N")
+_FRAME = re.compile(r" *(b, h|rows_ptr|row_ptr|c|slots|segment|offset|token|first|at_\w+) = ")       # where the program stands
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,18 @@ def print_kernel(name: str, s: Slice, heading: str) -> Printed:
     return _Kernel(s).function(name, heading)
 
 
+def used(lines: Sequence[str]) -> list[str]:
+    """The lines less those of the frame that name what no other line asks for.
+
+    >>> used(["row_ptr = rows_ptr + r * 4", "segment = tl.load(row_ptr + 2)", "count = tl.load(row_ptr + 1)"])
+    ['row_ptr = rows_ptr + r * 4', 'count = tl.load(row_ptr + 1)']
+    """
+    frame = {i: found[1].split(", ") for i, line in enumerate(lines) if (found := _FRAME.match(line))}
+    idle = {i for i, names in frame.items()
+            if not any(re.search(rf"\b({'|'.join(names)})\b", line) for j, line in enumerate(lines) if j != i)}
+    return used([line for i, line in enumerate(lines) if i not in idle]) if idle else list(lines)
+
+
 class _Kernel(Tokens):
     """The frame: where the program stands, before the rows, each row, after the rows."""
 
@@ -45,7 +60,7 @@ class _Kernel(Tokens):
         constants = ["C", "SLOTS", "PRECISION", "EXACT", "PACKED", *(f"size_{d}" for d in dims), *(f"block_{d}" for d in dims)]
         head = ["@triton.jit(do_not_specialize=[" + ", ".join(f'"{x}"' for x in sizes) + "])",
                 f"def {name}({', '.join(arguments)},", "    " + " " * len(name) + f" {', '.join(c + ': tl.constexpr' for c in constants)}):"]
-        return Printed(name, "\n".join([*head, f'    """{heading}"""', *self.lines]) + "\n", tensors, dims)
+        return Printed(name, "\n".join([*head, f'    """{heading}"""', *used(self.lines)]) + "\n", tensors, dims)
 
     def dims_used(self) -> list[str]:
         values = [v for v in self.every() if v.op in ("load", "param", "size", "iota") or v.axes]
@@ -91,7 +106,8 @@ class _Kernel(Tokens):
         """The chunk table's row: its first token, how many, its segment and the place in it."""
         self.line("row_ptr = rows_ptr + r * 4")
         self.line("start, count = tl.load(row_ptr), tl.load(row_ptr + 1)")
-        self.line("segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)")
+        self.line("segment = tl.load(row_ptr + 2)")
+        self.line("offset = tl.load(row_ptr + 3)", "of its first token in the segment")
         if self.segment:
             self.line(f"completes = (count > 0) & (count + offset == {self.segment})")
         if any(v.op == "load" and id(v) not in self.loops.alone for v in self.every()):
@@ -130,9 +146,10 @@ class _Kernel(Tokens):
         inside = [v for v in values if scopes[id(v)] == "row"]
         stored = [r for r in self.program.results if r.kind in ("starts", "token") or r.parts[0][0].op == "collect"]
         if scans or totals or stored:
-            self.line("for i in range(0, R):")
+            self.line(f"for {'i' if self.slice.reverse else 'r'} in range(0, R):")
             self.indent += "    "
-            self.line("r = R - 1 - i" if self.slice.reverse else "r = i")
+            if self.slice.reverse:
+                self.line("r = R - 1 - i")
             self.row()
             self.statements(inside)
             for total in totals:
