@@ -2,7 +2,10 @@
 
 Written by mcgen: build it again instead of changing it. Kernels run one after the other: grids over the chunk table's rows,
 loops over the rows of a sequence and head, loops over the rows for every cached memory. Axes: c and d tokens of a row, n
-cached memories, then the dims. `mcgen.runtime.triton` launches them.
+cached memories, then the dims. `mcgen.runtime.triton` launches them, each with: its tensors, contiguous; the chunk table, four
+integers a row: its first token, how many, their segment, the first one's place in it; T tokens (0: packed), H heads, R rows of a
+sequence, N cached memories; C tokens of a row and SLOTS memories at most; PRECISION of products, EXACT the one nearest to
+float32's; PACKED, whether sequences are packed; of every dim its size and the part of it that a program has.
 
     S = S + outer(k, v)
     read = scale * S.T @ q
@@ -23,7 +26,6 @@ def forward_0(k_ptr, v_ptr, state_S_ptr, cache_S_ptr, new_state_S_ptr, new_cache
     b, h = z // H, z % H
     rows_ptr = table_ptr + b * R * 4
     c = tl.arange(0, C)
-    slots = tl.arange(0, SLOTS)
     block_of_K = tl.program_id(1) % tl.cdiv(size_K, block_K)
     block_of_V = (tl.program_id(1) // tl.cdiv(size_K, block_K))
     at_K = block_of_K * block_K + tl.arange(0, block_K)
@@ -36,11 +38,11 @@ def forward_0(k_ptr, v_ptr, state_S_ptr, cache_S_ptr, new_state_S_ptr, new_cache
         over_n += cache_S
     S = state_S  # [K, V]
     sum_S = over_n  # [K, V]
-    for i in range(0, R):
-        r = i
+    for r in range(0, R):
         row_ptr = rows_ptr + r * 4
         start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
-        segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+        segment = tl.load(row_ptr + 2)
+        offset = tl.load(row_ptr + 3)  # of its first token in the segment
         completes = (count > 0) & (count + offset == 256)
         token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
         first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
@@ -79,7 +81,8 @@ def forward_1(q_ptr, k_ptr, v_ptr, saved_S_ptr, saved_sum_S_ptr, y_ptr, table_pt
     at_V = block_of_V * block_V + tl.arange(0, block_V)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
-    segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+    segment = tl.load(row_ptr + 2)
+    offset = tl.load(row_ptr + 3)  # of its first token in the segment
     completes = (count > 0) & (count + offset == 256)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
@@ -117,7 +120,6 @@ def backward_0(q_ptr, d_y_ptr, d_new_state_S_ptr, d_new_cache_S_ptr, d_state_S_p
     b, h = z // H, z % H
     rows_ptr = table_ptr + b * R * 4
     c = tl.arange(0, C)
-    slots = tl.arange(0, SLOTS)
     block_of_K = tl.program_id(1) % tl.cdiv(size_K, block_K)
     block_of_V = (tl.program_id(1) // tl.cdiv(size_K, block_K))
     at_K = block_of_K * block_K + tl.arange(0, block_K)
@@ -129,7 +131,8 @@ def backward_0(q_ptr, d_y_ptr, d_new_state_S_ptr, d_new_cache_S_ptr, d_state_S_p
         r = R - 1 - i
         row_ptr = rows_ptr + r * 4
         start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
-        segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+        segment = tl.load(row_ptr + 2)
+        offset = tl.load(row_ptr + 3)  # of its first token in the segment
         completes = (count > 0) & (count + offset == 256)
         token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
         first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
@@ -170,7 +173,8 @@ def backward_1(q_ptr, k_ptr, d_y_ptr, stored_d_increment_S_ptr, d_v_ptr, table_p
     at_V = block_of_V * block_V + tl.arange(0, block_V)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
-    segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+    segment = tl.load(row_ptr + 2)
+    offset = tl.load(row_ptr + 3)  # of its first token in the segment
     completes = (count > 0) & (count + offset == 256)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
@@ -213,7 +217,8 @@ def backward_2(q_ptr, k_ptr, v_ptr, saved_S_ptr, saved_sum_S_ptr, d_y_ptr, store
     at_K = block_of_K * block_K + tl.arange(0, block_K)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
-    segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+    segment = tl.load(row_ptr + 2)
+    offset = tl.load(row_ptr + 3)  # of its first token in the segment
     completes = (count > 0) & (count + offset == 256)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before

@@ -2,7 +2,10 @@
 
 Written by mcgen: build it again instead of changing it. Kernels run one after the other: grids over the chunk table's rows,
 loops over the rows of a sequence and head, loops over the rows for every cached memory. Axes: c and d tokens of a row, n
-cached memories, then the dims. `mcgen.runtime.triton` launches them.
+cached memories, then the dims. `mcgen.runtime.triton` launches them, each with: its tensors, contiguous; the chunk table, four
+integers a row: its first token, how many, their segment, the first one's place in it; T tokens (0: packed), H heads, R rows of a
+sequence, N cached memories; C tokens of a row and SLOTS memories at most; PRECISION of products, EXACT the one nearest to
+float32's; PACKED, whether sequences are packed; of every dim its size and the part of it that a program has.
 
     S = exp(A * dt) * S + dt * outer(k, v)
     read = S.T @ q
@@ -34,11 +37,11 @@ def forward_0(k_ptr, v_ptr, dt_ptr, A_ptr, state_S_ptr, summary_partial_ptr, new
     summary_partial = tl.load(summary_partial_ptr + z * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
     S = state_S  # [K, V]
     summary_partial2 = summary_partial  # [K]
-    for i in range(0, R):
-        r = i
+    for r in range(0, R):
         row_ptr = rows_ptr + r * 4
         start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
-        segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+        segment = tl.load(row_ptr + 2)
+        offset = tl.load(row_ptr + 3)  # of its first token in the segment
         completes = (count > 0) & (count + offset == 256)
         token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
         first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
@@ -94,7 +97,8 @@ def forward_1(k_ptr, u_ptr, new_summary_ptr, saved_summary_partial_ptr, stored_s
     slots = tl.arange(0, SLOTS)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
-    segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+    segment = tl.load(row_ptr + 2)
+    offset = tl.load(row_ptr + 3)  # of its first token in the segment
     completes = (count > 0) & (count + offset == 256)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
@@ -153,7 +157,8 @@ def forward_2(q_ptr, k_ptr, v_ptr, dt_ptr, A_ptr, new_cache_S_ptr, saved_S_ptr, 
     at_V = block_of_V * block_V + tl.arange(0, block_V)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
-    segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+    segment = tl.load(row_ptr + 2)
+    offset = tl.load(row_ptr + 3)  # of its first token in the segment
     completes = (count > 0) & (count + offset == 256)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
@@ -225,7 +230,8 @@ def backward_0(k_ptr, u_ptr, new_summary_ptr, saved_summary_partial_ptr, stored_
     slots = tl.arange(0, SLOTS)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
-    segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+    segment = tl.load(row_ptr + 2)
+    offset = tl.load(row_ptr + 3)  # of its first token in the segment
     completes = (count > 0) & (count + offset == 256)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
@@ -283,7 +289,8 @@ def backward_1(q_ptr, k_ptr, v_ptr, dt_ptr, A_ptr, u_ptr, new_cache_S_ptr, saved
     at_K = tl.arange(0, block_K)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
-    segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+    segment = tl.load(row_ptr + 2)
+    offset = tl.load(row_ptr + 3)  # of its first token in the segment
     completes = (count > 0) & (count + offset == 256)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
@@ -389,7 +396,8 @@ def backward_2(q_ptr, d_y_ptr, d_new_cache_S_ptr, stored_total_ptr, stored_diffe
     for r in range(lib.first_row(rows_ptr, R, n), R):
         row_ptr = rows_ptr + r * 4
         start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
-        segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+        segment = tl.load(row_ptr + 2)
+        offset = tl.load(row_ptr + 3)  # of its first token in the segment
         completes = (count > 0) & (count + offset == 256)
         token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
         first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
@@ -419,7 +427,6 @@ def backward_3(q_ptr, dt_ptr, A_ptr, d_y_ptr, d_new_state_S_ptr, d_new_cache_S_p
     b, h = z // H, z % H
     rows_ptr = table_ptr + b * R * 4
     c = tl.arange(0, C)
-    slots = tl.arange(0, SLOTS)
     block_of_K = tl.program_id(1) % tl.cdiv(size_K, block_K)
     block_of_V = (tl.program_id(1) // tl.cdiv(size_K, block_K))
     at_K = block_of_K * block_K + tl.arange(0, block_K)
@@ -431,7 +438,8 @@ def backward_3(q_ptr, dt_ptr, A_ptr, d_y_ptr, d_new_state_S_ptr, d_new_cache_S_p
         r = R - 1 - i
         row_ptr = rows_ptr + r * 4
         start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
-        segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+        segment = tl.load(row_ptr + 2)
+        offset = tl.load(row_ptr + 3)  # of its first token in the segment
         completes = (count > 0) & (count + offset == 256)
         token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
         first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
@@ -483,7 +491,8 @@ def backward_4(q_ptr, k_ptr, v_ptr, dt_ptr, A_ptr, u_ptr, new_summary_ptr, saved
     at_K = tl.arange(0, block_K)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
-    segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+    segment = tl.load(row_ptr + 2)
+    offset = tl.load(row_ptr + 3)  # of its first token in the segment
     completes = (count > 0) & (count + offset == 256)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
@@ -594,7 +603,8 @@ def backward_5(q_ptr, k_ptr, v_ptr, dt_ptr, A_ptr, saved_S_ptr, d_y_ptr, stored_
     at_K = tl.arange(0, block_K)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
-    segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+    segment = tl.load(row_ptr + 2)
+    offset = tl.load(row_ptr + 3)  # of its first token in the segment
     completes = (count > 0) & (count + offset == 256)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
@@ -708,7 +718,8 @@ def backward_6(q_ptr, k_ptr, dt_ptr, A_ptr, d_y_ptr, stored_weight_online_ptr, s
     at_V = block_of_V * block_V + tl.arange(0, block_V)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
-    segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+    segment = tl.load(row_ptr + 2)
+    offset = tl.load(row_ptr + 3)  # of its first token in the segment
     completes = (count > 0) & (count + offset == 256)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
@@ -772,7 +783,8 @@ def backward_7(u_ptr, d_new_summary_ptr, stored_scaled_ptr, d_summary_ptr, store
     for r in range(lib.first_row(rows_ptr, R, n), R):
         row_ptr = rows_ptr + r * 4
         start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
-        segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+        segment = tl.load(row_ptr + 2)
+        offset = tl.load(row_ptr + 3)  # of its first token in the segment
         completes = (count > 0) & (count + offset == 256)
         token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
         first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
@@ -811,7 +823,8 @@ def backward_8(u_ptr, d_new_summary_ptr, d_new_summary_partial_ptr, stored_d_sco
         r = R - 1 - i
         row_ptr = rows_ptr + r * 4
         start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
-        segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+        segment = tl.load(row_ptr + 2)
+        offset = tl.load(row_ptr + 3)  # of its first token in the segment
         completes = (count > 0) & (count + offset == 256)
         token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
         first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
@@ -859,7 +872,8 @@ def backward_9(q_ptr, v_ptr, dt_ptr, A_ptr, u_ptr, d_y_ptr, stored_d_sum_of_row_
     at_K = block_of_K * block_K + tl.arange(0, block_K)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
-    segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+    segment = tl.load(row_ptr + 2)
+    offset = tl.load(row_ptr + 3)  # of its first token in the segment
     completes = (count > 0) & (count + offset == 256)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before

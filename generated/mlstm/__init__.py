@@ -12,6 +12,9 @@ Matrix LSTM with exponential input gate and a normaliser, without a stabiliser.
 States: S [K, V], from zero; n [K], from zero.
 An input with fewer heads (a divisor of H) is shared by consecutive heads.
 memory: what an earlier call returned; then the result is (y, memory), as with return_memory=True.
+cu_seqlens: offsets [S + 1] of S sequences in one row of tokens, B = 1; memory then has a row for each.
+step(...): one token, its tensors without T: (y, memory).
+empty_memory(B, H, K=..., V=...): one to start from, of shapes that stay.
 
 From arXiv:2405.04517.
 """

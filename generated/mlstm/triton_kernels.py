@@ -2,7 +2,10 @@
 
 Written by mcgen: build it again instead of changing it. Kernels run one after the other: grids over the chunk table's rows,
 loops over the rows of a sequence and head, loops over the rows for every cached memory. Axes: c and d tokens of a row, n
-cached memories, then the dims. `mcgen.runtime.triton` launches them.
+cached memories, then the dims. `mcgen.runtime.triton` launches them, each with: its tensors, contiguous; the chunk table, four
+integers a row: its first token, how many, their segment, the first one's place in it; T tokens (0: packed), H heads, R rows of a
+sequence, N cached memories; C tokens of a row and SLOTS memories at most; PRECISION of products, EXACT the one nearest to
+float32's; PACKED, whether sequences are packed; of every dim its size and the part of it that a program has.
 
     S = exp(g) * S + exp(i) * scale * outer(k, v)
     n = exp(g) * n + exp(i) * scale * k
@@ -29,11 +32,9 @@ def forward_0(k_ptr, v_ptr, i_ptr, g_ptr, state_S_ptr, state_n_ptr, new_state_S_
     state_n = tl.load(state_n_ptr + z * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
     S = state_S  # [K, V]
     n2 = state_n  # [K]
-    for i in range(0, R):
-        r = i
+    for r in range(0, R):
         row_ptr = rows_ptr + r * 4
         start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
-        segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
         token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
         first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
         valid = c < count  # [c]
@@ -82,7 +83,6 @@ def forward_1(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, saved_S_ptr, saved_n_ptr, y_ptr
     at_V = block_of_V * block_V + tl.arange(0, block_V)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
-    segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
     total = tl.zeros((C, block_V,), tl.float32)  # [c, V]
@@ -145,7 +145,6 @@ def backward_0(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, saved_S_ptr, saved_n_ptr, d_y_
     at_K = tl.arange(0, block_K)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
-    segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
@@ -227,7 +226,6 @@ def backward_1(q_ptr, g_ptr, saved_n_ptr, d_y_ptr, d_new_state_S_ptr, d_new_stat
         r = R - 1 - i
         row_ptr = rows_ptr + r * 4
         start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
-        segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
         token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
         first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
         q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
@@ -287,7 +285,6 @@ def backward_2(q_ptr, k_ptr, i_ptr, g_ptr, saved_n_ptr, d_y_ptr, stored_d_increm
     at_V = block_of_V * block_V + tl.arange(0, block_V)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
-    segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
     total = tl.zeros((C, C,), tl.float32)  # [c, d]
@@ -354,7 +351,6 @@ def backward_3(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, saved_S_ptr, saved_n_ptr, d_y_
     at_K = tl.arange(0, block_K)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
-    segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)

@@ -9,7 +9,7 @@ Axes in the comments: z sequence and head, r chunk-table row, c and d tokens of 
     summary = mean(k)
     score = dot(u, summary)
     weight = softmax(score)
-    select = {'top': 4}
+    select = top 4
     mix = reads
     segments of 256 tokens, carry
 """

@@ -9,7 +9,7 @@ head, on tiles; `mcgen.runtime.tvm` compiles the functions. Axes: c and d tokens
     summary = mean(k)
     score = dot(u, summary)
     weight = softmax(score)
-    select = {'top': 4}
+    select = top 4
     mix = reads
     segments of 256 tokens, carry
 """

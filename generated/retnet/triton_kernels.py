@@ -2,7 +2,10 @@
 
 Written by mcgen: build it again instead of changing it. Kernels run one after the other: grids over the chunk table's rows,
 loops over the rows of a sequence and head, loops over the rows for every cached memory. Axes: c and d tokens of a row, n
-cached memories, then the dims. `mcgen.runtime.triton` launches them.
+cached memories, then the dims. `mcgen.runtime.triton` launches them, each with: its tensors, contiguous; the chunk table, four
+integers a row: its first token, how many, their segment, the first one's place in it; T tokens (0: packed), H heads, R rows of a
+sequence, N cached memories; C tokens of a row and SLOTS memories at most; PRECISION of products, EXACT the one nearest to
+float32's; PACKED, whether sequences are packed; of every dim its size and the part of it that a program has.
 
     S = exp(g) * S + outer(k, v)
     read = scale * S.T @ q
@@ -28,11 +31,9 @@ def forward_0(k_ptr, v_ptr, g_ptr, state_S_ptr, new_state_S_ptr, saved_S_ptr, ta
     g = tl.load(g_ptr + h * (1)).to(tl.float32)  # []
     at_least = tl.maximum(g, (-120.0))  # []
     S = state_S  # [K, V]
-    for i in range(0, R):
-        r = i
+    for r in range(0, R):
         row_ptr = rows_ptr + r * 4
         start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
-        segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
         token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
         first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
         valid = c < count  # [c]
@@ -66,7 +67,6 @@ def forward_1(q_ptr, k_ptr, v_ptr, g_ptr, saved_S_ptr, y_ptr, table_ptr, T, H, R
     at_V = block_of_V * block_V + tl.arange(0, block_V)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
-    segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
     total = tl.zeros((C, C,), tl.float32)  # [c, d]
@@ -119,7 +119,6 @@ def backward_0(q_ptr, g_ptr, d_y_ptr, d_new_state_S_ptr, d_state_S_ptr, stored_d
         r = R - 1 - i
         row_ptr = rows_ptr + r * 4
         start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
-        segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
         token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
         first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
         q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
@@ -154,7 +153,6 @@ def backward_1(q_ptr, k_ptr, v_ptr, g_ptr, saved_S_ptr, d_y_ptr, stored_d_increm
     at_V = tl.arange(0, block_V)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
-    segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
     d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
@@ -236,7 +234,6 @@ def backward_2(q_ptr, k_ptr, g_ptr, d_y_ptr, stored_d_increment_S_ptr, d_v_ptr, 
     at_V = block_of_V * block_V + tl.arange(0, block_V)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
-    segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
     total = tl.zeros((C, C,), tl.float32)  # [c, d]
@@ -287,7 +284,6 @@ def backward_3(q_ptr, k_ptr, v_ptr, g_ptr, saved_S_ptr, d_y_ptr, stored_d_increm
     at_K = block_of_K * block_K + tl.arange(0, block_K)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
-    segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
     total = tl.zeros((C, block_K,), tl.float32)  # [c, K]
@@ -347,11 +343,9 @@ def backward_4(g_ptr, stored_total_ptr, d_g_ptr, table_ptr, T, H, R, N,
     mask = g == (-120.0)  # []
     mask2 = g > (-120.0)  # []
     total = tl.zeros((), tl.float32)  # []
-    for i in range(0, R):
-        r = i
+    for r in range(0, R):
         row_ptr = rows_ptr + r * 4
         start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
-        segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
         stored_total = tl.load(stored_total_ptr + (z * R + r) * (1)).to(tl.float32)  # []
         total += stored_total
     scaled = 0.5 * total  # []

@@ -2,14 +2,17 @@
 
 Written by mcgen: build it again instead of changing it. Kernels run one after the other: grids over the chunk table's rows,
 loops over the rows of a sequence and head, loops over the rows for every cached memory. Axes: c and d tokens of a row, n
-cached memories, then the dims. `mcgen.runtime.triton` launches them.
+cached memories, then the dims. `mcgen.runtime.triton` launches them, each with: its tensors, contiguous; the chunk table, four
+integers a row: its first token, how many, their segment, the first one's place in it; T tokens (0: packed), H heads, R rows of a
+sequence, N cached memories; C tokens of a row and SLOTS memories at most; PRECISION of products, EXACT the one nearest to
+float32's; PACKED, whether sequences are packed; of every dim its size and the part of it that a program has.
 
     S = exp(g) * S + outer(k, v)
     read = scale * S.T @ q
     summary = mean(k)
     score = dot(u, summary)
     weight = softmax(score)
-    select = {'top': 4}
+    select = top 4
     mix = reads
     segments of 256 tokens, carry
 """
@@ -36,11 +39,11 @@ def forward_0(k_ptr, v_ptr, g_ptr, state_S_ptr, summary_partial_ptr, new_state_S
     summary_partial = tl.load(summary_partial_ptr + z * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
     S = state_S  # [K, V]
     summary_partial2 = summary_partial  # [K]
-    for i in range(0, R):
-        r = i
+    for r in range(0, R):
         row_ptr = rows_ptr + r * 4
         start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
-        segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+        segment = tl.load(row_ptr + 2)
+        offset = tl.load(row_ptr + 3)  # of its first token in the segment
         completes = (count > 0) & (count + offset == 256)
         token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
         first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
@@ -92,7 +95,8 @@ def forward_1(k_ptr, u_ptr, new_summary_ptr, saved_summary_partial_ptr, stored_w
     slots = tl.arange(0, SLOTS)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
-    segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+    segment = tl.load(row_ptr + 2)
+    offset = tl.load(row_ptr + 3)  # of its first token in the segment
     completes = (count > 0) & (count + offset == 256)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
@@ -154,7 +158,8 @@ def forward_2(q_ptr, k_ptr, v_ptr, g_ptr, new_cache_S_ptr, saved_S_ptr, stored_w
     at_V = block_of_V * block_V + tl.arange(0, block_V)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
-    segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+    segment = tl.load(row_ptr + 2)
+    offset = tl.load(row_ptr + 3)  # of its first token in the segment
     completes = (count > 0) & (count + offset == 256)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
@@ -220,7 +225,8 @@ def backward_0(k_ptr, u_ptr, new_summary_ptr, saved_summary_partial_ptr, stored_
     slots = tl.arange(0, SLOTS)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
-    segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+    segment = tl.load(row_ptr + 2)
+    offset = tl.load(row_ptr + 3)  # of its first token in the segment
     completes = (count > 0) & (count + offset == 256)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
@@ -283,7 +289,8 @@ def backward_1(q_ptr, k_ptr, v_ptr, g_ptr, u_ptr, new_cache_S_ptr, saved_S_ptr, 
     at_K = tl.arange(0, block_K)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
-    segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+    segment = tl.load(row_ptr + 2)
+    offset = tl.load(row_ptr + 3)  # of its first token in the segment
     completes = (count > 0) & (count + offset == 256)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
@@ -389,7 +396,8 @@ def backward_2(q_ptr, d_y_ptr, d_new_cache_S_ptr, stored_total_2_ptr, stored_tak
     for r in range(lib.first_row(rows_ptr, R, n), R):
         row_ptr = rows_ptr + r * 4
         start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
-        segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+        segment = tl.load(row_ptr + 2)
+        offset = tl.load(row_ptr + 3)  # of its first token in the segment
         completes = (count > 0) & (count + offset == 256)
         token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
         first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
@@ -422,7 +430,6 @@ def backward_3(q_ptr, g_ptr, d_y_ptr, d_new_state_S_ptr, d_new_cache_S_ptr, stor
     b, h = z // H, z % H
     rows_ptr = table_ptr + b * R * 4
     c = tl.arange(0, C)
-    slots = tl.arange(0, SLOTS)
     block_of_K = tl.program_id(1) % tl.cdiv(size_K, block_K)
     block_of_V = (tl.program_id(1) // tl.cdiv(size_K, block_K))
     at_K = block_of_K * block_K + tl.arange(0, block_K)
@@ -435,7 +442,8 @@ def backward_3(q_ptr, g_ptr, d_y_ptr, d_new_state_S_ptr, d_new_cache_S_ptr, stor
         r = R - 1 - i
         row_ptr = rows_ptr + r * 4
         start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
-        segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+        segment = tl.load(row_ptr + 2)
+        offset = tl.load(row_ptr + 3)  # of its first token in the segment
         completes = (count > 0) & (count + offset == 256)
         token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
         first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
@@ -482,7 +490,8 @@ def backward_4(q_ptr, k_ptr, v_ptr, g_ptr, u_ptr, new_summary_ptr, saved_S_ptr, 
     at_K = tl.arange(0, block_K)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
-    segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+    segment = tl.load(row_ptr + 2)
+    offset = tl.load(row_ptr + 3)  # of its first token in the segment
     completes = (count > 0) & (count + offset == 256)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
@@ -595,7 +604,8 @@ def backward_5(q_ptr, k_ptr, v_ptr, g_ptr, saved_S_ptr, d_y_ptr, stored_weight_o
     at_V = tl.arange(0, block_V)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
-    segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+    segment = tl.load(row_ptr + 2)
+    offset = tl.load(row_ptr + 3)  # of its first token in the segment
     completes = (count > 0) & (count + offset == 256)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
@@ -682,7 +692,8 @@ def backward_6(q_ptr, k_ptr, g_ptr, d_y_ptr, stored_weight_online_ptr, stored_d_
     at_V = block_of_V * block_V + tl.arange(0, block_V)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
-    segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+    segment = tl.load(row_ptr + 2)
+    offset = tl.load(row_ptr + 3)  # of its first token in the segment
     completes = (count > 0) & (count + offset == 256)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
@@ -740,7 +751,8 @@ def backward_7(u_ptr, d_new_summary_ptr, stored_d_score_cached_ptr, d_summary_pt
     for r in range(lib.first_row(rows_ptr, R, n), R):
         row_ptr = rows_ptr + r * 4
         start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
-        segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+        segment = tl.load(row_ptr + 2)
+        offset = tl.load(row_ptr + 3)  # of its first token in the segment
         completes = (count > 0) & (count + offset == 256)
         token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
         first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
@@ -779,7 +791,8 @@ def backward_8(g_ptr, u_ptr, d_new_summary_ptr, d_new_summary_partial_ptr, store
         r = R - 1 - i
         row_ptr = rows_ptr + r * 4
         start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
-        segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+        segment = tl.load(row_ptr + 2)
+        offset = tl.load(row_ptr + 3)  # of its first token in the segment
         completes = (count > 0) & (count + offset == 256)
         token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
         first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
@@ -830,7 +843,8 @@ def backward_9(q_ptr, v_ptr, g_ptr, u_ptr, d_y_ptr, stored_d_sum_of_row_ptr, sto
     at_K = block_of_K * block_K + tl.arange(0, block_K)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
-    segment, offset = tl.load(row_ptr + 2), tl.load(row_ptr + 3)
+    segment = tl.load(row_ptr + 2)
+    offset = tl.load(row_ptr + 3)  # of its first token in the segment
     completes = (count > 0) & (count + offset == 256)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before

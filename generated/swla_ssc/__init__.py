@@ -15,6 +15,10 @@ States: S [K, V], from zero.
 Cache: segments of 256 tokens, constant growth; a segment goes on from the last state.
 An input with fewer heads (a divisor of H) is shared by consecutive heads.
 memory: what an earlier call returned; then the result is (y, memory), as with return_memory=True.
+cu_seqlens: offsets [S + 1] of S sequences in one row of tokens, B = 1; memory then has a row for each.
+return_weights: also a dict, `weights` [B, T, H, 1 + N] of the memories, the online one first, and what was `selected`.
+step(...): one token, its tensors without T: (y, memory).
+empty_memory(B, H, K=..., V=..., capacity=N): one to start from, of shapes that stay.
 
 From arXiv:2505.23735, arXiv:2602.24281.
 """
