@@ -8,6 +8,7 @@ import pytest
 import mcgen
 from mcgen.codegen.package import build, files
 from mcgen.codegen.triton_module import printable
+from mcgen.codegen.triton_printer import used
 from mcgen.ir.builder import Builder
 from mcgen.ir.nodes import Param, Program, Result
 
@@ -49,6 +50,12 @@ def test_a_scan_takes_one_token_at_a_time():
     forward, backward = text_of("mamba1").split("def backward_0")
     assert "token[:, None]" not in forward and "tl.store(y_ptr" in forward and "[c, K, V]" not in backward
     assert "('each.S', 'memory', ('c', 'K', 'V'))" in backward           # the states of one row, for every sequence and head
+
+
+def test_only_what_is_asked_for_is_named():
+    """A line of the frame goes with the last one that needs it; what is no line of the frame stays."""
+    lines = ["    row_ptr = rows_ptr + r * 4", "    segment = tl.load(row_ptr + 2)", "    b, h = z // H, z % H", "    x = tl.load(x_ptr + h)"]
+    assert used(lines) == lines[2:]
 
 
 def test_an_unknown_operation_leaves_the_back_end_out(tmp_path, monkeypatch):
