@@ -112,6 +112,17 @@ def needed(scope: Scope, body: list, j: int) -> bool:
     return not (alone and filled and dst.attr.storage.kind == "tile")
 
 
+def added(x: Expr, value: Expr) -> Expr:
+    """x + value; of a sum of two products one after the other, so that each is added as it is multiplied."""
+    if value.op == "add" and all(map(_multiplied, value.args)):
+        x, value = added(x, value.args[0]), value.args[1]
+    return x + value
+
+
+def _multiplied(value: Expr) -> bool:
+    return value.op == "mul" or value.op in ("neg", "add") and all(map(_multiplied, value.args))
+
+
 class Keeping(Nest):
     """A nest that remembers what the elements at the current position hold: (tile, axes) -> value."""
 
@@ -135,15 +146,13 @@ class Keeping(Nest):
     def put(self, s: st.Map, needed: bool) -> None:
         """dst = value, or dst += value, and the element is known from now on; stored only if somebody needs it there."""
         key = self.key(s.dst)
-        value = self.value(s.value)
-        if key is None or s.dst.dtype != value.dtype:
+        known = key is not None and s.dst.dtype == s.value.dtype
+        value = self.value(added(s.dst, s.value) if s.accumulate and known else s.value)
+        if not known:
             self.write(s.dst, value, s.accumulate)
             self.held.pop(key, None)
             return
-        value = self.em.spread(value, self.lanes)
-        if s.accumulate:
-            value = self.em.binary("add", self.value(s.dst), value)
-        value = self.em.bind(value)
+        value = self.em.bind(self.em.spread(value, self.lanes))
         if needed:
             self.write(s.dst, value)
         self.held[key] = value
