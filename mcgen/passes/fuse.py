@@ -12,8 +12,10 @@ from ..ir.kernel_verifier import verify_kernel
 from ..ir.nodes import LEAD, Program, Result, Value, order
 from .advance import advance
 from .carries import open_scans
+from .columns import by_columns
 from .fuse_tokens import Tokens
 from .join import join_products
+from .leave_tokens import leave_tokens
 from .share_rows import share_rows
 from .turn_tiles import turn_tiles
 
@@ -32,7 +34,11 @@ def fuse(program: Program, b: Builder, saved: int | None = None) -> kr.Kernel:
     verify_kernel(turned)
     shared = share_rows(turned)
     verify_kernel(shared)
-    return shared
+    left = leave_tokens(shared)
+    verify_kernel(left)
+    columns = by_columns(left)
+    verify_kernel(columns)
+    return columns
 
 
 class _Fuser(Tokens):

@@ -27,7 +27,7 @@ def _token_loop(loop: kr.Loop, kernel: kr.Kernel) -> kr.Loop:
             continue
         later: list = []
         for s in waiting:
-            if group.takes(s) and not any(_clash(s, other) for other in later):
+            if group.takes(s) and not any(clash(s, other) for other in later):
                 group.add(s)
             else:
                 later.append(s)
@@ -58,7 +58,7 @@ def _cheap(e: kr.Expr) -> bool:
     return e.op in ("ref", "num", "size", "add", "sub", "mul", "neg") and all(map(_cheap, e.args))
 
 
-def _clash(s, other) -> bool:
+def clash(s, other) -> bool:
     """Whether two statements may not change places."""
     mine, its = {r.storage for r in writes_of(s)}, {r.storage for r in writes_of(other)}
     return bool(mine & its or mine & {r.storage for r in reads_of(other)} or its & {r.storage for r in reads_of(s)})
@@ -116,7 +116,7 @@ class _Group:
         behind: list = []
         stay: list = []
         for s in reversed(self.statements):
-            (stay if _matrix(s) or any(_clash(s, other) for other in stay) else behind).insert(0, s)
+            (stay if _matrix(s) or any(clash(s, other) for other in stay) else behind).insert(0, s)
         self.statements = stay
         return behind
 

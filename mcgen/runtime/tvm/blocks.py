@@ -12,7 +12,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 
 from . import statements as st
-from .elementwise import LANES
+from .elementwise import LANES, Nest
 from .emit import Value
 from .expr import Expr
 from .memory import DYNAMIC, Scope
@@ -31,8 +31,8 @@ def lower_blocks(scope: Scope, loop: st.Loop, low, high) -> bool:
     axis = _column(scope, loop)
     if axis is None:
         return False
-    em, nest, body = scope.em, _Block(scope, loop, axis, low, high), loop.body
-    sections = nest.blocks()
+    em, nest, body = scope.em, Block(scope, loop, axis, low, high), loop.body
+    sections = nest.blocks(body)
     once = len(sections) == 1 and sections[0][0] == 1 and sections[0][1] >= LANES
     totals = {id(s): _Total(nest, s, once) for s in body if isinstance(s, st.Reduce)}
     for total in totals.values():
@@ -82,7 +82,7 @@ def _has(value: Expr, op: str, attr) -> bool:
     return value.op == op and value.attr == attr or any(_has(a, op, attr) for a in value.args)
 
 
-class _Block(Keeping):
+class Block(Keeping):
     """A nest around one loop along rows, whose references to what the loop writes change from row to row."""
 
     def __init__(self, scope: Scope, loop: st.Loop, axis: str, low, high) -> None:
@@ -93,13 +93,13 @@ class _Block(Keeping):
         self.carried: dict[tuple, object] = {}         # what the next row takes from the one before -> its register
         self.first: dict[tuple, Expr] = {}             # what no row changes: the reference that stands for all equal ones
 
-    def blocks(self) -> list[tuple[int, int, int]]:
-        """(how many, lanes, first position), the widest ones first."""
+    def blocks(self, body: list) -> list[tuple[int, int, int]]:
+        """(how many, lanes, first position) for these statements, the widest ones first."""
         found, done, extent = [], 0, self.extent(self.axis)
-        for width in WIDTHS[WIDTHS.index(_width(self.rows.body)):]:
-            if count := (extent - done) // width:
-                found.append((count, width, done))
-                done += count * width
+        for lanes in WIDTHS[WIDTHS.index(_width(body)):]:
+            if count := (extent - done) // lanes:
+                found.append((count, lanes, done))
+                done += count * lanes
         return found + ([(1, extent - done, done)] if done < extent else [])
 
     @contextmanager
@@ -161,10 +161,27 @@ def _ops(value: Expr) -> set[str]:
     return {value.op}.union(*map(_ops, value.args))
 
 
+def eight(nest: Nest, value: Value) -> Value:
+    """At most eight lanes that have the sum of all: halves added up."""
+    em = nest.em
+    while value.lanes > LANES:
+        half = value.lanes // 2
+        low, high = (em.shuffle([em.bind(value)], list(range(i * half, (i + 1) * half))) for i in (0, 1))
+        value = combine(nest, "sum", em.bind(low), em.bind(high))
+    return em.bind(value)
+
+
+def bounds(scope: Scope, loop: st.Loop) -> tuple:
+    """The first position of a loop and the one after its last, known now: numbers or indices."""
+    em = scope.em
+    low, high = (x.attr if x.op == "const" else em.bind_index(em.as_index(scope.integer(x))) for x in (loop.low, loop.high))
+    return low, max(low, high) if isinstance(low, int) and isinstance(high, int) else em.tir.Max(em._index(low), em._index(high))
+
+
 class _Total:
     """A sum over the columns: a vector of parts for every row, or one vector for a sum over all rows."""
 
-    def __init__(self, nest: _Block, s: st.Reduce, once: bool) -> None:
+    def __init__(self, nest: Block, s: st.Reduce, once: bool) -> None:
         self.nest, self.em, self.s, self.once = nest, nest.em, s, once
         self.by_row = nest.rows.name in s.dst.attr.index
         self.parts = nest.scope.places[nest.scope.temporary(nest.rows.name, LANES).attr.storage.name].buffer if self.by_row else nest.em.local(LANES)
@@ -182,10 +199,7 @@ class _Total:
 
     def add(self, value: Value) -> None:
         em, nest = self.em, self.nest
-        while value.lanes > LANES:
-            half = value.lanes // 2
-            low, high = (em.shuffle([em.bind(value)], list(range(i * half, (i + 1) * half))) for i in (0, 1))
-            value = combine(nest, "sum", em.bind(low), em.bind(high))
+        value = eight(nest, value)
         if not (self.by_row and self.once):
             value = combine(nest, "sum", em.bind(em.load(self.parts, self.place(), "f32", value.lanes)), value)
         em.store(self.parts, self.place(), value)
@@ -206,4 +220,4 @@ class _Total:
                 finish(nest, self.s, across(nest, "sum", em.bind(em.load(self.parts, index * LANES, "f32", LANES))))
 
 
-__all__ = ["lower_blocks"]
+__all__ = ["Block", "bounds", "eight", "lower_blocks"]

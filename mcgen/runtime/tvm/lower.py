@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from . import statements as st
 from .ahead import share_out
-from .blocks import lower_blocks
+from .blocks import bounds, lower_blocks
 from .channels import lower_channels, lower_pair
+from .columns import lower_columns
 from .dot import lower_dot
 from .dense_solve import lower_dense_solve
 from .emit import Emitter, Value
@@ -135,10 +136,11 @@ def _rows(scope: Scope, s: st.Rows) -> None:
 
 def _loop(scope: Scope, s: st.Loop) -> None:
     em = scope.em
-    low, high = (x.attr if x.op == "const" else em.bind_index(em.as_index(scope.integer(x))) for x in (s.low, s.high))
     if s.name in scope.loops:
         raise ValueError(f"k.loop({s.name!r}) inside a loop of that name")
-    high = max(low, high) if isinstance(low, int) and isinstance(high, int) else em.tir.Max(em._index(low), em._index(high))
+    if lower_columns(scope, s):
+        return
+    low, high = bounds(scope, s)
     if lower_blocks(scope, s, low, high):
         return
     with em.loop(low, high, name=s.name) as step:

@@ -1,0 +1,139 @@
+"""A loop along columns around loops over tokens and rows, for a block of columns at a time: what a token adds up over its rows stays in
+registers until the last row, and what only this loop uses has the columns of one block, so that it lies close together.
+
+    for V { for c { for K { S[K, V] += a[c, K] b[c, V]; y[c, V] += q[c, K] S[K, V]; w[c, K] += S[K, V] u[c, V] } } }
+    ->   for blocks of V { for c { Y = y[c, block]; for eights of K { eight rows: ..; w[c, eight] += their sums over the block }; y[c, block] = Y } }
+"""
+from __future__ import annotations
+
+import math
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Iterator
+
+from . import statements as st
+from .blocks import Block, bounds, eight
+from .elementwise import LANES
+from .emit import Value
+from .memory import DYNAMIC, Scope
+from .pack import sums_of_eight
+from .reduce import across, combine
+from .rowwise import needed, touched
+
+
+def lower_columns(scope: Scope, loop: st.Loop) -> bool:
+    """Lowers a loop over columns, if it holds loops over tokens, these each one along rows, and that one maps of single columns and sums
+    over columns that nothing in the loop reads; else does nothing and says so."""
+    inner = [t.body[0] for t in loop.body if isinstance(t, st.Loop) and len(t.body) == 1 and isinstance(t.body[0], st.Loop)]
+    if not inner or len(inner) < len(loop.body) or not all(_fits(loop.name, rows) for rows in inner):
+        return False
+    nest = _Columns(scope, loop.name, inner)
+    tokens = [bounds(scope, t) for t in loop.body]
+    for section in nest.blocks(nest.inner):
+        with nest.section(loop.name, *section), nest.places():
+            for t, (low, high) in zip(loop.body, tokens):
+                nest.turn_to(t.body[0])
+                with nest.tokens(t, low, high), nest.carrying():
+                    nest.all_rows()
+    return True
+
+
+def _fits(axis: str, rows: st.Loop) -> bool:
+    refs = [r for s in rows.body if isinstance(s, st.Map) for r in (s.dst, *s.value.refs())]
+    return all(isinstance(s, st.Map) and not s.upto and s.dst.dtype == "f32" and (axis in s.dst.attr.index or s.accumulate) for s in rows.body) and \
+        axis not in DYNAMIC and rows.low.op == rows.high.op == "const" and rows.low.attr == 0 and not rows.reverse and \
+        all(r.dtype != "f64" and axis not in r.attr.index[:-1] and r.attr.at is None for r in refs)
+
+
+class _Columns(Block):
+    """The nest: blocks of columns, tokens, rows."""
+
+    def __init__(self, scope: Scope, axis: str, inner: list[st.Loop]) -> None:
+        super().__init__(scope, inner[0], axis, 0, 0)
+        self.inner = [s for rows in inner for s in rows.body]
+
+    def turn_to(self, rows: st.Loop) -> None:
+        self.rows, self.low, self.high, self.first = rows, 0, rows.high.attr, {}
+        self.changing = {s.dst.attr.storage.name for s in rows.body}
+
+    @contextmanager
+    def places(self) -> Iterator[None]:
+        """Inside: tiles that only these loops use, with the columns of one block."""
+        outer, scope = dict(self.scope.places), self.scope
+        start = self.em.bind_index(self.vars[self.axis], name="column")
+        for ref in {r.attr.storage.name: r for s in self.inner for r in (s.dst, *s.value.refs())}.values():
+            tile = ref.attr.storage
+            inside = sum(tile.name in touched(s) for s in self.inner)
+            if tile.kind == "tile" and ref.attr.index[-1:] == (self.axis,) and inside == scope.uses.get(tile.name):
+                lengths = [*map(scope.extent, tile.dims[:-1]), self.lanes]
+                strides = tuple(math.prod(lengths[i + 1:]) for i in range(len(lengths)))
+                scope.places[tile.name] = replace(outer[tile.name], base=0 - start, strides=strides)
+        yield
+        scope.places = outer
+
+    @contextmanager
+    def tokens(self, loop: st.Loop, low, high) -> Iterator[None]:
+        with self.em.loop(low, high, name=loop.name) as step:
+            index = self.em.bind_index(low + high - 1 - step, name=loop.name + "_back") if loop.reverse else step
+            with self._frame(loop.name, index):
+                yield
+
+    def all_rows(self) -> None:
+        """Eight rows at a time where sums of eight rows are added up together, then one by one."""
+        em = self.em
+        eights = self.high // LANES if self.lanes % LANES == 0 else 0
+        self.overall = {id(s): em.local(min(self.lanes, LANES)) for s in self.rows.body if self.is_sum(s) and self.rows.name not in s.dst.attr.index}
+        for register in self.overall.values():
+            em.store(register, 0, em.const(0.0, "f32", min(self.lanes, LANES)))
+        with em.loop(0, eights, name="x") as step:
+            found = [self.one_row(step * LANES + i) for i in range(LANES)]
+            for parts in zip(*found):
+                with self.lying(self.rows.name, step * LANES):
+                    self.add(parts[0][0], sums_of_eight(em, [value for _, value in parts]))
+        if eights * LANES < self.high:
+            with em.loop(eights * LANES, self.high, name="i") as row:
+                for s, value in self.one_row(row):
+                    with self.lying(None, 0), self._frame(self.rows.name, row):
+                        self.add(s, across(self, "sum", value))
+        for s in self.rows.body:
+            if id(s) in self.overall:
+                with self.lying(None, 0):
+                    self.add(s, across(self, "sum", em.bind(em.load(self.overall[id(s)], 0, "f32", min(self.lanes, LANES)))))
+
+    def one_row(self, index) -> list[tuple]:
+        """Emits a row. Gives what it has for sums over columns, each with its statement."""
+        em, found = self.em, []
+        with self._frame(self.rows.name, index):
+            self.held = {}
+            for j, s in enumerate(self.rows.body):
+                if not self.is_sum(s):
+                    self.put(s, needed(self.scope, self.rows.body, j))
+                    continue
+                value = eight(self, em.spread(self.value(s.value), self.lanes))
+                if id(s) in self.overall:
+                    register = self.overall[id(s)]
+                    em.store(register, 0, combine(self, "sum", em.bind(em.load(register, 0, "f32", value.lanes)), value))
+                else:
+                    found.append((s, value))
+        return found
+
+    def add(self, s: st.Map, value: Value) -> None:
+        self.write(s.dst, combine(self, "sum", self.em.bind(self.read(s.dst)), value))
+
+    def is_sum(self, s: st.Map) -> bool:
+        return self.axis not in s.dst.attr.index
+
+    @contextmanager
+    def lying(self, axis: str | None, first) -> Iterator[None]:
+        """Inside: eight lanes from one position of the axis on, or one lane, in the place of the block's."""
+        outer = self.vector, self.lanes
+        self.vector, self.lanes = axis, 1 if axis is None else LANES
+        if axis is None:
+            yield
+        else:
+            with self._frame(axis, first):
+                yield
+        self.vector, self.lanes = outer
+
+
+__all__ = ["lower_columns"]
