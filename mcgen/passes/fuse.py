@@ -14,6 +14,7 @@ from .advance import advance
 from .carries import open_scans
 from .columns import by_columns
 from .fuse_tokens import Tokens
+from .in_place import in_place
 from .join import join_products
 from .leave_tokens import leave_tokens
 from .share_rows import share_rows
@@ -38,7 +39,9 @@ def fuse(program: Program, b: Builder, saved: int | None = None) -> kr.Kernel:
     verify_kernel(left)
     columns = by_columns(left)
     verify_kernel(columns)
-    return columns
+    kept = in_place(columns)
+    verify_kernel(kept)
+    return kept
 
 
 class _Fuser(Tokens):

@@ -42,7 +42,7 @@ def _left(kernel: kr.Kernel, loop: kr.Loop, before: list) -> list:
     kernel.tiles = [replace(t, axes=spread.get(t.name, t.axes)) for t in kernel.tiles]
     same = {s.value.attr.storage: s.dst.storage for s in behind if s.value.op == "ref" and used(behind)[s.value.attr.storage] == 1}
     kernel.tiles = [t for t in kernel.tiles if t.name not in same]
-    return [_each_ref(s, lambda r: replace(r, storage=same.get(r.storage, r.storage)))
+    return [each_ref(s, lambda r: replace(r, storage=same.get(r.storage, r.storage)))
             for s in (*zeros, loop, *behind) if not (s in behind and s.value.op == "ref" and s.value.attr.storage in same)]
 
 
@@ -81,15 +81,15 @@ def used(statements: Iterable) -> Counter:
 
 def _spread(s, spread: dict[str, tuple[str, ...]]):
     """The statement with tiles over all tokens in the place of those of one."""
-    return _each_ref(s, lambda r: replace(r, axes=spread[r.storage]) if r.storage in spread else r)
+    return each_ref(s, lambda r: replace(r, axes=spread[r.storage]) if r.storage in spread else r)
 
 
-def _each_ref(s, change):
+def each_ref(s, change):
     """A map, a sum, or a loop of such, with every reference changed."""
     def expr(e: kr.Expr) -> kr.Expr:
         if e.op == "ref":
             return replace(e, attr=change(e.attr))
         return replace(e, args=tuple(map(expr, e.args))) if e.args else e
     if isinstance(s, (kr.Along, kr.Loop)):
-        return replace(s, body=tuple(_each_ref(x, change) for x in s.body))
+        return replace(s, body=tuple(each_ref(x, change) for x in s.body))
     return replace(s, dst=change(s.dst), value=expr(s.value)) if isinstance(s, (kr.Map, kr.Reduce)) else s
