@@ -1,7 +1,7 @@
 """What the next row reads and writes, asked for while this one multiplies: a head's tokens lie apart, in a step that processors
 do not guess.
 
-Every register tile of a product asks for a few lines, so that memory works beside the arithmetic. That changes no value, and to ask
+Every register tile of a product, every token of a loop over columns asks for a few lines, so that memory works beside the arithmetic. That changes no value, and to ask
 for an address beyond a tensor is no fault.
 """
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Callable, Iterator
 
 from . import statements as st
+from .columns import visits
 from .dot import matrix_shape
 from .emit import HALVES
 from .expr import Access, Expr
@@ -36,18 +37,27 @@ class Block:
 
 
 def share_out(scope: Scope, s: st.Rows) -> dict[int, Ask]:
-    """For every product of a row, by identity: a function of a register tile's number that asks for the tile's share.
+    """For every product or loop over columns of a row, by identity: a function of the number of a register tile, or of a token in a block
+    of columns, that asks for its share.
 
     Requires: the scope is inside the row.
     """
     if scope.extent("c") == 1:                       # a step: there is no next row
         return {}
-    shapes = {id(p): shape for p in s.body if (shape := _shape(scope, p))}
-    mine: dict[int, list[Block]] = {key: [] for key in shapes}
+    hosts = {id(p): host for p in s.body if (host := _host(scope, p))}
+    mine: dict[int, list[Block]] = {key: [] for key in hosts}
     for block in _blocks(scope, s) if mine else ():
-        least = min(mine, key=lambda key: sum(b.count * b.lines for b in [*mine[key], block]) / math.prod(shapes[key]))
+        least = min(mine, key=lambda key: sum(b.count * b.lines for b in [*mine[key], block]) / hosts[key][0])
         mine[least].append(block)
-    return {key: _ask(scope, blocks, tiles(*shapes[key][:2], scope.options)) for key, blocks in mine.items() if blocks}
+    return {key: _ask(scope, blocks, hosts[key][1]) for key, blocks in mine.items() if blocks}
+
+
+def _host(scope: Scope, s) -> tuple[float, int] | None:
+    """The multiplications of a product or of a loop over columns, and in how many parts it does them; None for other statements."""
+    if isinstance(s, st.Loop):
+        return visits(scope, s)
+    shape = _shape(scope, s)
+    return None if shape is None else (math.prod(shape), tiles(*shape[:2], scope.options))
 
 
 def _shape(scope: Scope, s) -> tuple[int, int, float] | None:

@@ -24,18 +24,33 @@ from .rowwise import needed, touched
 def lower_columns(scope: Scope, loop: st.Loop) -> bool:
     """Lowers a loop over columns, if it holds loops over tokens, these each one along rows, and that one maps of single columns and sums
     over columns that nothing in the loop reads; else does nothing and says so."""
-    inner = [t.body[0] for t in loop.body if isinstance(t, st.Loop) and len(t.body) == 1 and isinstance(t.body[0], st.Loop)]
-    if not inner or len(inner) < len(loop.body) or not all(_fits(loop.name, rows) for rows in inner):
+    if not _fit(loop):
         return False
-    nest = _Columns(scope, loop.name, inner)
+    nest, ask = _Columns(scope, loop), scope.beside.get(id(loop))
     tokens = [bounds(scope, t) for t in loop.body]
     for section in nest.blocks(nest.inner):
         with nest.section(loop.name, *section), nest.places():
             for t, (low, high) in zip(loop.body, tokens):
                 nest.turn_to(t.body[0])
-                with nest.tokens(t, low, high), nest.carrying():
+                with nest.tokens(t, low, high) as token, nest.carrying():
+                    if ask is not None and t is loop.body[0]:
+                        ask(token + scope.em.floordiv(nest.vars[loop.name], section[1]) * scope.extent("c"))
                     nest.all_rows()
     return True
+
+
+def visits(scope: Scope, loop: st.Loop) -> tuple[float, int] | None:
+    """The elements that a loop over columns changes, and how often its first loop meets a token; None for other loops."""
+    if not _fit(loop):
+        return None
+    nest = _Columns(scope, loop)
+    rows = sum(t.body[0].high.attr for t in loop.body)
+    return rows * scope.extent("c") * scope.extent(loop.name), scope.extent("c") * sum(count for count, *_ in nest.blocks(nest.inner))
+
+
+def _fit(loop: st.Loop) -> bool:
+    inner = [t.body[0] for t in loop.body if isinstance(t, st.Loop) and len(t.body) == 1 and isinstance(t.body[0], st.Loop)]
+    return 0 < len(inner) == len(loop.body) and all(_fits(loop.name, rows) for rows in inner)
 
 
 def _fits(axis: str, rows: st.Loop) -> bool:
@@ -48,9 +63,9 @@ def _fits(axis: str, rows: st.Loop) -> bool:
 class _Columns(Block):
     """The nest: blocks of columns, tokens, rows."""
 
-    def __init__(self, scope: Scope, axis: str, inner: list[st.Loop]) -> None:
-        super().__init__(scope, inner[0], axis, 0, 0)
-        self.inner = [s for rows in inner for s in rows.body]
+    def __init__(self, scope: Scope, loop: st.Loop) -> None:
+        super().__init__(scope, loop.body[0].body[0], loop.name, 0, 0)
+        self.inner = [s for t in loop.body for s in t.body[0].body]
 
     def turn_to(self, rows: st.Loop) -> None:
         self.rows, self.low, self.high, self.first = rows, 0, rows.high.attr, {}
@@ -76,7 +91,7 @@ class _Columns(Block):
         with self.em.loop(low, high, name=loop.name) as step:
             index = self.em.bind_index(low + high - 1 - step, name=loop.name + "_back") if loop.reverse else step
             with self._frame(loop.name, index):
-                yield
+                yield step
 
     def all_rows(self) -> None:
         """Eight rows at a time where sums of eight rows are added up together, then one by one."""
