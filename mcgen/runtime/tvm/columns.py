@@ -16,7 +16,7 @@ from .blocks import Block, bounds, eight
 from .elementwise import LANES
 from .emit import Value
 from .memory import DYNAMIC, Scope
-from .pack import sums_of_eight
+from .pack import half_summed
 from .reduce import across, combine
 from .rowwise import needed, touched
 
@@ -101,10 +101,17 @@ class _Columns(Block):
         for register in self.overall.values():
             em.store(register, 0, em.const(0.0, "f32", min(self.lanes, LANES)))
         with em.loop(0, eights, name="x") as step:
-            found = [self.one_row(step * LANES + i) for i in range(LANES)]
-            for parts in zip(*found):
-                with self.lying(self.rows.name, step * LANES):
-                    self.add(parts[0][0], sums_of_eight(em, [value for _, value in parts]))
+            parts: dict[int, list[Value]] = {}             # of every sum: what waits for its other half
+            for i in range(LANES):
+                for s, value in self.one_row(step * LANES + i):
+                    waiting, turn = parts.setdefault(id(s), []), 0
+                    while i >> turn & 1:
+                        value, turn = half_summed(em, waiting.pop(), value, turn), turn + 1
+                    waiting.append(value)
+            for s in self.rows.body:
+                if id(s) in parts:
+                    with self.lying(self.rows.name, step * LANES):
+                        self.add(s, *parts[id(s)])
         if eights * LANES < self.high:
             with em.loop(eights * LANES, self.high, name="i") as row:
                 for s, value in self.one_row(row):

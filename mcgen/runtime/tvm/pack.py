@@ -38,10 +38,18 @@ def eight_by_eight(em: Emitter, rows: list[Value]) -> list[Value]:
     return [mix(fours[i], fours[i + 4], first) for i in range(4)] + [mix(fours[i], fours[i + 4], second) for i in range(4)]
 
 
+TURNS = (([0, 8, 1, 9, 4, 12, 5, 13], [2, 10, 3, 11, 6, 14, 7, 15]), ([0, 1, 8, 9, 4, 5, 12, 13], [2, 3, 10, 11, 6, 7, 14, 15]),
+         ([0, 1, 2, 3, 8, 9, 10, 11], [4, 5, 6, 7, 12, 13, 14, 15]))
+
+
 def sums_of_eight(em: Emitter, vectors: list[Value]) -> Value:
     """The sum over the lanes of each of up to eight vectors of eight, 0 for those that lack: halves are added while they turn."""
     vectors = vectors + [em.const(0.0, "f32", LANES)] * (LANES - len(vectors))
-    for low, high in (([0, 8, 1, 9, 4, 12, 5, 13], [2, 10, 3, 11, 6, 14, 7, 15]), ([0, 1, 8, 9, 4, 5, 12, 13], [2, 3, 10, 11, 6, 7, 14, 15]),
-                      ([0, 1, 2, 3, 8, 9, 10, 11], [4, 5, 6, 7, 12, 13, 14, 15])):
-        vectors = [em.bind(em.binary("add", em.shuffle([a, b], low), em.shuffle([a, b], high))) for a, b in zip(vectors[::2], vectors[1::2])]
+    for step in range(len(TURNS)):
+        vectors = [half_summed(em, a, b, step) for a, b in zip(vectors[::2], vectors[1::2])]
     return vectors[0]
+
+
+def half_summed(em: Emitter, a: Value, b: Value, step: int) -> Value:
+    """Two vectors as one, half as far from sums over lanes: after three steps, of eight vectors, then of four, then of two, these are sums."""
+    return em.bind(em.binary("add", *(em.shuffle([a, b], picks) for picks in TURNS[step])))
