@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import math
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Iterator
 
 from . import statements as st
 from .blocks import Block, bounds, eight
 from .elementwise import LANES
 from .emit import Value
-from .memory import DYNAMIC, Scope
+from .expr import Expr
+from .memory import DYNAMIC, Place, Scope, padded
 from .pack import half_summed
 from .reduce import across, combine
-from .rowwise import needed, touched
+from .rowwise import needed, touched, written
 
 
 def lower_columns(scope: Scope, loop: st.Loop) -> bool:
@@ -32,7 +33,7 @@ def lower_columns(scope: Scope, loop: st.Loop) -> bool:
         with nest.section(loop.name, *section), nest.places():
             for t, (low, high) in zip(loop.body, tokens):
                 nest.turn_to(t.body[0])
-                with nest.tokens(t, low, high) as token, nest.carrying():
+                with nest.keeping(t, low, high), nest.tokens(t, low, high) as token, nest.carrying():
                     if ask is not None and t is loop.body[0]:
                         ask(token + scope.em.floordiv(nest.vars[loop.name], section[1]) * scope.extent("c"))
                     nest.all_rows()
@@ -60,12 +61,31 @@ def _fits(axis: str, rows: st.Loop) -> bool:
         all(r.dtype != "f64" and axis not in r.attr.index[:-1] and r.attr.at is None for r in refs)
 
 
+@dataclass(frozen=True)
+class _Kept:
+    """The statement that keeps a state as it is before a token, the state's name, and where it is kept, of the first token."""
+
+    statement: st.Map
+    state: str
+    place: Place
+
+    @property
+    def token(self) -> str:
+        return self.statement.dst.attr.index[0]
+
+    def before(self, token) -> Place:
+        """Where the state lies before a token."""
+        return replace(self.place, base=self.place.base + token * self.place.strides[0], axes=self.place.axes[1:], strides=self.place.strides[1:])
+
+
 class _Columns(Block):
     """The nest: blocks of columns, tokens, rows."""
 
     def __init__(self, scope: Scope, loop: st.Loop) -> None:
         super().__init__(scope, loop.body[0].body[0], loop.name, 0, 0)
         self.inner = [s for t in loop.body for s in t.body[0].body]
+        self.own: set[str] = set()               # tiles that only this loop uses
+        self.kept: _Kept | None = None
 
     def turn_to(self, rows: st.Loop) -> None:
         self.rows, self.low, self.high, self.first = rows, 0, rows.high.attr, {}
@@ -83,14 +103,62 @@ class _Columns(Block):
                 lengths = [*map(scope.extent, tile.dims[:-1]), self.lanes]
                 strides = tuple(math.prod(lengths[i + 1:]) for i in range(len(lengths)))
                 scope.places[tile.name] = replace(outer[tile.name], base=0 - start, strides=strides)
+                self.own.add(tile.name)
         yield
         scope.places = outer
+
+    @contextmanager
+    def keeping(self, loop: st.Loop, low, high) -> Iterator[None]:
+        """Inside: a state of which the loop keeps what it is before each token lies where that is kept."""
+        places, kept = self.scope.places, None if loop.reverse else self.find_kept(loop.name)
+        if kept is not None:
+            outer = places[kept.state]
+            self.copy(kept, outer, kept.before(low))
+            self.kept = kept
+            yield
+            self.kept = None
+            places[kept.state] = outer
+            self.copy(kept, kept.before(high), outer)
+        else:
+            yield
+
+    def find_kept(self, token: str) -> _Kept | None:
+        """What a token keeps of a state before it changes it, if the memory has room for one token more."""
+        for s in self.rows.body:
+            state, kept = s.value.attr, s.dst.attr
+            if s.value.op != "ref" or s.accumulate or kept.storage.name not in self.own or kept.index != (token, *state.index):
+                continue
+            name, place = state.storage.name, self.scope.places[kept.storage.name]
+            uses = [t for t in self.rows.body if name in touched(t)]
+            refs = [r for t in uses for r in (t.dst, *t.value.refs()) if r.attr.storage.name == name]
+            room = padded(self.scope.extent(self.axis)) * self.scope.extent(token) >= self.lanes * (self.scope.extent(token) + 1)
+            if s is uses[0] and len(uses) > 1 and all(r.attr.index == state.index for r in refs) and self.rows.name in state.index and \
+                    state.storage.kind == "tile" and room and sum(kept.storage.name in written(t) for t in self.rows.body) == 1:
+                return _Kept(s, name, place)
+        return None
+
+    def copy(self, kept: _Kept, source: Place, target: Place) -> None:
+        with self.em.loop(0, self.high, name="i") as row, self._frame(self.rows.name, row):
+            self.scope.places[kept.state] = source
+            value = self.em.bind(self.read(kept.statement.value))
+            self.scope.places[kept.state] = target
+            super().write(kept.statement.value, value)
+
+    def write(self, ref: Expr, value: Value, accumulate: bool = False) -> None:
+        if self.kept is not None and ref.attr.storage.name == self.kept.state:
+            self.scope.places[self.kept.state] = self.kept.before(self.vars[self.kept.token] + 1)
+            super().write(ref, value, accumulate)
+            self.scope.places[self.kept.state] = self.kept.before(self.vars[self.kept.token])
+        else:
+            super().write(ref, value, accumulate)
 
     @contextmanager
     def tokens(self, loop: st.Loop, low, high) -> Iterator[None]:
         with self.em.loop(low, high, name=loop.name) as step:
             index = self.em.bind_index(low + high - 1 - step, name=loop.name + "_back") if loop.reverse else step
             with self._frame(loop.name, index):
+                if self.kept is not None:
+                    self.scope.places[self.kept.state] = self.kept.before(index)
                 yield step
 
     def all_rows(self) -> None:
@@ -128,15 +196,17 @@ class _Columns(Block):
         with self._frame(self.rows.name, index):
             self.held = {}
             for j, s in enumerate(self.rows.body):
-                if not self.is_sum(s):
+                if self.kept is not None and s is self.kept.statement:
+                    self.held[self.key(s.dst)] = self.value(s.value)
+                elif not self.is_sum(s):
                     self.put(s, needed(self.scope, self.rows.body, j))
-                    continue
-                value = eight(self, em.spread(self.value(s.value), self.lanes))
-                if id(s) in self.overall:
-                    register = self.overall[id(s)]
-                    em.store(register, 0, combine(self, "sum", em.bind(em.load(register, 0, "f32", value.lanes)), value))
                 else:
-                    found.append((s, value))
+                    value = eight(self, em.spread(self.value(s.value), self.lanes))
+                    if id(s) in self.overall:
+                        register = self.overall[id(s)]
+                        em.store(register, 0, combine(self, "sum", em.bind(em.load(register, 0, "f32", value.lanes)), value))
+                    else:
+                        found.append((s, value))
         return found
 
     def add(self, s: st.Map, value: Value) -> None:
