@@ -153,8 +153,12 @@ class Block(Keeping):
 def _width(body: list) -> int:
     """Lanes of a block: as many as hide the length of a polynomial; fewer where arithmetic is short and registers are what counts; one
     vector where a function is computed lane by lane."""
-    used = set().union(*(_ops(s.value) for s in body))
-    return 8 if "pow" in used else 16 if used <= SHORT else 32
+    return 16 if short(body) else 8 if "pow" in set().union(*(_ops(s.value) for s in body)) else 32
+
+
+def short(body: list) -> bool:
+    """Whether what statements compute is arithmetic only."""
+    return set().union(*(_ops(s.value) for s in body)) <= SHORT
 
 
 def _ops(value: Expr) -> set[str]:
@@ -220,4 +224,4 @@ class _Total:
                 finish(nest, self.s, across(nest, "sum", em.bind(em.load(self.parts, index * LANES, "f32", LANES))))
 
 
-__all__ = ["Block", "bounds", "eight", "lower_blocks"]
+__all__ = ["Block", "bounds", "eight", "lower_blocks", "short"]

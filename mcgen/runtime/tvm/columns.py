@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from typing import Iterator
 
 from . import statements as st
-from .blocks import Block, bounds, eight
+from .blocks import Block, bounds, eight, short
 from .elementwise import LANES
 from .emit import Value
 from .expr import Expr
 from .memory import DYNAMIC, Place, Scope, padded
-from .pack import half_summed
+from .pack import half_summed, sums_of_eight
 from .reduce import across, combine
 from .rowwise import needed, touched, written
 
@@ -162,33 +162,48 @@ class _Columns(Block):
                 yield step
 
     def all_rows(self) -> None:
-        """Eight rows at a time where sums of eight rows are added up together, then one by one."""
-        em = self.em
-        eights = self.high // LANES if self.lanes % LANES == 0 else 0
-        self.overall = {id(s): em.local(min(self.lanes, LANES)) for s in self.rows.body if self.is_sum(s) and self.rows.name not in s.dst.attr.index}
+        """Eight rows at a time where sums of eight rows are added up together, all others one by one."""
+        em, lanes = self.em, min(self.lanes, LANES)
+        sums = [s for s in self.rows.body if self.is_sum(s)]
+        self.overall = {id(s): em.local(lanes) for s in sums if self.rows.name not in s.dst.attr.index}
         for register in self.overall.values():
-            em.store(register, 0, em.const(0.0, "f32", min(self.lanes, LANES)))
+            em.store(register, 0, em.const(0.0, "f32", lanes))
+        eights = self.high // LANES if self.lanes % LANES == 0 and len(sums) > len(self.overall) else 0
         with em.loop(0, eights, name="x") as step:
-            parts: dict[int, list[Value]] = {}             # of every sum: what waits for its other half
-            for i in range(LANES):
-                for s, value in self.one_row(step * LANES + i):
-                    waiting, turn = parts.setdefault(id(s), []), 0
-                    while i >> turn & 1:
-                        value, turn = half_summed(em, waiting.pop(), value, turn), turn + 1
-                    waiting.append(value)
-            for s in self.rows.body:
-                if id(s) in parts:
-                    with self.lying(self.rows.name, step * LANES):
-                        self.add(s, *parts[id(s)])
+            for s, total in (self.eight_at_once if short(self.rows.body) else self.eight_in_turn)(step * LANES):
+                with self.lying(self.rows.name, step * LANES):
+                    self.add(s, total)
         if eights * LANES < self.high:
             with em.loop(eights * LANES, self.high, name="i") as row:
                 for s, value in self.one_row(row):
                     with self.lying(None, 0), self._frame(self.rows.name, row):
                         self.add(s, across(self, "sum", value))
-        for s in self.rows.body:
+        for s in sums:
             if id(s) in self.overall:
                 with self.lying(None, 0):
-                    self.add(s, across(self, "sum", em.bind(em.load(self.overall[id(s)], 0, "f32", min(self.lanes, LANES)))))
+                    self.add(s, across(self, "sum", em.bind(em.load(self.overall[id(s)], 0, "f32", lanes))))
+
+    def eight_at_once(self, first) -> Iterator[tuple[st.Map, Value]]:
+        """Emits eight rows. Gives their sums, each with its statement; halves are added as soon as there are two."""
+        waiting: dict[int, list[Value]] = {}
+        for i in range(LANES):
+            for s, value in self.one_row(first + i):
+                found, turn = waiting.setdefault(id(s), []), 0
+                while i >> turn & 1:
+                    value, turn = half_summed(self.em, found.pop(), value, turn), turn + 1
+                found.append(value)
+        return ((s, *waiting[id(s)]) for s in self.rows.body if id(s) in waiting)
+
+    def eight_in_turn(self, first) -> Iterator[tuple[st.Map, Value]]:
+        """The same for rows with so much to compute that they are a loop."""
+        em = self.em
+        parts = [em.local(LANES, count=LANES) for s in self.rows.body if self.is_sum(s) and id(s) not in self.overall]
+        with em.loop(0, LANES) as i:
+            found = self.one_row(first + i)
+            for register, (_, value) in zip(parts, found):
+                em.store(register, i * LANES, value)
+        return ((s, sums_of_eight(em, [em.bind(em.load(register, i * LANES, "f32", LANES)) for i in range(LANES)]))
+                for register, (s, _) in zip(parts, found))
 
     def one_row(self, index) -> list[tuple]:
         """Emits a row. Gives what it has for sums over columns, each with its statement."""
