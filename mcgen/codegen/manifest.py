@@ -57,19 +57,13 @@ def manifest_of(compiled: Compiled, spec_name: str, loads: Sequence[tuple[int, t
 
 
 def _sides(compiled: Compiled) -> list[str | int]:
-    """The dims of states in chunk form, whose size says how long a chunk should be; none for an op that scans tokens."""
-    if _scans_tokens(compiled.forward):
-        return []
+    """The dims of states, whose size says how long a chunk should be."""
     return list(dict.fromkeys(d for s in compiled.model.states.values() for d in s.shape))
 
 
 def _many(program: Program) -> bool:
     """Whether a row of tokens takes many products of matrices beyond those of its decay, as its systems and factors for each channel do."""
     return any(v.op in ("solve", *MANY_PRODUCTS) or any(map(_many, bodies(v))) for v in program.order())
-
-
-def _scans_tokens(program: Program) -> bool:
-    return any(v.op == "scan" and v.get("axis", "r") != "r" or any(map(_scans_tokens, bodies(v))) for v in program.order())
 
 
 def _size(axis: str, merging: bool) -> str | int:

@@ -47,12 +47,12 @@ def options_of(options: Sequence[tuple[str, int | str]], kernel: str) -> dict[st
 
 class Schedules:
     """The schedule of each call of one op. `forced` holds for every call; else the record's, else the usual
-    one: `chunk` tokens, but SHORT on a CPU where every side of a state in chunk form is below LONG, and on GPUs
+    one: `chunk` tokens, but SHORT on a CPU where every side of a state is below LONG, and on GPUs
     where a row takes `many` products, and there as few as it takes that no kernel of `loads`, (products of matrices, the dims that it has
     whole), holds more than REGISTERS.
 
     A token costs C (K + V) within its row and K V / C for the state between rows. On a CPU, where blocks above the diagonal are not
-    computed, they meet near half a side. On a GPU what a row's many products are made of fills its registers.
+    computed, they meet near half a side; of states that go from token to token a short row keeps fewer at once, in nearer caches. On a GPU what a row's many products are made of fills its registers.
     """
 
     def __init__(self, chunk: int, folders: Sequence[Path] = (), forced: Schedule | None = None, sides: Sequence[str | int] = (),
