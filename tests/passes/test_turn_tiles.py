@@ -36,5 +36,5 @@ def test_left_alone():
 def test_a_decay_for_each_entry():
     compiled = compile_model(elaborate(mcgen.load_spec("mamba1")))
     made = fuse(compiled.backward, compiled.source.builder)
-    refs = [ref for s in made.rows if isinstance(s, kr.Loop) for ref in (*reads_of(s), *writes_of(s))]
+    refs = [ref for s in made.rows if isinstance(s, kr.Along) for ref in (*reads_of(s), *writes_of(s))]
     assert {tuple(a for a in ref.axes if a != "c") for ref in refs if {"K", "V"} <= set(ref.axes)} == {("K", "V")}
