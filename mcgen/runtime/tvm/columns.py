@@ -56,9 +56,10 @@ def _fit(loop: st.Loop) -> bool:
 
 def _fits(axis: str, rows: st.Loop) -> bool:
     refs = [r for s in rows.body if isinstance(s, st.Map) for r in (s.dst, *s.value.refs())]
-    return all(isinstance(s, st.Map) and not s.upto and s.dst.dtype == "f32" and (axis in s.dst.attr.index or s.accumulate) for s in rows.body) and \
+    return all(isinstance(s, st.Map) and not s.upto and s.dst.dtype == "f32" and s.dst.attr.at is None and
+               (axis in s.dst.attr.index or s.accumulate) for s in rows.body) and \
         axis not in DYNAMIC and rows.low.op == rows.high.op == "const" and rows.low.attr == 0 and not rows.reverse and \
-        all(r.dtype != "f64" and axis not in r.attr.index[:-1] and r.attr.at is None for r in refs)
+        all(r.dtype != "f64" and axis not in r.attr.index[:-1] and (r.attr.at is None or not r.attr.at.axes) for r in refs)
 
 
 @dataclass(frozen=True)
@@ -169,10 +170,11 @@ class _Columns(Block):
         for register in self.overall.values():
             em.store(register, 0, em.const(0.0, "f32", lanes))
         eights = self.high // LANES if self.lanes % LANES == 0 and len(sums) > len(self.overall) else 0
-        with em.loop(0, eights, name="x") as step:
-            for s, total in (self.eight_at_once if short(self.rows.body) else self.eight_in_turn)(step * LANES):
-                with self.lying(self.rows.name, step * LANES):
-                    self.add(s, total)
+        if eights:
+            with em.loop(0, eights, name="x") as step:
+                for s, total in (self.eight_at_once if short(self.rows.body) else self.eight_in_turn)(step * LANES):
+                    with self.lying(self.rows.name, step * LANES):
+                        self.add(s, total)
         if eights * LANES < self.high:
             with em.loop(eights * LANES, self.high, name="i") as row:
                 for s, value in self.one_row(row):
@@ -226,6 +228,9 @@ class _Columns(Block):
 
     def add(self, s: st.Map, value: Value) -> None:
         self.write(s.dst, combine(self, "sum", self.em.bind(self.read(s.dst)), value))
+
+    def hands_on(self, s: st.Map) -> bool:
+        return not self.is_sum(s) and super().hands_on(s)
 
     def is_sum(self, s: st.Map) -> bool:
         return self.axis not in s.dst.attr.index
