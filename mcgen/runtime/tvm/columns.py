@@ -133,8 +133,8 @@ class _Columns(Block):
             uses = [t for t in self.rows.body if name in touched(t)]
             refs = [r for t in uses for r in (t.dst, *t.value.refs()) if r.attr.storage.name == name]
             room = padded(self.scope.extent(self.axis)) * self.scope.extent(token) >= self.lanes * (self.scope.extent(token) + 1)
-            plain = all(t.value.dtype == "f32" for t in uses)
-            if s is uses[0] and len(uses) > 1 and plain and all(r.attr.index == state.index for r in refs) and self.rows.name in state.index and \
+            changed = any(name in written(t) for t in uses) and all(t.value.dtype == "f32" for t in uses)
+            if s is uses[0] and changed and all(r.attr.index == state.index for r in refs) and self.rows.name in state.index and \
                     state.storage.kind == "tile" and room and sum(kept.storage.name in written(t) for t in self.rows.body) == 1:
                 return _Kept(s, name, place)
         return None
