@@ -45,6 +45,7 @@ class Places:
         self.transposed: dict[str, kr.Ref] = {}       # memories, transposed before the rows
         self.dependent = _on_rows(values)
         self.done_loops: set[int] = set()
+        self.joining: list[Value] = []               # made by one statement whose arguments are placed now: they can't read them
         self.pos = NO_POS                            # where the value that is computed now comes from
 
     # -- tiles -------------------------------------------------------------------------------------------------
@@ -163,10 +164,12 @@ class Places:
             what, uq, uk = ("df", u.args[1], u.args[2]) if u.op == "pfactor" else \
                 ("dk", u.args[1], None) if u["transposed"] else ("dq", None, u.args[1])
             fits = what not in made and (None in (q, uq) or q is uq) and (None in (k, uk) or k is uk)
-            if fits and all(x not in order(u.args) for x in made.values()):
+            if fits and not {*self.joining, *made.values()} & {*order(u.args)}:
                 made[what], q, k = u, uq if q is None else q, uk if k is None else k
+        self.joining += made.values()
         given = [self.by_level(matrix, ("c", "d")), *(None if x is None else self.by_level(x, (t, axis)) for x, t in ((q, "c"), (k, "d"))),
                  self.by_level(f, ("c", axis))]
+        del self.joining[-len(made):]
         refs = {what: self.tile(stem(u), u.axes) for what, u in made.items()}
         self.out.append(kr.Channels(*given, *(refs.get(what) for what in ("dq", "dk", "df"))))
         self.refs.update({id(u): refs[what] for what, u in made.items()})

@@ -84,6 +84,9 @@ FOUND = [                        # by `mcgen fuzz`, shrunk
     op("same_score_for_all", cache={"inputs": {}, "score": "0", "select": {"top": 2}}),
     op("a_state_named_acc", rule={"inputs": {"q": ["V"], "k": ["K"], "v": ["V"], "a": {"shape": ["K"], "domain": [0, 1]}}, "state": {"acc": ["K", "V"]},
                                   "update": {"acc": "diag(a) @ acc + window(0.9 * outer(k, v), 3)"}, "read": "acc @ q"}),
+    op("a_read_of_a_read_across_channels", rule={
+        "inputs": {"q": ["K"], "w": ["K"], "v": ["K"], "k": {"shape": ["K"], "domain": [0, 1]}, "a": {"shape": ["K"], "domain": [0, 1]}},
+        "state": {"S": ["K", "K"]}, "update": {"S": "outer(k, a) * S + outer(q, w)"}, "read": "S @ (S.T @ v)"}),
 ]
 CORNERS = {s["name"]: s for s in (
     op("fresh_gate", cache={"segments": {"length": 12, "start": "fresh"}}),
