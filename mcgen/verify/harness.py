@@ -23,10 +23,15 @@ TAME_VALUE, TAME_GRADIENT = 1e4, 1e6
 
 @dataclass(frozen=True)
 class Expected:
-    """What the reference gives: float64 tensors by name, and the error that each may have."""
+    """What the reference gives: float64 tensors by name, and the error that each may have.
+
+    beyond: gradients with finite entries for which none of the runs in float32 has a number: they, or what they are made from, are past
+    its range. Told, not excused: whoever compares holds them as any other.
+    """
 
     tensors: Tensors
     allowed: dict[str, Allowed]
+    beyond: frozenset[str] = frozenset()
 
 
 def cached(memory: dict, segments: Segments | None) -> Tensors:
@@ -167,7 +172,8 @@ class Lab:
         decay = max((float(x.abs().max()) for x in half_infinite), default=0.0)
         bounds = {n: max((allowed(here[n], r[n], terms, usual if n in stored else self.arithmetic or usual, term_scale=cancelling.get(n, 0.0),
                                   decay=decay) for r in rounded), key=lambda a: a.arithmetic_error) for n in here}
-        return Expected(here, bounds)
+        beyond = frozenset(n for n, x in here.items() if n.startswith("d ") and all((x.isfinite() & ~r[n].isfinite()).any() for r in rounded))
+        return Expected(here, bounds, beyond)
 
     def _free_poisoned(self, result: Tensors) -> None:
         """Rows and heads in which the rule itself makes an infinity are free everywhere: in a product with a mask it

@@ -10,11 +10,17 @@ import pytest
 import torch
 
 from mcgen.cli.main import main
+from mcgen.fuzz import examine
 from mcgen.fuzz.hunt import Plan, hunt, replay
+from mcgen.fuzz.report import table_of
 from mcgen.fuzz.saved import load
-from mcgen.fuzz.tally import Failure, read
+from mcgen.fuzz.strategy import Case
+from mcgen.fuzz.tally import Failure, Tally, read
 from mcgen.passes import pipeline
 from mcgen.passes.rewrite import rebuild_program
+from mcgen.spec import load_spec
+from mcgen.verify.harness import Lab
+from mcgen.verify.report import Gate
 
 
 @pytest.fixture(autouse=True)
@@ -93,6 +99,32 @@ def test_a_broken_pass_is_caught_shrunk_and_shown_again(tmp_path, monkeypatch, c
     monkeypatch.undo()
     assert main(["fuzz", str(path), "--backends", "interpreter,torch"]) == 0
     assert "right on interpreter, torch" in capsys.readouterr().out
+
+
+# the layernorm of a state of zeros: its derivative is a thousand for every token, so the cotangent of the start passes 1e38; k meets zeros
+DIVERGING = Case({"name": "drawn", "rule": {
+    "inputs": {"k": {"shape": ["K"], "domain": "unit"}, "q": ["K"], "v": ["V"]}, "state": {"S": ["K", "V"]},
+    "update": {"S": "layernorm(S - 0.5 * outer(k, S.T @ k))"}, "read": "S.T @ q + v"}}, {"K": 4, "V": 2}, tokens=16, start=True)
+
+
+def test_what_float32_cannot_reach_is_a_class_of_its_own(monkeypatch):
+    tally = Tally(1)
+    tally.add(examine.examine(DIVERGING, ("interpreter", "torch")))
+    assert tally.kinds == {"diverges": 1} and tally.beyond == {"d k, d start S": 1} and not tally.wrong
+    assert "1 diverges" in tally.line() and "d k, d start S" in list(table_of(tally).columns[2].cells)
+    honest = examine.compute
+    monkeypatch.setattr(examine, "compute", lambda *args, **given: (found := honest(*args, **given)) | {"d q": found["d q"] + 1})
+    with pytest.raises(examine.Wrong, match="torch: d q off by"):               # all other gradients are held
+        examine.examine(DIVERGING, ("torch",))
+
+
+def test_the_gates_do_not_excuse_it():
+    lab = Lab(None, load_spec(DIVERGING.spec), sizes=DIVERGING.sizes)
+    case, gate = lab.case(16), Gate("gradients")
+    want = lab.expected(case)
+    assert want.beyond == {"d k"} and want.tensors["d k"].isfinite().all()
+    lab.check(gate, case, {n: x.float() / (n != "d k") for n, x in want.tensors.items()}, want)
+    assert [c.what for c in gate.checks if not c.ok] == ["d k"]
 
 
 def test_without_hypothesis_the_command_says_what_to_install(monkeypatch, capsys):
