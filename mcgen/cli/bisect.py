@@ -69,7 +69,8 @@ def trials_of(model: Model, tokens: int, chunk: int, seed: int) -> Iterator[tupl
     given: dict[str, Any] = {n: t.clone().requires_grad_() for n, t in x.items()}
     y = Reference(model.spec)(**given).transpose(1, 2).flatten(0, 1)
     cotangent = noise("d.y", y.shape)
-    grads = torch.autograd.grad((y * cotangent).sum(), list(given.values()), allow_unused=True, materialize_grads=True)
+    loss = (y * cotangent).sum().requires_grad_()                     # also where no input has an effect
+    grads = torch.autograd.grad(loss, list(given.values()), allow_unused=True, materialize_grads=True)
     expected = {"y": y.detach()}
     for (name, _), g in zip(given.items(), grads):
         if name in model.inputs and (model.inputs[name].per == "token" or not model.inits):        # others pass through the starts
