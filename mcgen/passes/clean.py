@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from ..ir.builder import Builder
 from ..ir.nodes import Program, Value, scan_axis
+from .narrow import narrow
 from .rewrite import Rebuilder, rebuild_program
 
 
@@ -31,7 +32,7 @@ def _clean_tokens(rebuilder: Rebuilder, value: Value, args: list[Value]) -> Valu
     """Cleans the bodies of scans over tokens, wherever they are: a token's step costs as much as a chunk's product."""
     if value.op != "scan" or scan_axis(value) == "r" and not any(v.op == "scan" for v in value["body"].order()):
         return None
-    body = clean(value["body"], rebuilder.b)
+    body = clean(narrow(value["body"], rebuilder.b), rebuilder.b)
     return rebuilder.b.make("scan", args, (), "f", **{**dict(value.attrs), "body": body})
 
 
