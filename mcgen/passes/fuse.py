@@ -126,10 +126,11 @@ class _Fuser(Tokens):
             if value is leaf:
                 continue
             guard = self.row_condition(value)
-            if guard is not None and id(value.args[2]) not in self.refs:
+            if guard is not None and (value.args[2] is leaf or id(value.args[2]) not in self.refs):
                 last.append((ref, guard, value.args[1]))
                 value = value.args[2]
-            pending.append((ref, leaf, value))
+            if value is not leaf:
+                pending.append((ref, leaf, value))
         while pending:
             free = next((p for p in pending if not any(self.still_reads(q[2], p[1]) for q in pending if q is not p)), None)
             if free is None:                     # in a circle: all of them beside the old ones, then over them

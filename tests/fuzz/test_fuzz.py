@@ -118,6 +118,19 @@ def test_what_float32_cannot_reach_is_a_class_of_its_own(monkeypatch):
         examine.examine(DIVERGING, ("torch",))
 
 
+FOUND = {                        # by `mcgen fuzz`, in calls that corner specs don't make
+    "a state that no token changes, given, cached before its segment's end takes it back to its start": Case({"name": "drawn", "rule": {
+        "inputs": {"q": ["V"], "A": {"shape": ["K", "V"], "per": "head"}}, "state": {"S": {"shape": ["K", "V"], "init": "A"}}, "read": "S @ q"},
+        "cache": {"inputs": {}, "segments": {"length": 4, "start": "fresh"}, "weight": "1"}}, {"K": 2, "V": 4}, tokens=9, start=True),
+}
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_found_and_mended(name):
+    outcome = examine.examine(FOUND[name], ("torch", "tvm"))
+    assert outcome.kind != "refused" and outcome.ran == ["torch", "tvm"]
+
+
 def test_the_gates_do_not_excuse_it():
     lab = Lab(None, load_spec(DIVERGING.spec), sizes=DIVERGING.sizes)
     case, gate = lab.case(16), Gate("gradients")
