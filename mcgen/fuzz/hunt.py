@@ -74,7 +74,7 @@ class _One:
                                    suppress_health_check=list(hypothesis.HealthCheck), print_blob=False)(test)
         try:
             hypothesis.seed(self.plan.seed * 1_000_003 + self.tally.done)(test)()
-        except (_Found, HypothesisException):                           # Flaky: the time for shrinking was over
+        except (_Found, _Enough, HypothesisException):
             if self.found is None:
                 raise
         if self.found is not None:
@@ -111,7 +111,9 @@ class _One:
         assert self.found is not None
         if case == self.found.case:
             return True
-        failure = attempt(case, self.backends, None) if time.perf_counter() < self.deadline else None
+        if time.perf_counter() > self.deadline:
+            raise _Enough
+        failure = attempt(case, self.backends, None)
         if failure is None or failure.place != self.found.place:
             return False
         self.found = failure
@@ -129,6 +131,10 @@ class _One:
 
 class _Found(Exception):
     """A failing case, for hypothesis to shrink."""
+
+
+class _Enough(BaseException):
+    """The time for shrinking is over. No exception that hypothesis would take for a failure: it would go on drawing for minutes."""
 
 
 def attempt(case: Case, backends: Sequence[str], tally: Tally | None) -> Failure | None:
