@@ -197,6 +197,11 @@ class Emitter:
             return index // by
         return self.tir.Div(self._index(index), self._index(by))
 
+    def same(self, a, b) -> bool:
+        """Whether two indices are written alike: equal, if both are numbers."""
+        from tvm_ffi import structural_equal
+        return structural_equal(self._index(a), self._index(b))
+
     def _index(self, value):
         return self.int(value) if isinstance(value, int) else value
 

@@ -72,7 +72,7 @@ def _view(scope: Scope, ref: Expr, pairs) -> Expr | None:
     index, strides = list(access.index), list(place.strides)
     for token, step in pairs:
         i = index.index(token)
-        if i + 1 >= len(index) or index[i + 1] != step or strides[i] != strides[i + 1] * scope.extent(step):
+        if i + 1 >= len(index) or index[i + 1] != step or not scope.em.same(strides[i], strides[i + 1] * scope.extent(step)):
             return None
         index[i:i + 2], strides[i:i + 2] = [token + JOINT + step], strides[i + 1:i + 2]
     name = access.storage.name + "".join(JOINT + step for _, step in pairs)
