@@ -154,7 +154,7 @@ class Sums(Places):
                 rows = self.rows if "c" in (*dst.axes, *over) and "d" not in (*dst.axes, *over) else None
                 triangle = rows is None and bool({"c", "d"} & set(over)) and any(lower_triangular(x) for x in v.args)
                 half = not accumulate and scale is None and set(dst.axes) == {"c", "d"} and needed_below(v, self.users)
-                self.out.append(kr.Dot(dst, one, two, over, accumulate, scale, None, half, triangle, rows))
+                self.out.append(kr.Dot(dst, one, two, over, self.started(dst, accumulate), scale, None, half, triangle, rows))
                 return
             value = kr.Expr("mul", (self.expr(left), self.expr(right)))
         else:
@@ -162,14 +162,21 @@ class Sums(Places):
         if scale is not None:
             if not set(over) & kr.axes_in(scale) and set(over):
                 spare = self.tile(stem(v), dst.axes)
-                self.out.append(kr.Reduce(v.op if v.op == "max" else "sum", spare, value, over))
+                self.out.append(kr.Reduce(v.op if v.op == "max" else "sum", spare, value, over, v.op != "max" and self.started(spare, False)))
                 self.out.append(kr.Map(dst, kr.Expr("mul", (scale, kr.Expr("ref", attr=spare))), accumulate))
                 return
             value = kr.Expr("mul", (scale, value))
         if not over:
             self.out.append(kr.Map(dst, value, accumulate))
         else:
-            self.out.append(kr.Reduce("max" if v.op == "max" else "sum", dst, value, over, accumulate))
+            self.out.append(kr.Reduce("max" if v.op == "max" else "sum", dst, value, over, accumulate if v.op == "max" else self.started(dst, accumulate)))
+
+    def started(self, dst: kr.Ref, accumulate: bool) -> bool:
+        """Whether a sum adds to dst. One for every slot is made of the slots that a row may read alone, but is read whole: it adds to zeros."""
+        if accumulate or self.kernel.slot != "n" or "n" not in dst.axes or "c" in dst.axes:
+            return accumulate
+        self.out.append(kr.Map(dst, kr.Expr("num", attr=0.0)))
+        return True
 
     def turned(self, operand: kr.Expr, over: tuple[str, ...]) -> kr.Expr:
         """An operand of a product inside a loop over slots: a given memory that is summed along its last axis is

@@ -122,6 +122,11 @@ FOUND = {                        # by `mcgen fuzz`, in calls that corner specs d
     "a state that no token changes, given, cached before its segment's end takes it back to its start": Case({"name": "drawn", "rule": {
         "inputs": {"q": ["V"], "A": {"shape": ["K", "V"], "per": "head"}}, "state": {"S": {"shape": ["K", "V"], "init": "A"}}, "read": "S @ q"},
         "cache": {"inputs": {}, "segments": {"length": 4, "start": "fresh"}, "weight": "1"}}, {"K": 2, "V": 4}, tokens=9, start=True),
+    "a score that all tokens share, of chosen memories: its derivative is a sum for each slot, of slots that are not there yet too": Case(
+        {"name": "drawn", "rule": {"inputs": {"q": ["K"], "k": ["K"], "v": ["V"]}, "state": {"S": ["K", "V"]}, "update": {"S": "S + outer(k, v)"},
+                                   "read": "S.T @ q"},
+         "cache": {"inputs": {"u": {"shape": [], "per": "head"}}, "segments": {"length": 3}, "score": "u * sigmoid(0.5 * age)",
+                   "weight": "tanh(score) / count", "select": {"top": 1}}}, {"K": 4, "V": 2}, tokens=7, batch=2, seed=1),
 }
 
 
