@@ -11,14 +11,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from .tally import Tally
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 LINE = 25                        # specs from line to line
 
 
 class Display:
-    """While active, SIGTERM stops the run as Ctrl-C does."""
+    """While active, SIGTERM stops the run as Ctrl-C does, and `stopped` says that one of them has come."""
 
     def __init__(self, console: Console, wanted: int):
-        self.console, self.tally, self.shown = console, Tally(wanted), -1
+        self.console, self.tally, self.shown, self.stopped = console, Tally(wanted), -1, False
         self.progress = Progress(TextColumn("specs"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[found]}"),
                                  console=console, transient=True, disable=not console.is_terminal)
         self.task = self.progress.add_task("", total=wanted, found="")
@@ -26,14 +27,19 @@ class Display:
 
     def __enter__(self) -> Display:
         if self.main:
-            self.before: Any = signal.signal(signal.SIGTERM, signal.default_int_handler)
+            self.before: dict[signal.Signals, Any] = {s: signal.signal(s, self.stop) for s in SIGNALS}
         self.progress.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.progress.stop()
         if self.main:
-            signal.signal(signal.SIGTERM, self.before)
+            for number, handler in self.before.items():
+                signal.signal(number, handler)
+
+    def stop(self, *_: object) -> None:
+        self.stopped = True
+        raise KeyboardInterrupt
 
     def show(self, tally: Tally) -> None:
         self.tally = tally

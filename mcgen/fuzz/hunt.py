@@ -41,16 +41,25 @@ class Plan:
         return self.folder and self.folder / f"{name}.json"
 
 
-def hunt(plan: Plan, watch: Watch = lambda tally: None) -> Tally:
+def hunt(plan: Plan, watch: Watch = lambda tally: None, stopped: Callable[[], bool] = lambda: False) -> Tally:
     """Examines `plan.count` cases, less those that an earlier run of the same plan has counted.
 
-    Ensures: a case depends on the seed and its number alone; killed at any time, what was examined is in `plan.path`.
+    stopped: whether the run was interrupted. The exception alone does not say so: raised inside a callback or while an object is
+    deleted, it is lost, or comes out as another one.
+
+    Ensures: a case depends on the seed and its number alone; killed at any time, what was examined is in `plan.path`. Raises
+    KeyboardInterrupt, with nothing of an interrupted case counted.
     """
     tally = read(plan.path, plan.count) if plan.path else Tally(plan.count)
     code, began = source(), time.perf_counter() - tally.seconds
     watch(tally)
     while tally.done < plan.count:
-        _One(plan, tally, watch, began, code).run()
+        try:
+            _One(plan, tally, watch, stopped, began, code).run()
+        except Exception:
+            if stopped():
+                raise KeyboardInterrupt from None
+            raise
     return tally
 
 
@@ -60,8 +69,8 @@ class _One:
     Left to itself, hypothesis draws more than half of its cases by changing or repeating earlier ones.
     """
 
-    def __init__(self, plan: Plan, tally: Tally, watch: Watch, began: float, code: str):
-        self.plan, self.tally, self.watch, self.began, self.code = plan, tally, watch, began, code
+    def __init__(self, plan: Plan, tally: Tally, watch: Watch, stopped: Callable[[], bool], began: float, code: str):
+        self.plan, self.tally, self.watch, self.stopped, self.began, self.code = plan, tally, watch, stopped, began, code
         self.found: Failure | None = None
         self.deadline = 0.0
         self.simplest = True                     # what hypothesis begins with, whatever the seed
@@ -91,6 +100,8 @@ class _One:
         """Examines and counts the case; whether it failed for a new reason."""
         tally, started = self.tally, time.perf_counter()
         failure = attempt(case, self.backends, tally)
+        if failure is not None and self.stopped():
+            raise KeyboardInterrupt
         new = failure is not None and failure.place not in {f.place for f in tally.failures}
         if failure is not None:
             tally.kinds[failure.kind] += 1
@@ -101,6 +112,8 @@ class _One:
         tally.seconds = time.perf_counter() - self.began
         tally.slowest = max(tally.slowest, time.perf_counter() - started)
         self.keep()
+        if self.stopped():
+            raise KeyboardInterrupt
         if new:
             self.found = failure
             self.deadline = time.perf_counter() + self.plan.shrinking
@@ -114,6 +127,8 @@ class _One:
         if time.perf_counter() > self.deadline:
             raise _Enough
         failure = attempt(case, self.backends, None)
+        if self.stopped():
+            raise KeyboardInterrupt
         if failure is None or failure.place != self.found.place:
             return False
         self.found = failure

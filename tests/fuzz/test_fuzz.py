@@ -11,6 +11,7 @@ import torch
 
 from mcgen.cli.main import main
 from mcgen.fuzz import examine
+from mcgen.fuzz.examine import Outcome
 from mcgen.fuzz.hunt import Plan, hunt, replay
 from mcgen.fuzz.report import table_of
 from mcgen.fuzz.saved import load
@@ -70,6 +71,23 @@ def test_a_killed_run_prints_its_counts_and_keeps_them(tmp_path):
     done = json.loads(path.read_text())["done"]
     assert run.returncode == 130 and "interrupted" in err
     assert f"{done} of 100000 specs" in out and "lowered in chunk form" in out and "the same command goes on" in out
+
+
+@pytest.mark.parametrize("becomes", [None, ValueError("another exception")])
+def test_an_interrupt_that_was_lost_stops_the_run(tmp_path, monkeypatch, becomes):
+    """Raised inside a callback or a destructor it does not come through; a case that it broke is not counted."""
+    examined = []
+
+    def examine(case, backends):
+        examined.append(case)
+        if becomes and len(examined) == 3:
+            raise becomes
+        return Outcome("scan", ran=list(backends))
+    monkeypatch.setattr("mcgen.fuzz.hunt.examine", examine)
+    plan = Plan(6, seed=3, every=PROGRAMS, folder=tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        hunt(plan, stopped=lambda: len(examined) == 3)
+    assert len(examined) == 3 and read(plan.path, 6).done == (2 if becomes else 3)
 
 
 def test_counts_that_cannot_be_read(tmp_path, capsys):
