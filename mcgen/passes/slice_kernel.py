@@ -163,7 +163,7 @@ class Kernel:
             loop = v.args[0]
             if loop.op == "slots" and of_rows(loop):
                 return [(a, PRODUCT if i < loop["xs"] else limit) for i, a in enumerate(loop.args)]
-            return [(a, limit) for a in loop.args]
+            return [(a, PRODUCT if over_tokens(loop) else limit) for a in loop.args]
         if v.op == "collect":
             return [(a, limit) for a in (v.args[0], *v.args[2:])]
         if over_rows(v) and not self.stages.per_slot(v):
