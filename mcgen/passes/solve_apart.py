@@ -57,7 +57,7 @@ class _Apart:
     """One scan over tokens. given: parameter of its body -> argument."""
 
     def __init__(self, b: Builder, scan: Value, args: list[Value]):
-        self.b, self.scan_, self.args = b, scan, args
+        self.b, self.back, self.args = b, scan, args
         self.body: Program = scan["body"]
         self.n: int = scan["carries"]
         self.m: int = scan["xs"]
@@ -85,7 +85,7 @@ class _Apart:
         made = rebuild_program(self.body, b, replaced=rebuilder.done)
         made = replace(made, params=(*self.body.params[:n + m], *more, *self.body.params[n + m:]))
         args = [*self.args[:n + m], *(self.given[p.name] for p in more), *self.args[n + m:]]
-        return b.make("scan", args, (), "f", **{**dict(self.scan_.attrs), "body": made, "xs": m + len(more)})
+        return b.make("scan", args, (), "f", **{**dict(self.back.attrs), "body": made, "xs": m + len(more)})
 
     def before(self, v: Value) -> Value | None:
         """v of every token, of a scan that goes the other way over the states that v is made of; None where it takes carries of its own."""
@@ -96,14 +96,14 @@ class _Apart:
         if len(loops) != 1 or any(name not in self.given for name in names):
             return None
         loop, = loops.values()
-        if not over_tokens(loop) or loop["reverse"] == self.scan_["reverse"] or loop.args[-1] is not self.args[-1]:
+        if not over_tokens(loop) or loop["reverse"] == self.back["reverse"] or loop.args[-1] is not self.args[-1]:
             return None
         body, n, m = loop["body"], loop["carries"], loop["xs"]
-        known = {id(a): p for p, a in zip(body.params[n:], loop.args[n:])}
+        known = {(id(a), i < m): p for i, (p, a) in enumerate(zip(body.params[n:], loop.args[n:]))}
         bound: dict[str, Value] = {}
         more: dict[str, Param] = {}
         for name in dict.fromkeys(names):
-            p = body.params[starts[name]["index"]] if name in starts else known.get(id(self.given[name]))
+            p = body.params[starts[name]["index"]] if name in starts else known.get((id(self.given[name]), name in self.each))
             if p is None:
                 p = more[name] = replace(self.params[name], name=_free(name, {p.name for p in (*body.params, *more.values())}))
             bound[name] = b.param(p)
@@ -130,14 +130,14 @@ def _plain(b: Builder, v: Value) -> Value:
 
 
 def _meet(program: Program, b: Builder) -> Program:
-    """What two scans over the same tokens and states hand out is handed out by one of them."""
+    """A system that two scans over the same tokens and states hand out is handed out by one of them."""
     loops: dict[tuple, list[Value]] = {}
     for v in program.order():
         if over_tokens(v):
             loops.setdefault(_alike(v), []).append(v)
 
     def hook(rebuilder: Rebuilder, value: Value, args: list[Value]) -> Value | None:
-        if value.op != "out" or value["kind"] != "y" or not over_tokens(value.args[0]):
+        if not _solved(value):
             return None
         root = id(_handed(value))
         found = [(loop, ys.index(root)) for loop in loops[_alike(value.args[0])] if root in (ys := _ys(loop))]
