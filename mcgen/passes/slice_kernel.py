@@ -49,6 +49,12 @@ class Slice:
     def folded(self) -> tuple[str, ...]:
         return (self.fold.axis,) if self.fold else ()
 
+    @property
+    def whole(self) -> tuple[str, ...]:
+        """The dims that one of its programs has from end to end, sorted."""
+        cut = {dim_of(a) for a in (*self.blocked, *self.folded)}
+        return tuple(sorted({dim_of(a) for v in self.program.order() for a in v.axes if is_dim(a) and not dim_of(a).isdigit()} - cut))
+
 
 class Kernel:
     """One kernel of a program. `cutter` (`mcgen.passes.slice`) knows the stages, and what is in memory."""
