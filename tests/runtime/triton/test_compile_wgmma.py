@@ -15,7 +15,8 @@ from mcgen.runtime.triton.options import default, knobs, precisions
 
 pytest.importorskip("triton")
 CHUNK = 64                       # a warpgroup's products have 64 rows
-CASES = {("simple_gla", 64): [], ("deltanet", 64): [], ("gated_delta", 64): [], ("deltanet", 128): ["backward_7"]}       # kernels without such options
+NAMES = ("simple_gla", "deltanet", "gated_delta")
+SIZES = {"K": 64, "V": 64}
 
 
 def choices(kernel, sizes):
@@ -41,12 +42,11 @@ def multiplying(folder):
 
 def test_a_loop(tmp_path):
     loop = next(kernel for kernel in multiplying(build(mcgen.load_spec("deltanet"), tmp_path / "op")) if kernel["grid"] == "loop")
-    assert with_wgmma(loop, {"K": 64, "V": 64})
+    assert with_wgmma(loop, SIZES)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name, size", CASES)
-def test_every_kernel(tmp_path, name, size):
+@pytest.mark.parametrize("name", NAMES)
+def test_every_kernel(tmp_path, name):
     folder = build(mcgen.load_spec(name), tmp_path / "op")
-    sizes = {**dict.fromkeys(read_manifest(folder / "manifest.json").dims, 64), "K": size, "V": size}
-    assert [compiling.name_of(kernel) for kernel in multiplying(folder) if not with_wgmma(kernel, sizes)] == CASES[name, size]
+    assert not [compiling.name_of(kernel) for kernel in multiplying(folder) if not with_wgmma(kernel, SIZES)]
