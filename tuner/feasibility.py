@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Callable, Mapping, Sequence
 
 from rich.console import Console
@@ -20,12 +20,16 @@ STACK = 128                      # bytes of stack that are no spill worth the na
 
 @dataclass(frozen=True)
 class Needs:
-    """What one compiled kernel needs, and what there is: registers a thread, bytes of stack a thread, bytes of shared memory a block."""
+    """What one compiled kernel needs, and what there is: registers a thread, bytes of stack a thread, bytes of shared memory a block.
+
+    tensor: tensor-core instructions by name.
+    """
 
     registers: int
     stack: int
     shared: int
     limit: int
+    tensor: Mapping[str, int] = field(default_factory=dict)
 
 
 def reasons(needs: Mapping[str, Needs], spill: int = STACK) -> list[str]:
@@ -82,9 +86,10 @@ def show(kernels: Mapping[str, tuple[Mapping[str, Sequence], Mapping[str, Any]]]
     Stops after `seconds`, and says so. Gives 0 where every kernel of the default form has a choice that fits.
     """
     table = Table(title=f"{target}", title_justify="left")
-    for i, head in enumerate(("kernel", "chunk", "options", "registers", "stack", "shared", "")):
+    for i, head in enumerate(("kernel", "chunk", "options", "registers", "stack", "shared", "tensor cores", "")):
         table.add_column(head, justify="right" if i in (1, 3, 4, 5) else "left")
     began, fits, left = time.monotonic(), dict.fromkeys(kernels, 0), 0
+    units: dict[str, set[str]] = {kernel: set() for kernel in kernels}               # of the choices that fit
     tasks = [(size, kernel, i, options) for size in chunks for kernel, knobs in kernels.items() for i, options in enumerate(variants(*knobs))]
     for size, kernel, _, options in sorted(tasks, key=lambda t: (t[0] != chunk, t[0], t[2] > 0)):             # defaults first
         if time.monotonic() - began > seconds:
@@ -98,15 +103,16 @@ def show(kernels: Mapping[str, tuple[Mapping[str, Sequence], Mapping[str, Any]]]
             raise
         except Exception as problem:                         # the compiler's own, of this choice
             text = (str(problem).strip().splitlines() or [""])[0][:80]
-            table.add_row(kernel, str(size), what, "-", "-", "-", "[red]does not compile[/]: " + escape(text))
+            table.add_row(kernel, str(size), what, "-", "-", "-", "-", "[red]does not compile[/]: " + escape(text))
             continue
         why = reasons({kernel: n})
         fits[kernel] += not why
-        table.add_row(kernel, str(size), what, str(n.registers), str(n.stack), str(n.shared),
+        units[kernel] |= set() if why else n.tensor.keys()
+        table.add_row(kernel, str(size), what, str(n.registers), str(n.stack), str(n.shared), " ".join(f"{x} {count}" for x, count in n.tensor.items()) or "-",
                       "[green]fits[/]" if not why else "[red]" + "; ".join(w.removeprefix(f"{kernel}: ") for w in why) + "[/]")
     console.print(table)
     for kernel, count in fits.items():
-        console.print(f"{kernel}: {count} choices fit", markup=False)
+        console.print(f"{kernel}: {count} choices fit{', with ' * bool(units[kernel])}{' or '.join(sorted(units[kernel]))}", markup=False)
     if left:
         console.print(f"{left} choices were left out after {seconds:.0f} s; --budget SECONDS allows more", markup=False)
     return 0 if all(count for kernel, count in fits.items() if runs(kernel, {})) else 1

@@ -44,7 +44,7 @@ def resources_for(op: Any, subject: Subject, target: str) -> Resources:
 
     def resources(kernel: str, chunk: int, options: Mapping[str, Any]) -> Needs:
         made = compiler.compile_one(kernels[kernel], target, subject.all_dims(op), chunk, slots, options, dtypes)
-        return Needs(made.registers, made.stack, made.shared, made.limit)
+        return Needs(made.registers, made.stack, made.shared, made.limit, made.tensor)
 
     return resources
 

@@ -35,6 +35,7 @@ def fused_forward_0(q_ptr, k_ptr, v_ptr, state_S_ptr, y_ptr, new_state_S_ptr, sa
         start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
         token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
         first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+        tl.store(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
         mask2 = c < count  # [d]
         earlier = mask & mask2[None, :]  # [c, d]
         q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
@@ -54,7 +55,6 @@ def fused_forward_0(q_ptr, k_ptr, v_ptr, state_S_ptr, y_ptr, new_state_S_ptr, sa
         online = recent + carried  # [c, V]
         y = (size_K ** (-0.5)) * online  # [c, V]
         tl.store(y_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], y, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
-        tl.store(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
         S = next_S
     tl.store(new_state_S_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
 

@@ -34,6 +34,7 @@ def forward_0(k_ptr, v_ptr, state_S_ptr, new_state_S_ptr, saved_S_ptr, table_ptr
         start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
         token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
         first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+        tl.store(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
         v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
         k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
         valid = c < count  # [c]
@@ -42,7 +43,6 @@ def forward_0(k_ptr, v_ptr, state_S_ptr, new_state_S_ptr, saved_S_ptr, table_ptr
         write = k_c * inside[:, None]  # [c, K]
         increment_S = lib.dot(tl.trans(v_c), write, PRECISION)  # [V, K]
         next_S = S + tl.trans(increment_S)  # [K, V]
-        tl.store(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
         S = next_S
     tl.store(new_state_S_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
 

@@ -37,6 +37,9 @@ def forward_0(k_ptr, v_ptr, i_ptr, g_ptr, state_S_ptr, state_n_ptr, new_state_S_
         start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
         token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
         first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+        tl.store(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
+        if (block_of_V == 0):
+            tl.store(saved_n_ptr + (z * R + r) * (size_K) + at_K, n2, mask=(at_K < size_K))
         valid = c < count  # [c]
         g_c = lib.tokens(tl.load(g_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
         at_least = tl.maximum(g_c, (-120.0))  # [c]
@@ -62,9 +65,6 @@ def forward_0(k_ptr, v_ptr, i_ptr, g_ptr, state_S_ptr, state_n_ptr, new_state_S_
         increment_n = (size_K ** (-0.5)) * product2  # [K]
         scaled3 = n2 * decay_of_row  # [K]
         next_n = scaled3 + increment_n  # [K]
-        tl.store(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
-        if (block_of_V == 0):
-            tl.store(saved_n_ptr + (z * R + r) * (size_K) + at_K, n2, mask=(at_K < size_K))
         S, n2 = next_S, next_n
     tl.store(new_state_S_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
     if (block_of_V == 0):
@@ -228,6 +228,9 @@ def backward_1(q_ptr, g_ptr, saved_n_ptr, d_y_ptr, d_new_state_S_ptr, d_new_stat
         start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
         token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
         first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+        if (block_of_V == 0):
+            tl.store(stored_out_ptr + (z * R + r) * (size_K) + at_K, d_old_n, mask=(at_K < size_K))
+        tl.store(stored_out_2_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_old_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
         q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
         valid = c < count  # [c]
         g_c = lib.tokens(tl.load(g_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
@@ -264,9 +267,6 @@ def backward_1(q_ptr, g_ptr, saved_n_ptr, d_y_ptr, d_new_state_S_ptr, d_new_stat
         if (block_of_V == 0):
             tl.store(stored_d_increment_n_ptr + (z * R + r) * (size_K) + at_K, d_old_n, mask=(at_K < size_K))
         tl.store(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_old_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
-        if (block_of_V == 0):
-            tl.store(stored_out_ptr + (z * R + r) * (size_K) + at_K, d_old_n, mask=(at_K < size_K))
-        tl.store(stored_out_2_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_old_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
         d_old_S, d_old_n = added, added2
     tl.store(d_state_S_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_old_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
     if (block_of_V == 0):

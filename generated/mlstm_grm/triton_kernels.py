@@ -47,6 +47,11 @@ def forward_0(k_ptr, v_ptr, i_ptr, g_ptr, summary_partial_ptr, state_S_ptr, stat
         completes = (count > 0) & (count + offset == 256)
         token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
         first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+        if (block_of_V == 0):
+            tl.store(saved_summary_partial_ptr + (z * R + r) * (size_K) + at_K, summary_partial2, mask=(at_K < size_K))
+        tl.store(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
+        if (block_of_V == 0):
+            tl.store(saved_n_ptr + (z * R + r) * (size_K) + at_K, n2, mask=(at_K < size_K))
         valid = c < count  # [c]
         g_c = lib.tokens(tl.load(g_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
         at_least = tl.maximum(g_c, (-120.0))  # [c]
@@ -88,11 +93,6 @@ def forward_0(k_ptr, v_ptr, i_ptr, g_ptr, summary_partial_ptr, state_S_ptr, stat
             tl.store(new_cache_S_ptr + (z * N + segment) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], next_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
         if completes & (block_of_V == 0):
             tl.store(new_cache_n_ptr + (z * N + segment) * (size_K) + at_K, next_n, mask=(at_K < size_K))
-        if (block_of_V == 0):
-            tl.store(saved_summary_partial_ptr + (z * R + r) * (size_K) + at_K, summary_partial2, mask=(at_K < size_K))
-        tl.store(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
-        if (block_of_V == 0):
-            tl.store(saved_n_ptr + (z * R + r) * (size_K) + at_K, n2, mask=(at_K < size_K))
         S, n2, summary_partial2 = next_S, next_n, next_partial
     tl.store(new_state_S_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
     if (block_of_V == 0):

@@ -36,6 +36,7 @@ def forward_0(k_ptr, v_ptr, g_ptr, state_S_ptr, new_state_S_ptr, saved_S_ptr, ta
         start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
         token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
         first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+        tl.store(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
         valid = c < count  # [c]
         log_decay = tl.where(valid, at_least, 0.0)  # [c]
         # spec line 15: S: exp(g) * S + outer(k, v)
@@ -50,7 +51,6 @@ def forward_0(k_ptr, v_ptr, g_ptr, state_S_ptr, new_state_S_ptr, saved_S_ptr, ta
         increment_S = lib.dot(tl.trans(v_c), write, PRECISION)  # [V, K]
         scaled = S * decay_of_row  # [K, V]
         next_S = scaled + tl.trans(increment_S)  # [K, V]
-        tl.store(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
         S = next_S
     tl.store(new_state_S_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
 
@@ -121,6 +121,7 @@ def backward_0(q_ptr, g_ptr, d_y_ptr, d_new_state_S_ptr, d_state_S_ptr, stored_d
         start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
         token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
         first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+        tl.store(stored_out_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_old_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
         q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
         valid = c < count  # [c]
         log_decay = tl.where(valid, at_least, 0.0)  # [c]
@@ -137,7 +138,6 @@ def backward_0(q_ptr, g_ptr, d_y_ptr, d_new_state_S_ptr, d_state_S_ptr, stored_d
         d_old_S2 = decay_of_row * d_old_S  # [K, V]
         added = d_old_S2 + scaled2  # [K, V]
         tl.store(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_old_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
-        tl.store(stored_out_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_old_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
         d_old_S = added
     tl.store(d_state_S_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_old_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from typing import Iterable
 
-from ..ir.nodes import Program, dim_of, is_dim
+from ..ir.nodes import Program
 from ..passes.apart import Entangled
 from ..passes.pipeline import Compiled
 from ..passes.slice import Sliced, cut
@@ -63,10 +63,8 @@ def loads(programs: Iterable[Sliced]) -> list[Load]:
     """Of all kernels with many products that have a dim whole: how many, and which dims."""
     found = set()
     for s in (s for sliced in programs for s in sliced.slices):
-        whole = {dim_of(a) for v in s.program.order() for a in v.axes if is_dim(a)} - {dim_of(a) for a in (*s.blocked, *s.folded)}
-        whole = tuple(sorted(dim for dim in whole if not dim.isdigit()))
-        if whole and products(s.program.order()) > FEW:
-            found.add((products(s.program.order()), whole))
+        if s.whole and products(s.program.order()) > FEW:
+            found.add((products(s.program.order()), s.whole))
     return sorted(found)
 
 

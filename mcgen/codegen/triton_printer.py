@@ -45,6 +45,11 @@ def used(lines: Sequence[str]) -> list[str]:
     return used([line for i, line in enumerate(lines) if i not in idle]) if idle else list(lines)
 
 
+def carried(v: Value) -> bool:
+    """Whether v is what a scan over rows carries before each of them."""
+    return v.op == "out" and v["kind"] == "start" and scans_rows(v.args[0])
+
+
 class _Kernel(Tokens):
     """The frame: where the program stands, before the rows, each row, after the rows."""
 
@@ -151,12 +156,16 @@ class _Kernel(Tokens):
             if self.slice.reverse:
                 self.line("r = R - 1 - i")
             self.row()
+            first = [r for r in stored if carried(r.parts[0][0])]
+            for r in first:                              # nothing else may need them: no registers for them in the row's loops
+                value = r.parts[0][0]
+                self.store(r, self.carries[id(value.args[0])][value["index"]])
             self.statements(inside)
             for total in totals:
                 self.add(total)
             for r in stored:
                 value = r.parts[0][0]
-                if handed_out(value) is None:
+                if r not in first and handed_out(value) is None:
                     self.store(r, self.get(value.args[0] if value.op == "collect" else value))
             self.advance(scans)
             self.indent = self.indent[4:]

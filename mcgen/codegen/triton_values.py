@@ -6,6 +6,7 @@ from typing import Iterable
 from ..ir.naming import stem
 from ..ir.nodes import Program, Value, is_dim, order, sort_axes
 from ..passes.apart import levelled
+from ..passes.arrange import arrange
 from ..passes.fold import Fold
 from ..passes.padding import padded
 from .triton_expr import COMPARE, call, integer, number
@@ -261,7 +262,7 @@ class Values(Tiles):
             self.given[p.name] = arg
             if self.wanted(arg) or id(arg) in self.names:
                 self.bound[p.name] = self.get(arg)
-        self.statements(order(body.roots()))
+        self.statements(arrange(body.roots()))
         self.bound = outer
         made = []
         for carry, r in zip(self.carries[id(v)], body.results[:n]):

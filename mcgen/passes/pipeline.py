@@ -15,11 +15,13 @@ from .expand import expand
 from .forward import Forward, build_forward
 from .lift import lift
 from .slots import loop_slots
+from .solve_apart import solve_apart
 
 # after differentiation, each from program to program
 PASSES: tuple[tuple[str, Callable[[Program, Builder], Program]], ...] = (
     ("expand", expand),
     ("lift", lift),
+    ("solve_apart", solve_apart),
     ("clean", clean),
     ("loop_slots", loop_slots),
 )

@@ -49,6 +49,12 @@ class Slice:
     def folded(self) -> tuple[str, ...]:
         return (self.fold.axis,) if self.fold else ()
 
+    @property
+    def whole(self) -> tuple[str, ...]:
+        """The dims that one of its programs has from end to end, sorted."""
+        cut = {dim_of(a) for a in (*self.blocked, *self.folded)}
+        return tuple(sorted({dim_of(a) for v in self.program.order() for a in v.axes if is_dim(a) and not dim_of(a).isdigit()} - cut))
+
 
 class Kernel:
     """One kernel of a program. `cutter` (`mcgen.passes.slice`) knows the stages, and what is in memory."""
@@ -163,7 +169,7 @@ class Kernel:
             loop = v.args[0]
             if loop.op == "slots" and of_rows(loop):
                 return [(a, PRODUCT if i < loop["xs"] else limit) for i, a in enumerate(loop.args)]
-            return [(a, limit) for a in loop.args]
+            return [(a, PRODUCT if over_tokens(loop) else limit) for a in loop.args]
         if v.op == "collect":
             return [(a, limit) for a in (v.args[0], *v.args[2:])]
         if over_rows(v) and not self.stages.per_slot(v):

@@ -11,6 +11,7 @@ from .slice_kernel import Kernel, Slice, products, separable
 from .stages import is_product
 
 MOST = 12                        # products of matrices of one kernel over rows, where it can be cut
+WHOLE = 9                        # of one that has a dim whole, where kernels without one can compute more than half of them
 
 
 def parts(kernel: Kernel) -> list[Slice]:
@@ -24,9 +25,9 @@ class _Parts:
 
     def of(self, whole: Slice) -> list[Slice]:
         """The kernel, or several, later ones first: what adds up over the blocks of its fold is stored by one that goes over them, and read
-        by one for the rest; what is added up there of products is stored by one before it."""
+        by one for the rest; what is added up there of products is stored by one before it. Tiles as long as a dim fill registers."""
         count = products(whole.program.order())
-        if whole.fold is None or whole.fold.loops or count <= MOST or whole.kept:
+        if whole.fold is None or whole.fold.loops or count <= (WHOLE if whole.whole else MOST) or whole.kept:
             return [whole]
         axis, results = whole.fold.axis, whole.program.results
         along, rest = ([r for r in results if (axis in r.parts[0][0].axes) == have] for have in (True, False))
@@ -39,6 +40,8 @@ class _Parts:
         found = [part for s in found or [] for part in ([s] if products(s.program.order()) < count else self.divided(s, count))]
         if not found or any(products(s.program.order()) >= count for s in found):
             found = self.divided(whole, count)
+        if count <= MOST and 2 * sum(products(s.program.order()) for s in found if s.whole) >= count:
+            return [whole]
         known = {p.name for p in (*self.cutter.scratch, *whole.program.params)} | {r.name for r in results}
         self.cutter.scratch += {p.name: p for s in found for p in s.program.params if p.name not in known}.values()
         return [part for s in found for part in self.of(s)] if found[1:] else [whole]

@@ -104,6 +104,8 @@ class Stages:
             if v.op == "out" and not over_tokens(v.args[0]):
                 host = v.args[0]
                 found = self.at(host) + (0 if host.op == "slots" and not self.stack(v) else 1)
+            elif v.op == "out":                          # one token after the other: products of all of them come from memory
+                found = max(self.serial(a, inline=LIGHT) for a in v.args[0].args)
             elif v.op == "collect" or over_rows(v):
                 found = self.at(v) + 1
             elif self.many(v):

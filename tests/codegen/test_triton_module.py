@@ -13,7 +13,7 @@ from mcgen.ir.builder import Builder
 from mcgen.ir.nodes import Param, Program, Result
 
 KERNELS = {"linear_attention": (2, 4), "simple_gla": (2, 4), "mlstm+grm": (3, 8), "linear_attention+grm": (3, 7), "swla+ssc": (3, 10),
-           "mamba1": (1, 3), "longhorn": (1, 3), "mesa": (3, 7)}
+           "mamba1": (1, 3), "longhorn": (1, 3), "mesa": (3, 8)}
 
 
 def text_of(name):

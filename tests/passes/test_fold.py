@@ -8,7 +8,7 @@ from mcgen.ir.nodes import Param, Program, Result
 from mcgen.passes.fold import fold
 from mcgen.passes.slice import cut
 from mcgen.passes.slice_kernel import products
-from mcgen.passes.slice_parts import MOST
+from mcgen.passes.slice_parts import MOST, WHOLE
 
 from .cases import compiled
 
@@ -99,3 +99,12 @@ def test_many_products_are_cut():
         assert {p.name for p in s.program.params} & scratch <= made
         made |= {r.name for r in s.program.results}
     assert scratch <= made
+
+
+def test_a_dim_from_end_to_end_and_many_products():
+    """Ten products over blocks of V with K whole: what takes K whole is stored by a kernel cut along V, the sums over V are one cut along K."""
+    state = compiled("erase")
+    slices = cut(state.backward, state.source.builder).slices
+    assert max(products(s.program.order()) for s in slices if s.whole and s.fold) <= WHOLE
+    stores, = (s for s in slices if s.blocked == ("V",) and any(r.name.startswith("stored.value") for r in s.program.results))
+    assert stores.folded == ("K",) and not stores.whole

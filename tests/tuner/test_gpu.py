@@ -24,7 +24,8 @@ def resources(limit):
         calls.append((kernel, chunk, tuple(sorted(options.items()))))
         if options["num_warps"] == 2:
             raise RuntimeError("PassManager::run failed\nmore")
-        return Needs(128, 4 * options.get("block_V", 0) if chunk == 128 else 0, 512 * chunk * options["num_stages"], limit)
+        return Needs(128, 4 * options.get("block_V", 0) if chunk == 128 else 0, 512 * chunk * options["num_stages"], limit,
+                     {"HGMMA" if chunk >= 64 and options["num_warps"] > 2 else "HMMA": 6})
 
     need.calls = calls
     return need
@@ -107,6 +108,7 @@ def test_the_table_of_a_dry_run():
     with console.capture() as text:
         assert feasibility.show(KERNELS, (64, 128), 64, resources(100_000), "cuda:sm_00", 60.0, console) == 0
     shown = text.get()
+    assert "HGMMA 6" in shown and "bwd_loop: 6 choices fit, with HGMMA\n" in shown
     assert "fwd_rows: " in shown and "the default" in shown and "131072 bytes of shared memory of 100000" in shown and "does not compile" in shown
     with console.capture() as text:
         assert feasibility.show(KERNELS, (64, 128), 64, resources(100_000), "cuda:sm_00", 0.0, console) == 1

@@ -21,7 +21,6 @@ pytest.importorskip("triton")
 SIZES = {"K": 64, "V": 64}
 LARGE = {"K": 128, "V": 128}
 UNLOWERED = {"atlas", "dla", "lact", "memora", "moneta", "titans_mlp", "ttt_linear", "ttt_mlp", "yaad"}        # no kernels on any device
-SPILLS = {("mesa", 128): 944, ("omega_linear", 128): 136}       # bytes: three states at once and two systems; a state and 25 products
 TARGETS = {"cuda:sm_80": "HMMA", "cuda:sm_90": "HGMMA", "hip:gfx942": "MFMA"}
 
 
@@ -89,9 +88,8 @@ def test_the_default_does_not_spill(package, tmp_path):
 @pytest.mark.parametrize("name", [n for n in library_names("rules") if n not in UNLOWERED])
 def test_no_default_spills(tmp_path, name, size):
     folder = build(mcgen.load_spec(name), tmp_path / "op")
-    most = SPILLS.get((name, size), STACK)
     assert not [found for found in of_default(folder, {**dict.fromkeys(read_manifest(folder / "manifest.json").dims, 64), "K": size, "V": size})
-                if not found.fits or found.stack > most]
+                if not found.fits or found.stack > STACK]
 
 
 @pytest.mark.slow

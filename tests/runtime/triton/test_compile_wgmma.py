@@ -1,0 +1,52 @@
+"""Every kernel of these ops can be launched so that a Hopper GPU multiplies with warpgroup instructions and spills nothing: options that
+`mcgen tune` may propose, tokens in float32."""
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+import mcgen
+from mcgen.codegen.package import build
+from mcgen.runtime.manifest import read_manifest
+from mcgen.runtime.triton import compile as compiling
+from mcgen.runtime.triton.compile import STACK, compile_one, kernels
+from mcgen.runtime.triton.options import default, knobs, precisions
+
+pytest.importorskip("triton")
+CHUNK = 64                       # a warpgroup's products have 64 rows
+NAMES = ("simple_gla", "deltanet", "gated_delta")
+SIZES = {"K": 64, "V": 64}
+
+
+def choices(kernel, sizes):
+    """Options of a kernel, the longest tiles first, the default's precision before the other one."""
+    known, usual = knobs(kernel, sizes), default(kernel, sizes)
+    sides = [name for name in known if name.startswith("block_")]
+    exact = sorted(precisions("cuda", "float32"), key=lambda p: p != usual.precision)
+    tiles = sorted(itertools.product(*([x for x in known[name] if x <= 64] for name in sides)), key=sum, reverse=True)
+    for tile, precision in itertools.product(tiles, exact):
+        yield {"num_warps": 8, "precision": precision, **dict(zip(sides, tile))}
+
+
+def with_wgmma(kernel, sizes):
+    """What the first such choice takes; None if there is none."""
+    found = (compile_one(kernel, "cuda:sm_90", sizes, CHUNK, 32, options) for options in choices(kernel, sizes))
+    return next((r for r in found if r.fits and r.stack <= STACK and r.tensor.get("HGMMA")), None)
+
+
+def multiplying(folder):
+    assert CHUNK in read_manifest(folder / "manifest.json").chunks
+    return [kernel for kernel in kernels(compiling.load(folder)) if kernel["products"]]
+
+
+def test_a_loop(tmp_path):
+    loop = next(kernel for kernel in multiplying(build(mcgen.load_spec("deltanet"), tmp_path / "op")) if kernel["grid"] == "loop")
+    assert with_wgmma(loop, SIZES)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_every_kernel(tmp_path, name):
+    folder = build(mcgen.load_spec(name), tmp_path / "op")
+    assert not [compiling.name_of(kernel) for kernel in multiplying(folder) if not with_wgmma(kernel, SIZES)]
