@@ -9,7 +9,7 @@ from . import cases
 from .cases import Case
 from .measure import both, forward, interleaved
 
-SIZES = {"B": 1, "T": 1024, "H": 8}
+SIZES = {"B": 1, "T": 4096, "H": 8}
 CHUNK = 32
 PASSES = {"forward": 1.0, "forward + backward": 4.0}
 """How often a state is read and written. A backward pass computes states again and keeps each (a pass and a write), then walks back
