@@ -13,8 +13,9 @@ from rich.console import Console
 import mcgen
 from mcgen.bench.machine import busy
 from mcgen.cli.common import console as make_console
-from mcgen.codegen.package import cache_dir
+from mcgen.codegen.package import cache_dir, package
 from mcgen.diagnostics import EnvironmentLacks, UsageError, did_you_mean
+from mcgen.runtime import load_package
 
 from . import display, journal, record, spaces, work
 from .cli import sizes
@@ -57,14 +58,15 @@ def job(args: argparse.Namespace) -> Job:
 
 def subject_of(args: argparse.Namespace, device: str) -> tuple[Any, Subject]:
     """The op, and it at the sizes of the call. Raises UsageError for a size that it doesn't have."""
-    op = mcgen.load(named(args.op))
+    target = getattr(args, "target", None) or "cpu"
+    op = load_package(package(mcgen.load_spec(named(args.op)), gpus=target != "cpu"))
     given = sizes(args.size)
     dims = [d for d in op.manifest.dims if d not in dict(op.manifest.derived)]
     strange = next((n for n in given if n not in (*DEFAULT_SIZES, *dims)), None)
     if strange is not None:
         raise UsageError(f"{op.name} has no size {strange!r}{did_you_mean(strange, (*DEFAULT_SIZES, *dims))}: expected B, T, H, {', '.join(dims)}")
     whole = {**DEFAULT_SIZES, **{d: 64 for d in dims}, **given}
-    if args.dtype != "float32" and device == "cpu" and getattr(args, "target", None) in (None, "cpu"):
+    if args.dtype != "float32" and device == target == "cpu":
         raise UsageError(f"--dtype {args.dtype} is for GPUs: kernels on the CPU take float32, whatever the inputs are", "dtype")
     return op, Subject(str(op.folder), op.name, whole, device, args.threads or torch.get_num_threads(), args.dtype)
 

@@ -20,23 +20,23 @@ if TYPE_CHECKING:
     from ..passes.pipeline import Compiled
 
 
-def files(spec: Spec) -> dict[str, str]:
-    """Every file of a package by name: a pure function of the spec, so that the same spec gives the same bytes."""
+def files(spec: Spec, gpus: bool = True) -> dict[str, str]:
+    """Every file of a package by name, with `gpus` GPU kernels too: a pure function of the spec, so that the same spec gives the same bytes."""
     from ..passes.pipeline import compile_model
     from ..symbolic.elaborate import elaborate
 
     # places in the generated code are lines of the package's own spec.yaml
-    return texts(compile_model(elaborate(load_text(dump_spec(spec), "spec.yaml"))), spec)
+    return texts(compile_model(elaborate(load_text(dump_spec(spec), "spec.yaml"))), spec, gpus)
 
 
-def texts(compiled: Compiled, spec: Spec) -> dict[str, str]:
+def texts(compiled: Compiled, spec: Spec, gpus: bool = True) -> dict[str, str]:
     """Every file of a package by name, of a spec that is compiled."""
     from .manifest import manifest_of
     from .torch_module import torch_module
     from .triton_module import triton_modules
     from .tvm_module import tvm_module
 
-    split, fused, loads = triton_modules(compiled)
+    split, fused, loads = triton_modules(compiled) if gpus else (None, None, [])
     manifest = manifest_of(compiled, spec.name, loads)
     found = {
         "spec.yaml": dump_spec(spec),
@@ -50,13 +50,13 @@ def texts(compiled: Compiled, spec: Spec) -> dict[str, str]:
     return {name: text for name, text in found.items() if text is not None}
 
 
-def build(spec: Spec, out_dir: str | os.PathLike[str]) -> Path:
+def build(spec: Spec, out_dir: str | os.PathLike[str], gpus: bool = True) -> Path:
     """Writes the package of a spec into the folder `out_dir` (its `tuned/` stays). Nothing is half-written: the files
     are complete in a folder beside it before they take their places.
 
     Raises SpecError (NotLowered) for a spec that can't be lowered, EnvironmentLacks for a disk that can't be written.
     """
-    return write(files(spec), out_dir)
+    return write(files(spec, gpus), out_dir)
 
 
 def write(files: Mapping[str, str], out_dir: str | os.PathLike[str]) -> Path:
@@ -106,17 +106,25 @@ def load(spec: str | os.PathLike[str] | Mapping[str, Any] | Spec, *, constants: 
     """
     if not isinstance(spec, Spec):
         spec = load_spec(spec, constants=constants, segment_length=segment_length)
-    text = dump_spec(spec)
+    return load_package(package(spec, backend == "triton"), backend=backend)
+
+
+def package(spec: Spec, gpus: bool = False) -> Path:
+    """The folder of a spec's package: a shipped one, or one in the cache, built if it is not there yet. That one has GPU kernels, dearer to
+    make than all else, with `gpus` or where torch sees a GPU."""
+    import torch
+
+    text, gpus = dump_spec(spec), gpus or torch.cuda.is_available()
     shipped = shipped_package(spec.name)
     if shipped is not None and (shipped / "spec.yaml").read_text(encoding="utf-8") == text:
-        return load_package(shipped, backend=backend)
-    folder = cache_dir() / "ops" / f"{spec.name}-{_digest(text)}" / spec.name
+        return shipped
+    folder = cache_dir() / "ops" / f"{spec.name}-{_digest(text, gpus)}" / spec.name
     if not (folder / "manifest.json").is_file():
         try:
-            build(spec, folder)
+            build(spec, folder, gpus)
         except EnvironmentLacks:
-            folder = build(spec, Path(tempfile.mkdtemp(prefix="mcgen-")) / spec.name)
-    return load_package(folder, backend=backend)
+            return build(spec, Path(tempfile.mkdtemp(prefix="mcgen-")) / spec.name, gpus)
+    return folder
 
 
 def shipped_package(name: str) -> Path | None:
@@ -134,9 +142,9 @@ def cache_dir() -> Path:
     return Path(given) if given else Path.home() / ".cache" / "mcgen"
 
 
-def _digest(text: str) -> str:
-    """16 hexadecimal digits of a spec and of the compiler that reads it."""
-    return hashlib.sha256((_compiler() + text).encode()).hexdigest()[:16]
+def _digest(text: str, gpus: bool) -> str:
+    """16 hexadecimal digits of a spec, of the compiler that reads it, and of what it is read for."""
+    return hashlib.sha256((_compiler() + repr(gpus) + text).encode()).hexdigest()[:16]
 
 
 @cache

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mcgen.codegen.package import build, files
+import mcgen
+from mcgen.codegen.package import build, files, package
 from mcgen.diagnostics import EnvironmentLacks, NotLowered
 from mcgen.spec import load_spec
 
@@ -65,3 +66,16 @@ def test_a_refused_spec_leaves_nothing(tmp_path):
                                            "gradient": {"chunk": 4}, "update": {"S": "S - grad(S)"}, "read": "S * v"}}),
               tmp_path / "op")
     assert not list(tmp_path.iterdir())
+
+
+def test_kernels_for_gpus_are_made_where_they_can_run(tmp_path, monkeypatch):
+    """Everything else is the same bytes with them and without."""
+    monkeypatch.setenv("MCGEN_CACHE", str(tmp_path))
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    spec = load_spec("simple_gla")
+    without, asked = package(spec), package(spec, gpus=True)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    assert asked == package(spec) != without and mcgen.load(spec, backend="triton").folder == asked
+    extra = {"triton_kernels.py", "triton_fused_kernels.py", "manifest.json"}           # which says what those kernels hold
+    parts = [{name: text for name, text in content(folder).items() if name not in extra} for folder in (without, asked)]
+    assert parts[0] == parts[1] and not (without / "triton_kernels.py").exists() and (asked / "triton_kernels.py").exists()
