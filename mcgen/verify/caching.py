@@ -84,7 +84,7 @@ class Store:
         weight, part = weight.expand(*lead, -1), part.expand(*lead, -1)
         if self.cache.mix == "states":
             mixed = {n: _mix(weight, part, s, self.states.get(n), rounding) for n, s in online.items()}
-            before = {n: _mix(weight, part, prev[n], self.states.get(n)) for n in online}
+            before = {n: _mix(weight, part, prev[n], self.states.get(n), rounding) for n in online}
             y = scope.but(states={**scope.states, **mixed}, prev={**prev, **before}).value(self.world.spec.rule.read)
             return y, weight, part
         first = scope.value(self.world.spec.rule.read)
