@@ -145,13 +145,23 @@ FOUND = {                        # by `mcgen fuzz`, in calls that corner specs d
                                    "read": "S.T @ q"},
          "cache": {"inputs": {"u": {"shape": [], "per": "head"}}, "segments": {"length": 3}, "score": "u * sigmoid(0.5 * age)",
                    "weight": "tanh(score) / count", "select": {"top": 1}}}, {"K": 4, "V": 2}, tokens=7, batch=2, seed=1),
+    "a derivative that is exactly 0 token by token, and by chunks a difference: a state of zeros, read before another is mixed into it": Case(
+        {"name": "drawn", "rule": {"inputs": {"k": {"shape": ["K"], "domain": "unit"}, "q": {"shape": ["K"], "domain": "unit", "per": "head"}},
+                                   "state": {"S": {"shape": ["K", "K"], "init": "learned"}, "Z": ["K", "K"]},
+                                   "update": {"Z": "Z - outer(Z @ q, q) + 0.3 * S"}, "read": "Z.T @ k"},
+         "cache": {"inputs": {}, "segments": {"length": 1, "start": "fresh"}, "weight": "1"}}, {"K": 4}, tokens=3, heads=4, seed=2),
+    "a norm of what was read before the token, of states that one weight mixes: a difference of products that the weight cancels in": Case(
+        {"name": "drawn", "rule": {"inputs": {"q": ["K"], "k": {"shape": ["K"], "per": "head"}, "w": []},
+                                   "state": {"S": {"shape": ["K", "K"], "init": "outer(k, k)"}}, "update": {"S": "0.5 * S"}, "read": "layernorm(prev(S).T @ q)"},
+         "cache": {"inputs": {"u": {"shape": [8], "per": "head"}}, "segments": {"length": 12}, "summary": "sum(w)", "score": "w * summary",
+                   "weight": "softmax(score) * u[level]", "mix": "states"}}, {"K": 3}, tokens=1, heads=1),
 }
 
 
 @pytest.mark.parametrize("name", FOUND)
 def test_found_and_mended(name):
-    outcome = examine.examine(FOUND[name], ("torch", "tvm"))
-    assert outcome.kind != "refused" and outcome.ran == ["torch", "tvm"]
+    outcome = examine.examine(FOUND[name], ("interpreter", "torch", "tvm"))
+    assert outcome.kind != "refused" and outcome.ran == ["interpreter", "torch", "tvm"]
 
 
 def test_the_gates_do_not_excuse_it():
