@@ -38,6 +38,16 @@ def seconds(op: str) -> tuple[float, float, float]:
         done = subprocess.run([sys.executable, "-c", CODE.format(op=op, sizes=Case(op, SIZES).sizes)], capture_output=True, text=True,
                               timeout=600, env={**os.environ, "MCGEN_CACHE": empty})
     if done.returncode:
-        raise EnvironmentLacks("it does not build: " + (done.stderr.strip().splitlines() or ["no message"])[-1])
+        raise EnvironmentLacks("it does not build: " + message(done.stderr))
     package, forward, backward = json.loads(done.stdout.strip().splitlines()[-1])
     return package, forward, backward
+
+
+def message(traceback: str) -> str:
+    """What a traceback ends with, in a line.
+
+    >>> message("Traceback (most recent call last):\\n  File\\nmcgen.diagnostics.NotLowered: error[not-lowered]: why\\n  --> a.yaml:1\\n   ^^^")
+    'error[not-lowered]: why'
+    """
+    lines = [line for line in traceback.splitlines() if line[:1].strip() and ": " in line]
+    return lines[-1].partition(": ")[2] if lines else "no message"

@@ -1,6 +1,6 @@
 """Operations are counted as kernels execute them."""
 import mcgen
-from mcgen.bench import rates, scans
+from mcgen.bench import builds, rates, scans
 from mcgen.bench.cases import Case
 from mcgen.bench.report import Findings
 
@@ -30,3 +30,10 @@ def test_table():
     assert scan.rows == [("another", "forward", "3", "1.5", "2.0")]
     assert table.rows == [("an_op", "20", "4.00", "200", "0.62")]
     assert found.as_dict()["rates"]["an_op"]["share"] == 0.625
+
+
+def test_what_does_not_build_says_why():
+    """The message, not the last line of the place that is shown below it."""
+    assert builds.message("Traceback (most recent call last):\n  File\nmcgen.diagnostics.NotLowered: spec.yaml:1:2: error[not-lowered]: why\n"
+                          "    read: q\n          ^") == "spec.yaml:1:2: error[not-lowered]: why"
+    assert builds.message("") == "no message"
