@@ -20,6 +20,8 @@ from .leave_tokens import leave_tokens
 from .share_rows import share_rows
 from .turn_tiles import turn_tiles
 
+STEPS = (join_products, turn_tiles, share_rows, leave_tokens, by_columns, in_place)
+
 
 def fuse(program: Program, b: Builder, saved: int | None = None) -> kr.Kernel:
     """Requires: a chunk-level program without large values outside slot loops. `saved`: the index of the first result
@@ -29,19 +31,10 @@ def fuse(program: Program, b: Builder, saved: int | None = None) -> kr.Kernel:
     kernel = kr.Kernel(program.name, program.params, opened.results, count, reverse, slot=program.slot)
     _Fuser(b, opened, carries, kernel).run()
     verify_kernel(kernel)
-    joined = join_products(kernel)
-    verify_kernel(joined)
-    turned = turn_tiles(joined)
-    verify_kernel(turned)
-    shared = share_rows(turned)
-    verify_kernel(shared)
-    left = leave_tokens(shared)
-    verify_kernel(left)
-    columns = by_columns(left)
-    verify_kernel(columns)
-    kept = in_place(columns)
-    verify_kernel(kept)
-    return kept
+    for step in STEPS:
+        kernel = step(kernel)
+        verify_kernel(kernel)
+    return kernel
 
 
 class _Fuser(Tokens):

@@ -37,7 +37,9 @@ def with_wgmma(kernel, sizes):
 
 def multiplying(folder):
     assert CHUNK in read_manifest(folder / "manifest.json").chunks
-    return [kernel for kernel in kernels(compiling.load(folder)) if kernel["products"]]
+    found = [kernel for kernel in kernels(compiling.load(folder)) if kernel["products"]]
+    assert found
+    return found
 
 
 def test_a_loop(tmp_path):

@@ -17,6 +17,13 @@ def table_of(B: int, T: int, C: int, segment: int) -> torch.Tensor:
     return torch.tensor(rows, dtype=torch.int32).reshape(1, -1, 4).expand(B, -1, 4).contiguous()
 
 
+def counting(monkeypatch, module, name: str) -> list:
+    """What the lowering `name` of a module says from now on: for each loop that it is asked for, whether it has lowered it."""
+    found, plain = [], getattr(module, name)
+    monkeypatch.setattr(f"mcgen.runtime.tvm.lower.{name}", lambda *args: found.append(plain(*args)) or found[-1])
+    return found
+
+
 NO_ROWS = torch.zeros(1, 0, 4, dtype=torch.int32)
 
 

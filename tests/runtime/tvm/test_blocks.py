@@ -6,7 +6,7 @@ import torch
 
 from mcgen.runtime.tvm import blocks
 
-from .helpers import close, run, table_of
+from .helpers import close, counting, run, table_of
 
 SIZES = [(3, 5), (8, 16), (5, 67), (2, 1), (19, 40), (16, 96)]
 
@@ -14,10 +14,7 @@ SIZES = [(3, 5), (8, 16), (5, 67), (2, 1), (19, 40), (16, 96)]
 @pytest.fixture(autouse=True)
 def counted(monkeypatch):
     """How many loops were lowered this way."""
-    found = []
-    plain = blocks.lower_blocks
-    monkeypatch.setattr("mcgen.runtime.tvm.lower.lower_blocks", lambda *args: found.append(plain(*args)) or found[-1])
-    return found
+    return counting(monkeypatch, blocks, "lower_blocks")
 
 
 @pytest.mark.parametrize("function", [False, True])

@@ -6,15 +6,13 @@ import torch
 
 from mcgen.runtime.tvm import columns
 
-from .helpers import close, run, table_of
+from .helpers import close, counting, run, table_of
+
 
 @pytest.fixture(autouse=True)
 def counted(monkeypatch):
     """How many loops were lowered this way."""
-    found = []
-    plain = columns.lower_columns
-    monkeypatch.setattr("mcgen.runtime.tvm.lower.lower_columns", lambda *args: found.append(plain(*args)) or found[-1])
-    return found
+    return counting(monkeypatch, columns, "lower_columns")
 
 
 @pytest.mark.parametrize("K, V, function", [(3, 5, False), (8, 16, True), (5, 67, False), (19, 40, False), (19, 40, True)])
