@@ -5,16 +5,20 @@ open: `close_abandoned` ends it.
 """
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
 import socket
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Mapping, cast
 
 from mcgen.diagnostics import EnvironmentLacks, UsageError
 
 from . import states
+from .space import Config, Space
+from .states import Outcome
 
 OWNER = "owner"                     # attributes of a trial
 CONFIG, STATE, DETAIL, FOUND = "config", "state", "detail", "found"
@@ -91,13 +95,45 @@ def mend(path: Path) -> None:
         file.truncate(len(whole))
 
 
+def distributions(space: Space) -> dict[str, Any]:
+    """A space as Optuna sees it: positions among each knob's choices."""
+    return {knob.name: optuna().distributions.IntDistribution(0, len(knob.choices) - 1) for knob in space.knobs}
+
+
+@dataclass(frozen=True)
+class Running:
+    """A trial that runs."""
+
+    study: Any
+    number: int
+    key: int
+
+    def end(self, outcome: Outcome) -> None:
+        for name, value in ((STATE, outcome.state), (DETAIL, outcome.detail), (FOUND, dict(outcome.found))):
+            self.study._storage.set_trial_user_attr(self.key, name, value)
+        if outcome.ok:
+            self.study.tell(self.number, outcome.found["score"])
+        else:
+            self.study.tell(self.number, state=optuna().trial.TrialState.FAIL)
+
+
+def begin(study: Any, space: Space, config: Config) -> Running:
+    """A new trial of a configuration, running, with its owner, in one event: nobody sees it without, and takes it for abandoned."""
+    package = optuna()
+    running = package.trial.TrialState.RUNNING
+    mine = {OWNER: me(), CONFIG: dict(config)}
+    study.add_trial(package.trial.create_trial(state=running, params=space.positions(config), distributions=distributions(space), user_attrs=mine))
+    number, key = next((t.number, t._trial_id) for t in reversed(study.get_trials(deepcopy=False, states=(running,))) if t.user_attrs == mine)
+    return Running(study, number, key)
+
+
 def close_abandoned(study: Any) -> None:
     """Trials whose worker, on this machine, is gone end as interrupted."""
     package = optuna()
     for trial in study.get_trials(deepcopy=False, states=(package.trial.TrialState.RUNNING,)):
         if not _alive(trial.user_attrs.get(OWNER)):
-            study._storage.set_trial_user_attr(trial._trial_id, STATE, states.INTERRUPTED)
-            study.tell(trial.number, state=package.trial.TrialState.FAIL, skip_if_finished=True)
+            with contextlib.suppress(package.exceptions.UpdateFinishedTrialError):          # another worker was quicker
+                Running(study, trial.number, trial._trial_id).end(Outcome(states.INTERRUPTED))
 
 
 def me() -> dict[str, Any]:

@@ -52,28 +52,14 @@ def search(study: Any, space: Space, evaluate: Callable[[Config], Outcome], *, t
 
 
 def one_trial(study: Any, space: Space, config: Config, evaluate: Callable[[Config], Outcome]) -> None:
-    """Asks for this configuration, measures it, tells. A KeyboardInterrupt ends the trial as interrupted and goes on up."""
-    package = journal.optuna()
-    failed = package.trial.TrialState.FAIL
-    distributions = {k.name: package.distributions.IntDistribution(0, len(k.choices) - 1) for k in space.knobs}
-    study.enqueue_trial(space.positions(config))
-    trial = study.ask(distributions)                                  # another worker's, if it was quicker: as good
-    config = space.at(trial.params)
-    trial.set_user_attr(journal.OWNER, journal.me())
-    trial.set_user_attr(journal.CONFIG, dict(config))
+    """Measures a configuration as a trial of its own. A KeyboardInterrupt ends the trial as interrupted and goes on up."""
+    trial = journal.begin(study, space, config)
     try:
         outcome = evaluate(config)
     except BaseException:
-        trial.set_user_attr(journal.STATE, states.INTERRUPTED)
-        study.tell(trial, state=failed)
+        trial.end(Outcome(states.INTERRUPTED))
         raise
-    trial.set_user_attr(journal.STATE, outcome.state)
-    trial.set_user_attr(journal.DETAIL, outcome.detail)
-    trial.set_user_attr(journal.FOUND, dict(outcome.found))
-    if outcome.ok:
-        study.tell(trial, outcome.found["score"])
-    else:
-        study.tell(trial, state=failed)
+    trial.end(outcome)
 
 
 def trials_of(study: Any, space: Space) -> list[Trial]:
@@ -98,7 +84,7 @@ def propose(space: Space, trials: Sequence[Trial], seed: int) -> Config | None:
     """A feasible configuration that is in no trial; None where there is none left. A pure function of its arguments."""
     package = journal.optuna()
     scratch = package.create_study(sampler=package.samplers.TPESampler(seed=seed + len(trials), n_startup_trials=STARTUP))
-    distributions = {k.name: package.distributions.IntDistribution(0, len(k.choices) - 1) for k in space.knobs}
+    distributions = journal.distributions(space)
     worst = max((t.score for t in trials if t.score is not None), default=1.0)
     for t in trials:
         if t.state in ("running", states.INTERRUPTED):

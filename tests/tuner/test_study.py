@@ -136,6 +136,23 @@ def test_workers_share_a_study(tmp_path):
     assert [t.number for t in trials] == list(range(len(trials)))
 
 
+def test_a_trial_has_its_owner_from_its_first_event(tmp_path, monkeypatch):
+    """Another worker that opens the study at whatever moment doesn't take a trial that just begins for abandoned."""
+    space, mine = recorded_space(), open_study(tmp_path / "j")
+    append = type(mine._storage._backend).append_logs
+    looks = []
+
+    def look_after(backend, logs):
+        append(backend, logs)
+        monkeypatch.undo()
+        looks.append([t.state for t in trials_of(open_study(tmp_path / "j"), space)])
+        monkeypatch.setattr(type(backend), "append_logs", look_after)
+
+    monkeypatch.setattr(type(mine._storage._backend), "append_logs", look_after)
+    search(mine, space, recorded, trials=2, seconds=FOREVER)
+    assert set(sum(looks, [])) == {"running", states.DONE} and looks[-1] == [states.DONE] * 2
+
+
 @pytest.mark.parametrize("text, words", [(b"\x00\xff not a line\n", "line 1"), (b'{"a": 1}\n[]\n', "line 2"), (b'{"a": 1}\n', "damaged")])
 def test_a_damaged_journal_is_named(tmp_path, text, words):
     (tmp_path / "j").write_bytes(text)
