@@ -5,6 +5,7 @@ import shutil
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Iterator, Sequence
 
@@ -26,6 +27,7 @@ from ..verify.draw import Case as Draw
 from ..verify.gates_sequences import compare_weights, in_parts
 from ..verify.harness import Expected, Lab, Tensors, compute, cotangent
 from ..verify.report import Check, Gate
+from .spared import Rounded, Spared
 from .strategy import Case
 
 BACKENDS = ("interpreter", "torch", "tvm", "triton")
@@ -43,8 +45,8 @@ class Wrong(Exception):
 
 @dataclass
 class Outcome:
-    """kind: 'chunk form', 'scan', 'refused' or 'diverges'. detail: what was refused, the scanned states, or the gradients past float32's
-    range. blind: nothing finite to compare."""
+    """kind: 'chunk form', 'scan', 'refused', 'diverges' or 'cancels'. detail: what was refused, the scanned states, or the gradients that
+    no run in float32 can be held to. blind: nothing finite to compare."""
 
     kind: str
     detail: str = ""
@@ -56,28 +58,18 @@ class Outcome:
 def examine(case: Case, backends: Sequence[str] = ("interpreter", "torch")) -> Outcome:
     """Requires: the spec is legal. Raises Wrong for a wrong result; whatever else it raises is a defect too.
 
-    What is wrong by one measurement of the reference's own rounding is held to the largest of several; of those, too, in which a state may
-    be off by what it will become: before another state is mixed into it, it is exactly 0 token by token, and by chunks a difference. What is
-    then wrong only in gradients that the reference itself can't compute in float32, token by token, diverges: only a run in float64 is held
-    to those.
+    What is wrong by one measurement of the reference's own rounding is held to the largest of several. What is then wrong only in gradients
+    that no run in float32 can be held to is so counted; see `spared`.
     """
-    for samples, ahead in ((1, False), (SAMPLES, False)):
+    for samples in (1, SAMPLES):
         try:
-            return _examine(case, backends, samples, ahead)
+            return _examine(case, backends, samples)
         except Wrong:
             pass
-    try:
-        return _examine(case, backends, SAMPLES, True)
-    except Wrong as wrong:
-        beyond: set[str] = set()
-        outcome = _examine(case, backends, SAMPLES, True, beyond)
-        if not beyond:
-            raise wrong
-        return replace(outcome, kind="diverges", detail=", ".join(sorted(beyond)))
+    return _examine(case, backends, SAMPLES, spare=True)
 
 
-def _examine(case: Case, backends: Sequence[str], samples: int, ahead: bool, beyond: set[str] | None = None) -> Outcome:
-    """With `beyond`, results in float32 are free in gradients beyond its range, whose names are added to it."""
+def _examine(case: Case, backends: Sequence[str], samples: int, spare: bool = False) -> Outcome:
     spec = load_spec(case.spec)
     elaborate(spec)
     own = load_text(dump_spec(spec), "spec.yaml")
@@ -87,13 +79,16 @@ def _examine(case: Case, backends: Sequence[str], samples: int, ahead: bool, bey
         return Outcome("refused", refusal.diagnostics[0].message.removeprefix("not lowered yet: "))
     scanned = choose(expand_gradients(compiled.model)).scanned
     outcome = Outcome("scan" if scanned else "chunk form", ", ".join(scanned))
-    lab = Lab(None, spec, dtype=case.torch_dtype, sizes=case.sizes, seed=case.seed, samples=samples, ahead=ahead)         # type: ignore[arg-type]
+    lab = Lab(None, spec, dtype=case.torch_dtype, sizes=case.sizes, seed=case.seed, samples=samples)         # type: ignore[arg-type]
     lab.tame(min(max(case.tokens, 1), TAME_TOKENS))
     draw = lab.case(case.tokens, batch=case.batch, heads=case.heads, edge=case.edge, fewer=case.fewer and case.heads > 1,
                     all_heads=next((n for n in lab.token_inputs if spec_inputs(spec)[n].shape), None))
-    if "interpreter" in backends and case.tokens and not draw.fewer:
+    program = partial(interpreted, lab, draw, compiled, case.inner)
+    spared = Spared.of(program) if spare and case.tokens else None
+    if "interpreter" in backends and case.tokens:
         gate = Gate("interpreter")
-        interpret(gate, lab, draw, compiled, case.inner)
+        want, got = lab.expected(draw), program()
+        lab.check(gate, draw, got, in_float64(spared.bounds(want) if spared else want), "interpreter, ", only=set(got))
         _count(gate, outcome)
     if any(name != "interpreter" for name in backends):
         with _package(compiled, spec) as folder:
@@ -102,8 +97,10 @@ def _examine(case: Case, backends: Sequence[str], samples: int, ahead: bool, bey
                     continue                                # what no GPU kernel does yet
                 gate = Gate(backend)
                 lab.op = load_package(folder, backend=backend).with_chunk(case.chunk)
-                calls(gate, lab, draw, case, beyond)
+                calls(gate, lab, draw, case, spared)
                 _count(gate, outcome)
+    if spared is not None and spared.kind is not None:
+        outcome.kind, outcome.detail = spared.kind, ", ".join(sorted(spared.diverging or spared.cancelling))
     outcome.blind = any(not torch.isfinite(x).any() for e in lab._expected.values() for n, x in e.tensors.items() if n == "y" and x.numel())
     return outcome
 
@@ -128,13 +125,13 @@ def _package(compiled: Compiled, spec: Spec) -> Iterator[Path]:
         shutil.rmtree(home, ignore_errors=True)
 
 
-def calls(gate: Gate, lab: Lab, draw: Draw, case: Case, beyond: set[str] | None = None) -> None:
+def calls(gate: Gate, lab: Lab, draw: Draw, case: Case, spared: Spared | None = None) -> None:
     """The op whole, in parts with its memory handed on, packed, and its weights."""
     def check(got: Tensors, want: Expected, prefix: str = "") -> None:
-        free = set() if beyond is None else want.beyond
-        lab.check(gate, draw, got, want, prefix, only=set(want.tensors) - free)
-        if beyond is not None:
-            beyond.update(free)
+        if spared is None:
+            return lab.check(gate, draw, got, want, prefix)
+        spared.diverging |= want.beyond
+        lab.check(gate, draw, got, spared.bounds(want), prefix, only=set(want.tensors) - spared.diverging)
 
     check(compute(lab.op, lab.inputs(draw), draw, lab.start(draw) if case.start else None, segments=lab.segments), lab.expected(draw, case.start))
     points = [p for p in case.cuts if p <= case.tokens]
@@ -156,23 +153,24 @@ def calls(gate: Gate, lab: Lab, draw: Draw, case: Case, beyond: set[str] | None 
         compare_weights(lab, gate, draw)
 
 
-def interpret(gate: Gate, lab: Lab, draw: Draw, compiled: Compiled, chunk: int) -> None:
-    """The last programs of the pipeline in float64, with rows of `chunk` tokens."""
-    model, want = compiled.model, lab.expected(draw)
-    inputs = {n: x.double() for n, x in lab.plain(draw).items()}
+def interpreted(lab: Lab, draw: Draw, compiled: Compiled, chunk: int, rounded: Rounded = lambda x: x) -> Tensors:
+    """y and gradients by the last programs of the pipeline in float64, with rows of `chunk` tokens."""
+    model = compiled.model
     sizes = {n: int(v) for n, v in numbers(model, {n: s for n, s in lab.sizes.items() if n not in model.derived}).items() if n not in model.constants}
-    trial = trial_of(model, inputs, sizes, chunk)
-    batch, heads = draw.batch, draw.heads
-    lanes = lambda x: x.transpose(1, 2).flatten(0, 1)
-    found = values(compiled, replace(trial, cotangents={"y": lanes(cotangent("y", want.tensors["y"], draw))}))
-    got = {"y": found["y"].unflatten(0, (batch, heads)).transpose(1, 2)}
+    head = lambda name: 2 if name in lab.token_inputs else 0
+    plain = {n: x.double() for n, x in lab.plain(draw).items()}
+    trial = trial_of(model, {n: x.repeat_interleave(draw.heads // x.shape[head(n)], head(n)) for n, x in plain.items()}, sizes, chunk)
+    like = lab.expected(draw).tensors["y"]
+    found = values(compiled, replace(trial, cotangents={"y": cotangent("y", like, draw).transpose(1, 2).flatten(0, 1)}), rounded)
+    got = {"y": found["y"].unflatten(0, (draw.batch, draw.heads)).transpose(1, 2)}
     for name in model.inputs:
         grad = found.get(f"grad {name}")
         if grad is None or model.inputs[name].per == "head" and model.inits:       # an init's gradient is its caller's
             continue
-        grad = grad.unflatten(0, (batch, heads))
-        got[f"d {name}"] = grad.transpose(1, 2) if model.inputs[name].per == "token" else grad.sum(0)
-    lab.check(gate, draw, got, in_float64(want), "interpreter, ", only=set(got))
+        grad = grad.unflatten(0, (draw.batch, draw.heads))
+        grad = grad.transpose(1, 2) if model.inputs[name].per == "token" else grad.sum(0)
+        got[f"d {name}"] = grad.unflatten(head(name), (plain[name].shape[head(name)], -1)).sum(head(name) + 1)
+    return got
 
 
 def in_float64(want: Expected) -> Expected:

@@ -19,8 +19,9 @@ def table_of(tally: Tally) -> Table:
     table.add_row("refused", str(tally.kinds["refused"]), "")
     for what, n in tally.refusals.most_common():
         table.add_row("", str(n), "not-lowered: " + what.replace("[", r"\["))
-    table.add_row("diverging", str(tally.kinds["diverges"]), "derivatives past float32's range, held in float64 alone" if tally.beyond else "")
-    for what, n in tally.beyond.most_common():
+    table.add_row("diverging", str(tally.kinds["diverges"]), "derivatives past float32's range, held in float64 alone")
+    table.add_row("cancelling", str(tally.kinds["cancels"]), "derivatives of 0 by terms that cancel, held to the terms' roundoff")
+    for what, n in tally.spared.most_common():
         table.add_row("", str(n), what)
     here = tally.sources[source()]
     if here != tally.done:

@@ -13,7 +13,7 @@ from ..files import write_text
 from .examine import Outcome
 from .strategy import Case, case_of
 
-GOOD = ("chunk form", "scan", "refused", "diverges")
+GOOD = ("chunk form", "scan", "refused", "diverges", "cancels")
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,9 @@ class Tally:
 
     wanted: int
     done: int = 0
-    kinds: Counter = field(default_factory=Counter)               # 'chunk form', 'scan', 'refused', 'diverges', 'wrong', 'rejected', 'traceback'
+    kinds: Counter = field(default_factory=Counter)               # of outcomes, and 'wrong', 'rejected', 'traceback'
     refusals: Counter = field(default_factory=Counter)            # what was refused
-    beyond: Counter = field(default_factory=Counter)              # the gradients past float32's range of those that diverge
+    spared: Counter = field(default_factory=Counter)              # the gradients of what diverges or cancels
     ran: Counter = field(default_factory=Counter)                 # cases by back end
     sources: Counter = field(default_factory=Counter)             # cases by the source that was examined
     checks: int = 0
@@ -64,8 +64,8 @@ class Tally:
         self.blind += outcome.blind
         if outcome.kind == "refused":
             self.refusals[outcome.detail] += 1
-        if outcome.kind == "diverges":
-            self.beyond[outcome.detail] += 1
+        if outcome.kind in ("diverges", "cancels"):
+            self.spared[f"{outcome.kind}: {outcome.detail}"] += 1
 
     def line(self) -> str:
         counts = ", ".join(f"{self.kinds[kind]} {kind}" for kind in (*GOOD, *sorted(set(self.kinds) - set(GOOD))))
@@ -84,7 +84,7 @@ def read(path: Path, wanted: int) -> Tally:
         return Tally(wanted)
     try:
         plain = json.loads(path.read_text(encoding="utf-8"))
-        counters = {n: Counter(plain[n]) for n in ("kinds", "refusals", "beyond", "ran", "sources")}
+        counters = {n: Counter(plain[n]) for n in ("kinds", "refusals", "spared", "ran", "sources")}
         return Tally(**plain | counters | {"wanted": wanted, "failures": [failure_of(f) for f in plain["failures"]]})
     except (ValueError, TypeError, KeyError) as wrong:
         raise UsageError(f"{path} can't be read as the counts of a run: {type(wrong).__name__}: {wrong}", "fuzz",

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Mapping
+from typing import Callable, Mapping
 
 import torch
 
@@ -39,14 +39,17 @@ class Rows:
         return (self.count > 0) & (self.offset + self.count == self.length)
 
 
-def run(program: Program, inputs: Mapping[str, Tensor], table: Tensor, chunk: int, sizes: Mapping[str, int]) -> dict[str, Tensor]:
+def run(program: Program, inputs: Mapping[str, Tensor], table: Tensor, chunk: int, sizes: Mapping[str, int],
+        rounded: Callable[[Tensor], Tensor] = lambda x: x) -> dict[str, Tensor]:
     """inputs: token [Z, delay+T, *dims], head and memory [Z, *dims], slots and levels [Z, N, *dims], units [Z, M, *dims],
     starts [Z, R, *dims]. sizes: dim -> size; '#slots' and '#tokens' for a program without parameters of that kind.
+
+    rounded: applied to the numbers that an operation takes, to see how much rounding does.
 
     Returns every result by name in the same layouts, float64.
     """
     rows = Rows.of(table, program.segment, chunk)
-    machine = _Machine({k: v.double() for k, v in inputs.items()}, rows, dict(sizes), program)
+    machine = _Machine({k: v.double() for k, v in inputs.items()}, rows, dict(sizes), program, rounded)
     values = machine.evaluate(program.roots())
     found = {}
     for result in program.results:
@@ -59,8 +62,8 @@ def run(program: Program, inputs: Mapping[str, Tensor], table: Tensor, chunk: in
 
 
 class _Machine(ChannelOps):
-    def __init__(self, inputs: dict[str, Tensor], rows: Rows, sizes: dict[str, int], program: Program):
-        self.inputs, self.rows, self.sizes, self.program = inputs, rows, sizes, program
+    def __init__(self, inputs: dict[str, Tensor], rows: Rows, sizes: dict[str, int], program: Program, rounded: Callable[[Tensor], Tensor]):
+        self.inputs, self.rows, self.sizes, self.program, self.rounded = inputs, rows, sizes, program, rounded
         self.z, self.r = rows.start.shape
         sizes_of = lambda *kinds: [inputs[p.name].shape[1] for p in program.params if p.kind in kinds and p.name in inputs]
         self.m = next(iter(sizes_of("units")), self.sizes.get("#units", 0))
@@ -104,7 +107,8 @@ class _Machine(ChannelOps):
             elif value.op == "out":
                 values[id(value)] = multi[id(value.args[0])][value["kind"], value["index"]]
             else:
-                values[id(value)] = getattr(self, "do_" + value.op)(value, [values[id(a)] for a in value.args])
+                args = {id(a): self.rounded(x) if x.is_floating_point() else x for a in value.args for x in [values[id(a)]]}
+                values[id(value)] = getattr(self, "do_" + value.op)(value, [args[id(a)] for a in value.args])
         return values
 
     # -- leaves
@@ -175,14 +179,12 @@ class _Machine(ChannelOps):
         x = self.full(a[1], v.args[1].axes, lead + own + rest)
         shape = x.shape
         x = x.reshape(*shape[:1 + len(lead)], size, -1)
-        if v["transposed"]:
-            matrix = matrix.mT
-        found = torch.linalg.solve(torch.eye(size, dtype=x.dtype) - matrix, x).reshape(shape)
+        found = substituted(matrix, x, v["transposed"]).reshape(shape)
         return self.align(found, lead + own + rest, v.axes)
 
     def do_inverse(self, v, a):
         matrix = self.full(a[0], v.axes, (*v.axes[:-2], "c", "d"))
-        return self.align(torch.linalg.inv(torch.eye(matrix.shape[-1], dtype=matrix.dtype) - matrix), (*v.axes[:-2], "c", "d"), v.axes)
+        return self.align(substituted(matrix, torch.eye(matrix.shape[-1], dtype=matrix.dtype)), (*v.axes[:-2], "c", "d"), v.axes)
 
     def do_rename(self, v, a): return a[0]
 
@@ -352,3 +354,9 @@ class _Machine(ChannelOps):
             z, r, k = ok.nonzero(as_tuple=True)
             out.index_put_((z, index[z, r, k]), x[z, r, k], accumulate=True)
         return out
+
+
+def substituted(L: Tensor, x: Tensor, transposed: bool = False) -> Tensor:
+    """(1 - L)^-1 x, or with L^T. Requires: L [.., c, d] is 0 unless d is before c."""
+    assert not L.triu().any()
+    return torch.linalg.solve_triangular(-(L.mT if transposed else L), x, upper=transposed, unitriangular=True)

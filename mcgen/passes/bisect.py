@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass, field, replace
-from typing import Iterator, Mapping
+from typing import Callable, Iterator, Mapping
 
 import torch
 from torch import Tensor
@@ -115,15 +115,17 @@ def table(trial: Trial) -> Tensor:
     return torch.tensor(rows, dtype=torch.int64).reshape(1, -1, 4).expand(trial.lanes, -1, -1)
 
 
-def values(state: Compiled, trial: Trial) -> dict[str, Tensor]:
+def values(state: Compiled, trial: Trial, rounded: Callable[[Tensor], Tensor] = lambda x: x) -> dict[str, Tensor]:
     """Every result of the op's programs at one stage, by name: forward, weights, then 'grad <parameter>' for the call's own
-    tokens and 'grad past <parameter>' for those before it."""
-    found = run(state.forward, bound(state.forward, trial), table(trial), trial.chunk, trial.sizes)
+    tokens and 'grad past <parameter>' for those before it. rounded: see `run`."""
+    def results(program: Program, found: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+        return run(program, bound(program, trial, found), table(trial), trial.chunk, trial.sizes, rounded)
+
+    found = results(state.forward)
     if state.weights is not None:
-        found |= run(state.weights, bound(state.weights, trial), table(trial), trial.chunk, trial.sizes)
+        found |= results(state.weights)
     if state.backward.results:
-        inputs = bound(state.backward, trial, found)
-        grads = run(state.backward, inputs, table(trial), trial.chunk, trial.sizes)
+        grads = results(state.backward, found)
         for r in state.backward.results:
             found["grad " + r.name.removeprefix("d.")] = grads[r.name][:, r.delay:] if r.delay else grads[r.name]
             if r.delay:

@@ -94,12 +94,11 @@ class Lab:
     seed: int = 0
     amount: float = 1.0
     samples: int = 1                # runs of the reference in float32 that measure rounding: one is by chance lucky on a few entries
-    ahead: bool = False             # whether these are told how large states will become; see Reference
     _expected: dict[Any, Expected] = field(default_factory=dict)
 
     def __post_init__(self):
         self.reference = Reference(self.spec)
-        self.rounding = [Reference(self.spec, torch.float32, rounding=i, ahead=self.ahead) for i in range(self.samples)]
+        self.rounding = [Reference(self.spec, torch.float32, rounding=i) for i in range(self.samples)]
         self.sizes = dim_sizes(self.spec, self.sizes)
         self.numbers = all_numbers(self.spec, self.sizes)
         self.chunk = self.op.chunk_at(self.device, self.sizes) if hasattr(self.op, "chunk_at") else getattr(self.op, "chunk", 64)

@@ -30,12 +30,11 @@ def reference(spec: str | os.PathLike[str] | Mapping[str, Any] | Spec, *, consta
 class Reference:
     """A spec as an op in float64. Inputs of any floating dtype are taken as they are; results are float64.
 
-    `dtype`: another one to compute in, to see how much rounding does; `rounding`: with the rounding of any algorithm, from this seed;
-    `ahead`: states with that of the largest values that they will have in a call, not only have had.
+    `dtype`: another one to compute in, to see how much rounding does; `rounding`: with the rounding of any algorithm, from this seed.
     """
 
-    def __init__(self, spec: Spec, dtype: torch.dtype = torch.float64, rounding: int | None = None, ahead: bool = False):
-        self.spec, self.inputs, self.dtype, self.rounding, self.ahead = spec, all_inputs(spec), dtype, rounding, ahead
+    def __init__(self, spec: Spec, dtype: torch.dtype = torch.float64, rounding: int | None = None):
+        self.spec, self.inputs, self.dtype, self.rounding = spec, all_inputs(spec), dtype, rounding
         self.__name__ = self.__qualname__ = spec.name
         self.__doc__ = f"{spec.summary or spec.name}: the reference, token by token in float64.\n\nInputs: {', '.join(self.inputs)}"
 
@@ -43,13 +42,7 @@ class Reference:
                  return_weights: bool = False, cu_seqlens: torch.Tensor | None = None, **named: torch.Tensor) -> Any:
         """y [B, T, H, *shape]; then, as asked, the memory; then {'weights', 'selected'}, both [B, T, H, 1 + N]."""
         with one_thread():
-            call = _Call(self.spec, self.dtype, self.rounding, args, named, memory, cu_seqlens)
-            if self.ahead and call.rounding is not None:
-                with torch.no_grad():
-                    before = _Call(self.spec, self.dtype, self.rounding, args, named, memory, cu_seqlens)
-                    before.run()
-                call.rounding.largest = before.rounding.largest
-            y, after, details = call.run()
+            y, after, details = _Call(self.spec, self.dtype, self.rounding, args, named, memory, cu_seqlens).run()
         if return_memory is None:
             return_memory = memory is not None
         out = (y,) + ((after,) if return_memory else ()) + ((details,) if return_weights else ())

@@ -128,8 +128,8 @@ DIVERGING = Case({"name": "drawn", "rule": {
 def test_what_float32_cannot_reach_is_a_class_of_its_own(monkeypatch):
     tally = Tally(1)
     tally.add(examine.examine(DIVERGING, ("interpreter", "torch")))
-    assert tally.kinds == {"diverges": 1} and tally.beyond == {"d k, d start S": 1} and not tally.wrong
-    assert "1 diverges" in tally.line() and "d k, d start S" in list(table_of(tally).columns[2].cells)
+    assert tally.kinds == {"diverges": 1} and tally.spared == {"diverges: d k, d start S": 1} and not tally.wrong
+    assert "1 diverges" in tally.line() and "diverges: d k, d start S" in list(table_of(tally).columns[2].cells)
     honest = examine.compute
     monkeypatch.setattr(examine, "compute", lambda *args, **given: (found := honest(*args, **given)) | {"d q": found["d q"] + 1})
     with pytest.raises(examine.Wrong, match="torch: d q off by"):               # all other gradients are held
@@ -162,6 +162,31 @@ FOUND = {                        # by `mcgen fuzz`, in calls that corner specs d
 def test_found_and_mended(name):
     outcome = examine.examine(FOUND[name], ("interpreter", "torch", "tvm"))
     assert outcome.kind != "refused" and outcome.ran == ["interpreter", "torch", "tvm"]
+
+
+# a layernorm of two equal numbers times a thousand: what b adds to both is nothing to it, and a difference of terms of a thousand
+CANCELLING = Case({"name": "drawn", "rule": {
+    "inputs": {"k": {"shape": ["K"], "domain": "unit"}, "q": {"shape": ["V"], "domain": "unit"}, "b": {"shape": [], "per": "head"}, "p": ["V"]},
+    "state": {"S": ["K", "V"], "Z": ["K", "V"], "m": ["K", "V"]}, "objective": "sum((layernorm(S.T @ k) - minimum(q, b))**2)",
+    "update": {"Z": "Z - 0.5 * grad(S)", "S": "S + new(Z)", "m": "m + S"}, "read": "m @ p"}}, {"K": 2, "V": 2}, tokens=4, inner=16, seed=2)
+
+
+def test_what_cancels_is_a_class_of_its_own(monkeypatch):
+    tally = Tally(1)
+    tally.add(examine.examine(CANCELLING, ("interpreter", "torch")))
+    assert tally.kinds == {"cancels": 1} and list(tally.spared) == ["cancels: d b, d k, d p"] and not tally.wrong
+    honest = examine.compute
+    monkeypatch.setattr(examine, "compute", lambda *args, **given: (found := honest(*args, **given)) | {"d q": found["d q"] + 1e-5})
+    with pytest.raises(examine.Wrong, match="torch: d q off by"):               # all other gradients are held
+        examine.examine(CANCELLING, ("torch",))
+
+
+def test_a_wrong_program_does_not_cancel(monkeypatch):
+    """Its error is none of its rounding: it does not grow with the unit."""
+    honest = examine.values
+    monkeypatch.setattr(examine, "values", lambda *args: (found := honest(*args)) | {"grad b": found["grad b"] + 1e-4})
+    with pytest.raises(examine.Wrong, match="interpreter: d b off by"):
+        examine.examine(CANCELLING, ("interpreter",))
 
 
 def test_the_gates_do_not_excuse_it():

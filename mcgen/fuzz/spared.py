@@ -1,0 +1,64 @@
+"""Gradients that no run in float32 can be held to, asked for when a result is wrong. Cases with them are counted apart; the gates of an op
+know none of this.
+
+A gradient *diverges* where the reference itself has no number for it in float32, token by token. It *cancels* where it is 0: exactly token
+by token, and by chunks a difference of terms, of which each precision leaves a roundoff of its own. The programs say which, with all that
+their operations take rounded at random: a roundoff grows by the ratio of the units, and what is wrong stays as it is.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Callable, Mapping
+
+import torch
+
+from ..verify.harness import Expected, Tensors
+from ..verify.tolerance import ARITHMETIC, roundoff
+
+Rounded = Callable[[torch.Tensor], torch.Tensor]
+FINER = roundoff("float64") / roundoff("float32")
+SAMPLES = 4
+
+
+@dataclass
+class Spared:
+    """left: what a run in float32 may leave of gradients that are 0."""
+
+    left: Mapping[str, float]
+    diverging: set[str] = field(default_factory=set)
+    cancelling: set[str] = field(default_factory=set)
+
+    @classmethod
+    def of(cls, program: Callable[[Rounded], Tensors]) -> Spared:
+        """program: the gradients in float64, with what operations take rounded."""
+        exact = program(lambda x: x)
+        runs = [program(rounding(seed)) for seed in range(SAMPLES)]
+        return cls({n: ARITHMETIC * max(_largest(run[n] - x) for run in runs) for n, x in exact.items() if n.startswith("d ")})
+
+    @property
+    def kind(self) -> str | None:
+        return "diverges" if self.diverging else "cancels" if self.cancelling else None
+
+    def bounds(self, want: Expected) -> Expected:
+        """What a float32 result is held to: where it cancels, to what may be left of it. A float64 result to that much less."""
+        allowed = dict(want.allowed)
+        for name, left in self.left.items():
+            if left > allowed[name].arithmetic_error and _largest(want.tensors[name]) <= FINER * left:
+                self.cancelling.add(name)
+                allowed[name] = replace(allowed[name], arithmetic_error=left)
+        return replace(want, allowed=allowed)
+
+
+def rounding(seed: int) -> Rounded:
+    """To each number a normal one of float32's unit, times its size. Tensors of whole numbers alone are exact: positions, counts, masks."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def rounded(x: torch.Tensor) -> torch.Tensor:
+        noise = roundoff("float32") * torch.randn(x.shape, generator=generator, dtype=x.dtype)
+        return x if torch.equal(x, x.round()) else x + x * noise
+    return rounded
+
+
+def _largest(x: torch.Tensor) -> float:
+    """Infinite where an entry is no number."""
+    return float(x.abs().nan_to_num(torch.inf, torch.inf).max()) if x.numel() else 0.0
