@@ -1,4 +1,4 @@
-"""How much of the rate of torch.mm an op's forward pass reaches, on the operations that its kernel executes in products."""
+"""How much of the rate of torch.mm an op's forward pass reaches, on the operations that its kernel executes in products and solves."""
 from __future__ import annotations
 
 import math
@@ -34,16 +34,18 @@ def measure(name: str, rounds: int = 7) -> dict[str, float] | None:
 
 
 def multiply_adds(op: Any, case: Case) -> float:
-    """Of one sequence and head, in products outside loops."""
+    """Of one sequence and head, in products outside loops, and in dense systems, of which a token's read solves one."""
     from ..runtime.package import tvm_module
     from ..runtime.tvm.compile import Options, record
-    from ..runtime.tvm.statements import Rows, Sequences
+    from ..runtime.tvm.statements import DenseSolve, Rows, Sequences, leaves
 
     sizes = {dim: case.sizes.get(dim, cases.SIZE) for item in op.inputs for dim in item.shape if isinstance(dim, str)}
     chunk = op.chunk_at("cpu", sizes)
     kernel = record(lambda k: tvm_module(op.folder).forward(k, False), {**sizes, "#chunk": chunk})
     rows = [s for outer in kernel.body if isinstance(outer, Sequences) for s in outer.body if isinstance(s, Rows)]
-    return math.ceil(case.sizes["T"] / chunk) * sum(executed(s, {**sizes, "#chunk": chunk}, Options().rows) for row in rows for s in row.body)
+    products = math.ceil(case.sizes["T"] / chunk) * sum(executed(s, {**sizes, "#chunk": chunk}, Options().rows) for row in rows for s in row.body)
+    sides = [_extent(s.row, sizes) for s in leaves(kernel.body) if isinstance(s, DenseSolve)]
+    return products + case.sizes["T"] * sum(side ** 3 / 3 + side ** 2 for side in sides)
 
 
 def executed(statement: Any, sizes: Mapping[str, int], height: int) -> float:

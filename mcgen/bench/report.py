@@ -131,7 +131,7 @@ def builds_table(found: Findings) -> Table | None:
 def rates_table(found: Findings) -> Table | None:
     rows = [(op, f"{r['milliseconds']:.3g}", f"{r['operations'] / 1e9:.2f}", f"{r['operations'] / r['milliseconds'] / 1e6:.0f}", f"{r['share']:.2f}")
             for op, r in found.rates.items()]
-    heads = ("op", "forward, ms", "operations in products, 10^9", "10^9 a second", "share of torch.mm's")
+    heads = ("op", "forward, ms", "operations in products and solves, 10^9", "10^9 a second", "share of torch.mm's")
     return Table("Executed operations, B1 T4096 H8 and 64 of every dim, float32", heads, rows) if rows else None
 
 

@@ -1,4 +1,6 @@
 """Operations are counted as kernels execute them."""
+import pytest
+
 import mcgen
 from mcgen.bench import builds, rates, scans
 from mcgen.bench.cases import Case
@@ -12,6 +14,13 @@ def test_products_of_a_row():
     a_row = C * C * K * (C + 4) / (2 * C) + C * C * V * (C + 4) / (2 * C) + 2 * C * K * V
     assert rates.multiply_adds(op, Case(op.name, {"T": 96})) == 3 * a_row
     assert rates.multiply_adds(op, Case(op.name, {"T": 70})) == 3 * a_row
+
+
+def test_a_dense_system_of_each_token():
+    """Eliminated, then substituted twice; as many tokens as there are."""
+    op, side = mcgen.load("mesa"), 64
+    counts = [rates.multiply_adds(op, Case(op.name, {"T": T})) for T in (33, 40)]
+    assert counts[1] - counts[0] == pytest.approx(7 * (side ** 3 / 3 + side ** 2))
 
 
 def test_a_scan_over_tokens_has_none(monkeypatch):
