@@ -185,7 +185,7 @@ class Emitter:
         return self.tir.Cast("int64", value.node)
 
     def from_index(self, index) -> Value:
-        return Value(self.tir.Cast("int32", index), "i32")
+        return Value(self.tir.Cast("int32", self._index(index)), "i32")
 
     def clamp(self, index, low, high):
         """Index arithmetic: max(low, min(index, high))."""

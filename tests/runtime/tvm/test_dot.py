@@ -1,5 +1,6 @@
 """Products in all operand orders and sizes, triangles, scales and selected rows, against float64."""
 import itertools
+import math
 
 import pytest
 import torch
@@ -180,3 +181,13 @@ def test_dense_solve(K, V):
     close(out["x"][0, 0], x, 1e-5)
     z = torch.linalg.solve(a.T, out["x"][0, 0].double())
     close(out["z"][0, 0], z.T if V else z, 1e-5)
+
+
+def test_a_dense_solve_of_no_numbers_has_no_solution():
+    """And touches no row that isn't there."""
+    def fn(k):
+        A, b, x = k.memory("A", "K", "K~"), k.memory("b", "K"), k.memory("x", "K~", out=True)
+        with k.sequences():
+            k.dense_solve(x["K~"], A["K", "K~"], b["K"], row="K", column="K~")
+    A, b = torch.full((1, 1, 20, 20), math.nan), torch.ones(1, 1, 20)
+    assert run(fn, {"K": 20}, {"A": A, "b": b}, {"x": torch.empty(1, 1, 20)}, NO_ROWS)["x"].isnan().all()
