@@ -27,7 +27,7 @@ from ..verify.draw import Case as Draw
 from ..verify.gates_sequences import compare_weights, in_parts
 from ..verify.harness import Expected, Lab, Tensors, compute, cotangent
 from ..verify.report import Check, Gate
-from .spared import Rounded, Spared
+from .spared import Rounded, Spared, ties
 from .strategy import Case
 
 BACKENDS = ("interpreter", "torch", "tvm", "triton")
@@ -45,8 +45,8 @@ class Wrong(Exception):
 
 @dataclass
 class Outcome:
-    """kind: 'chunk form', 'scan', 'refused', 'diverges' or 'cancels'. detail: what was refused, the scanned states, or the gradients that
-    no run in float32 can be held to. blind: nothing finite to compare."""
+    """kind: 'chunk form', 'scan', 'refused', or of `spared` 'ties', 'diverges' or 'cancels'. detail: what was refused, the scanned states,
+    or the gradients that diverge or cancel. blind: nothing finite to compare."""
 
     kind: str
     detail: str = ""
@@ -58,8 +58,8 @@ class Outcome:
 def examine(case: Case, backends: Sequence[str] = ("interpreter", "torch")) -> Outcome:
     """Requires: the spec is legal. Raises Wrong for a wrong result; whatever else it raises is a defect too.
 
-    What is wrong by one measurement of the reference's own rounding is held to the largest of several. What is then wrong only in gradients
-    that no run in float32 can be held to is so counted; see `spared`.
+    What is wrong by one measurement of the reference's own rounding is held to the largest of several. What is then wrong only where no
+    run with rounding can be held to anything is so counted; see `spared`.
     """
     for samples in (1, SAMPLES):
         try:
@@ -83,6 +83,8 @@ def _examine(case: Case, backends: Sequence[str], samples: int, spare: bool = Fa
     lab.tame(min(max(case.tokens, 1), TAME_TOKENS))
     draw = lab.case(case.tokens, batch=case.batch, heads=case.heads, edge=case.edge, fewer=case.fewer and case.heads > 1,
                     all_heads=next((n for n in lab.token_inputs if spec_inputs(spec)[n].shape), None))
+    if ties(lab, draw):
+        return Outcome("ties")
     program = partial(interpreted, lab, draw, compiled, case.inner)
     spared = Spared.of(program) if spare and case.tokens else None
     if "interpreter" in backends and case.tokens:

@@ -19,6 +19,7 @@ def table_of(tally: Tally) -> Table:
     table.add_row("refused", str(tally.kinds["refused"]), "")
     for what, n in tally.refusals.most_common():
         table.add_row("", str(n), "not-lowered: " + what.replace("[", r"\["))
+    table.add_row("tied", str(tally.kinds["ties"]), "equal scores, of which rounding selects: not compared")
     table.add_row("diverging", str(tally.kinds["diverges"]), "derivatives past float32's range, held in float64 alone")
     table.add_row("cancelling", str(tally.kinds["cancels"]), "derivatives of 0 by terms that cancel, held to the terms' roundoff")
     for what, n in tally.spared.most_common():

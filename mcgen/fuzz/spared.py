@@ -1,7 +1,7 @@
-"""Gradients that no run in float32 can be held to, asked for when a result is wrong. Cases with them are counted apart; the gates of an op
-know none of this.
+"""What no run with rounding can be held to. Such cases are counted apart; the gates of an op know none of this.
 
-A gradient *diverges* where the reference itself has no number for it in float32, token by token. It *cancels* where it is 0: exactly token
+Scores *tie* where rounding decides which memories are selected: all results hang on that. The rest is asked for when a result is wrong. A
+gradient *diverges* where the reference itself has no number for it in float32, token by token. It *cancels* where it is 0: exactly token
 by token, and by chunks a difference of terms, of which each precision leaves a roundoff of its own. The programs say which, with all that
 their operations take rounded at random: a roundoff grows by the ratio of the units, and what is wrong stays as it is.
 """
@@ -12,7 +12,8 @@ from typing import Callable, Mapping
 
 import torch
 
-from ..verify.harness import Expected, Tensors
+from ..verify.draw import Case
+from ..verify.harness import Expected, Lab, Tensors
 from ..verify.tolerance import ARITHMETIC, roundoff
 
 Rounded = Callable[[torch.Tensor], torch.Tensor]
@@ -47,6 +48,16 @@ class Spared:
                 self.cancelling.add(name)
                 allowed[name] = replace(allowed[name], arithmetic_error=left)
         return replace(want, allowed=allowed)
+
+
+def ties(lab: Lab, draw: Case) -> bool:
+    """Whether the reference selects other memories when it rounds."""
+    if lab.spec.cache is None or lab.spec.cache.top is None:
+        return False
+    with torch.no_grad():
+        exact, *others = (run(**{n: x.to(run.dtype) for n, x in lab.plain(draw).items()}, return_weights=True)[-1]["selected"]
+                          for run in (lab.reference, *lab.rounding))
+    return any(not torch.equal(exact, other) for other in others)
 
 
 def rounding(seed: int) -> Rounded:

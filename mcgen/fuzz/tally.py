@@ -13,7 +13,7 @@ from ..files import write_text
 from .examine import Outcome
 from .strategy import Case, case_of
 
-GOOD = ("chunk form", "scan", "refused", "diverges", "cancels")
+GOOD = ("chunk form", "scan", "refused", "ties", "diverges", "cancels")
 
 
 @dataclass(frozen=True)

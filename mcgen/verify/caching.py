@@ -110,7 +110,7 @@ class Store:
             score = inner.value(self.cache.score).tensor
             extra["score"] = Val(score, 0)
             if self.cache.top is not None:
-                part = _select(score.expand(*score.shape[:2], 1 + n), self.cache.top)
+                part = _select(score.expand(*score.shape[:2], 1 + n), self.cache.top, self.world.rounding)
         extra["count"] = Val(part.sum(2, keepdim=True).to(self.world.dtype), 0)
         weight = scope.but(extra={**scope.extra, **extra}, taking_part=part).value(self.cache.weight).tensor
         lead = torch.broadcast_shapes(weight.shape, part.shape)
@@ -180,9 +180,11 @@ def _along(numbers: list[int], dtype: torch.dtype) -> Val:
     return Val(torch.tensor(numbers, dtype=dtype)[None, None], 0)
 
 
-def _select(score: torch.Tensor, top: int) -> torch.Tensor:
+def _select(score: torch.Tensor, top: int, rounding: Rounding | None = None) -> torch.Tensor:
     """[B, H, 1 + N] bool: the online memory and the cached ones of highest score, ties to the older."""
     cached = score[:, :, 1:].detach()
+    if rounding is not None:
+        cached = cached + rounding.noise(cached.abs().nan_to_num(0.0, 0.0, 0.0))
     order = torch.sort(cached, dim=2, descending=True, stable=True).indices[:, :, :top]
     chosen = torch.zeros_like(cached, dtype=torch.bool).scatter(2, order, True)
     return torch.cat([torch.ones_like(chosen[:, :, :1]) if chosen.shape[2] else

@@ -3,7 +3,7 @@
 A state that a rule erases is, written by chunks, the difference of what it was and of what was taken from it: its error is a
 roundoff of the largest value that it had, not of what is left; so is the error of its cotangent, going back. The derivative of a softmax,
 w (dw - sum(w dw)), is a difference of products dy . x of every memory's answer x: where one memory has all the weight nothing is left of it
-but a roundoff of those. And what a norm makes of equal numbers is exactly 0 only where their mean is exact.
+but a roundoff of those. What a norm makes of equal numbers is exactly 0 only where their mean is exact. And of equal scores any is the largest.
 """
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 import torch
@@ -162,6 +163,20 @@ FOUND = {                        # by `mcgen fuzz`, in calls that corner specs d
 def test_found_and_mended(name):
     outcome = examine.examine(FOUND[name], ("interpreter", "torch", "tvm"))
     assert outcome.kind != "refused" and outcome.ran == ["interpreter", "torch", "tvm"]
+
+
+# a summary that is the same for every segment: which of them are selected is a matter of rounding
+TYING = Case({"name": "drawn", "rule": {
+    "inputs": {"q": ["K"], "k": ["K"], "v": ["V"], "p": {"shape": ["V"], "per": "head"}, "w": ["V"]}, "state": {"S": ["K", "V"]},
+    "update": {"S": "0.5 * S + outer(k, v)"}, "read": "S.T @ q"},
+    "cache": {"inputs": {}, "segments": {"length": 5, "start": "fresh"}, "summary": "sum(p)", "score": "dot(w, summary)", "weight": "softmax(score)",
+              "select": {"top": 2}}}, {"K": 5, "V": 3}, tokens=33, batch=2, heads=4, cuts=(0, 2, 5), seed=1)
+
+
+def test_a_tie_is_a_class_of_its_own():
+    assert examine.examine(TYING, ("interpreter", "torch")).kind == "ties"
+    apart = replace(TYING, spec={**TYING.spec, "cache": {**TYING.spec["cache"], "summary": "sum(k)", "score": "dot(q, summary)"}})
+    assert examine.examine(apart, ("interpreter", "torch")).kind == "chunk form"
 
 
 # a layernorm of two equal numbers times a thousand: what b adds to both is nothing to it, and a difference of terms of a thousand
