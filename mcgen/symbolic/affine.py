@@ -176,7 +176,7 @@ def _writes(items) -> Iterator[Write]:
         keys: dict[int, list] = {}
         for item in written:
             keys.setdefault(id(item[1]), []).append(item)
-        for same in keys.values():
+        for same in filter(None, map(_merged, keys.values())):
             signature, common = _signature(same)
             found.setdefault(signature, []).append((name, common, same[0][1], same))
     for targets in found.values():
@@ -236,6 +236,21 @@ def _monomial(t: Term) -> _Monomial:
             number = a.number * b.number if t.op == "mul" else a.number / b.number
             return _Monomial(number, frozenset((x, n) for x, n in powers.items() if n))
     return _Monomial(1.0, frozenset({(t, 1)}))
+
+
+def _merged(items) -> list:
+    """Multiples of one thing as one; what they cancel is gone."""
+    alike: dict[tuple, list] = {}
+    for item in items:
+        alike.setdefault((_monomial(item[0]).powers, *item[2:]), []).append(item)
+    found = []
+    for (powers, *_), same in alike.items():
+        number = sum(_monomial(coef).number for coef, *_ in same)
+        if len(same) == 1:
+            found += same
+        elif number:
+            found.append((_Monomial(number, powers).term(), *same[0][1:]))
+    return found
 
 
 def _signature(items) -> tuple[frozenset, _Monomial]:

@@ -151,6 +151,9 @@ FOUND = {                        # by `mcgen fuzz`, in calls that corner specs d
                                    "state": {"S": {"shape": ["K", "K"], "init": "learned"}, "Z": ["K", "K"]},
                                    "update": {"Z": "Z - outer(Z @ q, q) + 0.3 * S"}, "read": "Z.T @ k"},
          "cache": {"inputs": {}, "segments": {"length": 1, "start": "fresh"}, "weight": "1"}}, {"K": 4}, tokens=3, heads=4, seed=2),
+    "a term that stands twice in an update: as much as two, not as one": Case({"name": "drawn", "rule": {
+        "inputs": {"k": {"shape": ["K"], "domain": "unit"}, "q": ["K"], "p": ["V"]}, "state": {"S": ["K", "V"], "Z": ["K", "V"]},
+        "update": {"S": "S - 0.5 * outer(k, S.T @ k)", "Z": "Z + 0.3 * new(S) + 0.3 * new(S)"}, "read": "S.T @ q + p"}}, {"K": 3, "V": 2}, tokens=7, start=True),
     "a norm of what was read before the token, of states that one weight mixes: a difference of products that the weight cancels in": Case(
         {"name": "drawn", "rule": {"inputs": {"q": ["K"], "k": {"shape": ["K"], "per": "head"}, "w": []},
                                    "state": {"S": {"shape": ["K", "K"], "init": "outer(k, k)"}}, "update": {"S": "0.5 * S"}, "read": "layernorm(prev(S).T @ q)"},

@@ -32,6 +32,10 @@ PAIRS = {
                   "update": {"Z": "0.9 * Z - eta * outer(k, e())", "S": "exp(g) * S + (0.9 * Z - eta * outer(k, e()))"}}),
     "a window of gradients": ({"objective": "0.5 * sum((S.T @ k - v)**2)", "update": {"S": "exp(g) * S - window(eta * grad(S), 3)"}},
                               {"update": {"S": "exp(g) * S - window(eta * outer(k, S.T @ k - v), 3)"}}),
+    "a term twice": ({"state": {"S": ["K", "V"], "Z": ["K", "V"]}, "read": "(S + Z).T @ q",
+                      "update": {"S": "S - eta * outer(k, S.T @ k)", "Z": "exp(g) * Z + 0.3 * new(S) + 0.3 * new(S) + outer(k, v) - outer(k, v)"}},
+                     {"state": {"S": ["K", "V"], "Z": ["K", "V"]}, "read": "(S + Z).T @ q",
+                      "update": {"S": "S - eta * outer(k, S.T @ k)", "Z": "exp(g) * Z + 0.6 * new(S)"}}),
     "weight decay": ({"objective": "0.5 * sum(S**2) - dot(S.T @ k, v)", "update": {"S": "S - eta * grad(S)"}},
                      {"update": {"S": "S - eta * (S - outer(k, v))"}}),
 }
