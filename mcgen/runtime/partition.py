@@ -69,7 +69,7 @@ def chunk_table(position: torch.Tensor, tokens: int, chunk: int, boundary: int |
     row = torch.arange(rows, device=position.device).unsqueeze(0)
     position = position.unsqueeze(1)
     if boundary is None:
-        start = (row * chunk).expand(position.shape[0], rows)
+        start = (row * chunk).expand(position.shape[0], rows).clamp(max=tokens)
         room = torch.full_like(start, chunk)
     else:
         first = (boundary - position % boundary).clamp(max=tokens)        # tokens before the first boundary

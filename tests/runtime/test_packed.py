@@ -5,6 +5,8 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 import mcgen
 from mcgen.diagnostics import UsageError
+from mcgen.runtime.packed import Packed
+from mcgen.runtime.partition import chunk_table
 
 from .helpers import close
 
@@ -180,3 +182,14 @@ def test_other_mistakes():
 def test_operator_passes_opcheck():
     torch.library.opcheck(torch.ops.mcgen.offsets.default, (torch.tensor([0, 2, 5], dtype=torch.int32), 5))
     torch.library.opcheck(torch.ops.mcgen.offsets.default, (torch.tensor([0, 2, 5]), 5))
+
+
+@pytest.mark.parametrize("boundary", [None, 6])
+def test_rows_without_tokens_stand_at_their_sequence_s_end(boundary):
+    """As many rows each as the longest sequence has; one that is empty reads no token beyond its sequence's end."""
+    cu = offsets()
+    packed = Packed(cu, list(COUNTS), max(COUNTS))
+    table = chunk_table(torch.zeros(len(COUNTS), dtype=torch.int64), int(cu[-1]), 4, boundary, boundary, False, packed)
+    start, count = table[..., 0], table[..., 1]
+    assert (count >= 0).all() and count.sum(1).tolist() == list(COUNTS)
+    assert ((start + count) <= cu[1:, None]).all() and (start[count == 0] == cu[1:, None].expand_as(start)[count == 0]).all()
