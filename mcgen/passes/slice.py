@@ -13,6 +13,7 @@ from ..ir.naming import stem
 from ..ir.nodes import AXIS_ORDER, LEAD, Param, Program, Result, Value
 from .apart import leaves_levels, levelled, levels_apart
 from .hoist import hoist
+from .reuse import reuse
 from .share_factors import share_factors
 from .slice_kernel import Kernel, Key, Slice
 from .slice_parts import parts
@@ -65,10 +66,13 @@ class _Cutter:
         slices: list[Slice] = []
         while self.pending:
             key = max(self.pending)                          # the last stage first: it says what earlier ones store
-            slices += [s for results in self.groups(key, self.pending.pop(key)) for s in parts(Kernel(self, key, results))]
-        for at, s in enumerate(reversed(slices)):
-            slices[len(slices) - 1 - at] = replace(s, program=replace(s.program, name=f"{self.program.name}_{at}"))
-        return Sliced(tuple(reversed(slices)), tuple(self.scratch), tuple(self.copies), tuple(self.shifted))
+            groups = [parts(Kernel(self, key, results)) for results in self.groups(key, self.pending.pop(key))]
+            slices += [s for group in sorted(groups, key=len) for s in group]     # what parts store is there for kernels that are whole
+        made = [replace(s, program=replace(s.program, name=f"{self.program.name}_{at}"))
+                for at, s in enumerate(reuse(slices[::-1], self.scratch, self.b))]
+        stored = {r.name for s in made for r in s.program.results}
+        scratch = (p for p in self.scratch if p.name in stored or p in self.each)
+        return Sliced(tuple(made), tuple(scratch), tuple(self.copies), tuple(self.shifted))
 
     def groups(self, key: Key, results: list[Result]) -> list[list[Result]]:
         """Results of a grid over rows by kernel: those that are independent along the same dims, as long as the products of one
