@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Iterable, Sequence
 
 from ..ir.naming import stem
-from ..ir.nodes import AXIS_ORDER, Param, Program, Result, Value, is_dim, order
+from ..ir.nodes import AXIS_ORDER, Param, Result, Value, is_dim, order
 from .rewrite import Rebuilder
 from .slice_kernel import Kernel, Slice, products
 from .stages import is_product
