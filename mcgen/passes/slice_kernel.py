@@ -57,7 +57,7 @@ class Slice:
 
     def folding(self) -> Slice:
         """A kernel over rows goes over blocks; twice only where that spares many products their long sides."""
-        if self.kind != "rows" or self.levels:
+        if self.kind != "rows":
             return replace(self, fold=None)
         return replace(self, fold=fold(self.program, self.blocked, PASSES if products(self.program.order()) > MANY else 1))
 
