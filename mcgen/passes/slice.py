@@ -67,12 +67,10 @@ class _Cutter:
         while self.pending:
             key = max(self.pending)                          # the last stage first: it says what earlier ones store
             groups = [parts(Kernel(self, key, results)) for results in self.groups(key, self.pending.pop(key))]
-            slices += [s for group in sorted(groups, key=len) for s in group]     # what parts store is there for kernels that are whole
-        made = [replace(s, program=replace(s.program, name=f"{self.program.name}_{at}"))
-                for at, s in enumerate(reuse(slices[::-1], self.scratch, self.b))]
-        stored = {r.name for s in made for r in s.program.results}
-        scratch = (p for p in self.scratch if p.name in stored or p in self.each)
-        return Sliced(tuple(made), tuple(scratch), tuple(self.copies), tuple(self.shifted))
+            slices += [s for group in sorted(groups, key=_last) for s in group]
+        made, scratch = reuse(slices[::-1], self.scratch, self.fresh, self.b)
+        named = (replace(s, program=replace(s.program, name=f"{self.program.name}_{at}")) for at, s in enumerate(made))
+        return Sliced(tuple(named), tuple(scratch), tuple(self.copies), tuple(self.shifted))
 
     def groups(self, key: Key, results: list[Result]) -> list[list[Result]]:
         """Results of a grid over rows by kernel: those that are independent along the same dims, as long as the products of one
@@ -241,6 +239,11 @@ class _Cutter:
             name = f"{stem}.{i}"
         self.names.add(name)
         return name
+
+
+def _last(group: list[Slice]) -> tuple[int, bool]:
+    """Smaller for kernels that run later: what parts of a kernel store, or kernels that have no dim whole, is there for others."""
+    return len(group), not any(s.whole for s in group)
 
 
 def _small(value: Value) -> list[Value]:

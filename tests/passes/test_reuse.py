@@ -4,7 +4,7 @@ from __future__ import annotations
 from mcgen.ir.builder import Builder
 from mcgen.ir.nodes import Param, Program, Result, Value
 from mcgen.ir.printer import print_program
-from mcgen.passes.reuse import reuse
+from mcgen.passes.reuse import loaded, reuse
 from mcgen.passes.slice import cut
 from mcgen.passes.slice_kernel import Slice, products
 
@@ -26,7 +26,7 @@ def reused(make, **kind) -> list[str]:
     k, v, a, a2 = b.load(K), b.load(V), b.param(A), b.param(A2)
     pairs = b.dot(k, b.rename(k, {"c": "d"}), ["K"])
     slices = [kernel(b, *results, **kind) for results in make(b, v, pairs, a, a2)]
-    return [print_program(s.program) for s in reuse(slices, (A, A2, B), b)]
+    return [print_program(s.program) for s in reuse(slices, (A, A2, B), str, b)[0]]
 
 
 def test_reads_what_is_stored():
@@ -64,3 +64,16 @@ def test_of_a_rule():
     slices = cut(state.backward, state.source.builder).slices
     of_q, = (s for s in slices if any(r.name == "d.q" for r in s.program.results))
     assert products(of_q.program.order()) == 2 and of_q.blocked == ("K",) and not of_q.whole
+
+
+def test_what_a_kernel_adds_up_anyway():
+    """The gradient of a decay takes sums over K of what those of q and k add up over V: they store it, so that it has no tile of tokens
+    that is as long as V, and takes no product along it."""
+    state = compiled("scalar")
+    sliced = cut(state.backward, state.source.builder)
+    *_, of_keys, of_decay = sliced.slices
+    assert [r.name for r in of_decay.program.results] == ["d.g"] and not any(map(loaded, sliced.slices))
+    assert not any("c" in v.axes and "V" in v.axes for v in of_decay.program.order())
+    stored = {r.name: r.axes for r in of_keys.program.results if r.name.startswith("stored.")}
+    assert set(stored) <= {p.name for p in of_decay.program.params} and list(stored.values()).count(("c", "K")) == 2
+    assert of_keys.blocked == ("K",) and of_keys.folded == ("V",)
