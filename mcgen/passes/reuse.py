@@ -25,8 +25,8 @@ def reuse(slices: Sequence[Slice], scratch: Sequence[Param], fresh: Callable[[st
     made, more = _Shared(slices, scratch, fresh, b).run()
     own = {p.name for p in (*scratch, *more) if p.kind == "starts" and "n" not in p.axes}
     kept = _wanted(made, own)
-    stored = {r.name for s in kept for r in s.program.results}
-    return kept, [p for p in (*scratch, *more) if p.name in stored or p.name not in own]
+    used = {r.name for s in kept for r in s.program.results} | {p.name for s in kept for _, p in s.kept}
+    return kept, [p for p in (*scratch, *more) if p.name in used or p.name not in own]
 
 
 def loaded(s: Slice) -> bool:
