@@ -262,9 +262,9 @@ def backward_0(k_ptr, u_ptr, new_summary_ptr, saved_summary_partial_ptr, stored_
     tl.store(stored_largest_ptr + (z * R + r) * (C) + c, largest)
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_1(q_ptr, k_ptr, v_ptr, u_ptr, new_cache_S_ptr, saved_S_ptr, saved_summary_partial_ptr, d_y_ptr, stored_total_ptr, stored_taking_ptr, stored_difference_ptr, stored_largest_ptr, d_q_ptr, stored_out_ptr, table_ptr, T, H, R, N,
+def backward_1(q_ptr, k_ptr, v_ptr, u_ptr, new_cache_S_ptr, saved_S_ptr, saved_summary_partial_ptr, d_y_ptr, stored_total_ptr, stored_taking_ptr, stored_difference_ptr, stored_largest_ptr, d_q_ptr, stored_out_ptr, stored_product_2_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
-    """A program for every row of the chunk table: d.q, stored.out."""
+    """A program for every row of the chunk table: d.q, stored.out, stored.product.2."""
     r = tl.program_id(0)
     z = tl.program_id(1).to(tl.int64)
     b, h = z // H, z % H
@@ -353,9 +353,10 @@ def backward_1(q_ptr, k_ptr, v_ptr, u_ptr, new_cache_S_ptr, saved_S_ptr, saved_s
     d_q_part4 = d_q_part3 + d_q_part  # [c, K]
     d_q = d_q_part2 + d_q_part4  # [c, K]
     tl.store(d_q_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_q, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
+    tl.store(stored_product_2_ptr + (z * R + r) * (C * size_K) + c[:, None] * (size_K) + at_K[None, :], total, mask=(at_K[None, :] < size_K))
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_2(q_ptr, k_ptr, v_ptr, u_ptr, new_summary_ptr, saved_S_ptr, saved_summary_partial_ptr, d_y_ptr, stored_total_ptr, stored_out_ptr, stored_taking_ptr, stored_difference_ptr, stored_largest_ptr, d_u_ptr, stored_d_score_online_ptr, stored_d_score_cached_ptr, table_ptr, T, H, R, N,
+def backward_2(q_ptr, k_ptr, v_ptr, u_ptr, new_summary_ptr, saved_summary_partial_ptr, d_y_ptr, stored_total_ptr, stored_out_ptr, stored_taking_ptr, stored_difference_ptr, stored_largest_ptr, stored_product_2_ptr, d_u_ptr, stored_d_score_online_ptr, stored_d_score_cached_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
     """A program for every row of the chunk table: d.u, stored.d_score_online, stored.d_score_cached."""
     r = tl.program_id(0)
@@ -381,21 +382,17 @@ def backward_2(q_ptr, k_ptr, v_ptr, u_ptr, new_summary_ptr, saved_S_ptr, saved_s
     product = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
     P = tl.where(earlier, product, 0.0)  # [c, d]
     total = tl.zeros((C,), tl.float32)  # [c]
-    total2 = tl.zeros((C,), tl.float32)  # [c]
     for block_of_V in tl.range(0, tl.cdiv(size_V, block_V), disable_licm=True):  # what is moved out of it would fill registers
         at_V = block_of_V * block_V + tl.arange(0, block_V)
         v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
         d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
         product2 = lib.dot(d_y_c, tl.trans(v_c), PRECISION)  # [c, d]
         total += tl.sum(P * product2, 1)
-        saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-        product3 = lib.dot(d_y_c, tl.trans(saved_S), PRECISION)  # [c, K]
-        total2 += tl.sum(q_c * product3, 1)
     stored_taking = tl.load(stored_taking_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
     mask3 = stored_taking > 0.5  # [c, n]
-    valid = c < count  # [c]
     # spec line 22: weight: softmax(score)
     past = slots < segment  # [n]
+    valid = c < count  # [c]
     stored_total = tl.load(stored_total_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
     share = 1.0 / stored_total  # [c]
     # spec line 20: summary: mean(k)
@@ -403,12 +400,19 @@ def backward_2(q_ptr, k_ptr, v_ptr, u_ptr, new_summary_ptr, saved_S_ptr, saved_s
     number = added.to(tl.float32)  # [c]
     seen = 1.0 + number  # [c]
     ratio = 1.0 / seen  # [c]
-    stored_difference = tl.load(stored_difference_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
+    stored_product_2 = tl.load(stored_product_2_ptr + (z * R + r) * (C * size_K) + c[:, None] * (size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [c, K]
     # spec line 22: weight: softmax(score)
+    product3 = tl.sum(q_c * stored_product_2, 1)  # [c]
+    stored_difference = tl.load(stored_difference_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
     exp_cached = tl.exp(stored_difference)  # [c, n]
-    added2 = total + total2  # [c]
-    scaled = added2 * share  # [c]
-    d_exp_online_part = (size_K ** (-0.5)) * scaled  # [c]
+    stored_out = tl.load(stored_out_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
+    # spec line 15: read: scale * S.T @ q
+    masked = tl.where(past[None, :], stored_out, 0.0)  # [c, n]
+    # spec line 22: weight: softmax(score)
+    d_weight_cached = (size_K ** (-0.5)) * masked  # [c, n]
+    masked2 = tl.where(mask3, d_weight_cached, 0.0)  # [c, n]
+    d_share_part = tl.sum(tl.where((slots[None, :] < N), exp_cached * masked2, 0.0), 1)  # [c]
+    d_exp_cached_part = share[:, None] * masked2  # [c, n]
     # spec line 20: summary: mean(k)
     summand = tl.where(valid[:, None], k_c, 0.0)  # [c, K]
     running = tl.cumsum(summand, 0)  # [c, K]
@@ -425,27 +429,22 @@ def backward_2(q_ptr, k_ptr, v_ptr, u_ptr, new_summary_ptr, saved_S_ptr, saved_s
     at_least = tl.maximum(score_online, stored_largest)  # [c]
     difference = score_online - at_least  # [c]
     exp_online = tl.exp(difference)  # [c]
-    scaled2 = added2 * exp_online  # [c]
-    d_share_part = (size_K ** (-0.5)) * scaled2  # [c]
-    stored_out = tl.load(stored_out_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
-    # spec line 15: read: scale * S.T @ q
-    masked = tl.where(past[None, :], stored_out, 0.0)  # [c, n]
-    # spec line 22: weight: softmax(score)
-    d_weight_cached = (size_K ** (-0.5)) * masked  # [c, n]
-    masked2 = tl.where(mask3, d_weight_cached, 0.0)  # [c, n]
-    d_share_part2 = tl.sum(tl.where((slots[None, :] < N), exp_cached * masked2, 0.0), 1)  # [c]
+    added2 = total + product3  # [c]
+    scaled = exp_online * added2  # [c]
+    d_share_part2 = (size_K ** (-0.5)) * scaled  # [c]
     d_share = d_share_part + d_share_part2  # [c]
-    scaled3 = share * d_share  # [c]
-    ratio2 = scaled3 / stored_total  # [c]
+    scaled2 = share * d_share  # [c]
+    ratio2 = scaled2 / stored_total  # [c]
     d_total = -ratio2  # [c]
-    d_exp_cached_part = share[:, None] * masked2  # [c, n]
-    d_exp_cached = d_total[:, None] + d_exp_cached_part  # [c, n]
-    scaled4 = exp_cached * d_exp_cached  # [c, n]
-    d_score_cached = tl.where(mask3, scaled4, 0.0)  # [c, n]
+    d_exp_cached = d_exp_cached_part + d_total[:, None]  # [c, n]
+    scaled3 = exp_cached * d_exp_cached  # [c, n]
+    d_score_cached = tl.where(mask3, scaled3, 0.0)  # [c, n]
     new_summary = tl.load(new_summary_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
     # spec line 21: score: dot(u, summary)
     d_u_part = lib.dot(tl.where((slots[None, :] < N), d_score_cached, 0.0), new_summary, PRECISION)  # [c, K]
     # spec line 22: weight: softmax(score)
+    scaled4 = share * added2  # [c]
+    d_exp_online_part = (size_K ** (-0.5)) * scaled4  # [c]
     d_exp_online = d_total + d_exp_online_part  # [c]
     d_score_online = exp_online * d_exp_online  # [c]
     # spec line 21: score: dot(u, summary)
@@ -707,15 +706,15 @@ forward = {
 }
 
 backward = {
-    "scratch": [('stored.d_sum_of_row', 'starts', ('K',)), ('stored.d_score_online', 'starts', ('c',)), ('stored.weight_online', 'starts', ('c',)), ('stored.d_increment_S', 'starts', ('K', 'V')), ('stored.product', 'slots', ('K', 'V')), ('stored.d_summaries_part', 'slots', ('K',)), ('stored.d_score_cached', 'starts', ('n', 'c')), ('stored.weight_cached', 'starts', ('n', 'c')), ('stored.total', 'starts', ('c',)), ('stored.out', 'starts', ('n', 'c')), ('stored.taking', 'starts', ('n', 'c')), ('stored.difference', 'starts', ('n', 'c')), ('stored.largest', 'starts', ('c',))],
+    "scratch": [('stored.d_sum_of_row', 'starts', ('K',)), ('stored.d_score_online', 'starts', ('c',)), ('stored.weight_online', 'starts', ('c',)), ('stored.d_increment_S', 'starts', ('K', 'V')), ('stored.product', 'slots', ('K', 'V')), ('stored.d_summaries_part', 'slots', ('K',)), ('stored.d_score_cached', 'starts', ('n', 'c')), ('stored.weight_cached', 'starts', ('n', 'c')), ('stored.total', 'starts', ('c',)), ('stored.out', 'starts', ('n', 'c')), ('stored.taking', 'starts', ('n', 'c')), ('stored.difference', 'starts', ('n', 'c')), ('stored.largest', 'starts', ('c',)), ('stored.product.2', 'starts', ('c', 'K'))],
     "copies": [],
     "kernels": [
         {"run": backward_0, "grid": 'rows', "blocked": (), "folded": ('K',), "dims": ('K',),
          "products": 1, "tensors": ('k', 'u', 'new.summary', 'saved.summary.partial', 'stored.weight_online', 'stored.weight_cached', 'stored.total', 'stored.taking', 'stored.difference', 'stored.largest')},
         {"run": backward_1, "grid": 'rows', "blocked": (), "folded": ('V',), "dims": ('K', 'V'),
-         "products": 4, "tensors": ('q', 'k', 'v', 'u', 'new.cache.S', 'saved.S', 'saved.summary.partial', 'd.y', 'stored.total', 'stored.taking', 'stored.difference', 'stored.largest', 'd.q', 'stored.out')},
+         "products": 4, "tensors": ('q', 'k', 'v', 'u', 'new.cache.S', 'saved.S', 'saved.summary.partial', 'd.y', 'stored.total', 'stored.taking', 'stored.difference', 'stored.largest', 'd.q', 'stored.out', 'stored.product.2')},
         {"run": backward_2, "grid": 'rows', "blocked": (), "folded": ('V',), "dims": ('K', 'V'),
-         "products": 4, "tensors": ('q', 'k', 'v', 'u', 'new.summary', 'saved.S', 'saved.summary.partial', 'd.y', 'stored.total', 'stored.out', 'stored.taking', 'stored.difference', 'stored.largest', 'd.u', 'stored.d_score_online', 'stored.d_score_cached')},
+         "products": 3, "tensors": ('q', 'k', 'v', 'u', 'new.summary', 'saved.summary.partial', 'd.y', 'stored.total', 'stored.out', 'stored.taking', 'stored.difference', 'stored.largest', 'stored.product.2', 'd.u', 'stored.d_score_online', 'stored.d_score_cached')},
         {"run": backward_3, "grid": 'slots', "blocked": ('K', 'V'), "folded": (), "dims": ('K', 'V'),
          "products": 2, "tensors": ('q', 'u', 'd.y', 'd.new.summary', 'd.new.cache.S', 'stored.d_score_cached', 'stored.weight_cached', 'd.summary', 'd.cache.S', 'stored.product', 'stored.d_summaries_part')},
         {"run": backward_4, "grid": 'loop', "blocked": ('K', 'V'), "folded": (), "dims": ('K', 'V'),

@@ -448,9 +448,9 @@ def backward_2(q_ptr, new_cache_S_ptr, d_y_ptr, stored_out_3_ptr, table_ptr, T, 
         tl.store(stored_out_3_ptr + (z * R + r) * (N * C) + n * (C) + c, total)
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_3(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, u_ptr, new_summary_ptr, saved_S_ptr, saved_summary_partial_ptr, saved_n_ptr, d_y_ptr, stored_mixed_ptr, stored_weight_online_ptr, stored_scaled_3_ptr, stored_out_3_ptr, stored_product_ptr, stored_out_4_ptr, stored_total_ptr, stored_largest_ptr, stored_read_n_ptr, stored_difference_ptr, d_q_ptr, d_u_ptr, stored_d_score_online_ptr, stored_d_online_ptr, stored_scaled_2_ptr, stored_d_read_n_ptr, table_ptr, T, H, R, N,
+def backward_3(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, u_ptr, new_summary_ptr, saved_S_ptr, saved_summary_partial_ptr, saved_n_ptr, d_y_ptr, stored_mixed_ptr, stored_weight_online_ptr, stored_scaled_3_ptr, stored_out_3_ptr, stored_product_ptr, stored_out_4_ptr, stored_total_ptr, stored_largest_ptr, stored_read_n_ptr, stored_difference_ptr, d_q_ptr, d_u_ptr, stored_d_score_online_ptr, stored_d_online_ptr, stored_scaled_2_ptr, stored_d_read_n_ptr, stored_product_3_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
-    """A program for every row of the chunk table: d.q, d.u, stored.d_score_online, stored.d_online, stored.scaled.2, stored.d_read_n."""
+    """A program for every row of the chunk table: d.q, d.u, stored.d_score_online, stored.d_online, stored.scaled.2, stored.d_read_n, stored.product.3."""
     r = tl.program_id(0)
     z = tl.program_id(1).to(tl.int64)
     b, h = z // H, z % H
@@ -638,6 +638,7 @@ def backward_3(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, u_ptr, new_summary_ptr, saved_
     # spec line 26: weight: softmax(score)
     d_read_n = weight_cached * d_mixed[:, None]  # [c, n]
     tl.store(stored_d_read_n_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], d_read_n, mask=(slots[None, :] < N))
+    tl.store(stored_product_3_ptr + (z * R + r) * (C) + c, total4)
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
 def backward_4(q_ptr, u_ptr, d_y_ptr, d_new_summary_ptr, d_new_cache_S_ptr, d_new_cache_n_ptr, stored_mixed_ptr, stored_scaled_2_ptr, stored_scaled_3_ptr, stored_d_read_n_ptr, d_summary_ptr, d_cache_S_ptr, d_cache_n_ptr, stored_d_cached_S_part_ptr, stored_d_summaries_part_ptr, stored_d_cached_n_part_ptr, table_ptr, T, H, R, N,
@@ -827,149 +828,9 @@ def backward_5(q_ptr, g_ptr, u_ptr, d_y_ptr, d_new_state_S_ptr, d_new_state_n_pt
         tl.store(d_state_n_ptr + z * (size_K) + at_K, d_old_n, mask=(at_K < size_K))
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_6(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, saved_S_ptr, saved_n_ptr, d_y_ptr, stored_d_increment_n_ptr, stored_d_increment_S_ptr, stored_d_online_ptr, stored_mixed_ptr, stored_weight_online_ptr, stored_out_ptr, stored_out_2_ptr, d_i_ptr, d_g_ptr, table_ptr, T, H, R, N,
+def backward_6(q_ptr, k_ptr, i_ptr, g_ptr, d_y_ptr, stored_d_increment_S_ptr, stored_mixed_ptr, stored_weight_online_ptr, d_v_ptr, stored_product_4_ptr, stored_product_5_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
-    """A program for every row of the chunk table: d.i, d.g."""
-    r = tl.program_id(0)
-    z = tl.program_id(1).to(tl.int64)
-    b, h = z // H, z % H
-    rows_ptr = table_ptr + b * R * 4
-    c = tl.arange(0, C)
-    at_K = tl.arange(0, block_K)
-    row_ptr = rows_ptr + r * 4
-    start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
-    segment = tl.load(row_ptr + 2)
-    offset = tl.load(row_ptr + 3)  # of its first token in the segment
-    completes = (count > 0) & (count + offset == 256)
-    token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
-    first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    mask = c[:, None] >= c[None, :]  # [c, d]
-    mask2 = c < count  # [d]
-    earlier = mask & mask2[None, :]  # [c, d]
-    valid = c < count  # [c]
-    stored_mixed = tl.load(stored_mixed_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
-    abs = tl.abs(stored_mixed)  # [c]
-    at_least = tl.maximum(1.0, abs)  # [c]
-    ratio = 1.0 / at_least  # [c]
-    g_c = lib.tokens(tl.load(g_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
-    at_least2 = tl.maximum(g_c, (-120.0))  # [c]
-    log_decay = tl.where(valid, at_least2, 0.0)  # [c]
-    G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
-    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
-    exp = tl.exp(G_after.to(tl.float32))  # [c]
-    decay_after = tl.where(valid, exp, 0.0)  # [c]
-    stored_weight_online = tl.load(stored_weight_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
-    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    product = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
-    gap = G[:, None] - G[None, :]  # [c, d]
-    masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
-    reach = tl.exp(masked.to(tl.float32))  # [c, d]
-    P = product * reach  # [c, d]
-    d_written_part = tl.zeros((C,), tl.float32)  # [c]
-    total = tl.zeros((C, C,), tl.float32)  # [c, d]
-    total2 = tl.zeros((C,), tl.float32)  # [c]
-    total3 = tl.zeros((C, block_K,), tl.float32)  # [c, K]
-    d_factor_S = tl.zeros((), tl.float32)  # []
-    for block_of_V in tl.range(0, tl.cdiv(size_V, block_V), disable_licm=True):  # what is moved out of it would fill registers
-        at_V = block_of_V * block_V + tl.arange(0, block_V)
-        saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-        stored_out_2 = tl.load(stored_out_2_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-        d_factor_S += tl.sum(tl.sum(saved_S * stored_out_2, 1), 0)
-        d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
-        d_mixed = d_y_c * ratio[:, None]  # [c, V]
-        # spec line 26: weight: softmax(score)
-        d_online = stored_weight_online[:, None] * d_mixed  # [c, V]
-        # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-        product2 = lib.dot(tl.trans(P), d_online, PRECISION)  # [d, V]
-        stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-        # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-        product3 = lib.dot(k_c, stored_d_increment_S, PRECISION)  # [c, V]
-        d_written_part2 = decay_after[:, None] * product3  # [c, V]
-        d_written = product2 + d_written_part2  # [c, V]
-        v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
-        d_written_part += tl.sum(v_c * d_written, 1)
-        total += lib.dot(d_y_c, tl.trans(v_c), PRECISION)
-        # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-        product4 = lib.dot(q_c, saved_S, PRECISION)  # [c, V]
-        total2 += tl.sum(d_y_c * product4, 1)
-        total3 += lib.dot(v_c, tl.trans(stored_d_increment_S), PRECISION)
-    i_c = lib.tokens(tl.load(i_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
-    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    exp2 = tl.exp(i_c)  # [c]
-    stored_d_increment_n = tl.load(stored_d_increment_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
-    # spec line 18: n: exp(g) * n + exp(i) * scale * k
-    product5 = tl.sum(k_c * stored_d_increment_n[None, :], 1)  # [c]
-    d_written_part3 = decay_after * product5  # [c]
-    stored_d_online = tl.load(stored_d_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    product6 = tl.sum(P * stored_d_online[:, None], 0)  # [d]
-    # spec line 18: n: exp(g) * n + exp(i) * scale * k
-    d_written_part4 = product6 + d_written_part3  # [c]
-    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    d_written2 = d_written_part + d_written_part4  # [c]
-    scaled = exp2 * d_written2  # [c]
-    d_i = (size_K ** (-0.5)) * scaled  # [c]
-    tl.store(d_i_ptr + ((b * T + start) * H + h) * (1) + c * (H * 1), d_i, mask=(c < count))
-    mask3 = g_c == (-120.0)  # [c]
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    mask4 = c[None, :] < c[:, None]  # [c, d]
-    mask5 = g_c > (-120.0)  # [c]
-    saved_n = tl.load(saved_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
-    stored_out = tl.load(stored_out_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
-    # spec line 18: n: exp(g) * n + exp(i) * scale * k
-    d_factor_n = tl.sum(saved_n * stored_out, 0)  # []
-    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    d_decay_of_row = d_factor_S + d_factor_n  # []
-    total4 = tl.sum(log_decay, 0)  # []
-    decay_of_row = tl.exp(total4)  # []
-    d_log_decay_part = decay_of_row * d_decay_of_row  # []
-    written = exp2 * (size_K ** (-0.5))  # [c]
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    scaled2 = stored_weight_online * ratio  # [c]
-    decay = tl.exp(G.to(tl.float32))  # [c]
-    product7 = tl.sum(q_c * saved_n[None, :], 1)  # [c]
-    d_decay_part = product7 * stored_d_online  # [c]
-    d_P_part = written[None, :] * stored_d_online[:, None]  # [c, d]
-    scaled3 = written[None, :] * total  # [c, d]
-    d_P_part2 = scaled3 * scaled2[:, None]  # [c, d]
-    d_P = d_P_part + d_P_part2  # [c, d]
-    d_reach = product * d_P  # [c, d]
-    scaled4 = reach * d_reach  # [c, d]
-    d_gap = tl.where(earlier, scaled4, 0.0)  # [c, d]
-    running = tl.cumsum(d_gap, 0, reverse=True)  # [c, d]
-    masked2 = tl.where(mask4, running, 0.0)  # [c, d]
-    d_log_decay_part2 = tl.sum(masked2, 1)  # [c]
-    # spec line 18: n: exp(g) * n + exp(i) * scale * k
-    d_write_part = written[:, None] * stored_d_increment_n[None, :]  # [c, K]
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    d_decay_part2 = total2 * scaled2  # [c]
-    d_decay = d_decay_part2 + d_decay_part  # [c]
-    d_G = decay * d_decay  # [c]
-    d_log_decay_part3 = tl.cumsum(d_G.to(tl.float64), 0, reverse=True)  # [c]
-    d_log_decay_part4 = d_log_decay_part2 + d_log_decay_part3.to(tl.float32)  # [c]
-    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    d_write_part2 = written[:, None] * total3  # [c, K]
-    d_write = d_write_part2 + d_write_part  # [c, K]
-    d_decay_after = tl.sum(k_c * d_write, 1)  # [c]
-    masked3 = tl.where(valid, d_decay_after, 0.0)  # [c]
-    d_G_after = exp * masked3  # [c]
-    d_log_decay_part5 = lib.sums_before(d_G_after.to(tl.float64), False)  # [c]
-    d_log_decay_part6 = d_log_decay_part4 + d_log_decay_part5.to(tl.float32)  # [c]
-    d_log_decay = d_log_decay_part6 + d_log_decay_part  # [c]
-    masked4 = tl.where(valid, d_log_decay, 0.0)  # [c]
-    scaled5 = 0.5 * masked4  # [c]
-    masked5 = tl.where(mask5, masked4, 0.0)  # [c]
-    d_g = tl.where(mask3, scaled5, masked5)  # [c]
-    tl.store(d_g_ptr + ((b * T + start) * H + h) * (1) + c * (H * 1), d_g, mask=(c < count))
-
-@triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_7(q_ptr, k_ptr, i_ptr, g_ptr, d_y_ptr, stored_d_increment_S_ptr, stored_mixed_ptr, stored_weight_online_ptr, d_v_ptr, table_ptr, T, H, R, N,
-               C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
-    """A program for every row of the chunk table: d.v."""
+    """A program for every row of the chunk table: d.v, stored.product.4, stored.product.5."""
     r = tl.program_id(0)
     z = tl.program_id(1).to(tl.int64)
     b, h = z // H, z % H
@@ -1032,11 +893,14 @@ def backward_7(q_ptr, k_ptr, i_ptr, g_ptr, d_y_ptr, stored_d_increment_S_ptr, st
     d_written = product + d_written_part  # [c, V]
     d_v = written[:, None] * d_written  # [c, V]
     tl.store(d_v_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], d_v, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
+    if (block_of_V == 0):
+        tl.store(stored_product_4_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :], total)
+    tl.store(stored_product_5_ptr + (z * R + r) * (C * size_V) + c[:, None] * (size_V) + at_V[None, :], total2, mask=(at_V[None, :] < size_V))
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_8(q_ptr, v_ptr, i_ptr, g_ptr, u_ptr, d_y_ptr, stored_d_increment_n_ptr, stored_d_increment_S_ptr, stored_d_sum_of_row_ptr, stored_d_score_online_ptr, stored_d_online_ptr, stored_scaled_ptr, d_k_ptr, table_ptr, T, H, R, N,
+def backward_7(q_ptr, v_ptr, i_ptr, g_ptr, u_ptr, d_y_ptr, stored_d_increment_n_ptr, stored_d_increment_S_ptr, stored_d_sum_of_row_ptr, stored_d_score_online_ptr, stored_d_online_ptr, stored_scaled_ptr, d_k_ptr, stored_product_2_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
-    """A program for every row of the chunk table: d.k."""
+    """A program for every row of the chunk table: d.k, stored.product.2."""
     r = tl.program_id(0)
     z = tl.program_id(1).to(tl.int64)
     b, h = z // H, z % H
@@ -1115,6 +979,141 @@ def backward_8(q_ptr, v_ptr, i_ptr, g_ptr, u_ptr, d_y_ptr, stored_d_increment_n_
     d_k_part3 = decay_after[:, None] * d_write  # [c, K]
     d_k = d_k_part2 + d_k_part3  # [c, K]
     tl.store(d_k_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_k, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
+    tl.store(stored_product_2_ptr + (z * R + r) * (C * size_K) + c[:, None] * (size_K) + at_K[None, :], total2, mask=(at_K[None, :] < size_K))
+
+@triton.jit(do_not_specialize=["T", "H", "R", "N"])
+def backward_8(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, saved_S_ptr, saved_n_ptr, d_y_ptr, stored_d_increment_n_ptr, stored_d_online_ptr, stored_mixed_ptr, stored_weight_online_ptr, stored_out_ptr, stored_out_2_ptr, stored_product_4_ptr, stored_product_5_ptr, stored_product_3_ptr, stored_product_2_ptr, d_i_ptr, d_g_ptr, table_ptr, T, H, R, N,
+               C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
+    """A program for every row of the chunk table: d.i, d.g."""
+    r = tl.program_id(0)
+    z = tl.program_id(1).to(tl.int64)
+    b, h = z // H, z % H
+    rows_ptr = table_ptr + b * R * 4
+    c = tl.arange(0, C)
+    at_K = tl.arange(0, block_K)
+    row_ptr = rows_ptr + r * 4
+    start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
+    segment = tl.load(row_ptr + 2)
+    offset = tl.load(row_ptr + 3)  # of its first token in the segment
+    completes = (count > 0) & (count + offset == 256)
+    token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
+    first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    mask = c[:, None] >= c[None, :]  # [c, d]
+    mask2 = c < count  # [d]
+    earlier = mask & mask2[None, :]  # [c, d]
+    valid = c < count  # [c]
+    stored_mixed = tl.load(stored_mixed_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    abs = tl.abs(stored_mixed)  # [c]
+    at_least = tl.maximum(1.0, abs)  # [c]
+    ratio = 1.0 / at_least  # [c]
+    g_c = lib.tokens(tl.load(g_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    at_least2 = tl.maximum(g_c, (-120.0))  # [c]
+    log_decay = tl.where(valid, at_least2, 0.0)  # [c]
+    G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
+    exp = tl.exp(G_after.to(tl.float32))  # [c]
+    decay_after = tl.where(valid, exp, 0.0)  # [c]
+    stored_weight_online = tl.load(stored_weight_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    gap = G[:, None] - G[None, :]  # [c, d]
+    masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
+    reach = tl.exp(masked.to(tl.float32))  # [c, d]
+    stored_product_4 = tl.load(stored_product_4_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
+    P = reach * stored_product_4  # [c, d]
+    d_written_part = tl.zeros((C,), tl.float32)  # [c]
+    d_factor_S = tl.zeros((), tl.float32)  # []
+    total = tl.zeros((C, C,), tl.float32)  # [c, d]
+    for block_of_V in tl.range(0, tl.cdiv(size_V, block_V), disable_licm=True):  # what is moved out of it would fill registers
+        at_V = block_of_V * block_V + tl.arange(0, block_V)
+        saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        stored_out_2 = tl.load(stored_out_2_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        d_factor_S += tl.sum(tl.sum(saved_S * stored_out_2, 1), 0)
+        d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+        d_mixed = d_y_c * ratio[:, None]  # [c, V]
+        stored_product_5 = tl.load(stored_product_5_ptr + (z * R + r) * (C * size_V) + c[:, None] * (size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [c, V]
+        # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+        d_written_part2 = decay_after[:, None] * stored_product_5  # [c, V]
+        # spec line 26: weight: softmax(score)
+        d_online = stored_weight_online[:, None] * d_mixed  # [c, V]
+        # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+        product = lib.dot(tl.trans(P), d_online, PRECISION)  # [d, V]
+        # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+        d_written = product + d_written_part2  # [c, V]
+        v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+        d_written_part += tl.sum(v_c * d_written, 1)
+        total += lib.dot(d_y_c, tl.trans(v_c), PRECISION)
+    i_c = lib.tokens(tl.load(i_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    exp2 = tl.exp(i_c)  # [c]
+    k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    stored_d_increment_n = tl.load(stored_d_increment_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+    # spec line 18: n: exp(g) * n + exp(i) * scale * k
+    product2 = tl.sum(k_c * stored_d_increment_n[None, :], 1)  # [c]
+    d_written_part3 = decay_after * product2  # [c]
+    stored_d_online = tl.load(stored_d_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    product3 = tl.sum(stored_d_online[:, None] * P, 0)  # [d]
+    # spec line 18: n: exp(g) * n + exp(i) * scale * k
+    d_written_part4 = d_written_part3 + product3  # [c]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    d_written2 = d_written_part + d_written_part4  # [c]
+    scaled = exp2 * d_written2  # [c]
+    d_i = (size_K ** (-0.5)) * scaled  # [c]
+    tl.store(d_i_ptr + ((b * T + start) * H + h) * (1) + c * (H * 1), d_i, mask=(c < count))
+    mask3 = g_c == (-120.0)  # [c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    mask4 = c[None, :] < c[:, None]  # [c, d]
+    mask5 = g_c > (-120.0)  # [c]
+    saved_n = tl.load(saved_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+    stored_out = tl.load(stored_out_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+    # spec line 18: n: exp(g) * n + exp(i) * scale * k
+    d_factor_n = tl.sum(saved_n * stored_out, 0)  # []
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    d_decay_of_row = d_factor_S + d_factor_n  # []
+    total2 = tl.sum(log_decay, 0)  # []
+    decay_of_row = tl.exp(total2)  # []
+    d_log_decay_part = decay_of_row * d_decay_of_row  # []
+    written = exp2 * (size_K ** (-0.5))  # [c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    scaled2 = stored_weight_online * ratio  # [c]
+    decay = tl.exp(G.to(tl.float32))  # [c]
+    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    product4 = tl.sum(q_c * saved_n[None, :], 1)  # [c]
+    d_decay_part = product4 * stored_d_online  # [c]
+    stored_product_3 = tl.load(stored_product_3_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    d_decay_part2 = scaled2 * stored_product_3  # [c]
+    d_decay = d_decay_part + d_decay_part2  # [c]
+    d_G = decay * d_decay  # [c]
+    d_log_decay_part2 = tl.cumsum(d_G.to(tl.float64), 0, reverse=True)  # [c]
+    d_P_part = written[None, :] * stored_d_online[:, None]  # [c, d]
+    scaled3 = written[None, :] * total  # [c, d]
+    d_P_part2 = scaled3 * scaled2[:, None]  # [c, d]
+    d_P = d_P_part + d_P_part2  # [c, d]
+    d_reach = d_P * stored_product_4  # [c, d]
+    scaled4 = reach * d_reach  # [c, d]
+    d_gap = tl.where(earlier, scaled4, 0.0)  # [c, d]
+    running = tl.cumsum(d_gap, 0, reverse=True)  # [c, d]
+    masked2 = tl.where(mask4, running, 0.0)  # [c, d]
+    d_log_decay_part3 = tl.sum(masked2, 1)  # [c]
+    d_log_decay_part4 = d_log_decay_part3 + d_log_decay_part2.to(tl.float32)  # [c]
+    # spec line 18: n: exp(g) * n + exp(i) * scale * k
+    d_write_part = written[:, None] * stored_d_increment_n[None, :]  # [c, K]
+    stored_product_2 = tl.load(stored_product_2_ptr + (z * R + r) * (C * size_K) + c[:, None] * (size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [c, K]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    d_write_part2 = written[:, None] * stored_product_2  # [c, K]
+    d_write = d_write_part + d_write_part2  # [c, K]
+    d_decay_after = tl.sum(k_c * d_write, 1)  # [c]
+    masked3 = tl.where(valid, d_decay_after, 0.0)  # [c]
+    d_G_after = exp * masked3  # [c]
+    d_log_decay_part5 = lib.sums_before(d_G_after.to(tl.float64), False)  # [c]
+    d_log_decay_part6 = d_log_decay_part4 + d_log_decay_part5.to(tl.float32)  # [c]
+    d_log_decay = d_log_decay_part + d_log_decay_part6  # [c]
+    masked4 = tl.where(valid, d_log_decay, 0.0)  # [c]
+    scaled5 = 0.5 * masked4  # [c]
+    masked5 = tl.where(mask5, masked4, 0.0)  # [c]
+    d_g = tl.where(mask3, scaled5, masked5)  # [c]
+    tl.store(d_g_ptr + ((b * T + start) * H + h) * (1) + c * (H * 1), d_g, mask=(c < count))
 
 forward = {
     "scratch": [('stored.scaled', 'starts', ('n', 'c')), ('stored.weight_online', 'starts', ('c',)), ('stored.mixed', 'starts', ('c',))],
@@ -1131,7 +1130,7 @@ forward = {
 }
 
 backward = {
-    "scratch": [('stored.d_increment_n', 'starts', ('K',)), ('stored.d_increment_S', 'starts', ('K', 'V')), ('stored.d_sum_of_row', 'starts', ('K',)), ('stored.d_score_online', 'starts', ('c',)), ('stored.d_online', 'starts', ('c',)), ('stored.scaled', 'starts', ('c',)), ('stored.mixed', 'starts', ('c',)), ('stored.weight_online', 'starts', ('c',)), ('stored.out', 'starts', ('K',)), ('stored.out.2', 'starts', ('K', 'V')), ('stored.d_cached_S_part', 'slots', ('K', 'V')), ('stored.d_summaries_part', 'slots', ('K',)), ('stored.d_cached_n_part', 'slots', ('K',)), ('stored.scaled.2', 'starts', ('n', 'c')), ('stored.scaled.3', 'starts', ('n', 'c')), ('stored.d_read_n', 'starts', ('n', 'c')), ('stored.out.3', 'starts', ('n', 'c')), ('stored.product', 'starts', ('c', 'K')), ('stored.out.4', 'starts', ('c', 'K')), ('stored.total', 'starts', ('c',)), ('stored.largest', 'starts', ('c',)), ('stored.read_n', 'starts', ('n', 'c')), ('stored.difference', 'starts', ('n', 'c'))],
+    "scratch": [('stored.d_increment_n', 'starts', ('K',)), ('stored.d_increment_S', 'starts', ('K', 'V')), ('stored.d_sum_of_row', 'starts', ('K',)), ('stored.d_score_online', 'starts', ('c',)), ('stored.d_online', 'starts', ('c',)), ('stored.scaled', 'starts', ('c',)), ('stored.mixed', 'starts', ('c',)), ('stored.weight_online', 'starts', ('c',)), ('stored.out', 'starts', ('K',)), ('stored.out.2', 'starts', ('K', 'V')), ('stored.d_cached_S_part', 'slots', ('K', 'V')), ('stored.d_summaries_part', 'slots', ('K',)), ('stored.d_cached_n_part', 'slots', ('K',)), ('stored.scaled.2', 'starts', ('n', 'c')), ('stored.scaled.3', 'starts', ('n', 'c')), ('stored.d_read_n', 'starts', ('n', 'c')), ('stored.out.3', 'starts', ('n', 'c')), ('stored.product', 'starts', ('c', 'K')), ('stored.out.4', 'starts', ('c', 'K')), ('stored.total', 'starts', ('c',)), ('stored.largest', 'starts', ('c',)), ('stored.read_n', 'starts', ('n', 'c')), ('stored.difference', 'starts', ('n', 'c')), ('stored.product.2', 'starts', ('c', 'K')), ('stored.product.3', 'starts', ('c',)), ('stored.product.4', 'starts', ('c', 'd')), ('stored.product.5', 'starts', ('c', 'V'))],
     "copies": [],
     "kernels": [
         {"run": backward_0, "grid": 'rows', "blocked": (), "folded": (), "dims": ('K',),
@@ -1141,17 +1140,17 @@ backward = {
         {"run": backward_2, "grid": 'rows', "blocked": (), "folded": ('K',), "dims": ('K', 'V'),
          "products": 1, "tensors": ('q', 'new.cache.S', 'd.y', 'stored.out.3')},
         {"run": backward_3, "grid": 'rows', "blocked": (), "folded": ('V',), "dims": ('K', 'V'),
-         "products": 7, "tensors": ('q', 'k', 'v', 'i', 'g', 'u', 'new.summary', 'saved.S', 'saved.summary.partial', 'saved.n', 'd.y', 'stored.mixed', 'stored.weight_online', 'stored.scaled.3', 'stored.out.3', 'stored.product', 'stored.out.4', 'stored.total', 'stored.largest', 'stored.read_n', 'stored.difference', 'd.q', 'd.u', 'stored.d_score_online', 'stored.d_online', 'stored.scaled.2', 'stored.d_read_n')},
+         "products": 7, "tensors": ('q', 'k', 'v', 'i', 'g', 'u', 'new.summary', 'saved.S', 'saved.summary.partial', 'saved.n', 'd.y', 'stored.mixed', 'stored.weight_online', 'stored.scaled.3', 'stored.out.3', 'stored.product', 'stored.out.4', 'stored.total', 'stored.largest', 'stored.read_n', 'stored.difference', 'd.q', 'd.u', 'stored.d_score_online', 'stored.d_online', 'stored.scaled.2', 'stored.d_read_n', 'stored.product.3')},
         {"run": backward_4, "grid": 'slots', "blocked": ('K', 'V'), "folded": (), "dims": ('K', 'V'),
          "products": 3, "tensors": ('q', 'u', 'd.y', 'd.new.summary', 'd.new.cache.S', 'd.new.cache.n', 'stored.mixed', 'stored.scaled.2', 'stored.scaled.3', 'stored.d_read_n', 'd.summary', 'd.cache.S', 'd.cache.n', 'stored.d_cached_S_part', 'stored.d_summaries_part', 'stored.d_cached_n_part')},
         {"run": backward_5, "grid": 'loop', "blocked": ('K', 'V'), "folded": (), "dims": ('K', 'V'),
          "products": 1, "tensors": ('q', 'g', 'u', 'd.y', 'd.new.state.S', 'd.new.state.n', 'd.new.summary', 'd.new.summary.partial', 'd.new.cache.S', 'd.new.cache.n', 'stored.d_score_online', 'stored.d_online', 'stored.mixed', 'stored.weight_online', 'stored.d_cached_S_part', 'stored.d_summaries_part', 'stored.d_cached_n_part', 'd.state.S', 'd.summary.partial', 'd.state.n', 'stored.d_increment_n', 'stored.d_increment_S', 'stored.d_sum_of_row', 'stored.out', 'stored.out.2')},
-        {"run": backward_6, "grid": 'rows', "blocked": (), "folded": ('V',), "dims": ('K', 'V'),
-         "products": 6, "tensors": ('q', 'k', 'v', 'i', 'g', 'saved.S', 'saved.n', 'd.y', 'stored.d_increment_n', 'stored.d_increment_S', 'stored.d_online', 'stored.mixed', 'stored.weight_online', 'stored.out', 'stored.out.2', 'd.i', 'd.g')},
-        {"run": backward_7, "grid": 'rows', "blocked": ('V',), "folded": ('K',), "dims": ('K', 'V'),
-         "products": 3, "tensors": ('q', 'k', 'i', 'g', 'd.y', 'stored.d_increment_S', 'stored.mixed', 'stored.weight_online', 'd.v')},
-        {"run": backward_8, "grid": 'rows', "blocked": ('K',), "folded": ('V',), "dims": ('K', 'V'),
-         "products": 3, "tensors": ('q', 'v', 'i', 'g', 'u', 'd.y', 'stored.d_increment_n', 'stored.d_increment_S', 'stored.d_sum_of_row', 'stored.d_score_online', 'stored.d_online', 'stored.scaled', 'd.k')},
+        {"run": backward_6, "grid": 'rows', "blocked": ('V',), "folded": ('K',), "dims": ('K', 'V'),
+         "products": 3, "tensors": ('q', 'k', 'i', 'g', 'd.y', 'stored.d_increment_S', 'stored.mixed', 'stored.weight_online', 'd.v', 'stored.product.4', 'stored.product.5')},
+        {"run": backward_7, "grid": 'rows', "blocked": ('K',), "folded": ('V',), "dims": ('K', 'V'),
+         "products": 3, "tensors": ('q', 'v', 'i', 'g', 'u', 'd.y', 'stored.d_increment_n', 'stored.d_increment_S', 'stored.d_sum_of_row', 'stored.d_score_online', 'stored.d_online', 'stored.scaled', 'd.k', 'stored.product.2')},
+        {"run": backward_8, "grid": 'rows', "blocked": (), "folded": ('V',), "dims": ('K', 'V'),
+         "products": 2, "tensors": ('q', 'k', 'v', 'i', 'g', 'saved.S', 'saved.n', 'd.y', 'stored.d_increment_n', 'stored.d_online', 'stored.mixed', 'stored.weight_online', 'stored.out', 'stored.out.2', 'stored.product.4', 'stored.product.5', 'stored.product.3', 'stored.product.2', 'd.i', 'd.g')},
     ],
     "shifted": [],
 }

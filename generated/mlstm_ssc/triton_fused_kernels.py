@@ -258,9 +258,9 @@ def fused_forward_2(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, new_cache_S_ptr, saved_S_
     tl.store(y_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], y, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def fused_backward_0(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, u_ptr, new_summary_ptr, new_cache_n_ptr, saved_summary_partial_ptr, saved_S_ptr, saved_n_ptr, d_y_ptr, stored_masked_ptr, stored_weight_online_ptr, stored_d_log_decay_part_ptr, stored_weight_cached_ptr, stored_read_n_ptr, stored_total_ptr, stored_taking_ptr, stored_difference_ptr, stored_largest_ptr, table_ptr, T, H, R, N,
+def fused_backward_0(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, u_ptr, new_summary_ptr, new_cache_n_ptr, saved_summary_partial_ptr, saved_S_ptr, saved_n_ptr, d_y_ptr, stored_masked_ptr, stored_weight_online_ptr, stored_d_log_decay_part_ptr, stored_weight_cached_ptr, stored_read_n_ptr, stored_total_ptr, stored_taking_ptr, stored_difference_ptr, stored_largest_ptr, stored_product_ptr, stored_product_2_ptr, table_ptr, T, H, R, N,
                      C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
-    """A program for every row of the chunk table: stored.masked, stored.weight_online, stored.d_log_decay_part, stored.weight_cached, stored.read_n, stored.total, stored.taking, stored.difference, stored.largest."""
+    """A program for every row of the chunk table: stored.masked, stored.weight_online, stored.d_log_decay_part, stored.weight_cached, stored.read_n, stored.total, stored.taking, stored.difference, stored.largest, stored.product, stored.product.2."""
     r = tl.program_id(0)
     z = tl.program_id(1).to(tl.int64)
     b, h = z // H, z % H
@@ -408,6 +408,8 @@ def fused_backward_0(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, u_ptr, new_summary_ptr, 
     tl.store(stored_taking_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], masked7, mask=(slots[None, :] < N))
     tl.store(stored_difference_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], difference2, mask=(slots[None, :] < N))
     tl.store(stored_largest_ptr + (z * R + r) * (C) + c, largest)
+    tl.store(stored_product_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :], total2)
+    tl.store(stored_product_2_ptr + (z * R + r) * (C) + c, total4)
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
 def fused_backward_1(new_cache_S_ptr, d_y_ptr, stored_read_n_ptr, stored_total_ptr, stored_taking_ptr, stored_difference_ptr, stored_d_q_part_ptr, table_ptr, T, H, R, N,
@@ -490,7 +492,7 @@ def fused_backward_2(q_ptr, new_cache_S_ptr, d_y_ptr, stored_out_3_ptr, table_pt
         tl.store(stored_out_3_ptr + (z * R + r) * (N * C) + n * (C) + c, total)
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def fused_backward_3(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, u_ptr, new_summary_ptr, new_cache_n_ptr, saved_summary_partial_ptr, saved_S_ptr, saved_n_ptr, d_y_ptr, stored_weight_online_ptr, stored_weight_cached_ptr, stored_read_n_ptr, stored_out_3_ptr, stored_d_q_part_ptr, stored_total_ptr, stored_taking_ptr, stored_difference_ptr, stored_largest_ptr, d_q_ptr, d_u_ptr, stored_d_score_online_ptr, stored_d_score_cached_ptr, stored_d_read_n_ptr, table_ptr, T, H, R, N,
+def fused_backward_3(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, u_ptr, new_summary_ptr, new_cache_n_ptr, saved_summary_partial_ptr, saved_S_ptr, saved_n_ptr, d_y_ptr, stored_weight_online_ptr, stored_weight_cached_ptr, stored_read_n_ptr, stored_out_3_ptr, stored_d_q_part_ptr, stored_total_ptr, stored_taking_ptr, stored_difference_ptr, stored_largest_ptr, stored_product_ptr, stored_product_2_ptr, stored_masked_ptr, d_q_ptr, d_u_ptr, stored_d_score_online_ptr, stored_d_score_cached_ptr, stored_d_read_n_ptr, table_ptr, T, H, R, N,
                      C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
     """A program for every row of the chunk table: d.q, d.u, stored.d_score_online, stored.d_score_cached, stored.d_read_n."""
     r = tl.program_id(0)
@@ -520,13 +522,11 @@ def fused_backward_3(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, u_ptr, new_summary_ptr, 
     log_decay = tl.where(valid, at_least, 0.0)  # [c]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
-    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    product = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
     gap = G[:, None] - G[None, :]  # [c, d]
     masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
     reach = tl.exp(masked.to(tl.float32))  # [c, d]
-    P = product * reach  # [c, d]
+    stored_product = tl.load(stored_product_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
+    P = reach * stored_product  # [c, d]
     total = tl.zeros((C, block_K,), tl.float32)  # [c, K]
     total2 = tl.zeros((C, C,), tl.float32)  # [c, d]
     total3 = tl.zeros((C,), tl.float32)  # [c]
@@ -540,91 +540,87 @@ def fused_backward_3(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, u_ptr, new_summary_ptr, 
         total += lib.dot(d_y_c, tl.trans(saved_S), PRECISION)
         total2 += lib.dot(d_y_c, tl.trans(v_c), PRECISION)
         # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-        product2 = lib.dot(P, scaled, PRECISION)  # [c, V]
-        total3 += tl.sum(d_y_c * product2, 1)
+        product = lib.dot(P, scaled, PRECISION)  # [c, V]
+        total3 += tl.sum(d_y_c * product, 1)
     # spec line 26: weight: softmax(score)
     past = slots < segment  # [n]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     decay = tl.exp(G.to(tl.float32))  # [c]
+    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     saved_n = tl.load(saved_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
-    product3 = tl.sum(q_c * saved_n[None, :], 1)  # [c]
-    carried = decay * product3  # [c]
+    product2 = tl.sum(q_c * saved_n[None, :], 1)  # [c]
+    carried = decay * product2  # [c]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
     written = exp * (size_K ** (-0.5))  # [c]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    product4 = tl.sum(q_c * total, 1)  # [c]
-    scaled2 = decay * product4  # [c]
-    product5 = tl.sum(P * exp[None, :], 1)  # [c]
-    recent = (size_K ** (-0.5)) * product5  # [c]
+    product3 = tl.sum(exp[None, :] * P, 1)  # [c]
+    recent = (size_K ** (-0.5)) * product3  # [c]
     online = carried + recent  # [c]
     abs = tl.abs(online)  # [c]
-    sign = lib.sign(online)  # [c]
-    mask3 = 1.0 == abs  # [c]
-    mask4 = 1.0 > abs  # [c]
     at_least2 = tl.maximum(1.0, abs)  # [c]
     ratio = 1.0 / at_least2  # [c]
     stored_weight_online = tl.load(stored_weight_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
-    scaled3 = ratio * stored_weight_online  # [c]
-    scaled4 = ratio * scaled3  # [c]
-    minus = -scaled4  # [c]
-    scaled5 = decay * scaled3  # [c]
-    d_q_part = total * scaled5[:, None]  # [c, K]
-    scaled6 = (size_K ** (-0.5)) * total3  # [c]
-    added = scaled2 + scaled6  # [c]
-    scaled7 = added * minus  # [c]
-    scaled8 = 0.5 * scaled7  # [c]
-    masked2 = tl.where(mask4, 0.0, scaled7)  # [c]
-    masked3 = tl.where(mask3, scaled8, masked2)  # [c]
-    d_online = sign * masked3  # [c]
-    scaled9 = decay * d_online  # [c]
+    scaled2 = stored_weight_online * ratio  # [c]
+    sign = lib.sign(online)  # [c]
+    stored_masked = tl.load(stored_masked_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    d_online = stored_masked * sign  # [c]
+    scaled3 = decay * scaled2  # [c]
+    d_q_part = total * scaled3[:, None]  # [c, K]
+    scaled4 = decay * d_online  # [c]
     d_P_part = written[None, :] * d_online[:, None]  # [c, d]
-    d_q_part2 = saved_n[None, :] * scaled9[:, None]  # [c, K]
-    scaled10 = written[None, :] * total2  # [c, d]
-    d_P_part2 = scaled10 * scaled3[:, None]  # [c, d]
+    d_q_part2 = saved_n[None, :] * scaled4[:, None]  # [c, K]
+    scaled5 = written[None, :] * total2  # [c, d]
+    d_P_part2 = scaled5 * scaled2[:, None]  # [c, d]
     d_P = d_P_part2 + d_P_part  # [c, d]
-    scaled11 = reach * d_P  # [c, d]
-    d_q_part3 = lib.dot(scaled11, k_c, PRECISION)  # [c, K]
+    scaled6 = reach * d_P  # [c, d]
+    k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    d_q_part3 = lib.dot(scaled6, k_c, PRECISION)  # [c, K]
     stored_read_n = tl.load(stored_read_n_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
     sign2 = lib.sign(stored_read_n)  # [c, n]
     abs2 = tl.abs(stored_read_n)  # [c, n]
-    mask5 = 1.0 == abs2  # [c, n]
-    mask6 = 1.0 > abs2  # [c, n]
+    mask3 = 1.0 == abs2  # [c, n]
+    mask4 = 1.0 > abs2  # [c, n]
     at_least3 = tl.maximum(1.0, abs2)  # [c, n]
     ratio2 = 1.0 / at_least3  # [c, n]
     stored_out_3 = tl.load(stored_out_3_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
-    masked4 = tl.where(past[None, :], stored_out_3, 0.0)  # [c, n]
+    masked2 = tl.where(past[None, :], stored_out_3, 0.0)  # [c, n]
     stored_weight_cached = tl.load(stored_weight_cached_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
-    scaled12 = stored_weight_cached * ratio2  # [c, n]
-    scaled13 = ratio2 * scaled12  # [c, n]
-    minus2 = -scaled13  # [c, n]
-    scaled14 = masked4 * minus2  # [c, n]
-    scaled15 = 0.5 * scaled14  # [c, n]
-    masked5 = tl.where(mask6, 0.0, scaled14)  # [c, n]
-    masked6 = tl.where(mask5, scaled15, masked5)  # [c, n]
-    d_read_n = sign2 * masked6  # [c, n]
+    scaled7 = stored_weight_cached * ratio2  # [c, n]
+    scaled8 = ratio2 * scaled7  # [c, n]
+    minus = -scaled8  # [c, n]
+    scaled9 = masked2 * minus  # [c, n]
+    scaled10 = 0.5 * scaled9  # [c, n]
+    masked3 = tl.where(mask4, 0.0, scaled9)  # [c, n]
+    masked4 = tl.where(mask3, scaled10, masked3)  # [c, n]
+    d_read_n = sign2 * masked4  # [c, n]
     new_cache_n = tl.load(new_cache_n_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
     d_q_part4 = lib.dot(tl.where((slots[None, :] < N), d_read_n, 0.0), new_cache_n, PRECISION)  # [c, K]
     stored_d_q_part = tl.load(stored_d_q_part_ptr + (z * R + r) * (C * size_K) + c[:, None] * (size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [c, K]
     d_q_part5 = stored_d_q_part + d_q_part4  # [c, K]
-    d_q_part6 = d_q_part2 + d_q_part5  # [c, K]
+    d_q_part6 = d_q_part5 + d_q_part2  # [c, K]
     d_q_part7 = d_q_part3 + d_q_part6  # [c, K]
     d_q = d_q_part + d_q_part7  # [c, K]
     tl.store(d_q_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_q, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
     stored_taking = tl.load(stored_taking_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
-    mask7 = stored_taking > 0.5  # [c, n]
+    mask5 = stored_taking > 0.5  # [c, n]
     stored_total = tl.load(stored_total_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
     # spec line 26: weight: softmax(score)
     share = 1.0 / stored_total  # [c]
     # spec line 24: summary: mean(k)
-    added2 = offset + c  # [c]
-    number = added2.to(tl.float32)  # [c]
+    added = offset + c  # [c]
+    number = added.to(tl.float32)  # [c]
     seen = 1.0 + number  # [c]
     ratio3 = 1.0 / seen  # [c]
+    stored_product_2 = tl.load(stored_product_2_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    scaled11 = decay * stored_product_2  # [c]
     stored_difference = tl.load(stored_difference_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
     # spec line 26: weight: softmax(score)
     exp_cached = tl.exp(stored_difference)  # [c, n]
-    d_weight_online = ratio * added  # [c]
-    d_exp_online_part = d_weight_online * share  # [c]
+    d_weight_cached = ratio2 * masked2  # [c, n]
+    masked5 = tl.where(mask5, d_weight_cached, 0.0)  # [c, n]
+    d_share_part = tl.sum(tl.where((slots[None, :] < N), exp_cached * masked5, 0.0), 1)  # [c]
+    d_exp_cached_part = share[:, None] * masked5  # [c, n]
     # spec line 24: summary: mean(k)
     summand = tl.where(valid[:, None], k_c, 0.0)  # [c, K]
     running = tl.cumsum(summand, 0)  # [c, K]
@@ -632,8 +628,8 @@ def fused_backward_3(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, u_ptr, new_summary_ptr, 
     sum_so_far = running + saved_summary_partial[None, :]  # [c, K]
     u_c = lib.tokens(tl.load(u_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     # spec line 25: score: dot(u, summary)
-    product6 = tl.sum(u_c * sum_so_far, 1)  # [c]
-    score_online = ratio3 * product6  # [c]
+    product4 = tl.sum(u_c * sum_so_far, 1)  # [c]
+    score_online = ratio3 * product4  # [c]
     # spec line 24: summary: mean(k)
     summary_online = ratio3[:, None] * sum_so_far  # [c, K]
     stored_largest = tl.load(stored_largest_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
@@ -641,22 +637,24 @@ def fused_backward_3(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, u_ptr, new_summary_ptr, 
     at_least4 = tl.maximum(score_online, stored_largest)  # [c]
     difference = score_online - at_least4  # [c]
     exp_online = tl.exp(difference)  # [c]
-    d_share_part = d_weight_online * exp_online  # [c]
-    d_weight_cached = ratio2 * masked4  # [c, n]
-    masked7 = tl.where(mask7, d_weight_cached, 0.0)  # [c, n]
-    d_share_part2 = tl.sum(tl.where((slots[None, :] < N), exp_cached * masked7, 0.0), 1)  # [c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    scaled12 = (size_K ** (-0.5)) * total3  # [c]
+    added2 = scaled11 + scaled12  # [c]
+    # spec line 26: weight: softmax(score)
+    d_weight_online = ratio * added2  # [c]
+    d_share_part2 = exp_online * d_weight_online  # [c]
     d_share = d_share_part + d_share_part2  # [c]
-    scaled16 = share * d_share  # [c]
-    ratio4 = scaled16 / stored_total  # [c]
+    scaled13 = share * d_share  # [c]
+    ratio4 = scaled13 / stored_total  # [c]
     d_total = -ratio4  # [c]
-    d_exp_cached_part = share[:, None] * masked7  # [c, n]
-    d_exp_cached = d_total[:, None] + d_exp_cached_part  # [c, n]
-    scaled17 = exp_cached * d_exp_cached  # [c, n]
-    d_score_cached = tl.where(mask7, scaled17, 0.0)  # [c, n]
+    d_exp_cached = d_exp_cached_part + d_total[:, None]  # [c, n]
+    scaled14 = exp_cached * d_exp_cached  # [c, n]
+    d_score_cached = tl.where(mask5, scaled14, 0.0)  # [c, n]
     new_summary = tl.load(new_summary_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
     # spec line 25: score: dot(u, summary)
     d_u_part = lib.dot(tl.where((slots[None, :] < N), d_score_cached, 0.0), new_summary, PRECISION)  # [c, K]
     # spec line 26: weight: softmax(score)
+    d_exp_online_part = share * d_weight_online  # [c]
     d_exp_online = d_total + d_exp_online_part  # [c]
     d_score_online = exp_online * d_exp_online  # [c]
     # spec line 25: score: dot(u, summary)
@@ -886,9 +884,9 @@ def fused_backward_5(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, u_ptr, saved_S_ptr, save
     tl.store(d_state_n_ptr + z * (size_K) + at_K, d_old_n, mask=(at_K < size_K))
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def fused_backward_6(q_ptr, k_ptr, i_ptr, g_ptr, saved_n_ptr, d_y_ptr, stored_d_increment_S_ptr, stored_weight_online_ptr, d_v_ptr, table_ptr, T, H, R, N,
+def fused_backward_6(q_ptr, k_ptr, i_ptr, g_ptr, saved_n_ptr, d_y_ptr, stored_d_increment_S_ptr, stored_weight_online_ptr, stored_product_ptr, d_v_ptr, stored_product_3_ptr, table_ptr, T, H, R, N,
                      C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
-    """A program for every row of the chunk table: d.v."""
+    """A program for every row of the chunk table: d.v, stored.product.3."""
     r = tl.program_id(0)
     z = tl.program_id(1).to(tl.int64)
     b, h = z // H, z % H
@@ -903,23 +901,21 @@ def fused_backward_6(q_ptr, k_ptr, i_ptr, g_ptr, saved_n_ptr, d_y_ptr, stored_d_
     completes = (count > 0) & (count + offset == 256)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
-    total = tl.zeros((C, C,), tl.float32)  # [c, d]
+    total = tl.zeros((C, block_V,), tl.float32)  # [c, V]
     total2 = tl.zeros((C,), tl.float32)  # [c]
-    total3 = tl.zeros((C, block_V,), tl.float32)  # [c, V]
     for block_of_K in tl.range(0, tl.cdiv(size_K, block_K), disable_licm=True):  # what is moved out of it would fill registers
         at_K = block_of_K * block_K + tl.arange(0, block_K)
         q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
         saved_n = tl.load(saved_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
         total2 += tl.sum(q_c * saved_n[None, :], 1)
         k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-        total += lib.dot(q_c, tl.trans(k_c), PRECISION)
         stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-        total3 += lib.dot(k_c, stored_d_increment_S, PRECISION)
+        total += lib.dot(k_c, stored_d_increment_S, PRECISION)
+    valid = c < count  # [c]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     mask = c[:, None] >= c[None, :]  # [c, d]
     mask2 = c < count  # [d]
     earlier = mask & mask2[None, :]  # [c, d]
-    valid = c < count  # [c]
     i_c = lib.tokens(tl.load(i_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
     exp = tl.exp(i_c)  # [c]
@@ -927,20 +923,22 @@ def fused_backward_6(q_ptr, k_ptr, i_ptr, g_ptr, saved_n_ptr, d_y_ptr, stored_d_
     g_c = lib.tokens(tl.load(g_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
     at_least = tl.maximum(g_c, (-120.0))  # [c]
     log_decay = tl.where(valid, at_least, 0.0)  # [c]
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
-    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
     G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
     exp2 = tl.exp(G_after.to(tl.float32))  # [c]
     decay_after = tl.where(valid, exp2, 0.0)  # [c]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
     decay = tl.exp(G.to(tl.float32))  # [c]
     carried = decay * total2  # [c]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    d_written_part = decay_after[:, None] * total  # [c, V]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     gap = G[:, None] - G[None, :]  # [c, d]
     masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
     reach = tl.exp(masked.to(tl.float32))  # [c, d]
-    P = total * reach  # [c, d]
-    product = tl.sum(P * exp[None, :], 1)  # [c]
+    stored_product = tl.load(stored_product_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
+    P = reach * stored_product  # [c, d]
+    product = tl.sum(exp[None, :] * P, 1)  # [c]
     recent = (size_K ** (-0.5)) * product  # [c]
     online = carried + recent  # [c]
     abs = tl.abs(online)  # [c]
@@ -951,16 +949,16 @@ def fused_backward_6(q_ptr, k_ptr, i_ptr, g_ptr, saved_n_ptr, d_y_ptr, stored_d_
     # spec line 26: weight: softmax(score)
     scaled = d_y_c * stored_weight_online[:, None]  # [c, V]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    d_online = ratio[:, None] * scaled  # [c, V]
+    d_online = scaled * ratio[:, None]  # [c, V]
     product2 = lib.dot(tl.trans(P), d_online, PRECISION)  # [d, V]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    d_written_part = decay_after[:, None] * total3  # [c, V]
-    d_written = product2 + d_written_part  # [c, V]
+    d_written = d_written_part + product2  # [c, V]
     d_v = written[:, None] * d_written  # [c, V]
     tl.store(d_v_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], d_v, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
+    tl.store(stored_product_3_ptr + (z * R + r) * (C * size_V) + c[:, None] * (size_V) + at_V[None, :], total, mask=(at_V[None, :] < size_V))
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def fused_backward_7(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, u_ptr, saved_S_ptr, saved_n_ptr, d_y_ptr, stored_d_increment_n_ptr, stored_d_increment_S_ptr, stored_masked_ptr, stored_weight_online_ptr, stored_d_sum_of_row_ptr, stored_d_score_online_ptr, stored_d_log_decay_part_ptr, stored_out_ptr, stored_out_2_ptr, d_k_ptr, d_i_ptr, d_g_ptr, table_ptr, T, H, R, N,
+def fused_backward_7(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, u_ptr, saved_S_ptr, saved_n_ptr, d_y_ptr, stored_d_increment_n_ptr, stored_d_increment_S_ptr, stored_masked_ptr, stored_weight_online_ptr, stored_d_sum_of_row_ptr, stored_d_score_online_ptr, stored_d_log_decay_part_ptr, stored_out_ptr, stored_out_2_ptr, stored_product_ptr, stored_product_3_ptr, d_k_ptr, d_i_ptr, d_g_ptr, table_ptr, T, H, R, N,
                      C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
     """A program for every row of the chunk table: d.k, d.i, d.g."""
     r = tl.program_id(0)
@@ -994,21 +992,20 @@ def fused_backward_7(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, u_ptr, saved_S_ptr, save
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
     exp = tl.exp(i_c)  # [c]
     stored_weight_online = tl.load(stored_weight_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
-    k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    product2 = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
     gap = G[:, None] - G[None, :]  # [c, d]
     masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
     reach = tl.exp(masked.to(tl.float32))  # [c, d]
-    P = product2 * reach  # [c, d]
-    product3 = tl.sum(P * exp[None, :], 1)  # [c]
-    recent = (size_K ** (-0.5)) * product3  # [c]
+    stored_product = tl.load(stored_product_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
+    P = reach * stored_product  # [c, d]
+    product2 = tl.sum(exp[None, :] * P, 1)  # [c]
+    recent = (size_K ** (-0.5)) * product2  # [c]
     online = carried + recent  # [c]
     abs = tl.abs(online)  # [c]
     at_least2 = tl.maximum(1.0, abs)  # [c]
     ratio = 1.0 / at_least2  # [c]
-    total = tl.zeros((C, C,), tl.float32)  # [c, d]
-    total2 = tl.zeros((C, block_K,), tl.float32)  # [c, K]
+    total = tl.zeros((C, block_K,), tl.float32)  # [c, K]
+    total2 = tl.zeros((C, C,), tl.float32)  # [c, d]
     total3 = tl.zeros((C,), tl.float32)  # [c]
     total4 = tl.zeros((C,), tl.float32)  # [c]
     d_factor_S = tl.zeros((), tl.float32)  # []
@@ -1017,20 +1014,19 @@ def fused_backward_7(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, u_ptr, saved_S_ptr, save
         saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
         stored_out_2 = tl.load(stored_out_2_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
         d_factor_S += tl.sum(tl.sum(saved_S * stored_out_2, 1), 0)
-        d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
         v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
-        total += lib.dot(d_y_c, tl.trans(v_c), PRECISION)
+        stored_product_3 = tl.load(stored_product_3_ptr + (z * R + r) * (C * size_V) + c[:, None] * (size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [c, V]
+        total4 += tl.sum(v_c * stored_product_3, 1)
         stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-        total2 += lib.dot(v_c, tl.trans(stored_d_increment_S), PRECISION)
+        total += lib.dot(v_c, tl.trans(stored_d_increment_S), PRECISION)
+        d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+        total2 += lib.dot(d_y_c, tl.trans(v_c), PRECISION)
         # spec line 26: weight: softmax(score)
         scaled = d_y_c * stored_weight_online[:, None]  # [c, V]
         # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-        d_online = ratio[:, None] * scaled  # [c, V]
-        product4 = lib.dot(tl.trans(P), d_online, PRECISION)  # [d, V]
-        total3 += tl.sum(v_c * product4, 1)
-        # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-        product5 = lib.dot(k_c, stored_d_increment_S, PRECISION)  # [c, V]
-        total4 += tl.sum(v_c * product5, 1)
+        d_online = scaled * ratio[:, None]  # [c, V]
+        product3 = lib.dot(tl.trans(P), d_online, PRECISION)  # [d, V]
+        total3 += tl.sum(v_c * product3, 1)
     # spec line 24: summary: mean(k)
     added = offset + c  # [c]
     number = added.to(tl.float32)  # [c]
@@ -1051,37 +1047,41 @@ def fused_backward_7(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, u_ptr, saved_S_ptr, save
     stored_d_sum_of_row = tl.load(stored_d_sum_of_row_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
     d_summand = stored_d_sum_of_row[None, :] + d_summand_part  # [c, K]
     d_k_part = tl.where(valid[:, None], d_summand, 0.0)  # [c, K]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    d_write_part = written[:, None] * total  # [c, K]
+    stored_d_increment_n = tl.load(stored_d_increment_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+    # spec line 18: n: exp(g) * n + exp(i) * scale * k
+    d_write_part2 = written[:, None] * stored_d_increment_n[None, :]  # [c, K]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    d_write = d_write_part + d_write_part2  # [c, K]
+    d_k_part2 = decay_after[:, None] * d_write  # [c, K]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    scaled2 = written[None, :] * total  # [c, d]
-    scaled3 = ratio * stored_weight_online  # [c]
+    scaled2 = written[None, :] * total2  # [c, d]
+    scaled3 = stored_weight_online * ratio  # [c]
     d_P_part = scaled2 * scaled3[:, None]  # [c, d]
     sign = lib.sign(online)  # [c]
     stored_masked = tl.load(stored_masked_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
-    d_online2 = sign * stored_masked  # [c]
+    d_online2 = stored_masked * sign  # [c]
     d_P_part2 = written[None, :] * d_online2[:, None]  # [c, d]
     d_P = d_P_part + d_P_part2  # [c, d]
     scaled4 = reach * d_P  # [c, d]
-    product6 = lib.dot(tl.trans(scaled4), q_c, PRECISION)  # [d, K]
-    stored_d_increment_n = tl.load(stored_d_increment_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
-    # spec line 18: n: exp(g) * n + exp(i) * scale * k
-    d_write_part = written[:, None] * stored_d_increment_n[None, :]  # [c, K]
+    product4 = lib.dot(tl.trans(scaled4), q_c, PRECISION)  # [d, K]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    d_write_part2 = written[:, None] * total2  # [c, K]
-    d_write = d_write_part2 + d_write_part  # [c, K]
-    d_k_part2 = decay_after[:, None] * d_write  # [c, K]
-    d_k_part3 = product6 + d_k_part2  # [c, K]
+    d_k_part3 = d_k_part2 + product4  # [c, K]
     # spec line 24: summary: mean(k)
     d_k = d_k_part + d_k_part3  # [c, K]
     tl.store(d_k_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_k, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
-    # spec line 18: n: exp(g) * n + exp(i) * scale * k
-    product7 = tl.sum(k_c * stored_d_increment_n[None, :], 1)  # [c]
-    d_written_part = decay_after * product7  # [c]
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    product8 = tl.sum(P * d_online2[:, None], 0)  # [d]
-    # spec line 18: n: exp(g) * n + exp(i) * scale * k
-    d_written_part2 = product8 + d_written_part  # [c]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
     scaled5 = decay_after * total4  # [c]
+    k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    # spec line 18: n: exp(g) * n + exp(i) * scale * k
+    product5 = tl.sum(k_c * stored_d_increment_n[None, :], 1)  # [c]
+    d_written_part = decay_after * product5  # [c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    product6 = tl.sum(P * d_online2[:, None], 0)  # [d]
+    # spec line 18: n: exp(g) * n + exp(i) * scale * k
+    d_written_part2 = d_written_part + product6  # [c]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
     d_written_part3 = total3 + scaled5  # [c]
     d_written = d_written_part3 + d_written_part2  # [c]
     scaled6 = exp * d_written  # [c]
@@ -1097,10 +1097,10 @@ def fused_backward_7(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, u_ptr, saved_S_ptr, save
     total5 = tl.sum(log_decay, 0)  # []
     decay_of_row = tl.exp(total5)  # []
     d_log_decay_part = decay_of_row * d_decay_of_row  # []
-    scaled7 = exp * product7  # [c]
+    scaled7 = exp * product5  # [c]
     scaled8 = (size_K ** (-0.5)) * scaled7  # [c]
-    product9 = tl.sum(k_c * total2, 1)  # [c]
-    scaled9 = exp * product9  # [c]
+    product7 = tl.sum(k_c * total, 1)  # [c]
+    scaled9 = exp * product7  # [c]
     scaled10 = (size_K ** (-0.5)) * scaled9  # [c]
     d_decay_after = scaled10 + scaled8  # [c]
     masked2 = tl.where(valid, d_decay_after, 0.0)  # [c]
@@ -1130,25 +1130,25 @@ forward = {
 }
 
 backward = {
-    "scratch": [('stored.d_increment_n', 'starts', ('K',)), ('stored.d_increment_S', 'starts', ('K', 'V')), ('stored.masked', 'starts', ('c',)), ('stored.weight_online', 'starts', ('c',)), ('stored.d_sum_of_row', 'starts', ('K',)), ('stored.d_score_online', 'starts', ('c',)), ('stored.d_log_decay_part', 'starts', ('c',)), ('stored.out', 'starts', ('K',)), ('stored.out.2', 'starts', ('K', 'V')), ('stored.d_summaries_part', 'slots', ('K',)), ('stored.d_cached_S_part', 'slots', ('K', 'V')), ('stored.d_cached_n_part', 'slots', ('K',)), ('stored.d_score_cached', 'starts', ('n', 'c')), ('stored.weight_cached', 'starts', ('n', 'c')), ('stored.read_n', 'starts', ('n', 'c')), ('stored.d_read_n', 'starts', ('n', 'c')), ('stored.out.3', 'starts', ('n', 'c')), ('stored.d_q_part', 'starts', ('c', 'K')), ('stored.total', 'starts', ('c',)), ('stored.taking', 'starts', ('n', 'c')), ('stored.difference', 'starts', ('n', 'c')), ('stored.largest', 'starts', ('c',))],
+    "scratch": [('stored.d_increment_n', 'starts', ('K',)), ('stored.d_increment_S', 'starts', ('K', 'V')), ('stored.masked', 'starts', ('c',)), ('stored.weight_online', 'starts', ('c',)), ('stored.d_sum_of_row', 'starts', ('K',)), ('stored.d_score_online', 'starts', ('c',)), ('stored.d_log_decay_part', 'starts', ('c',)), ('stored.out', 'starts', ('K',)), ('stored.out.2', 'starts', ('K', 'V')), ('stored.d_summaries_part', 'slots', ('K',)), ('stored.d_cached_S_part', 'slots', ('K', 'V')), ('stored.d_cached_n_part', 'slots', ('K',)), ('stored.d_score_cached', 'starts', ('n', 'c')), ('stored.weight_cached', 'starts', ('n', 'c')), ('stored.read_n', 'starts', ('n', 'c')), ('stored.d_read_n', 'starts', ('n', 'c')), ('stored.out.3', 'starts', ('n', 'c')), ('stored.d_q_part', 'starts', ('c', 'K')), ('stored.total', 'starts', ('c',)), ('stored.taking', 'starts', ('n', 'c')), ('stored.difference', 'starts', ('n', 'c')), ('stored.largest', 'starts', ('c',)), ('stored.product', 'starts', ('c', 'd')), ('stored.product.2', 'starts', ('c',)), ('stored.product.3', 'starts', ('c', 'V'))],
     "copies": [],
     "kernels": [
         {"run": fused_backward_0, "grid": 'rows', "blocked": (), "folded": ('K',), "dims": ('K', 'V'),
-         "products": 6, "tensors": ('q', 'k', 'v', 'i', 'g', 'u', 'new.summary', 'new.cache.n', 'saved.summary.partial', 'saved.S', 'saved.n', 'd.y', 'stored.masked', 'stored.weight_online', 'stored.d_log_decay_part', 'stored.weight_cached', 'stored.read_n', 'stored.total', 'stored.taking', 'stored.difference', 'stored.largest')},
+         "products": 6, "tensors": ('q', 'k', 'v', 'i', 'g', 'u', 'new.summary', 'new.cache.n', 'saved.summary.partial', 'saved.S', 'saved.n', 'd.y', 'stored.masked', 'stored.weight_online', 'stored.d_log_decay_part', 'stored.weight_cached', 'stored.read_n', 'stored.total', 'stored.taking', 'stored.difference', 'stored.largest', 'stored.product', 'stored.product.2')},
         {"run": fused_backward_1, "grid": 'rows', "blocked": ('K',), "folded": ('V',), "dims": ('K', 'V'),
          "products": 1, "tensors": ('new.cache.S', 'd.y', 'stored.read_n', 'stored.total', 'stored.taking', 'stored.difference', 'stored.d_q_part')},
         {"run": fused_backward_2, "grid": 'rows', "blocked": (), "folded": ('K',), "dims": ('K', 'V'),
          "products": 1, "tensors": ('q', 'new.cache.S', 'd.y', 'stored.out.3')},
         {"run": fused_backward_3, "grid": 'rows', "blocked": (), "folded": ('V',), "dims": ('K', 'V'),
-         "products": 7, "tensors": ('q', 'k', 'v', 'i', 'g', 'u', 'new.summary', 'new.cache.n', 'saved.summary.partial', 'saved.S', 'saved.n', 'd.y', 'stored.weight_online', 'stored.weight_cached', 'stored.read_n', 'stored.out.3', 'stored.d_q_part', 'stored.total', 'stored.taking', 'stored.difference', 'stored.largest', 'd.q', 'd.u', 'stored.d_score_online', 'stored.d_score_cached', 'stored.d_read_n')},
+         "products": 6, "tensors": ('q', 'k', 'v', 'i', 'g', 'u', 'new.summary', 'new.cache.n', 'saved.summary.partial', 'saved.S', 'saved.n', 'd.y', 'stored.weight_online', 'stored.weight_cached', 'stored.read_n', 'stored.out.3', 'stored.d_q_part', 'stored.total', 'stored.taking', 'stored.difference', 'stored.largest', 'stored.product', 'stored.product.2', 'stored.masked', 'd.q', 'd.u', 'stored.d_score_online', 'stored.d_score_cached', 'stored.d_read_n')},
         {"run": fused_backward_4, "grid": 'slots', "blocked": ('K', 'V'), "folded": (), "dims": ('K', 'V'),
          "products": 3, "tensors": ('q', 'u', 'd.y', 'd.new.summary', 'd.new.cache.S', 'd.new.cache.n', 'stored.d_score_cached', 'stored.weight_cached', 'stored.read_n', 'stored.d_read_n', 'd.summary', 'd.cache.S', 'd.cache.n', 'stored.d_summaries_part', 'stored.d_cached_S_part', 'stored.d_cached_n_part')},
         {"run": fused_backward_5, "grid": 'loop', "blocked": (), "folded": (), "dims": ('K', 'V'),
          "products": 4, "tensors": ('q', 'k', 'v', 'i', 'g', 'u', 'saved.S', 'saved.n', 'd.y', 'd.new.state.S', 'd.new.state.n', 'd.new.summary', 'd.new.summary.partial', 'd.new.cache.S', 'd.new.cache.n', 'stored.weight_online', 'stored.d_score_online', 'stored.d_summaries_part', 'stored.d_cached_S_part', 'stored.d_cached_n_part', 'd.summary.partial', 'd.state.S', 'd.state.n', 'stored.d_increment_n', 'stored.d_increment_S', 'stored.d_sum_of_row', 'stored.out', 'stored.out.2')},
         {"run": fused_backward_6, "grid": 'rows', "blocked": ('V',), "folded": ('K',), "dims": ('K', 'V'),
-         "products": 3, "tensors": ('q', 'k', 'i', 'g', 'saved.n', 'd.y', 'stored.d_increment_S', 'stored.weight_online', 'd.v')},
+         "products": 2, "tensors": ('q', 'k', 'i', 'g', 'saved.n', 'd.y', 'stored.d_increment_S', 'stored.weight_online', 'stored.product', 'd.v', 'stored.product.3')},
         {"run": fused_backward_7, "grid": 'rows', "blocked": (), "folded": ('V',), "dims": ('K', 'V'),
-         "products": 6, "tensors": ('q', 'k', 'v', 'i', 'g', 'u', 'saved.S', 'saved.n', 'd.y', 'stored.d_increment_n', 'stored.d_increment_S', 'stored.masked', 'stored.weight_online', 'stored.d_sum_of_row', 'stored.d_score_online', 'stored.d_log_decay_part', 'stored.out', 'stored.out.2', 'd.k', 'd.i', 'd.g')},
+         "products": 4, "tensors": ('q', 'k', 'v', 'i', 'g', 'u', 'saved.S', 'saved.n', 'd.y', 'stored.d_increment_n', 'stored.d_increment_S', 'stored.masked', 'stored.weight_online', 'stored.d_sum_of_row', 'stored.d_score_online', 'stored.d_log_decay_part', 'stored.out', 'stored.out.2', 'stored.product', 'stored.product.3', 'd.k', 'd.i', 'd.g')},
     ],
     "shifted": [],
 }

@@ -142,87 +142,7 @@ def backward_0(q_ptr, g_ptr, d_y_ptr, d_new_state_S_ptr, d_state_S_ptr, stored_d
     tl.store(d_state_S_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_old_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_1(q_ptr, k_ptr, v_ptr, g_ptr, saved_S_ptr, d_y_ptr, stored_d_increment_S_ptr, stored_out_ptr, stored_total_ptr, table_ptr, T, H, R, N,
-               C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
-    """A program for every row of the chunk table: stored.total."""
-    r = tl.program_id(0)
-    z = tl.program_id(1).to(tl.int64)
-    b, h = z // H, z % H
-    rows_ptr = table_ptr + b * R * 4
-    c = tl.arange(0, C)
-    at_V = tl.arange(0, block_V)
-    row_ptr = rows_ptr + r * 4
-    start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
-    token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
-    first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
-    d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
-    v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
-    d_factor_S = tl.zeros((), tl.float32)  # []
-    total = tl.zeros((C, C,), tl.float32)  # [c, d]
-    total2 = tl.zeros((C,), tl.float32)  # [c]
-    d_decay_after = tl.zeros((C,), tl.float32)  # [c]
-    for block_of_K in tl.range(0, tl.cdiv(size_K, block_K), disable_licm=True):  # what is moved out of it would fill registers
-        at_K = block_of_K * block_K + tl.arange(0, block_K)
-        saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-        stored_out = tl.load(stored_out_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-        d_factor_S += tl.sum(tl.sum(saved_S * stored_out, 1), 0)
-        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-        k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-        total += lib.dot(q_c, tl.trans(k_c), PRECISION)
-        # spec line 16: read: scale * S.T @ q
-        product = lib.dot(d_y_c, tl.trans(saved_S), PRECISION)  # [c, K]
-        total2 += tl.sum(q_c * product, 1)
-        stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-        # spec line 15: S: exp(g) * S + outer(k, v)
-        d_write = lib.dot(v_c, tl.trans(stored_d_increment_S), PRECISION)  # [c, K]
-        d_decay_after += tl.sum(k_c * d_write, 1)
-    valid = c < count  # [c]
-    # spec line 16: read: scale * S.T @ q
-    mask = c[None, :] < c[:, None]  # [c, d]
-    mask2 = c[:, None] >= c[None, :]  # [c, d]
-    mask3 = c < count  # [d]
-    earlier = mask2 & mask3[None, :]  # [c, d]
-    g = tl.load(g_ptr + h * (1)).to(tl.float32)  # []
-    at_least = tl.maximum(g, (-120.0))  # []
-    log_decay = tl.where(valid, at_least, 0.0)  # [c]
-    # spec line 15: S: exp(g) * S + outer(k, v)
-    total3 = tl.sum(log_decay, 0)  # []
-    decay_of_row = tl.exp(total3)  # []
-    d_log_decay_part = decay_of_row * d_factor_S  # []
-    # spec line 16: read: scale * S.T @ q
-    G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
-    # spec line 15: S: exp(g) * S + outer(k, v)
-    G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
-    exp = tl.exp(G_after.to(tl.float32))  # [c]
-    # spec line 16: read: scale * S.T @ q
-    decay = tl.exp(G.to(tl.float32))  # [c]
-    gap = G[:, None] - G[None, :]  # [c, d]
-    masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
-    reach = tl.exp(masked.to(tl.float32))  # [c, d]
-    product2 = lib.dot(d_y_c, tl.trans(v_c), PRECISION)  # [c, d]
-    scaled = total * product2  # [c, d]
-    scaled2 = reach * scaled  # [c, d]
-    scaled3 = (size_K ** (-0.5)) * scaled2  # [c, d]
-    d_gap = tl.where(earlier, scaled3, 0.0)  # [c, d]
-    running = tl.cumsum(d_gap, 0, reverse=True)  # [c, d]
-    masked2 = tl.where(mask, running, 0.0)  # [c, d]
-    d_log_decay_part2 = tl.sum(masked2, 1)  # [c]
-    scaled4 = decay * total2  # [c]
-    d_G = (size_K ** (-0.5)) * scaled4  # [c]
-    d_log_decay_part3 = tl.cumsum(d_G.to(tl.float64), 0, reverse=True)  # [c]
-    d_log_decay_part4 = d_log_decay_part2 + d_log_decay_part3.to(tl.float32)  # [c]
-    # spec line 15: S: exp(g) * S + outer(k, v)
-    masked3 = tl.where(valid, d_decay_after, 0.0)  # [c]
-    d_G_after = exp * masked3  # [c]
-    d_log_decay_part5 = lib.sums_before(d_G_after.to(tl.float64), False)  # [c]
-    d_log_decay_part6 = d_log_decay_part4 + d_log_decay_part5.to(tl.float32)  # [c]
-    d_log_decay = d_log_decay_part + d_log_decay_part6  # [c]
-    masked4 = tl.where(valid, d_log_decay, 0.0)  # [c]
-    total4 = tl.sum(masked4, 0)  # []
-    tl.store(stored_total_ptr + (z * R + r) * (1), total4)
-
-@triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_2(q_ptr, k_ptr, g_ptr, d_y_ptr, stored_d_increment_S_ptr, d_v_ptr, table_ptr, T, H, R, N,
+def backward_1(q_ptr, k_ptr, g_ptr, d_y_ptr, stored_d_increment_S_ptr, d_v_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
     """A program for every row of the chunk table: d.v."""
     r = tl.program_id(0)
@@ -272,9 +192,9 @@ def backward_2(q_ptr, k_ptr, g_ptr, d_y_ptr, stored_d_increment_S_ptr, d_v_ptr, 
     tl.store(d_v_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], d_v, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_3(q_ptr, k_ptr, v_ptr, g_ptr, saved_S_ptr, d_y_ptr, stored_d_increment_S_ptr, d_q_ptr, d_k_ptr, table_ptr, T, H, R, N,
+def backward_2(q_ptr, k_ptr, v_ptr, g_ptr, saved_S_ptr, d_y_ptr, stored_d_increment_S_ptr, d_q_ptr, d_k_ptr, stored_d_write_ptr, stored_product_ptr, stored_product_2_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
-    """A program for every row of the chunk table: d.q, d.k."""
+    """A program for every row of the chunk table: d.q, d.k, stored.d_write, stored.product, stored.product.2."""
     r = tl.program_id(0)
     z = tl.program_id(1).to(tl.int64)
     b, h = z // H, z % H
@@ -331,6 +251,87 @@ def backward_3(q_ptr, k_ptr, v_ptr, g_ptr, saved_S_ptr, d_y_ptr, stored_d_increm
     d_k_part = decay_after[:, None] * d_write  # [c, K]
     d_k = scaled3 + d_k_part  # [c, K]
     tl.store(d_k_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_k, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
+    tl.store(stored_d_write_ptr + (z * R + r) * (C * size_K) + c[:, None] * (size_K) + at_K[None, :], d_write, mask=(at_K[None, :] < size_K))
+    tl.store(stored_product_ptr + (z * R + r) * (C * size_K) + c[:, None] * (size_K) + at_K[None, :], total, mask=(at_K[None, :] < size_K))
+    if (block_of_K == 0):
+        tl.store(stored_product_2_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :], total2)
+
+@triton.jit(do_not_specialize=["T", "H", "R", "N"])
+def backward_3(q_ptr, k_ptr, g_ptr, saved_S_ptr, stored_out_ptr, stored_product_2_ptr, stored_product_ptr, stored_d_write_ptr, stored_total_ptr, table_ptr, T, H, R, N,
+               C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
+    """A program for every row of the chunk table: stored.total."""
+    r = tl.program_id(0)
+    z = tl.program_id(1).to(tl.int64)
+    b, h = z // H, z % H
+    rows_ptr = table_ptr + b * R * 4
+    c = tl.arange(0, C)
+    at_V = tl.arange(0, block_V)
+    row_ptr = rows_ptr + r * 4
+    start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
+    token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
+    first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    d_factor_S = tl.zeros((), tl.float32)  # []
+    total = tl.zeros((C, C,), tl.float32)  # [c, d]
+    total2 = tl.zeros((C,), tl.float32)  # [c]
+    d_decay_after = tl.zeros((C,), tl.float32)  # [c]
+    for block_of_K in tl.range(0, tl.cdiv(size_K, block_K), disable_licm=True):  # what is moved out of it would fill registers
+        at_K = block_of_K * block_K + tl.arange(0, block_K)
+        saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        stored_out = tl.load(stored_out_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        d_factor_S += tl.sum(tl.sum(saved_S * stored_out, 1), 0)
+        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        stored_product = tl.load(stored_product_ptr + (z * R + r) * (C * size_K) + c[:, None] * (size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [c, K]
+        total2 += tl.sum(q_c * stored_product, 1)
+        k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        stored_d_write = tl.load(stored_d_write_ptr + (z * R + r) * (C * size_K) + c[:, None] * (size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [c, K]
+        d_decay_after += tl.sum(k_c * stored_d_write, 1)
+        total += lib.dot(q_c, tl.trans(k_c), PRECISION)
+    valid = c < count  # [c]
+    # spec line 16: read: scale * S.T @ q
+    mask = c[None, :] < c[:, None]  # [c, d]
+    mask2 = c[:, None] >= c[None, :]  # [c, d]
+    mask3 = c < count  # [d]
+    earlier = mask2 & mask3[None, :]  # [c, d]
+    g = tl.load(g_ptr + h * (1)).to(tl.float32)  # []
+    at_least = tl.maximum(g, (-120.0))  # []
+    log_decay = tl.where(valid, at_least, 0.0)  # [c]
+    # spec line 15: S: exp(g) * S + outer(k, v)
+    total3 = tl.sum(log_decay, 0)  # []
+    decay_of_row = tl.exp(total3)  # []
+    d_log_decay_part = decay_of_row * d_factor_S  # []
+    # spec line 16: read: scale * S.T @ q
+    G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
+    # spec line 15: S: exp(g) * S + outer(k, v)
+    G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
+    exp = tl.exp(G_after.to(tl.float32))  # [c]
+    # spec line 16: read: scale * S.T @ q
+    decay = tl.exp(G.to(tl.float32))  # [c]
+    scaled = decay * total2  # [c]
+    d_G = (size_K ** (-0.5)) * scaled  # [c]
+    d_log_decay_part2 = tl.cumsum(d_G.to(tl.float64), 0, reverse=True)  # [c]
+    # spec line 15: S: exp(g) * S + outer(k, v)
+    masked = tl.where(valid, d_decay_after, 0.0)  # [c]
+    d_G_after = exp * masked  # [c]
+    d_log_decay_part3 = lib.sums_before(d_G_after.to(tl.float64), False)  # [c]
+    # spec line 16: read: scale * S.T @ q
+    gap = G[:, None] - G[None, :]  # [c, d]
+    masked2 = tl.where(earlier, gap, (-10000.0))  # [c, d]
+    reach = tl.exp(masked2.to(tl.float32))  # [c, d]
+    stored_product_2 = tl.load(stored_product_2_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
+    scaled2 = total * stored_product_2  # [c, d]
+    scaled3 = reach * scaled2  # [c, d]
+    scaled4 = (size_K ** (-0.5)) * scaled3  # [c, d]
+    d_gap = tl.where(earlier, scaled4, 0.0)  # [c, d]
+    running = tl.cumsum(d_gap, 0, reverse=True)  # [c, d]
+    masked3 = tl.where(mask, running, 0.0)  # [c, d]
+    d_log_decay_part4 = tl.sum(masked3, 1)  # [c]
+    d_log_decay_part5 = d_log_decay_part4 + d_log_decay_part2.to(tl.float32)  # [c]
+    # spec line 15: S: exp(g) * S + outer(k, v)
+    d_log_decay_part6 = d_log_decay_part5 + d_log_decay_part3.to(tl.float32)  # [c]
+    d_log_decay = d_log_decay_part + d_log_decay_part6  # [c]
+    masked4 = tl.where(valid, d_log_decay, 0.0)  # [c]
+    total4 = tl.sum(masked4, 0)  # []
+    tl.store(stored_total_ptr + (z * R + r) * (1), total4)
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
 def backward_4(g_ptr, stored_total_ptr, d_g_ptr, table_ptr, T, H, R, N,
@@ -366,17 +367,17 @@ forward = {
 }
 
 backward = {
-    "scratch": [('stored.total', 'starts', ()), ('stored.d_increment_S', 'starts', ('K', 'V')), ('stored.out', 'starts', ('K', 'V'))],
+    "scratch": [('stored.total', 'starts', ()), ('stored.d_increment_S', 'starts', ('K', 'V')), ('stored.out', 'starts', ('K', 'V')), ('stored.d_write', 'starts', ('c', 'K')), ('stored.product', 'starts', ('c', 'K')), ('stored.product.2', 'starts', ('c', 'd'))],
     "copies": [],
     "kernels": [
         {"run": backward_0, "grid": 'loop', "blocked": ('K', 'V'), "folded": (), "dims": ('K', 'V'),
          "products": 1, "tensors": ('q', 'g', 'd.y', 'd.new.state.S', 'd.state.S', 'stored.d_increment_S', 'stored.out')},
-        {"run": backward_1, "grid": 'rows', "blocked": (), "folded": ('K',), "dims": ('K', 'V'),
-         "products": 4, "tensors": ('q', 'k', 'v', 'g', 'saved.S', 'd.y', 'stored.d_increment_S', 'stored.out', 'stored.total')},
-        {"run": backward_2, "grid": 'rows', "blocked": ('V',), "folded": ('K',), "dims": ('K', 'V'),
+        {"run": backward_1, "grid": 'rows', "blocked": ('V',), "folded": ('K',), "dims": ('K', 'V'),
          "products": 3, "tensors": ('q', 'k', 'g', 'd.y', 'stored.d_increment_S', 'd.v')},
-        {"run": backward_3, "grid": 'rows', "blocked": ('K',), "folded": ('V',), "dims": ('K', 'V'),
-         "products": 5, "tensors": ('q', 'k', 'v', 'g', 'saved.S', 'd.y', 'stored.d_increment_S', 'd.q', 'd.k')},
+        {"run": backward_2, "grid": 'rows', "blocked": ('K',), "folded": ('V',), "dims": ('K', 'V'),
+         "products": 5, "tensors": ('q', 'k', 'v', 'g', 'saved.S', 'd.y', 'stored.d_increment_S', 'd.q', 'd.k', 'stored.d_write', 'stored.product', 'stored.product.2')},
+        {"run": backward_3, "grid": 'rows', "blocked": (), "folded": ('K',), "dims": ('K', 'V'),
+         "products": 1, "tensors": ('q', 'k', 'g', 'saved.S', 'stored.out', 'stored.product.2', 'stored.product', 'stored.d_write', 'stored.total')},
         {"run": backward_4, "grid": 'loop', "blocked": (), "folded": (), "dims": (),
          "products": 0, "tensors": ('g', 'stored.total', 'd.g')},
     ],

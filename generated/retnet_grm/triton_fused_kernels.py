@@ -272,9 +272,9 @@ def fused_backward_0(k_ptr, u_ptr, new_summary_ptr, saved_summary_partial_ptr, s
     tl.store(stored_largest_ptr + (z * R + r) * (C) + c, largest)
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def fused_backward_1(q_ptr, k_ptr, v_ptr, g_ptr, u_ptr, new_cache_S_ptr, saved_S_ptr, saved_summary_partial_ptr, d_y_ptr, stored_total_ptr, stored_difference_ptr, stored_largest_ptr, d_q_ptr, stored_out_ptr, table_ptr, T, H, R, N,
+def fused_backward_1(q_ptr, k_ptr, v_ptr, g_ptr, u_ptr, new_cache_S_ptr, saved_S_ptr, saved_summary_partial_ptr, d_y_ptr, stored_total_ptr, stored_difference_ptr, stored_largest_ptr, d_q_ptr, stored_out_ptr, stored_product_2_ptr, table_ptr, T, H, R, N,
                      C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
-    """A program for every row of the chunk table: d.q, stored.out."""
+    """A program for every row of the chunk table: d.q, stored.out, stored.product.2."""
     r = tl.program_id(0)
     z = tl.program_id(1).to(tl.int64)
     b, h = z // H, z % H
@@ -368,9 +368,10 @@ def fused_backward_1(q_ptr, k_ptr, v_ptr, g_ptr, u_ptr, new_cache_S_ptr, saved_S
     d_q_part4 = d_q_part3 + d_q_part  # [c, K]
     d_q = d_q_part2 + d_q_part4  # [c, K]
     tl.store(d_q_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_q, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
+    tl.store(stored_product_2_ptr + (z * R + r) * (C * size_K) + c[:, None] * (size_K) + at_K[None, :], total, mask=(at_K[None, :] < size_K))
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def fused_backward_2(q_ptr, k_ptr, v_ptr, g_ptr, u_ptr, new_summary_ptr, saved_S_ptr, saved_summary_partial_ptr, d_y_ptr, stored_total_ptr, stored_out_ptr, stored_difference_ptr, stored_largest_ptr, d_u_ptr, stored_d_score_online_ptr, stored_scaled_ptr, table_ptr, T, H, R, N,
+def fused_backward_2(q_ptr, k_ptr, v_ptr, g_ptr, u_ptr, new_summary_ptr, saved_summary_partial_ptr, d_y_ptr, stored_total_ptr, stored_out_ptr, stored_difference_ptr, stored_largest_ptr, stored_product_2_ptr, d_u_ptr, stored_d_score_online_ptr, stored_scaled_ptr, table_ptr, T, H, R, N,
                      C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
     """A program for every row of the chunk table: d.u, stored.d_score_online, stored.scaled."""
     r = tl.program_id(0)
@@ -387,17 +388,11 @@ def fused_backward_2(q_ptr, k_ptr, v_ptr, g_ptr, u_ptr, new_summary_ptr, saved_S
     completes = (count > 0) & (count + offset == 256)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
-    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     total = tl.zeros((C, C,), tl.float32)  # [c, d]
-    total2 = tl.zeros((C,), tl.float32)  # [c]
     for block_of_V in tl.range(0, tl.cdiv(size_V, block_V), disable_licm=True):  # what is moved out of it would fill registers
         at_V = block_of_V * block_V + tl.arange(0, block_V)
-        d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
-        saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-        # spec line 16: read: scale * S.T @ q
-        product = lib.dot(d_y_c, tl.trans(saved_S), PRECISION)  # [c, K]
-        total2 += tl.sum(q_c * product, 1)
         v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+        d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
         total += lib.dot(d_y_c, tl.trans(v_c), PRECISION)
     # spec line 23: weight: softmax(score)
     past = slots < segment  # [n]
@@ -413,29 +408,29 @@ def fused_backward_2(q_ptr, k_ptr, v_ptr, g_ptr, u_ptr, new_summary_ptr, saved_S
     stored_total = tl.load(stored_total_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
     # spec line 23: weight: softmax(score)
     share = 1.0 / stored_total  # [c]
-    # spec line 16: read: scale * S.T @ q
-    decay = tl.exp(G.to(tl.float32))  # [c]
     # spec line 21: summary: mean(k)
     added = offset + c  # [c]
     number = added.to(tl.float32)  # [c]
     seen = 1.0 + number  # [c]
     ratio = 1.0 / seen  # [c]
-    stored_difference = tl.load(stored_difference_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
-    # spec line 23: weight: softmax(score)
-    exp_cached = tl.exp(stored_difference)  # [c, n]
-    scaled = decay * total2  # [c]
     # spec line 16: read: scale * S.T @ q
-    gap = G[:, None] - G[None, :]  # [c, d]
-    masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
-    reach = tl.exp(masked.to(tl.float32))  # [c, d]
-    scaled2 = reach * total  # [c, d]
-    k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    product2 = lib.dot(scaled2, k_c, PRECISION)  # [c, K]
+    decay = tl.exp(G.to(tl.float32))  # [c]
+    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    stored_product_2 = tl.load(stored_product_2_ptr + (z * R + r) * (C * size_K) + c[:, None] * (size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [c, K]
     # spec line 23: weight: softmax(score)
-    product3 = tl.sum(q_c * product2, 1)  # [c]
-    added2 = scaled + product3  # [c]
-    scaled3 = added2 * share  # [c]
-    d_exp_online_part = (size_K ** (-0.5)) * scaled3  # [c]
+    product = tl.sum(q_c * stored_product_2, 1)  # [c]
+    scaled = decay * product  # [c]
+    stored_difference = tl.load(stored_difference_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
+    exp_cached = tl.exp(stored_difference)  # [c, n]
+    stored_out = tl.load(stored_out_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
+    # spec line 16: read: scale * S.T @ q
+    masked = tl.where(past[None, :], stored_out, 0.0)  # [c, n]
+    # spec line 23: weight: softmax(score)
+    d_weight_cached = (size_K ** (-0.5)) * masked  # [c, n]
+    masked2 = tl.where(past[None, :], d_weight_cached, 0.0)  # [c, n]
+    d_share_part = tl.sum(tl.where((slots[None, :] < N), exp_cached * masked2, 0.0), 1)  # [c]
+    d_exp_cached_part = share[:, None] * masked2  # [c, n]
+    k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     # spec line 21: summary: mean(k)
     summand = tl.where(valid[:, None], k_c, 0.0)  # [c, K]
     running = tl.cumsum(summand, 0)  # [c, K]
@@ -443,8 +438,8 @@ def fused_backward_2(q_ptr, k_ptr, v_ptr, g_ptr, u_ptr, new_summary_ptr, saved_S
     sum_so_far = running + saved_summary_partial[None, :]  # [c, K]
     u_c = lib.tokens(tl.load(u_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     # spec line 22: score: dot(u, summary)
-    product4 = tl.sum(u_c * sum_so_far, 1)  # [c]
-    score_online = ratio * product4  # [c]
+    product2 = tl.sum(u_c * sum_so_far, 1)  # [c]
+    score_online = ratio * product2  # [c]
     # spec line 21: summary: mean(k)
     summary_online = ratio[:, None] * sum_so_far  # [c, K]
     stored_largest = tl.load(stored_largest_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
@@ -452,27 +447,30 @@ def fused_backward_2(q_ptr, k_ptr, v_ptr, g_ptr, u_ptr, new_summary_ptr, saved_S
     at_least2 = tl.maximum(score_online, stored_largest)  # [c]
     difference = score_online - at_least2  # [c]
     exp_online = tl.exp(difference)  # [c]
-    scaled4 = added2 * exp_online  # [c]
-    d_share_part = (size_K ** (-0.5)) * scaled4  # [c]
-    stored_out = tl.load(stored_out_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
     # spec line 16: read: scale * S.T @ q
-    masked2 = tl.where(past[None, :], stored_out, 0.0)  # [c, n]
+    gap = G[:, None] - G[None, :]  # [c, d]
+    masked3 = tl.where(earlier, gap, (-10000.0))  # [c, d]
+    reach = tl.exp(masked3.to(tl.float32))  # [c, d]
+    scaled2 = reach * total  # [c, d]
+    product3 = lib.dot(scaled2, k_c, PRECISION)  # [c, K]
     # spec line 23: weight: softmax(score)
-    d_weight_cached = (size_K ** (-0.5)) * masked2  # [c, n]
-    masked3 = tl.where(past[None, :], d_weight_cached, 0.0)  # [c, n]
-    d_share_part2 = tl.sum(tl.where((slots[None, :] < N), exp_cached * masked3, 0.0), 1)  # [c]
-    d_share = d_share_part + d_share_part2  # [c]
-    scaled5 = share * d_share  # [c]
-    ratio2 = scaled5 / stored_total  # [c]
+    product4 = tl.sum(q_c * product3, 1)  # [c]
+    added2 = product4 + scaled  # [c]
+    scaled3 = exp_online * added2  # [c]
+    d_share_part2 = (size_K ** (-0.5)) * scaled3  # [c]
+    d_share = d_share_part2 + d_share_part  # [c]
+    scaled4 = share * d_share  # [c]
+    ratio2 = scaled4 / stored_total  # [c]
     d_total = -ratio2  # [c]
-    d_exp_cached_part = share[:, None] * masked3  # [c, n]
-    d_exp_cached = d_total[:, None] + d_exp_cached_part  # [c, n]
-    scaled6 = exp_cached * d_exp_cached  # [c, n]
-    d_score_cached = tl.where(past[None, :], scaled6, 0.0)  # [c, n]
+    d_exp_cached = d_exp_cached_part + d_total[:, None]  # [c, n]
+    scaled5 = exp_cached * d_exp_cached  # [c, n]
+    d_score_cached = tl.where(past[None, :], scaled5, 0.0)  # [c, n]
     new_summary = tl.load(new_summary_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
     # spec line 22: score: dot(u, summary)
     d_u_part = lib.dot(tl.where((slots[None, :] < N), d_score_cached, 0.0), new_summary, PRECISION)  # [c, K]
     # spec line 23: weight: softmax(score)
+    scaled6 = added2 * share  # [c]
+    d_exp_online_part = (size_K ** (-0.5)) * scaled6  # [c]
     d_exp_online = d_total + d_exp_online_part  # [c]
     d_score_online = exp_online * d_exp_online  # [c]
     # spec line 22: score: dot(u, summary)
@@ -480,7 +478,7 @@ def fused_backward_2(q_ptr, k_ptr, v_ptr, g_ptr, u_ptr, new_summary_ptr, saved_S
     d_u = d_u_part + d_u_part2  # [c, K]
     tl.store(d_u_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_u, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
     tl.store(stored_d_score_online_ptr + (z * R + r) * (C) + c, d_score_online)
-    tl.store(stored_scaled_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], scaled6, mask=(slots[None, :] < N))
+    tl.store(stored_scaled_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], scaled5, mask=(slots[None, :] < N))
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
 def fused_backward_3(q_ptr, u_ptr, d_y_ptr, d_new_summary_ptr, d_new_cache_S_ptr, stored_scaled_ptr, stored_scaled_2_ptr, d_summary_ptr, d_cache_S_ptr, stored_product_ptr, stored_d_summaries_part_ptr, table_ptr, T, H, R, N,
@@ -816,15 +814,15 @@ forward = {
 }
 
 backward = {
-    "scratch": [('stored.d_sum_of_row', 'starts', ('K',)), ('stored.d_score_online', 'starts', ('c',)), ('stored.weight_online', 'starts', ('c',)), ('stored.d_increment_S', 'starts', ('K', 'V')), ('stored.product', 'slots', ('K', 'V')), ('stored.d_summaries_part', 'slots', ('K',)), ('stored.scaled', 'starts', ('n', 'c')), ('stored.scaled.2', 'starts', ('n', 'c')), ('stored.total', 'starts', ('c',)), ('stored.out', 'starts', ('n', 'c')), ('stored.difference', 'starts', ('n', 'c')), ('stored.largest', 'starts', ('c',))],
+    "scratch": [('stored.d_sum_of_row', 'starts', ('K',)), ('stored.d_score_online', 'starts', ('c',)), ('stored.weight_online', 'starts', ('c',)), ('stored.d_increment_S', 'starts', ('K', 'V')), ('stored.product', 'slots', ('K', 'V')), ('stored.d_summaries_part', 'slots', ('K',)), ('stored.scaled', 'starts', ('n', 'c')), ('stored.scaled.2', 'starts', ('n', 'c')), ('stored.total', 'starts', ('c',)), ('stored.out', 'starts', ('n', 'c')), ('stored.difference', 'starts', ('n', 'c')), ('stored.largest', 'starts', ('c',)), ('stored.product.2', 'starts', ('c', 'K'))],
     "copies": [],
     "kernels": [
         {"run": fused_backward_0, "grid": 'rows', "blocked": (), "folded": ('K',), "dims": ('K',),
          "products": 1, "tensors": ('k', 'u', 'new.summary', 'saved.summary.partial', 'stored.weight_online', 'stored.scaled.2', 'stored.total', 'stored.difference', 'stored.largest')},
         {"run": fused_backward_1, "grid": 'rows', "blocked": (), "folded": ('V',), "dims": ('K', 'V'),
-         "products": 4, "tensors": ('q', 'k', 'v', 'g', 'u', 'new.cache.S', 'saved.S', 'saved.summary.partial', 'd.y', 'stored.total', 'stored.difference', 'stored.largest', 'd.q', 'stored.out')},
+         "products": 4, "tensors": ('q', 'k', 'v', 'g', 'u', 'new.cache.S', 'saved.S', 'saved.summary.partial', 'd.y', 'stored.total', 'stored.difference', 'stored.largest', 'd.q', 'stored.out', 'stored.product.2')},
         {"run": fused_backward_2, "grid": 'rows', "blocked": (), "folded": ('V',), "dims": ('K', 'V'),
-         "products": 4, "tensors": ('q', 'k', 'v', 'g', 'u', 'new.summary', 'saved.S', 'saved.summary.partial', 'd.y', 'stored.total', 'stored.out', 'stored.difference', 'stored.largest', 'd.u', 'stored.d_score_online', 'stored.scaled')},
+         "products": 3, "tensors": ('q', 'k', 'v', 'g', 'u', 'new.summary', 'saved.summary.partial', 'd.y', 'stored.total', 'stored.out', 'stored.difference', 'stored.largest', 'stored.product.2', 'd.u', 'stored.d_score_online', 'stored.scaled')},
         {"run": fused_backward_3, "grid": 'slots', "blocked": ('K', 'V'), "folded": (), "dims": ('K', 'V'),
          "products": 2, "tensors": ('q', 'u', 'd.y', 'd.new.summary', 'd.new.cache.S', 'stored.scaled', 'stored.scaled.2', 'd.summary', 'd.cache.S', 'stored.product', 'stored.d_summaries_part')},
         {"run": fused_backward_4, "grid": 'loop', "blocked": (), "folded": (), "dims": ('K', 'V'),

@@ -270,9 +270,9 @@ def backward_0(k_ptr, u_ptr, new_summary_ptr, saved_summary_partial_ptr, stored_
     tl.store(stored_largest_ptr + (z * R + r) * (C) + c, largest)
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_1(q_ptr, k_ptr, v_ptr, g_ptr, u_ptr, new_cache_S_ptr, saved_S_ptr, saved_summary_partial_ptr, d_y_ptr, stored_total_2_ptr, stored_difference_ptr, stored_largest_ptr, d_q_ptr, stored_out_2_ptr, table_ptr, T, H, R, N,
+def backward_1(q_ptr, k_ptr, v_ptr, g_ptr, u_ptr, new_cache_S_ptr, saved_S_ptr, saved_summary_partial_ptr, d_y_ptr, stored_total_2_ptr, stored_difference_ptr, stored_largest_ptr, d_q_ptr, stored_out_2_ptr, stored_product_2_ptr, stored_product_3_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
-    """A program for every row of the chunk table: d.q, stored.out.2."""
+    """A program for every row of the chunk table: d.q, stored.out.2, stored.product.2, stored.product.3."""
     r = tl.program_id(0)
     z = tl.program_id(1).to(tl.int64)
     b, h = z // H, z % H
@@ -367,6 +367,8 @@ def backward_1(q_ptr, k_ptr, v_ptr, g_ptr, u_ptr, new_cache_S_ptr, saved_S_ptr, 
     d_q_part4 = d_q_part3 + d_q_part  # [c, K]
     d_q = d_q_part2 + d_q_part4  # [c, K]
     tl.store(d_q_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_q, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
+    tl.store(stored_product_2_ptr + (z * R + r) * (C * size_K) + c[:, None] * (size_K) + at_K[None, :], total, mask=(at_K[None, :] < size_K))
+    tl.store(stored_product_3_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :], total2)
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
 def backward_2(q_ptr, d_y_ptr, d_new_cache_S_ptr, stored_total_2_ptr, stored_difference_ptr, d_cache_S_ptr, stored_product_ptr, table_ptr, T, H, R, N,
@@ -467,7 +469,7 @@ def backward_3(q_ptr, g_ptr, d_y_ptr, d_new_state_S_ptr, d_new_cache_S_ptr, stor
     tl.store(d_state_S_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_old_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_4(q_ptr, k_ptr, v_ptr, g_ptr, u_ptr, new_summary_ptr, saved_S_ptr, saved_summary_partial_ptr, d_y_ptr, stored_total_2_ptr, stored_out_2_ptr, stored_difference_ptr, stored_largest_ptr, d_u_ptr, stored_d_score_online_ptr, stored_scaled_ptr, table_ptr, T, H, R, N,
+def backward_4(q_ptr, k_ptr, v_ptr, g_ptr, u_ptr, new_summary_ptr, saved_summary_partial_ptr, d_y_ptr, stored_total_2_ptr, stored_out_2_ptr, stored_difference_ptr, stored_largest_ptr, stored_product_2_ptr, d_u_ptr, stored_d_score_online_ptr, stored_scaled_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
     """A program for every row of the chunk table: d.u, stored.d_score_online, stored.scaled."""
     r = tl.program_id(0)
@@ -484,17 +486,11 @@ def backward_4(q_ptr, k_ptr, v_ptr, g_ptr, u_ptr, new_summary_ptr, saved_S_ptr, 
     completes = (count > 0) & (count + offset == 256)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
-    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     total = tl.zeros((C, C,), tl.float32)  # [c, d]
-    total2 = tl.zeros((C,), tl.float32)  # [c]
     for block_of_V in tl.range(0, tl.cdiv(size_V, block_V), disable_licm=True):  # what is moved out of it would fill registers
         at_V = block_of_V * block_V + tl.arange(0, block_V)
-        d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
-        saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-        # spec line 16: read: scale * S.T @ q
-        product = lib.dot(d_y_c, tl.trans(saved_S), PRECISION)  # [c, K]
-        total2 += tl.sum(q_c * product, 1)
         v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+        d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
         total += lib.dot(d_y_c, tl.trans(v_c), PRECISION)
     # spec line 23: weight: softmax(score)
     past = slots < segment  # [n]
@@ -510,29 +506,29 @@ def backward_4(q_ptr, k_ptr, v_ptr, g_ptr, u_ptr, new_summary_ptr, saved_S_ptr, 
     stored_total_2 = tl.load(stored_total_2_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
     # spec line 23: weight: softmax(score)
     share = 1.0 / stored_total_2  # [c]
-    # spec line 16: read: scale * S.T @ q
-    decay = tl.exp(G.to(tl.float32))  # [c]
     # spec line 21: summary: mean(k)
     added = offset + c  # [c]
     number = added.to(tl.float32)  # [c]
     seen = 1.0 + number  # [c]
     ratio = 1.0 / seen  # [c]
-    stored_difference = tl.load(stored_difference_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
-    # spec line 23: weight: softmax(score)
-    exp_cached = tl.exp(stored_difference)  # [c, n]
-    scaled = decay * total2  # [c]
     # spec line 16: read: scale * S.T @ q
-    gap = G[:, None] - G[None, :]  # [c, d]
-    masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
-    reach = tl.exp(masked.to(tl.float32))  # [c, d]
-    scaled2 = reach * total  # [c, d]
-    k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    product2 = lib.dot(scaled2, k_c, PRECISION)  # [c, K]
+    decay = tl.exp(G.to(tl.float32))  # [c]
+    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    stored_product_2 = tl.load(stored_product_2_ptr + (z * R + r) * (C * size_K) + c[:, None] * (size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [c, K]
     # spec line 23: weight: softmax(score)
-    product3 = tl.sum(q_c * product2, 1)  # [c]
-    added2 = scaled + product3  # [c]
-    scaled3 = added2 * share  # [c]
-    d_exp_online_part = (size_K ** (-0.5)) * scaled3  # [c]
+    product = tl.sum(q_c * stored_product_2, 1)  # [c]
+    scaled = decay * product  # [c]
+    stored_difference = tl.load(stored_difference_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
+    exp_cached = tl.exp(stored_difference)  # [c, n]
+    stored_out_2 = tl.load(stored_out_2_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
+    # spec line 16: read: scale * S.T @ q
+    masked = tl.where(past[None, :], stored_out_2, 0.0)  # [c, n]
+    # spec line 23: weight: softmax(score)
+    d_weight_cached = (size_K ** (-0.5)) * masked  # [c, n]
+    masked2 = tl.where(past[None, :], d_weight_cached, 0.0)  # [c, n]
+    d_share_part = tl.sum(tl.where((slots[None, :] < N), exp_cached * masked2, 0.0), 1)  # [c]
+    d_exp_cached_part = share[:, None] * masked2  # [c, n]
+    k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     # spec line 21: summary: mean(k)
     summand = tl.where(valid[:, None], k_c, 0.0)  # [c, K]
     running = tl.cumsum(summand, 0)  # [c, K]
@@ -540,8 +536,8 @@ def backward_4(q_ptr, k_ptr, v_ptr, g_ptr, u_ptr, new_summary_ptr, saved_S_ptr, 
     sum_so_far = running + saved_summary_partial[None, :]  # [c, K]
     u_c = lib.tokens(tl.load(u_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     # spec line 22: score: dot(u, summary)
-    product4 = tl.sum(u_c * sum_so_far, 1)  # [c]
-    score_online = ratio * product4  # [c]
+    product2 = tl.sum(u_c * sum_so_far, 1)  # [c]
+    score_online = ratio * product2  # [c]
     # spec line 21: summary: mean(k)
     summary_online = ratio[:, None] * sum_so_far  # [c, K]
     stored_largest = tl.load(stored_largest_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
@@ -549,27 +545,30 @@ def backward_4(q_ptr, k_ptr, v_ptr, g_ptr, u_ptr, new_summary_ptr, saved_S_ptr, 
     at_least2 = tl.maximum(score_online, stored_largest)  # [c]
     difference = score_online - at_least2  # [c]
     exp_online = tl.exp(difference)  # [c]
-    scaled4 = added2 * exp_online  # [c]
-    d_share_part = (size_K ** (-0.5)) * scaled4  # [c]
-    stored_out_2 = tl.load(stored_out_2_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
     # spec line 16: read: scale * S.T @ q
-    masked2 = tl.where(past[None, :], stored_out_2, 0.0)  # [c, n]
+    gap = G[:, None] - G[None, :]  # [c, d]
+    masked3 = tl.where(earlier, gap, (-10000.0))  # [c, d]
+    reach = tl.exp(masked3.to(tl.float32))  # [c, d]
+    scaled2 = reach * total  # [c, d]
+    product3 = lib.dot(scaled2, k_c, PRECISION)  # [c, K]
     # spec line 23: weight: softmax(score)
-    d_weight_cached = (size_K ** (-0.5)) * masked2  # [c, n]
-    masked3 = tl.where(past[None, :], d_weight_cached, 0.0)  # [c, n]
-    d_share_part2 = tl.sum(tl.where((slots[None, :] < N), exp_cached * masked3, 0.0), 1)  # [c]
+    product4 = tl.sum(q_c * product3, 1)  # [c]
+    added2 = product4 + scaled  # [c]
+    scaled3 = exp_online * added2  # [c]
+    d_share_part2 = (size_K ** (-0.5)) * scaled3  # [c]
     d_share = d_share_part + d_share_part2  # [c]
-    scaled5 = share * d_share  # [c]
-    ratio2 = scaled5 / stored_total_2  # [c]
+    scaled4 = share * d_share  # [c]
+    ratio2 = scaled4 / stored_total_2  # [c]
     d_total = -ratio2  # [c]
-    d_exp_cached_part = share[:, None] * masked3  # [c, n]
-    d_exp_cached = d_total[:, None] + d_exp_cached_part  # [c, n]
-    scaled6 = exp_cached * d_exp_cached  # [c, n]
-    d_score_cached = tl.where(past[None, :], scaled6, 0.0)  # [c, n]
+    d_exp_cached = d_exp_cached_part + d_total[:, None]  # [c, n]
+    scaled5 = exp_cached * d_exp_cached  # [c, n]
+    d_score_cached = tl.where(past[None, :], scaled5, 0.0)  # [c, n]
     new_summary = tl.load(new_summary_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
     # spec line 22: score: dot(u, summary)
     d_u_part = lib.dot(tl.where((slots[None, :] < N), d_score_cached, 0.0), new_summary, PRECISION)  # [c, K]
     # spec line 23: weight: softmax(score)
+    scaled6 = share * added2  # [c]
+    d_exp_online_part = (size_K ** (-0.5)) * scaled6  # [c]
     d_exp_online = d_total + d_exp_online_part  # [c]
     d_score_online = exp_online * d_exp_online  # [c]
     # spec line 22: score: dot(u, summary)
@@ -577,97 +576,10 @@ def backward_4(q_ptr, k_ptr, v_ptr, g_ptr, u_ptr, new_summary_ptr, saved_S_ptr, 
     d_u = d_u_part + d_u_part2  # [c, K]
     tl.store(d_u_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_u, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
     tl.store(stored_d_score_online_ptr + (z * R + r) * (C) + c, d_score_online)
-    tl.store(stored_scaled_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], scaled6, mask=(slots[None, :] < N))
+    tl.store(stored_scaled_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], scaled5, mask=(slots[None, :] < N))
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_5(q_ptr, k_ptr, v_ptr, g_ptr, saved_S_ptr, d_y_ptr, stored_weight_online_ptr, stored_d_increment_S_ptr, stored_out_ptr, stored_total_ptr, table_ptr, T, H, R, N,
-               C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
-    """A program for every row of the chunk table: stored.total."""
-    r = tl.program_id(0)
-    z = tl.program_id(1).to(tl.int64)
-    b, h = z // H, z % H
-    rows_ptr = table_ptr + b * R * 4
-    c = tl.arange(0, C)
-    at_V = tl.arange(0, block_V)
-    row_ptr = rows_ptr + r * 4
-    start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
-    segment = tl.load(row_ptr + 2)
-    offset = tl.load(row_ptr + 3)  # of its first token in the segment
-    completes = (count > 0) & (count + offset == 256)
-    token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
-    first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
-    d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
-    v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
-    d_factor_S = tl.zeros((), tl.float32)  # []
-    total = tl.zeros((C, C,), tl.float32)  # [c, d]
-    total2 = tl.zeros((C,), tl.float32)  # [c]
-    d_decay_after = tl.zeros((C,), tl.float32)  # [c]
-    for block_of_K in tl.range(0, tl.cdiv(size_K, block_K), disable_licm=True):  # what is moved out of it would fill registers
-        at_K = block_of_K * block_K + tl.arange(0, block_K)
-        saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-        stored_out = tl.load(stored_out_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-        d_factor_S += tl.sum(tl.sum(saved_S * stored_out, 1), 0)
-        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-        k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-        total += lib.dot(q_c, tl.trans(k_c), PRECISION)
-        # spec line 16: read: scale * S.T @ q
-        product = lib.dot(d_y_c, tl.trans(saved_S), PRECISION)  # [c, K]
-        total2 += tl.sum(q_c * product, 1)
-        stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-        # spec line 15: S: exp(g) * S + outer(k, v)
-        d_write = lib.dot(v_c, tl.trans(stored_d_increment_S), PRECISION)  # [c, K]
-        d_decay_after += tl.sum(k_c * d_write, 1)
-    valid = c < count  # [c]
-    # spec line 16: read: scale * S.T @ q
-    mask = c[None, :] < c[:, None]  # [c, d]
-    mask2 = c[:, None] >= c[None, :]  # [c, d]
-    mask3 = c < count  # [d]
-    earlier = mask2 & mask3[None, :]  # [c, d]
-    g = tl.load(g_ptr + h * (1)).to(tl.float32)  # []
-    at_least = tl.maximum(g, (-120.0))  # []
-    log_decay = tl.where(valid, at_least, 0.0)  # [c]
-    # spec line 15: S: exp(g) * S + outer(k, v)
-    total3 = tl.sum(log_decay, 0)  # []
-    decay_of_row = tl.exp(total3)  # []
-    d_log_decay_part = decay_of_row * d_factor_S  # []
-    # spec line 16: read: scale * S.T @ q
-    G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
-    # spec line 15: S: exp(g) * S + outer(k, v)
-    G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
-    exp = tl.exp(G_after.to(tl.float32))  # [c]
-    stored_weight_online = tl.load(stored_weight_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
-    # spec line 16: read: scale * S.T @ q
-    scaled = (size_K ** (-0.5)) * stored_weight_online  # [c]
-    decay = tl.exp(G.to(tl.float32))  # [c]
-    gap = G[:, None] - G[None, :]  # [c, d]
-    masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
-    reach = tl.exp(masked.to(tl.float32))  # [c, d]
-    product2 = lib.dot(d_y_c, tl.trans(v_c), PRECISION)  # [c, d]
-    scaled2 = total * product2  # [c, d]
-    scaled3 = reach * scaled2  # [c, d]
-    scaled4 = scaled3 * scaled[:, None]  # [c, d]
-    d_gap = tl.where(earlier, scaled4, 0.0)  # [c, d]
-    running = tl.cumsum(d_gap, 0, reverse=True)  # [c, d]
-    masked2 = tl.where(mask, running, 0.0)  # [c, d]
-    d_log_decay_part2 = tl.sum(masked2, 1)  # [c]
-    scaled5 = total2 * stored_weight_online  # [c]
-    scaled6 = decay * scaled5  # [c]
-    d_G = (size_K ** (-0.5)) * scaled6  # [c]
-    d_log_decay_part3 = tl.cumsum(d_G.to(tl.float64), 0, reverse=True)  # [c]
-    d_log_decay_part4 = d_log_decay_part2 + d_log_decay_part3.to(tl.float32)  # [c]
-    # spec line 15: S: exp(g) * S + outer(k, v)
-    masked3 = tl.where(valid, d_decay_after, 0.0)  # [c]
-    d_G_after = exp * masked3  # [c]
-    d_log_decay_part5 = lib.sums_before(d_G_after.to(tl.float64), False)  # [c]
-    d_log_decay_part6 = d_log_decay_part4 + d_log_decay_part5.to(tl.float32)  # [c]
-    d_log_decay = d_log_decay_part + d_log_decay_part6  # [c]
-    masked4 = tl.where(valid, d_log_decay, 0.0)  # [c]
-    # spec line 16: read: scale * S.T @ q
-    total4 = tl.sum(masked4, 0)  # []
-    tl.store(stored_total_ptr + (z * R + r) * (1), total4)
-
-@triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_6(q_ptr, k_ptr, g_ptr, d_y_ptr, stored_weight_online_ptr, stored_d_increment_S_ptr, d_v_ptr, table_ptr, T, H, R, N,
+def backward_5(q_ptr, k_ptr, g_ptr, d_y_ptr, stored_weight_online_ptr, stored_d_increment_S_ptr, d_v_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
     """A program for every row of the chunk table: d.v."""
     r = tl.program_id(0)
@@ -720,6 +632,91 @@ def backward_6(q_ptr, k_ptr, g_ptr, d_y_ptr, stored_weight_online_ptr, stored_d_
     d_v_part = decay_after[:, None] * total2  # [c, V]
     d_v = scaled2 + d_v_part  # [c, V]
     tl.store(d_v_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], d_v, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
+
+@triton.jit(do_not_specialize=["T", "H", "R", "N"])
+def backward_6(q_ptr, k_ptr, v_ptr, g_ptr, saved_S_ptr, stored_weight_online_ptr, stored_d_increment_S_ptr, stored_out_ptr, stored_product_3_ptr, stored_product_2_ptr, stored_total_ptr, table_ptr, T, H, R, N,
+               C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
+    """A program for every row of the chunk table: stored.total."""
+    r = tl.program_id(0)
+    z = tl.program_id(1).to(tl.int64)
+    b, h = z // H, z % H
+    rows_ptr = table_ptr + b * R * 4
+    c = tl.arange(0, C)
+    at_V = tl.arange(0, block_V)
+    row_ptr = rows_ptr + r * 4
+    start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
+    segment = tl.load(row_ptr + 2)
+    offset = tl.load(row_ptr + 3)  # of its first token in the segment
+    completes = (count > 0) & (count + offset == 256)
+    token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
+    first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+    d_factor_S = tl.zeros((), tl.float32)  # []
+    d_decay_after = tl.zeros((C,), tl.float32)  # [c]
+    total = tl.zeros((C, C,), tl.float32)  # [c, d]
+    total2 = tl.zeros((C,), tl.float32)  # [c]
+    for block_of_K in tl.range(0, tl.cdiv(size_K, block_K), disable_licm=True):  # what is moved out of it would fill registers
+        at_K = block_of_K * block_K + tl.arange(0, block_K)
+        saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        stored_out = tl.load(stored_out_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        d_factor_S += tl.sum(tl.sum(saved_S * stored_out, 1), 0)
+        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        stored_product_2 = tl.load(stored_product_2_ptr + (z * R + r) * (C * size_K) + c[:, None] * (size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [c, K]
+        total2 += tl.sum(q_c * stored_product_2, 1)
+        stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        # spec line 15: S: exp(g) * S + outer(k, v)
+        d_write = lib.dot(v_c, tl.trans(stored_d_increment_S), PRECISION)  # [c, K]
+        k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        d_decay_after += tl.sum(k_c * d_write, 1)
+        total += lib.dot(q_c, tl.trans(k_c), PRECISION)
+    valid = c < count  # [c]
+    # spec line 16: read: scale * S.T @ q
+    mask = c[None, :] < c[:, None]  # [c, d]
+    mask2 = c[:, None] >= c[None, :]  # [c, d]
+    mask3 = c < count  # [d]
+    earlier = mask2 & mask3[None, :]  # [c, d]
+    g = tl.load(g_ptr + h * (1)).to(tl.float32)  # []
+    at_least = tl.maximum(g, (-120.0))  # []
+    log_decay = tl.where(valid, at_least, 0.0)  # [c]
+    # spec line 15: S: exp(g) * S + outer(k, v)
+    total3 = tl.sum(log_decay, 0)  # []
+    decay_of_row = tl.exp(total3)  # []
+    d_log_decay_part = decay_of_row * d_factor_S  # []
+    G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
+    exp = tl.exp(G_after.to(tl.float32))  # [c]
+    # spec line 16: read: scale * S.T @ q
+    G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
+    stored_weight_online = tl.load(stored_weight_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    scaled = (size_K ** (-0.5)) * stored_weight_online  # [c]
+    decay = tl.exp(G.to(tl.float32))  # [c]
+    scaled2 = stored_weight_online * total2  # [c]
+    scaled3 = decay * scaled2  # [c]
+    d_G = (size_K ** (-0.5)) * scaled3  # [c]
+    d_log_decay_part2 = tl.cumsum(d_G.to(tl.float64), 0, reverse=True)  # [c]
+    # spec line 15: S: exp(g) * S + outer(k, v)
+    masked = tl.where(valid, d_decay_after, 0.0)  # [c]
+    d_G_after = exp * masked  # [c]
+    d_log_decay_part3 = lib.sums_before(d_G_after.to(tl.float64), False)  # [c]
+    # spec line 16: read: scale * S.T @ q
+    gap = G[:, None] - G[None, :]  # [c, d]
+    masked2 = tl.where(earlier, gap, (-10000.0))  # [c, d]
+    reach = tl.exp(masked2.to(tl.float32))  # [c, d]
+    stored_product_3 = tl.load(stored_product_3_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
+    scaled4 = total * stored_product_3  # [c, d]
+    scaled5 = reach * scaled4  # [c, d]
+    scaled6 = scaled[:, None] * scaled5  # [c, d]
+    d_gap = tl.where(earlier, scaled6, 0.0)  # [c, d]
+    running = tl.cumsum(d_gap, 0, reverse=True)  # [c, d]
+    masked3 = tl.where(mask, running, 0.0)  # [c, d]
+    d_log_decay_part4 = tl.sum(masked3, 1)  # [c]
+    d_log_decay_part5 = d_log_decay_part4 + d_log_decay_part2.to(tl.float32)  # [c]
+    # spec line 15: S: exp(g) * S + outer(k, v)
+    d_log_decay_part6 = d_log_decay_part3.to(tl.float32) + d_log_decay_part5  # [c]
+    d_log_decay = d_log_decay_part + d_log_decay_part6  # [c]
+    masked4 = tl.where(valid, d_log_decay, 0.0)  # [c]
+    # spec line 16: read: scale * S.T @ q
+    total4 = tl.sum(masked4, 0)  # []
+    tl.store(stored_total_ptr + (z * R + r) * (1), total4)
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
 def backward_7(u_ptr, d_new_summary_ptr, stored_scaled_ptr, d_summary_ptr, stored_d_summaries_part_ptr, table_ptr, T, H, R, N,
@@ -821,7 +818,7 @@ def backward_8(g_ptr, u_ptr, d_new_summary_ptr, d_new_summary_partial_ptr, store
     tl.store(d_summary_partial_ptr + z * (size_K) + at_K, d_old_summary_partial, mask=(at_K < size_K))
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_9(q_ptr, v_ptr, g_ptr, u_ptr, d_y_ptr, stored_d_sum_of_row_ptr, stored_d_score_online_ptr, stored_weight_online_ptr, stored_d_increment_S_ptr, d_k_ptr, table_ptr, T, H, R, N,
+def backward_9(q_ptr, v_ptr, g_ptr, u_ptr, stored_d_sum_of_row_ptr, stored_d_score_online_ptr, stored_weight_online_ptr, stored_d_increment_S_ptr, stored_product_3_ptr, d_k_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
     """A program for every row of the chunk table: d.k."""
     r = tl.program_id(0)
@@ -839,14 +836,11 @@ def backward_9(q_ptr, v_ptr, g_ptr, u_ptr, d_y_ptr, stored_d_sum_of_row_ptr, sto
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
     d_write = tl.zeros((C, block_K,), tl.float32)  # [c, K]
-    total = tl.zeros((C, C,), tl.float32)  # [c, d]
     for block_of_V in tl.range(0, tl.cdiv(size_V, block_V), disable_licm=True):  # what is moved out of it would fill registers
         at_V = block_of_V * block_V + tl.arange(0, block_V)
         v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
         stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
         d_write += lib.dot(v_c, tl.trans(stored_d_increment_S), PRECISION)
-        d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
-        total += lib.dot(d_y_c, tl.trans(v_c), PRECISION)
     valid = c < count  # [c]
     # spec line 16: read: scale * S.T @ q
     mask = c[:, None] >= c[None, :]  # [c, d]
@@ -868,16 +862,6 @@ def backward_9(q_ptr, v_ptr, g_ptr, u_ptr, d_y_ptr, stored_d_sum_of_row_ptr, sto
     ratio = 1.0 / seen  # [c]
     # spec line 15: S: exp(g) * S + outer(k, v)
     d_k_part = decay_after[:, None] * d_write  # [c, K]
-    # spec line 16: read: scale * S.T @ q
-    gap = G[:, None] - G[None, :]  # [c, d]
-    masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
-    reach = tl.exp(masked.to(tl.float32))  # [c, d]
-    scaled = reach * total  # [c, d]
-    stored_weight_online = tl.load(stored_weight_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
-    scaled2 = scaled * stored_weight_online[:, None]  # [c, d]
-    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    product = lib.dot(tl.trans(scaled2), q_c, PRECISION)  # [d, K]
-    scaled3 = (size_K ** (-0.5)) * product  # [d, K]
     u_c = lib.tokens(tl.load(u_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     stored_d_score_online = tl.load(stored_d_score_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
     # spec line 22: score: dot(u, summary)
@@ -889,7 +873,17 @@ def backward_9(q_ptr, v_ptr, g_ptr, u_ptr, d_y_ptr, stored_d_sum_of_row_ptr, sto
     d_summand = stored_d_sum_of_row[None, :] + d_summand_part  # [c, K]
     d_k_part2 = tl.where(valid[:, None], d_summand, 0.0)  # [c, K]
     # spec line 16: read: scale * S.T @ q
-    d_k_part3 = scaled3 + d_k_part2  # [c, K]
+    gap = G[:, None] - G[None, :]  # [c, d]
+    masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
+    reach = tl.exp(masked.to(tl.float32))  # [c, d]
+    stored_product_3 = tl.load(stored_product_3_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
+    scaled = reach * stored_product_3  # [c, d]
+    stored_weight_online = tl.load(stored_weight_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    scaled2 = stored_weight_online[:, None] * scaled  # [c, d]
+    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    product = lib.dot(tl.trans(scaled2), q_c, PRECISION)  # [d, K]
+    scaled3 = (size_K ** (-0.5)) * product  # [d, K]
+    d_k_part3 = d_k_part2 + scaled3  # [c, K]
     # spec line 15: S: exp(g) * S + outer(k, v)
     d_k = d_k_part + d_k_part3  # [c, K]
     tl.store(d_k_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_k, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
@@ -909,29 +903,29 @@ forward = {
 }
 
 backward = {
-    "scratch": [('stored.d_sum_of_row', 'starts', ('K',)), ('stored.d_score_online', 'starts', ('c',)), ('stored.weight_online', 'starts', ('c',)), ('stored.d_increment_S', 'starts', ('K', 'V')), ('stored.total', 'starts', ()), ('stored.d_summaries_part', 'slots', ('K',)), ('stored.scaled', 'starts', ('n', 'c')), ('stored.out', 'starts', ('K', 'V')), ('stored.total.2', 'starts', ('c',)), ('stored.out.2', 'starts', ('n', 'c')), ('stored.difference', 'starts', ('n', 'c')), ('stored.largest', 'starts', ('c',)), ('stored.product', 'slots', ('K', 'V'))],
+    "scratch": [('stored.d_sum_of_row', 'starts', ('K',)), ('stored.d_score_online', 'starts', ('c',)), ('stored.weight_online', 'starts', ('c',)), ('stored.d_increment_S', 'starts', ('K', 'V')), ('stored.total', 'starts', ()), ('stored.d_summaries_part', 'slots', ('K',)), ('stored.scaled', 'starts', ('n', 'c')), ('stored.out', 'starts', ('K', 'V')), ('stored.total.2', 'starts', ('c',)), ('stored.out.2', 'starts', ('n', 'c')), ('stored.difference', 'starts', ('n', 'c')), ('stored.largest', 'starts', ('c',)), ('stored.product', 'slots', ('K', 'V')), ('stored.product.2', 'starts', ('c', 'K')), ('stored.product.3', 'starts', ('c', 'd'))],
     "copies": [],
     "kernels": [
         {"run": backward_0, "grid": 'rows', "blocked": (), "folded": ('K',), "dims": ('K',),
          "products": 1, "tensors": ('k', 'u', 'new.summary', 'saved.summary.partial', 'stored.weight_online', 'stored.total.2', 'stored.difference', 'stored.largest')},
         {"run": backward_1, "grid": 'rows', "blocked": (), "folded": ('V',), "dims": ('K', 'V'),
-         "products": 4, "tensors": ('q', 'k', 'v', 'g', 'u', 'new.cache.S', 'saved.S', 'saved.summary.partial', 'd.y', 'stored.total.2', 'stored.difference', 'stored.largest', 'd.q', 'stored.out.2')},
+         "products": 4, "tensors": ('q', 'k', 'v', 'g', 'u', 'new.cache.S', 'saved.S', 'saved.summary.partial', 'd.y', 'stored.total.2', 'stored.difference', 'stored.largest', 'd.q', 'stored.out.2', 'stored.product.2', 'stored.product.3')},
         {"run": backward_2, "grid": 'slots', "blocked": ('K', 'V'), "folded": (), "dims": ('K', 'V'),
          "products": 1, "tensors": ('q', 'd.y', 'd.new.cache.S', 'stored.total.2', 'stored.difference', 'd.cache.S', 'stored.product')},
         {"run": backward_3, "grid": 'loop', "blocked": ('K', 'V'), "folded": (), "dims": ('K', 'V'),
          "products": 1, "tensors": ('q', 'g', 'd.y', 'd.new.state.S', 'd.new.cache.S', 'stored.weight_online', 'stored.product', 'd.state.S', 'stored.d_increment_S', 'stored.out')},
         {"run": backward_4, "grid": 'rows', "blocked": (), "folded": ('V',), "dims": ('K', 'V'),
-         "products": 4, "tensors": ('q', 'k', 'v', 'g', 'u', 'new.summary', 'saved.S', 'saved.summary.partial', 'd.y', 'stored.total.2', 'stored.out.2', 'stored.difference', 'stored.largest', 'd.u', 'stored.d_score_online', 'stored.scaled')},
-        {"run": backward_5, "grid": 'rows', "blocked": (), "folded": ('K',), "dims": ('K', 'V'),
-         "products": 4, "tensors": ('q', 'k', 'v', 'g', 'saved.S', 'd.y', 'stored.weight_online', 'stored.d_increment_S', 'stored.out', 'stored.total')},
-        {"run": backward_6, "grid": 'rows', "blocked": ('V',), "folded": ('K',), "dims": ('K', 'V'),
+         "products": 3, "tensors": ('q', 'k', 'v', 'g', 'u', 'new.summary', 'saved.summary.partial', 'd.y', 'stored.total.2', 'stored.out.2', 'stored.difference', 'stored.largest', 'stored.product.2', 'd.u', 'stored.d_score_online', 'stored.scaled')},
+        {"run": backward_5, "grid": 'rows', "blocked": ('V',), "folded": ('K',), "dims": ('K', 'V'),
          "products": 3, "tensors": ('q', 'k', 'g', 'd.y', 'stored.weight_online', 'stored.d_increment_S', 'd.v')},
+        {"run": backward_6, "grid": 'rows', "blocked": (), "folded": ('K',), "dims": ('K', 'V'),
+         "products": 2, "tensors": ('q', 'k', 'v', 'g', 'saved.S', 'stored.weight_online', 'stored.d_increment_S', 'stored.out', 'stored.product.3', 'stored.product.2', 'stored.total')},
         {"run": backward_7, "grid": 'slots', "blocked": ('K',), "folded": (), "dims": ('K',),
          "products": 1, "tensors": ('u', 'd.new.summary', 'stored.scaled', 'd.summary', 'stored.d_summaries_part')},
         {"run": backward_8, "grid": 'loop', "blocked": ('K',), "folded": (), "dims": ('K',),
          "products": 0, "tensors": ('g', 'u', 'd.new.summary', 'd.new.summary.partial', 'stored.d_score_online', 'stored.total', 'stored.d_summaries_part', 'd.g', 'd.summary.partial', 'stored.d_sum_of_row')},
         {"run": backward_9, "grid": 'rows', "blocked": ('K',), "folded": ('V',), "dims": ('K', 'V'),
-         "products": 3, "tensors": ('q', 'v', 'g', 'u', 'd.y', 'stored.d_sum_of_row', 'stored.d_score_online', 'stored.weight_online', 'stored.d_increment_S', 'd.k')},
+         "products": 2, "tensors": ('q', 'v', 'g', 'u', 'stored.d_sum_of_row', 'stored.d_score_online', 'stored.weight_online', 'stored.d_increment_S', 'stored.product.3', 'd.k')},
     ],
     "shifted": [],
 }

@@ -16,7 +16,7 @@ from .token_loops import token_loops
 
 # what a block has of it is what it is there, but along what it sums or orders
 _PLAIN = {"const", "size", "row", "iota", "param", "load", "map", "rename", "sum", "max", "dot", "cumsum", "pair", "papply", "channels", "cumprod",
-          "decayed"}
+          "decayed", "take"}
 HELD = 6                         # tiles that blocks share and registers hold all the while
 _READ = {"const", "size", "row", "iota", "param", "load", "map", "rename"}       # what is as well had again in every slot
 

@@ -13,6 +13,7 @@ from ..ir.naming import stem
 from ..ir.nodes import AXIS_ORDER, LEAD, Param, Program, Result, Value
 from .apart import leaves_levels, levelled, levels_apart
 from .hoist import hoist
+from .reuse import reuse
 from .share_factors import share_factors
 from .slice_kernel import Kernel, Key, Slice
 from .slice_parts import parts
@@ -65,10 +66,11 @@ class _Cutter:
         slices: list[Slice] = []
         while self.pending:
             key = max(self.pending)                          # the last stage first: it says what earlier ones store
-            slices += [s for results in self.groups(key, self.pending.pop(key)) for s in parts(Kernel(self, key, results))]
-        for at, s in enumerate(reversed(slices)):
-            slices[len(slices) - 1 - at] = replace(s, program=replace(s.program, name=f"{self.program.name}_{at}"))
-        return Sliced(tuple(reversed(slices)), tuple(self.scratch), tuple(self.copies), tuple(self.shifted))
+            groups = [parts(Kernel(self, key, results)) for results in self.groups(key, self.pending.pop(key))]
+            slices += [s for group in sorted(groups, key=_last) for s in group]
+        made, scratch = reuse(slices[::-1], self.scratch, self.fresh, self.b)
+        named = (replace(s, program=replace(s.program, name=f"{self.program.name}_{at}")) for at, s in enumerate(made))
+        return Sliced(tuple(named), tuple(scratch), tuple(self.copies), tuple(self.shifted))
 
     def groups(self, key: Key, results: list[Result]) -> list[list[Result]]:
         """Results of a grid over rows by kernel: those that are independent along the same dims, as long as the products of one
@@ -237,6 +239,11 @@ class _Cutter:
             name = f"{stem}.{i}"
         self.names.add(name)
         return name
+
+
+def _last(group: list[Slice]) -> tuple[int, bool]:
+    """Smaller for kernels that run later: what parts of a kernel store, or kernels that have no dim whole, is there for others."""
+    return len(group), not any(s.whole for s in group)
 
 
 def _small(value: Value) -> list[Value]:

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Iterable, NamedTuple
+from typing import Iterable, NamedTuple, Sequence
 
 from ..ir.nodes import Param, Program, Result, Value, bodies, dim_of, is_dim, order, slot_axis, sort_axes
 from .apart import leaves_levels, levelled
@@ -55,6 +55,19 @@ class Slice:
         cut = {dim_of(a) for a in (*self.blocked, *self.folded)}
         return tuple(sorted({dim_of(a) for v in self.program.order() for a in v.axes if is_dim(a) and not dim_of(a).isdigit()} - cut))
 
+    def folding(self) -> Slice:
+        """A kernel over rows goes over blocks; twice only where that spares many products their long sides."""
+        if self.kind != "rows":
+            return replace(self, fold=None)
+        return replace(self, fold=fold(self.program, self.blocked, PASSES if products(self.program.order()) > MANY else 1))
+
+    def part(self, results: Sequence[Result], params: Iterable[Param]) -> Slice:
+        """The same kind of kernel for these results, which read some of these parameters. Requires: it reads again nothing that it gives."""
+        program = replace(self.program, results=tuple(results))
+        read = {v["name"] for v in program.order() if v.op in ("param", "load")}
+        program = replace(program, params=tuple(p for p in params if p.name in read))
+        return replace(self, program=program, blocked=separable(program)).folding()
+
 
 class Kernel:
     """One kernel of a program. `cutter` (`mcgen.passes.slice`) knows the stages, and what is in memory."""
@@ -87,12 +100,7 @@ class Kernel:
         program = replace(program, params=self.params(program))
         kept = self.kept(token_loops(program))
         free = [a for a in separable(program) if all(a in p.axes for _, p in kept)]       # a program reads what it wrote itself
-        folded = self.fold(program, tuple(free)) if not self.levels else None
-        return Slice(program, self.kind, self.reverse, tuple(free), kept, self.cutter.slot, self.levels, folded)
-
-    def fold(self, program: Program, free: tuple[str, ...]) -> Fold | None:
-        """Of a kernel over rows; twice over the blocks only where that spares many products their long sides."""
-        return fold(program, free, PASSES if products(program.order()) > MANY else 1) if self.kind == "rows" else None
+        return Slice(program, self.kind, self.reverse, tuple(free), kept, self.cutter.slot, self.levels).folding()
 
     def kept(self, loops: TokenLoops) -> tuple[tuple[Value, Param], ...]:
         """Where what is read again lies: in a result, else in memory for the tokens of one row."""

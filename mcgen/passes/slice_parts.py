@@ -5,9 +5,9 @@ from dataclasses import replace
 from typing import Iterable, Sequence
 
 from ..ir.naming import stem
-from ..ir.nodes import AXIS_ORDER, Param, Program, Result, Value, is_dim, order
+from ..ir.nodes import AXIS_ORDER, Param, Result, Value, is_dim, order
 from .rewrite import Rebuilder
-from .slice_kernel import Kernel, Slice, products, separable
+from .slice_kernel import Kernel, Slice, products
 from .stages import is_product
 
 MOST = 12                        # products of matrices of one kernel over rows, where it can be cut
@@ -54,7 +54,7 @@ class _Parts:
                 groups[-1].append(r)
             else:
                 groups.append([r])
-        made = [self.part(results, whole.program.params) for results in groups]
+        made = [whole.part(results, whole.program.params) for results in groups]
         return made if 2 * sum(products(s.program.order()) for s in made) <= 3 * count else [whole]
 
     def apart(self, whole: Slice, results: list[Result], values: list[Value], more: Sequence[Result] = ()) -> list[Slice]:
@@ -67,14 +67,7 @@ class _Parts:
         again = Rebuilder(self.cutter.b, {i: self.cutter.b.param(p) for i, (_, p) in stored.items()})
         results = [replace(r, parts=tuple((again.rebuild([v])[0], s) for v, s in r.parts)) for r in results]
         made = [*more, *(Result(p.name, p.kind, p.axes, ((v, 0),)) for v, p in stored.values())]
-        return [self.part(results, params) for results in (results, made) if results]
-
-    def part(self, results: list[Result], params: Sequence[Param]) -> Slice:
-        program = Program("", (), tuple(results), "chunk", self.cutter.program.segment)
-        read = {v["name"] for v in program.order() if v.op in ("param", "load")}
-        program = replace(program, params=tuple(p for p in params if p.name in read))
-        free = separable(program)
-        return Slice(program, self.kernel.kind, self.kernel.reverse, free, (), self.cutter.slot, self.kernel.levels, self.kernel.fold(program, free))
+        return [whole.part(results, params) for results in (results, made) if results]
 
 
 def summands(axis: str, sums: Iterable[Value]) -> list[Value]:

@@ -17,7 +17,7 @@ from .records import Entry, entries_for
 KEPT = 256
 SHORT, LONG = 32, 128
 LENGTHS = (128, 64, 32, 16)
-REGISTERS = 24_576               # products of a kernel, times tokens of a chunk, times a side: what registers hold on a GPU
+REGISTERS = 20_480               # products of a kernel, times tokens of a chunk, times a side: what registers hold on a GPU
 
 
 @dataclass(frozen=True)

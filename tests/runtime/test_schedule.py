@@ -123,7 +123,7 @@ def test_the_usual_chunk_is_shorter_on_a_gpu_for_many_products():
 
 
 def test_the_usual_chunk_is_what_a_gpus_registers_hold():
-    found = Schedules(64, loads=[(4, ("K",)), (6, ("K", "V"))])
+    found = Schedules(64, loads=[(4, ("K",)), (5, ("K", "V"))])
     assert [found.usual("cuda", {"K": k, "V": v}) for k, v in ((64, 64), (64, 128), (256, 64), (1024, 64))] == [64, 32, 16, 16]
     assert found.usual("cpu", {"K": 256, "V": 64}) == 64
 

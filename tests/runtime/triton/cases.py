@@ -37,8 +37,9 @@ FUSED = {"fused: levels, erased": "merging_steps", "fused: levels, branches": "m
          "fused: erased, cached": "gated_delta+grm", "fused: channels": "gla", "fused: delayed write": "swla"}
 # dims longer than tiles: blocks of them in programs each, and one after the other
 BLOCKS = {"blocks: log decay": "mamba2", "blocks: channels": "gla", "blocks: steps in a token": "delta_product", "blocks: erased, cached": "gated_delta+grm",
-          "blocks: a scan": "mamba1", "blocks: log decay, chosen memories": "mamba2+ssc"}
-LONG = {"K": 24, "V": 40}
+          "blocks: a scan": "mamba1", "blocks: log decay, chosen memories": "mamba2+ssc",
+          "blocks: levels": MERGING, "blocks: levels, erased": {**MERGING, "name": "merging_erased", "rule": {"use": "gated_delta"}}}
+LONG = {"K": 24, "V": 40, "L": 4}
 # in every run of the tests; the others are marked slow
 QUICK = ("log decay", "normaliser, cached", "delayed write, chosen memories", "states mixed", "fresh",
          "a scan, cached", "erased, cached", "fused: log decay", "fused: channels", "levels",

@@ -15,8 +15,8 @@ from mcgen.runtime.triton.options import default, knobs, precisions
 
 pytest.importorskip("triton")
 CHUNK = 64                       # a warpgroup's products have 64 rows
-NAMES = ("simple_gla", "deltanet", "gated_delta")
-SIZES = {"K": 64, "V": 64}
+NAMES = ("simple_gla", "deltanet", "gated_delta", "gla", "simple_gla+grm")
+SIZES, LARGE = ({"K": side, "V": side} for side in (64, 128))
 
 
 def choices(kernel, sizes):
@@ -42,13 +42,23 @@ def multiplying(folder):
     return found
 
 
-def test_a_loop(tmp_path):
-    loop = next(kernel for kernel in multiplying(build(mcgen.load_spec("deltanet"), tmp_path / "op")) if kernel["grid"] == "loop")
-    assert with_wgmma(loop, SIZES)
+@pytest.fixture(scope="module")
+def deltanet(tmp_path_factory):
+    return multiplying(build(mcgen.load_spec("deltanet"), tmp_path_factory.mktemp("packages") / "op"))
+
+
+def test_a_loop(deltanet):
+    assert with_wgmma(next(kernel for kernel in deltanet if kernel["grid"] == "loop"), SIZES)
+
+
+def test_a_gradient_at_128(deltanet):
+    """It reads what all pairs of tokens have, and is cut along K."""
+    assert with_wgmma(next(kernel for kernel in deltanet if "d.q" in kernel["tensors"]), LARGE)
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("sizes", [SIZES, LARGE], ids=["64", "128"])
 @pytest.mark.parametrize("name", NAMES)
-def test_every_kernel(tmp_path, name):
+def test_every_kernel(tmp_path, name, sizes):
     folder = build(mcgen.load_spec(name), tmp_path / "op")
-    assert not [compiling.name_of(kernel) for kernel in multiplying(folder) if not with_wgmma(kernel, SIZES)]
+    assert not [compiling.name_of(kernel) for kernel in multiplying(folder) if not with_wgmma(kernel, sizes)]
