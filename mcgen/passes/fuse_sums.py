@@ -248,7 +248,7 @@ class Sums(Places):
         targets = targets or {}
         # everything that the body needs from outside is computed before the loop
         for arg in loop.args:
-            if arg.op not in (*LEAVES, "param") and not (arg.op == "map" and arg.dtype == "b"):
+            if arg.op not in (*LEAVES, "param"):
                 self.expr(arg)
         refs: dict[int, tuple[kr.Ref, list[Value], bool]] = {}
         for i, r in enumerate(body.results):
