@@ -159,6 +159,10 @@ FOUND = {                        # by `mcgen fuzz`, in calls that corner specs d
                                    "state": {"S": {"shape": ["K", "K"], "init": "outer(k, k)"}}, "update": {"S": "0.5 * S"}, "read": "layernorm(prev(S).T @ q)"},
          "cache": {"inputs": {"u": {"shape": [8], "per": "head"}}, "segments": {"length": 12}, "summary": "sum(w)", "score": "w * summary",
                    "weight": "softmax(score) * u[level]", "mix": "states"}}, {"K": 3}, tokens=1, heads=1),
+    "a read that a comparison of what is read picks: what memories answer is compared by one loop over them, and read by the next": Case(
+        {"name": "drawn", "rule": {"inputs": {"q": ["K"], "k": ["K"], "v": ["V"], "h": []}, "state": {"S": ["K", "V"]}, "update": {"S": "S + outer(k, v)"},
+                                   "read": "where(h < (S.T @ q)[0], 0, S @ v)"},
+         "cache": {"inputs": {}, "segments": {"length": 4}, "weight": "1"}}, {"K": 3, "V": 2}, tokens=9, start=True),
 }
 
 
