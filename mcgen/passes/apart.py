@@ -29,19 +29,27 @@ def levelled(v: Value | Param) -> bool:
 
 def of_levels(v: Value) -> bool:
     """Whether v is a scan over rows of what is too large with all levels."""
-    return v.op == "scan" and scan_axis(v) == "r" and _carries_levels(v)
+    return v.op == "scan" and scan_axis(v) == "r" and _has_levels(v)
 
 
 def _dims(v: Value) -> int:
     return sum(map(is_dim, v.axes))
 
 
-def _carries_levels(scan: Value) -> bool:
-    return any(levelled(p) for p in scan["body"].params[:scan["carries"]])
+def _has_levels(scan: Value) -> bool:
+    """Whether a scan carries what is too large with all levels, or makes it of one token."""
+    body: Program = scan["body"]
+    if not any("l" in p.axes for p in body.params):
+        return False
+    if any(levelled(p) for p in body.params[:scan["carries"]]):
+        return True
+    return any(levelled(v) if scan_axis(scan) == "c" else v.op == "scan" and _has_levels(v) for v in body.order())
 
 
 def leaves_levels(v: Value) -> bool:
     """Whether v itself is small, but made of what has levels and is not: a program for every level makes it."""
+    if v.op == "out" and scan_axis(v.args[0]) == "c":
+        return not levelled(v) and _has_levels(v.args[0])
     over_rows = "r" in (v.get("over") or ())                       # made of what its rows have, which leaves the levels itself
     return not levelled(v) and v.op not in ("out", "scan", "slots", "collect") and not over_rows and any(map(levelled, v.args))
 
@@ -56,7 +64,7 @@ def levels_apart(program: Program, b: Builder) -> Program:
     outside: dict[int, dict[tuple[str, int], Value]] = {}         # old scan -> by kind and index what its results are now
 
     def scans(rebuilder: Rebuilder, value: Value, args: list[Value]) -> Value | None:
-        if value.op == "scan" and _carries_levels(value):
+        if value.op == "scan" and _has_levels(value):
             scan = b.make("scan", args, (), "f", **{**dict(value.attrs), "body": rebuild_program(value["body"], b, scans)})
             made, outside[id(value)] = _Apart(b, hoisted(b, scan, args, over_levels) or scan).scan()
             return made

@@ -175,7 +175,7 @@ class _Cutter:
             return Key(self.stages.at(loop), "loop", *way(loop))
         if loop.op == "slots" and not of_rows(loop):
             return Key(self.stages.at(loop), "loop", self.stages.direction(self.stages.at(loop)))
-        return self.grid(self.stages.ready(out) if over_tokens(loop) else self.stages.at(loop), out)
+        return self.grid(self.stages.ready(out) - self.stages.many(out) if over_tokens(loop) else self.stages.at(loop), out)
 
     def after(self, value: Value, kind: str) -> Key:
         """The kernel for what is known when all rows are done: the one that knows most of it already."""

@@ -163,13 +163,17 @@ class Kernel:
             if scans_rows(loop):
                 return self.cutter.host(v) == self.key
             if over_tokens(loop):
-                return True
+                return self.levels if levelled(v) else not self.stages.many(v) or self.gives(v)
             if levelled(v) or slot_axis(loop) == "l":
                 return levelled(v) == self.levels and (not of_rows(loop) or self.kind == "rows")
             return not of_rows(loop) or (self.kind == "rows" and self.stages.at(loop) == self.stage)
         if v.op == "collect" or self.stages.many(v):
-            return any(v is p for r in self.results for p, _ in r.parts) and (self.levels or not leaves_levels(v))
+            return self.gives(v)
         return over_rows(v) and self.cutter.total_key(v) == self.key
+
+    def gives(self, v: Value) -> bool:
+        """Whether this kernel is the one that computes v for all others."""
+        return any(v is p for r in self.results for p, _ in r.parts) and (self.levels or not leaves_levels(v))
 
     def below(self, v: Value, limit: int) -> list[tuple[Value, int]]:
         """What v is computed from in this kernel, and how dear each may be."""

@@ -105,7 +105,7 @@ class Stages:
                 host = v.args[0]
                 found = self.at(host) + (0 if host.op == "slots" and not self.stack(v) else 1)
             elif v.op == "out":                          # one token after the other: products of all of them come from memory
-                found = max(self.serial(a, inline=LIGHT) for a in v.args[0].args)
+                found = max(self.serial(a, inline=LIGHT) for a in v.args[0].args) + leaves_levels(v)
             elif v.op == "collect" or over_rows(v):
                 found = self.at(v) + 1
             elif self.many(v):

@@ -12,6 +12,8 @@ from mcgen.codegen.triton_printer import used
 from mcgen.ir.builder import Builder
 from mcgen.ir.nodes import Param, Program, Result
 
+from ops.specs import SMALL_OF_LARGE
+
 KERNELS = {"linear_attention": (2, 4), "simple_gla": (2, 4), "mlstm+grm": (3, 8), "linear_attention+grm": (3, 7), "swla+ssc": (3, 10),
            "mamba1": (1, 3), "longhorn": (1, 3), "mesa": (3, 8)}
 
@@ -50,6 +52,13 @@ def test_a_scan_takes_one_token_at_a_time():
     forward, backward = text_of("mamba1").split("def backward_0")
     assert "token[:, None]" not in forward and "tl.store(y_ptr" in forward and "[c, K, V]" not in backward
     assert "('each.S', 'memory', ('c', 'K', 'V'))" in backward           # the states of one row, for every sequence and head
+
+
+@pytest.mark.parametrize("name", SMALL_OF_LARGE)
+def test_loops_over_tokens_of_what_has_levels_are_printed(name):
+    tree = {k: {a: b for a, b in v.items() if b is not None} for k, v in SMALL_OF_LARGE[name].items() if k != "name"}
+    made = files(mcgen.load_spec({"name": name, **tree}))["triton_kernels.py"]
+    assert ast.parse(made) and "for j in range(" in made
 
 
 def test_only_what_is_asked_for_is_named():

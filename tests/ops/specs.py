@@ -64,6 +64,14 @@ LOGARITHMIC = [
                                  "update": {"S": "where(abs(S) < d, exp(g) * S + outer(k, v), 0.5 * S + huber(outer(k, tanh(v)) - S, d))"}, "read": "S.T @ q"},
        cache={**LEVELS, "segments": APART}),
 ]
+# states that every level has at once, made token by token of matrices that it has not
+SMALL_OF_LARGE = {
+    "carried": op("carried", rule={"inputs": {**UNIT_K}, "state": {"S": {"shape": ["K", "V"], "init": "learned"}, "m": ["V"]},
+                                   "update": {"S": "tanh(S - b * outer(k, S.T @ k - v))", "m": "0.5 * m + S.T @ k"}, "read": "m * (S.T @ q)"},
+                  cache={**LEVELS, "inputs": {}, "segments": APART, "weight": "exp(-0.2 * age)"}),
+    "inside": op("inside", rule={"inputs": {**UNIT_K, "v": ["K"]}, "state": {"m": ["K"]}, "update": {"m": "tanh(outer(m, k)) @ v + b * q"}, "read": "m * q"},
+                 cache={**LEVELS, "inputs": {}, "segments": APART, "weight": "exp(-0.2 * age)"}),
+}
 PER_HEAD_K = {"shape": ["K"], "domain": "unit", "per": "head"}
 FOUND = [                        # by `mcgen fuzz`, shrunk
     op("steps_of_several_keys", rule={"inputs": {**UNIT_K, "p": {"shape": ["K"], "domain": "unit"}}, "read": "S.T @ q",

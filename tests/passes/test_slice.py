@@ -4,15 +4,18 @@ from __future__ import annotations
 import pytest
 
 from mcgen.ir import interpreter
+from mcgen.ir.nodes import bodies
 from mcgen.ir.verifier import verify_program
+from mcgen.passes.apart import levelled
 from mcgen.passes.bisect import bound, table
 from mcgen.passes.pipeline import compile_model
 from mcgen.passes.slice import Sliced, cut
+from mcgen.passes.token_loops import over_tokens
 from mcgen.spec import load_spec
 from mcgen.symbolic.elaborate import elaborate
 
 from ops.scans import SCANS
-from ops.specs import CORNERS, LOGARITHMIC
+from ops.specs import CORNERS, LOGARITHMIC, SMALL_OF_LARGE
 from .cases import CACHES, RULES, compiled, drawn, errors, trial
 from .test_scans import compiled as scan
 
@@ -36,9 +39,9 @@ def run_sliced(sliced: Sliced, results, inputs, rows, chunk, sizes):
     return {r.name: found[r.name] for r in results}
 
 
-def corner(name):
+def corner(name, known=CORNERS):
     return compile_model(elaborate(load_spec({k: {a: b for a, b in v.items() if b is not None} if isinstance(v, dict) else v
-                                              for k, v in CORNERS[name].items()})))
+                                              for k, v in known[name].items()})))
 
 
 def agree(rule, cache_name=None, start="carry", forms=(False, True)):
@@ -107,6 +110,25 @@ MERGING = [s["name"] for s in LOGARITHMIC]
                                   pytest.param(n, marks=pytest.mark.slow) for n in MERGING])
 def test_merging_segments(name):
     agree_state(corner(name))
+
+
+@pytest.mark.parametrize("name", SMALL_OF_LARGE)
+def test_what_is_small_and_made_of_what_has_levels(name):
+    """Loops over tokens with matrices of a level in them, carried or not, are in programs of one level each, whatever asks for their results."""
+    state = corner(name, SMALL_OF_LARGE)
+    agree_state(state)
+    for program in (state.forward, state.backward):
+        for s in (s for fused in (False, True) for s in cut(program, state.source.builder, fused).slices):
+            assert s.levels or not [v for loop in loops_over_tokens(s.program) for v in loop["body"].order() if levelled(v)]
+
+
+def loops_over_tokens(program):
+    """All of a program, those in loops too."""
+    for v in program.order():
+        if over_tokens(v):
+            yield v
+        for body in bodies(v):
+            yield from loops_over_tokens(body)
 
 
 @pytest.mark.parametrize("start", ["carry", "fresh"])
