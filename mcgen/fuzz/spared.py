@@ -23,7 +23,7 @@ SAMPLES = 4
 
 @dataclass
 class Spared:
-    """left: what a run in float32 may leave of gradients that are 0."""
+    """left: what a run in float32 may leave of gradients that are 0; infinite where rounding leaves no number, which says nothing."""
 
     left: Mapping[str, float]
     diverging: set[str] = field(default_factory=set)
@@ -44,7 +44,7 @@ class Spared:
         """What a float32 result is held to: where it cancels, to what may be left of it. A float64 result to that much less."""
         allowed = dict(want.allowed)
         for name, left in self.left.items():
-            if left > allowed[name].arithmetic_error and _largest(want.tensors[name]) <= FINER * left:
+            if allowed[name].arithmetic_error < left < torch.inf and _largest(want.tensors[name]) <= FINER * left:
                 self.cancelling.add(name)
                 allowed[name] = replace(allowed[name], arithmetic_error=left)
         return replace(want, allowed=allowed)
