@@ -18,6 +18,8 @@ class Tokens(Sums):
         body: Program = loop["body"]
         n = loop["carries"]
         for arg in loop.args[n:len(body.params)]:
+            while arg.op == "rename":
+                (arg,) = arg.args
             if arg.op not in (*LEAVES, "param") and not (arg.op == "map" and arg.dtype == "b"):
                 self.place(arg)
         held = []

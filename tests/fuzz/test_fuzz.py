@@ -151,6 +151,9 @@ FOUND = {                        # by `mcgen fuzz`, in calls that corner specs d
                                    "state": {"S": {"shape": ["K", "K"], "init": "learned"}, "Z": ["K", "K"]},
                                    "update": {"Z": "Z - outer(Z @ q, q) + 0.3 * S"}, "read": "Z.T @ k"},
          "cache": {"inputs": {}, "segments": {"length": 1, "start": "fresh"}, "weight": "1"}}, {"K": 4}, tokens=3, heads=4, seed=2),
+    "a cotangent that a scan over tokens takes under another axis: the product that it comes from has a tile, not its rename": Case(
+        {"name": "drawn", "rule": {"inputs": {"W": {"shape": ["V", "V"], "per": "head"}, "p": ["K"], "q": ["V"]}, "state": {"Z": ["V", "K"]},
+                                   "update": {"Z": "tanh(Z) + outer(q, p)"}, "read": "W @ (Z @ p)"}}, {"K": 3, "V": 4}, tokens=5),
     "a term that stands twice in an update: as much as two, not as one": Case({"name": "drawn", "rule": {
         "inputs": {"k": {"shape": ["K"], "domain": "unit"}, "q": ["K"], "p": ["V"]}, "state": {"S": ["K", "V"], "Z": ["K", "V"]},
         "update": {"S": "S - 0.5 * outer(k, S.T @ k)", "Z": "Z + 0.3 * new(S) + 0.3 * new(S)"}, "read": "S.T @ q + p"}}, {"K": 3, "V": 2}, tokens=7, start=True),
