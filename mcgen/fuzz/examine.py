@@ -133,7 +133,7 @@ def calls(gate: Gate, lab: Lab, draw: Draw, case: Case, spared: Spared | None = 
         if spared is None:
             return lab.check(gate, draw, got, want, prefix)
         spared.diverging |= want.beyond
-        lab.check(gate, draw, got, spared.bounds(want), prefix, only=set(want.tensors) - spared.diverging)
+        lab.check(gate, draw, got, spared.bounds(want), prefix, only=set(want.tensors) - want.beyond)
 
     check(compute(lab.op, lab.inputs(draw), draw, lab.start(draw) if case.start else None, segments=lab.segments), lab.expected(draw, case.start))
     points = [p for p in case.cuts if p <= case.tokens]
