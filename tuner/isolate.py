@@ -24,6 +24,8 @@ from .states import DONE, LOST, TIMEOUT, Outcome
 Work = Callable[[dict[str, Any]], dict[str, Any]]          # plain data in, plain data out
 TAIL = 4000
 STARTING_S = (300.0, 300.0)      # how long the server may take to start a process, it itself included; tried so often
+ENDING_S = 5.0                   # how long a killed process is waited for
+UNKNOWN = 255                    # what multiprocessing says of a process when the server that forked it is gone
 PRELOADED = [f"{__package__}.work", "tvm.tirx"]
 GONE = "the process that trials are forked from was killed or stopped from outside"
 
@@ -52,7 +54,7 @@ def run(work: Work, told: Mapping[str, Any], timeout: float) -> Outcome:
 
 def _start(process: Any) -> bool:
     """Starts a process; False if the server that should fork it is gone each time. An answer from a stopped one would be waited for
-    for ever: it is killed, and so another one starts."""
+    for ever. One that did not fork is ended before the next attempt, which would otherwise find a dying one and ask it again."""
     for limit in STARTING_S:
         problems: list[BaseException] = []
 
@@ -66,12 +68,15 @@ def _start(process: Any) -> bool:
         starting.start()
         starting.join(limit)
         if starting.is_alive():
-            _kill_server()
-            starting.join(5)
+            _end_server()
+            starting.join(ENDING_S)
+            if starting.is_alive():
+                return False
         if not problems:
             return True
         if not isinstance(problems[0], (EOFError, ConnectionError)):
             raise problems[0]
+        _end_server()
     return False
 
 
@@ -82,8 +87,9 @@ def _answer(process: Any, ours: Connection, deadline: float, timeout: float, log
                 state, found, detail = json.loads(ours.recv_bytes())
                 return Outcome(state, found, detail)
             except EOFError:
-                process.join(5)
-                return Outcome(LOST, detail=GONE) if _server_gone() else states.of_exit(process.exitcode, _tail(log))
+                process.join(ENDING_S)
+                lost = process.exitcode in (None, UNKNOWN) and _server_gone(within=1.0)
+                return Outcome(LOST, detail=GONE) if lost else states.of_exit(process.exitcode, _tail(log))
         if time.monotonic() > deadline:
             return Outcome(TIMEOUT, detail=f"no answer within {timeout:.0f} s")
 
@@ -102,24 +108,30 @@ def _end(process: Any) -> None:
             os.killpg(process.pid, signal.SIGKILL)
         except (ProcessLookupError, PermissionError):
             process.kill()
-    process.join(5)
+    process.join(ENDING_S)
     if process.exitcode is None:
-        _kill_server()                                      # a stopped one never says that it ended, and our own exit would wait for it
+        _end_server()                                       # a stopped one never says that it ended, and our own exit would wait for it
 
 
 def _server() -> int | None:
     return getattr(forkserver._forkserver, "_forkserver_pid", None)            # type: ignore[attr-defined]
 
 
-def _server_gone() -> bool:
-    pid = _server()
-    return pid is not None and os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+def _server_gone(within: float = 0.0) -> bool:
+    """Whether it ended, or does within so many seconds: what it held open closes a moment before its end can be seen."""
+    pid, until = _server(), time.monotonic() + within
+    while pid is not None and os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        if time.monotonic() >= until:
+            return False
+        time.sleep(0.005)
+    return pid is not None
 
 
-def _kill_server() -> None:
+def _end_server() -> None:
     pid = _server()
     if pid is not None and not _server_gone():
         os.kill(pid, signal.SIGKILL)
+        _server_gone(within=ENDING_S)
 
 
 def _context() -> Any:

@@ -40,6 +40,9 @@ def killed(told):
 
 
 def killed_late(told):
+    """Long enough after it says that it has begun."""
+    with open(told["pids"], "w") as file:
+        file.write(f"{os.getpid()}")
     time.sleep(2)
     os.kill(os.getpid(), signal.SIGKILL)
 

@@ -50,12 +50,20 @@ def test_trials_die_with_the_tuner(tmp_path):
 SERVER = """
 import os, signal, sys, threading, time
 from multiprocessing import forkserver
+from pathlib import Path
 import fakes
 from tuner import isolate
 
-def hit(signal, delay=0.0):
-    time.sleep(delay)
+def hit(signal):
     os.kill(forkserver._forkserver._forkserver_pid, signal)
+
+def hit_during_the_next(signal):
+    Path(sys.argv[1]).write_text("")
+    def wait():
+        while not Path(sys.argv[1]).read_text():
+            time.sleep(0.01)
+        hit(signal)
+    threading.Thread(target=wait).start()
 
 if __name__ == "__main__":
     isolate.PRELOADED, isolate.STARTING_S = [], (1.5, 60.0)
@@ -67,11 +75,11 @@ if __name__ == "__main__":
     run(fakes.fine)                                   # killed between trials
     hit(signal.SIGSTOP)
     run(fakes.fine)                                   # stopped: does not answer
-    threading.Thread(target=hit, args=(signal.SIGKILL, 0.7)).start()
+    hit_during_the_next(signal.SIGKILL)
     run(fakes.killed_late)                            # killed, and then the trial
     run(fakes.fine)
-    threading.Thread(target=hit, args=(signal.SIGSTOP, 0.7)).start()
-    run(fakes.hangs, 2)                               # stopped during a trial: nothing may wait for it, our exit neither
+    hit_during_the_next(signal.SIGSTOP)
+    run(fakes.hangs, 3)                               # stopped during a trial: nothing may wait for it, our exit neither
     run(fakes.fine)
     isolate.STARTING_S = (1.0,)
     hit(signal.SIGSTOP)
@@ -86,8 +94,19 @@ def test_a_server_killed_or_stopped_from_outside(tmp_path):
     assert tuner.returncode == 0, tuner.stderr
     assert [line.split(" ", 2) for line in tuner.stdout.splitlines()] == [
         ["done", "1.5", ""], ["done", "1.5", ""], ["done", "1.5", ""], ["lost", "", isolate.GONE],
-        ["done", "1.5", ""], ["timeout", "", "no answer within 2 s"], ["done", "1.5", ""], ["lost", "", isolate.GONE + " (tried 1 times)"]]
+        ["done", "1.5", ""], ["timeout", "", "no answer within 3 s"], ["done", "1.5", ""], ["lost", "", isolate.GONE + " (tried 1 times)"]]
     assert all(gone(int(pid)) for pid in (tmp_path / "pids").read_text().split())
+
+
+def test_a_server_that_refuses_is_ended_before_another_attempt():
+    """A killed one may take a while to die on a busy machine, and refuse the second attempt as well."""
+    class Process:
+        def start(self):
+            if not isolate._server_gone():
+                raise ConnectionRefusedError
+
+    isolate.run(fakes.fine, {"x": 3}, 60)                # so that there is one
+    assert isolate._start(Process())
 
 
 def gone(pid):
