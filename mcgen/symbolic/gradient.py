@@ -292,7 +292,8 @@ def _layernorm(y: Term, g: Term, x: Term) -> Pairs:
         return _wide(over(_rows(t), size(x.shape[-1])), x.shape)
     centred = less(x, mean(x))
     scale = apply("sqrt", plus(over(_rows(power(centred, num(2))), size(x.shape[-1])), num(EPS)))
-    yield x, over(less(less(g, mean(g)), times(y, mean(times(g, y)))), _wide(scale, x.shape))
+    across = less(g, times(y, mean(times(g, y))))
+    yield x, over(less(across, mean(across)), _wide(scale, x.shape))      # the mean last: y's own is 0 only to a roundoff of x
 
 
 def _index(y: Term, g: Term, x: Term, i: Term) -> Pairs:
