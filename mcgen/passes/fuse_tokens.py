@@ -20,7 +20,9 @@ class Tokens(Sums):
         for arg in loop.args[n:len(body.params)]:
             while arg.op == "rename":
                 (arg,) = arg.args
-            if arg.op not in (*LEAVES, "param") and not (arg.op == "map" and arg.dtype == "b"):
+            if arg.op == "map" and arg.dtype == "b":
+                self.expr(arg)                             # no tile holds a mask, but what it is made of is computed before the loop
+            elif arg.op not in (*LEAVES, "param"):
                 self.place(arg)
         held = []
         for param, arg in zip(body.params[:n], loop.args):
