@@ -5,6 +5,7 @@ from typing import Iterable
 
 from ..ir.naming import stem
 from ..ir.nodes import Program, Value, is_dim, order, sort_axes
+from ..ir.verifier import BrokenProgram
 from ..passes.apart import levelled
 from ..passes.arrange import arrange
 from ..passes.fold import Fold
@@ -259,7 +260,8 @@ class Values(Tiles):
         for p, name in zip(body.params[:n], self.carries[id(v)]):
             self.bound[p.name] = name
         for p, arg in zip(body.params[n:], v.args[n:]):
-            self.given[p.name] = arg
+            if self.given.setdefault(p.name, arg) is not arg:
+                raise BrokenProgram(f"{self.program.name}: two scans of a kernel have a parameter {p.name}, for different values")
             if self.wanted(arg) or id(arg) in self.names:
                 self.bound[p.name] = self.get(arg)
         self.statements(arrange(body.roots()))

@@ -35,7 +35,8 @@ def hoisted(b: Builder, scan: Value, args: list[Value], leaves: Callable[[Value]
     leaving |= {id(v): v for v in body.roots() if free[id(v)] and id(v) in dear}
     if not leaving:
         return None
-    more = [Param(f"hoisted.{i}", "value", tuple(a for a in v.axes if a != scan_axis(scan)), dtype=v.dtype)
+    # scans of one kernel may meet: a name of its own in every body, also in one that something left before
+    more = [Param(f"hoisted.{body.params[0].name}.{len(body.params) + i}", "value", tuple(a for a in v.axes if a != scan_axis(scan)), dtype=v.dtype)
             for i, v in enumerate(leaving.values())]
     made = rebuild_program(body, b, replaced={key: b.param(p) for key, p in zip(leaving, more)})
     made = replace(made, params=(*body.params[:n + m], *more, *body.params[n + m:]))

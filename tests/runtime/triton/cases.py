@@ -27,7 +27,11 @@ CASES = {
         "read": "(prev(S).T @ q + 0.5 * S.T @ softmax(k)) / (1 + abs(dot(n, q))) + tanh(n[0]) * v", "output": "silu(y) * delay(a, 2)"}},
     "a scan, one decay a head": "mamba1", "a scan, cached": "longhorn+grm", "a scan, states mixed": "longhorn+soup",
     "a scan, chosen memories": "mamba1+ssc", "a scan of two states": "swapped", "a scan, other sizes": "largest", "a dense system": "mesa",
-    "erased, cached": "gated_delta+grm", "steps in a token": "delta_product", "momentum, erased": "titans_linear",
+    "erased, cached": "gated_delta+grm", "two erased, cached": {"name": "two_erased", "rule": {
+        "inputs": {"q": ["K"], "k": {"shape": ["K"], "domain": "unit"}, "v": ["V"], "b": {"shape": [], "domain": [0, 1]}, "g": {"shape": [], "domain": ["-inf", 0]}},
+        "state": {"S": ["K", "V"], "Z": ["K", "V"]}, "update": {
+            "S": "exp(g) * (S - b * outer(k, S.T @ k)) + b * outer(k, v)", "Z": "Z - 0.5 * outer(l2norm(q), Z.T @ l2norm(q) - v)"},
+        "read": "S.T @ q + Z.T @ k"}, "cache": {"use": "grm", "segments": {"length": 16}}}, "steps in a token": "delta_product", "momentum, erased": "titans_linear",
     "channels, erased, chosen memories": "kda+ssc",
 }
 MERGING = {"name": "merging", "rule": {"use": "simple_gla"}, "cache": {"use": "log_linear", "segments": {"length": 8, "start": "fresh", "growth": "logarithmic"}}}
@@ -42,7 +46,7 @@ BLOCKS = {"blocks: log decay": "mamba2", "blocks: channels": "gla", "blocks: ste
 LONG = {"K": 24, "V": 40, "L": 4}
 # in every run of the tests; the others are marked slow
 QUICK = ("log decay", "normaliser, cached", "delayed write, chosen memories", "states mixed", "fresh",
-         "a scan, cached", "erased, cached", "fused: log decay", "fused: channels", "levels",
+         "a scan, cached", "two erased, cached", "fused: log decay", "fused: channels", "levels",
          "blocks: log decay")
 KNOWN = {**CORNERS, **SCANS}
 TOKENS = {"mesa": 20}
