@@ -3,6 +3,7 @@
     hoist    dot(s * x, y) -> s * dot(x, y)             where s has none of the summed axes and fewer axes than x
     move     dot(x, dot(p, q)) over a -> dot(p, dot(x, q) over a)     where the inner product is then one that is needed
              anyway: row sums of a product move onto the smaller product
+    diagonal sum over d of where(c == d, dot(x[c], y[d]), 0) -> dot(x[c], y[c]), of tokens' inputs
     prune    results of loop bodies that nobody reads, and their inputs, go
 """
 from __future__ import annotations
@@ -10,9 +11,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..ir.builder import Builder
-from ..ir.nodes import Program, Value, scan_axis
+from ..ir.nodes import Program, Value, order, scan_axis
 from .narrow import narrow
 from .rewrite import Rebuilder, rebuild_program
+
+BROUGHT = {"load", "map", "rename", "const", "row", "iota", "size"}        # what makes something of tokens' inputs, one by one
 
 
 def clean(program: Program, b: Builder) -> Program:
@@ -67,6 +70,9 @@ def _hoist(rebuilder: Rebuilder, value: Value, args: list[Value]) -> Value | Non
             if moved is not None:
                 return moved
     if value.op == "sum":
+        diagonal = _diagonal(b, args[0], value["over"])
+        if diagonal is not None:
+            return diagonal
         scale, rest = scale_of(b, args[0], value["over"])
         return None if scale is None else b.map("mul", scale, b.sum(rest, value["over"]))
     if value.op != "dot":
@@ -82,6 +88,30 @@ def _hoist(rebuilder: Rebuilder, value: Value, args: list[Value]) -> Value | Non
         if scale is not None:
             product = b.map("mul", scale, product)
     return product
+
+
+def _diagonal(b: Builder, x: Value, over: Sequence[str]) -> Value | None:
+    """The sum over one of two axes of what is masked to where they are equal, where that is a product of what tokens bring: the rows' own
+    sums. (Others are products of what took products, and made anyway where those are at hand.)"""
+    if x.op != "map" or x["fn"] != "where" or len(over) != 1:
+        return None
+    mask, inside, outside = x.args
+    axes = {a.get("axis") for a in mask.args}
+    if mask.get("fn") != "eq" or any(a.op != "iota" for a in mask.args) or len(axes) != 2 or outside.op != "const" or outside["value"] != 0.0:
+        return None
+    gone, (left,) = over[0], axes - {*over}
+    return _on_diagonal(b, inside, gone, left) if gone in axes else None
+
+
+def _on_diagonal(b: Builder, x: Value, gone: str, left: str) -> Value | None:
+    if gone not in x.axes:
+        return x
+    if left not in x.axes:
+        return b.rename(x, {gone: left})
+    if x.op == "dot" and not {v.op for v in order(x.args)} - BROUGHT:
+        return b.dot(*(_on_diagonal(b, a, gone, left) for a in x.args), x["over"])
+    parts = [_on_diagonal(b, a, gone, left) for a in x.args] if x.op == "map" else [None]
+    return None if None in parts else b.map(x["fn"], *parts)
 
 
 def _small_outside(b: Builder, big: Value, rest: Value) -> Value | None:

@@ -75,6 +75,18 @@ def test_clean_lets_equal_products_meet():
     assert [len(products(p)) for p in (program(total), clean(program(total), b))] == [2, 1]
 
 
+def test_clean_sums_where_two_axes_are_equal():
+    """The rows' own products alone; not where what they are made of takes products too, which are then made of every token for one."""
+    b, x, y, m = Builder(), Param("x", "token", ("V",)), Param("y", "token", ("V",)), Param("m", "starts", ("c", "d"))
+    same = b.map("eq", b.iota("c"), b.iota("d"))
+    other = b.rename(b.load(y), {"c": "d"})
+    own = b.sum(b.where(same, b.dot(b.load(x), other, ["V"])), ["d"])
+    made = clean(program(own), b).roots()[0]
+    assert made is b.dot(b.load(x), b.load(y), ["V"]) and not products(program(made))
+    turned = b.where(same, b.dot(b.load(x), b.rename(b.dot(b.param(m), other, ["d"]), {"c": "d"}), ["V"]))
+    assert len(products(clean(program(b.sum(turned, ["d"])), b))) == 2
+
+
 def test_loop_slots_leaves_nothing_large(golden):
     b, q, m = Builder(), Param("q", "token", ("K",)), Param("m", "slots", ("K", "V"))
     each = b.dot(b.load(q), b.param(m), ["K"])
