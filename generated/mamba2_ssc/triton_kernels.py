@@ -401,7 +401,6 @@ def backward_2(q_ptr, d_y_ptr, d_new_cache_S_ptr, stored_total_ptr, stored_takin
     at_K = block_of_K * block_K + tl.arange(0, block_K)
     at_V = block_of_V * block_V + tl.arange(0, block_V)
     kept = lib.keeps(rows_ptr, R, n, 256)
-    d_new_cache_S = tl.load(d_new_cache_S_ptr + (z * N + n) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
     d_cached_S_part = tl.zeros((block_K, block_V,), tl.float32)  # [K, V]
     for r in range(lib.first_row(rows_ptr, R, n), R):
         row_ptr = rows_ptr + r * 4
@@ -425,6 +424,7 @@ def backward_2(q_ptr, d_y_ptr, d_new_cache_S_ptr, stored_total_ptr, stored_takin
         weight_cached = tl.where(mask, scaled, 0.0)  # [c]
         d_read_S = d_y_c * weight_cached[:, None]  # [c, V]
         d_cached_S_part += lib.dot(tl.trans(q_c), d_read_S, PRECISION)
+    d_new_cache_S = tl.load(d_new_cache_S_ptr + (z * N + n) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
     # spec line 15: read: S.T @ q
     d_cached_S = d_new_cache_S + d_cached_S_part  # [K, V]
     d_cache_S = tl.where(kept, d_cached_S, 0.0)  # [K, V]
@@ -792,7 +792,6 @@ def backward_7(u_ptr, d_new_summary_ptr, stored_d_score_cached_ptr, d_summary_pt
     block_of_K = tl.program_id(2)
     at_K = block_of_K * block_K + tl.arange(0, block_K)
     kept = lib.keeps(rows_ptr, R, n, 256)
-    d_new_summary = tl.load(d_new_summary_ptr + (z * N + n) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
     d_summaries_part = tl.zeros((block_K,), tl.float32)  # [K]
     for r in range(lib.first_row(rows_ptr, R, n), R):
         row_ptr = rows_ptr + r * 4
@@ -805,6 +804,7 @@ def backward_7(u_ptr, d_new_summary_ptr, stored_d_score_cached_ptr, d_summary_pt
         u_c = lib.tokens(tl.load(u_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
         stored_d_score_cached = tl.load(stored_d_score_cached_ptr + (z * R + r) * (N * C) + n * (C) + c).to(tl.float32)  # [c]
         d_summaries_part += tl.sum(u_c * stored_d_score_cached[:, None], 0)
+    d_new_summary = tl.load(d_new_summary_ptr + (z * N + n) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
     # spec line 21: score: dot(u, summary)
     d_summaries = d_new_summary + d_summaries_part  # [K]
     # spec line 20: summary: mean(k)

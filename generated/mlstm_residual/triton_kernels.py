@@ -458,8 +458,6 @@ def backward_4(q_ptr, d_y_ptr, d_new_cache_S_ptr, d_new_cache_n_ptr, stored_read
     at_K = block_of_K * block_K + tl.arange(0, block_K)
     at_V = block_of_V * block_V + tl.arange(0, block_V)
     kept = lib.keeps(rows_ptr, R, n, 256)
-    d_new_cache_S = tl.load(d_new_cache_S_ptr + (z * N + n) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-    d_new_cache_n = tl.load(d_new_cache_n_ptr + (z * N + n) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
     d_cached_S_part = tl.zeros((block_K, block_V,), tl.float32)  # [K, V]
     d_cached_n_part = tl.zeros((block_K,), tl.float32)  # [K]
     for r in range(lib.first_row(rows_ptr, R, n), R):
@@ -498,11 +496,13 @@ def backward_4(q_ptr, d_y_ptr, d_new_cache_S_ptr, d_new_cache_n_ptr, stored_read
         d_read_n = sign * masked3  # [c]
         d_cached_S_part += lib.dot(tl.trans(q_c), d_read_S, PRECISION)
         d_cached_n_part += tl.sum(q_c * d_read_n[:, None], 0)
+    d_new_cache_S = tl.load(d_new_cache_S_ptr + (z * N + n) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
     d_cached_S = d_new_cache_S + d_cached_S_part  # [K, V]
     d_cache_S = tl.where(kept, d_cached_S, 0.0)  # [K, V]
+    tl.store(d_cache_S_ptr + (z * N + n) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_cache_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
+    d_new_cache_n = tl.load(d_new_cache_n_ptr + (z * N + n) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
     d_cached_n = d_new_cache_n + d_cached_n_part  # [K]
     d_cache_n = tl.where(kept, d_cached_n, 0.0)  # [K]
-    tl.store(d_cache_S_ptr + (z * N + n) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_cache_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
     if (block_of_V == 0):
         tl.store(d_cache_n_ptr + (z * N + n) * (size_K) + at_K, d_cache_n, mask=(at_K < size_K))
     tl.store(stored_d_cached_S_part_ptr + (z * N + n) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_cached_S_part, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))

@@ -87,9 +87,7 @@ def fused_backward_0(q_ptr, k_ptr, v_ptr, g_ptr, saved_S_ptr, d_y_ptr, d_new_sta
     # spec line 16: read: scale * S.T @ q
     mask = c[:, None] >= c[None, :]  # [c, d]
     d_new_state_S = tl.load(d_new_state_S_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-    mask2 = g == (-120.0)  # []
-    mask3 = c[None, :] < c[:, None]  # [c, d]
-    mask4 = g > (-120.0)  # []
+    mask2 = c[None, :] < c[:, None]  # [c, d]
     d_old_S = d_new_state_S  # [K, V]
     total = tl.zeros((), tl.float32)  # []
     for i in range(0, R):
@@ -108,8 +106,8 @@ def fused_backward_0(q_ptr, k_ptr, v_ptr, g_ptr, saved_S_ptr, d_y_ptr, d_new_sta
         product = lib.dot(d_y_c, tl.trans(saved_S), PRECISION)  # [c, K]
         d_q_part = scaled[:, None] * product  # [c, K]
         k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-        mask5 = c < count  # [d]
-        earlier = mask & mask5[None, :]  # [c, d]
+        mask3 = c < count  # [d]
+        earlier = mask & mask3[None, :]  # [c, d]
         gap = G[:, None] - G[None, :]  # [c, d]
         masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
         reach = tl.exp(masked.to(tl.float32))  # [c, d]
@@ -155,7 +153,7 @@ def fused_backward_0(q_ptr, k_ptr, v_ptr, g_ptr, saved_S_ptr, d_y_ptr, d_new_sta
         scaled9 = (size_K ** (-0.5)) * scaled8  # [c, d]
         d_gap = tl.where(earlier, scaled9, 0.0)  # [c, d]
         running = tl.cumsum(d_gap, 0, reverse=True)  # [c, d]
-        masked2 = tl.where(mask3, running, 0.0)  # [c, d]
+        masked2 = tl.where(mask2, running, 0.0)  # [c, d]
         d_log_decay_part2 = tl.sum(masked2, 1)  # [c]
         product9 = tl.sum(q_c * product, 1)  # [c]
         scaled10 = decay * product9  # [c]
@@ -175,9 +173,11 @@ def fused_backward_0(q_ptr, k_ptr, v_ptr, g_ptr, saved_S_ptr, d_y_ptr, d_new_sta
         tl.store(d_k_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_k, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
         tl.store(d_v_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], d_v, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
         d_old_S = added
+    mask4 = g == (-120.0)  # []
     scaled11 = 0.5 * total  # []
-    masked5 = tl.where(mask4, total, 0.0)  # []
-    d_g = tl.where(mask2, scaled11, masked5)  # []
+    mask5 = g > (-120.0)  # []
+    masked5 = tl.where(mask5, total, 0.0)  # []
+    d_g = tl.where(mask4, scaled11, masked5)  # []
     tl.store(d_g_ptr + z * (1), d_g)
     tl.store(d_state_S_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_old_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
 

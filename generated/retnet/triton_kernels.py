@@ -340,16 +340,16 @@ def backward_4(g_ptr, stored_total_ptr, d_g_ptr, table_ptr, T, H, R, N,
     z = tl.program_id(0).to(tl.int64)
     b, h = z // H, z % H
     rows_ptr = table_ptr + b * R * 4
-    g = tl.load(g_ptr + h * (1)).to(tl.float32)  # []
-    mask = g == (-120.0)  # []
-    mask2 = g > (-120.0)  # []
     total = tl.zeros((), tl.float32)  # []
     for r in range(0, R):
         row_ptr = rows_ptr + r * 4
         start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
         stored_total = tl.load(stored_total_ptr + (z * R + r) * (1)).to(tl.float32)  # []
         total += stored_total
+    g = tl.load(g_ptr + h * (1)).to(tl.float32)  # []
+    mask = g == (-120.0)  # []
     scaled = 0.5 * total  # []
+    mask2 = g > (-120.0)  # []
     masked = tl.where(mask2, total, 0.0)  # []
     d_g = tl.where(mask, scaled, masked)  # []
     tl.store(d_g_ptr + z * (1), d_g)

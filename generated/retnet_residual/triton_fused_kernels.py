@@ -112,9 +112,7 @@ def fused_backward_0(q_ptr, k_ptr, v_ptr, g_ptr, saved_S_ptr, saved_sum_S_ptr, d
     # spec line 16: read: scale * S.T @ q
     mask = c[:, None] >= c[None, :]  # [c, d]
     d_new_state_S = tl.load(d_new_state_S_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-    mask2 = g == (-120.0)  # []
-    mask3 = c[None, :] < c[:, None]  # [c, d]
-    mask4 = g > (-120.0)  # []
+    mask2 = c[None, :] < c[:, None]  # [c, d]
     d_old_sum_S = tl.full((block_K, block_V,), 0.0, tl.float32)  # [K, V]
     d_old_S = d_new_state_S  # [K, V]
     total = tl.zeros((), tl.float32)  # []
@@ -142,8 +140,8 @@ def fused_backward_0(q_ptr, k_ptr, v_ptr, g_ptr, saved_S_ptr, saved_sum_S_ptr, d
         d_q_part2 = (size_K ** (-0.5)) * product2  # [c, K]
         k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
         # spec line 16: read: scale * S.T @ q
-        mask5 = c < count  # [d]
-        earlier = mask & mask5[None, :]  # [c, d]
+        mask3 = c < count  # [d]
+        earlier = mask & mask3[None, :]  # [c, d]
         gap = G[:, None] - G[None, :]  # [c, d]
         masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
         reach = tl.exp(masked.to(tl.float32))  # [c, d]
@@ -168,9 +166,9 @@ def fused_backward_0(q_ptr, k_ptr, v_ptr, g_ptr, saved_S_ptr, saved_sum_S_ptr, d
         product6 = lib.dot(tl.trans(q_c), d_y_c, PRECISION)  # [K, V]
         scaled4 = (size_K ** (-0.5)) * product6  # [K, V]
         added = offset + count  # []
-        mask6 = added == 256  # []
-        mask7 = count > 0  # []
-        completes2 = mask6 & mask7  # []
+        mask4 = added == 256  # []
+        mask5 = count > 0  # []
+        completes2 = mask4 & mask5  # []
         added2 = d_old_sum_S + scaled4  # [K, V]
         d_end_sum_S = tl.where(completes2, d_old_sum_S, 0.0)  # [K, V]
         added3 = at_end + d_end_sum_S  # [K, V]
@@ -206,7 +204,7 @@ def fused_backward_0(q_ptr, k_ptr, v_ptr, g_ptr, saved_S_ptr, saved_sum_S_ptr, d
         scaled10 = (size_K ** (-0.5)) * scaled9  # [c, d]
         d_gap = tl.where(earlier, scaled10, 0.0)  # [c, d]
         running = tl.cumsum(d_gap, 0, reverse=True)  # [c, d]
-        masked2 = tl.where(mask3, running, 0.0)  # [c, d]
+        masked2 = tl.where(mask2, running, 0.0)  # [c, d]
         d_log_decay_part2 = tl.sum(masked2, 1)  # [c]
         product11 = tl.sum(q_c * product, 1)  # [c]
         scaled11 = decay * product11  # [c]
@@ -226,9 +224,11 @@ def fused_backward_0(q_ptr, k_ptr, v_ptr, g_ptr, saved_S_ptr, saved_sum_S_ptr, d
         tl.store(d_k_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_k, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
         tl.store(d_v_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], d_v, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
         d_old_sum_S, d_old_S = added2, added4
+    mask6 = g == (-120.0)  # []
     scaled12 = 0.5 * total  # []
-    masked5 = tl.where(mask4, total, 0.0)  # []
-    d_g = tl.where(mask2, scaled12, masked5)  # []
+    mask7 = g > (-120.0)  # []
+    masked5 = tl.where(mask7, total, 0.0)  # []
+    d_g = tl.where(mask6, scaled12, masked5)  # []
     tl.store(d_g_ptr + z * (1), d_g)
     tl.store(d_state_S_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_old_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
     tl.store(stored_d_cache_S_part_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_old_sum_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
@@ -247,9 +247,9 @@ def fused_backward_1(d_new_cache_S_ptr, stored_d_cache_S_part_ptr, d_cache_S_ptr
     at_V = block_of_V * block_V + tl.arange(0, block_V)
     kept = lib.keeps(rows_ptr, R, n, 256)
     d_new_cache_S = tl.load(d_new_cache_S_ptr + (z * N + n) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-    stored_d_cache_S_part = tl.load(stored_d_cache_S_part_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
     # spec line 16: read: scale * S.T @ q
     d_cache_S_part = tl.where(kept, d_new_cache_S, 0.0)  # [K, V]
+    stored_d_cache_S_part = tl.load(stored_d_cache_S_part_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
     # spec line 19: weight: 1
     d_cache_S = d_cache_S_part + stored_d_cache_S_part  # [K, V]
     tl.store(d_cache_S_ptr + (z * N + n) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_cache_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))

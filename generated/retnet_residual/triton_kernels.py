@@ -416,9 +416,9 @@ def backward_4(d_new_cache_S_ptr, stored_d_cache_S_part_ptr, d_cache_S_ptr, tabl
     at_V = block_of_V * block_V + tl.arange(0, block_V)
     kept = lib.keeps(rows_ptr, R, n, 256)
     d_new_cache_S = tl.load(d_new_cache_S_ptr + (z * N + n) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-    stored_d_cache_S_part = tl.load(stored_d_cache_S_part_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
     # spec line 16: read: scale * S.T @ q
     d_cache_S_part = tl.where(kept, d_new_cache_S, 0.0)  # [K, V]
+    stored_d_cache_S_part = tl.load(stored_d_cache_S_part_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
     # spec line 19: weight: 1
     d_cache_S = d_cache_S_part + stored_d_cache_S_part  # [K, V]
     tl.store(d_cache_S_ptr + (z * N + n) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_cache_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
@@ -430,9 +430,6 @@ def backward_5(g_ptr, stored_total_ptr, d_g_ptr, table_ptr, T, H, R, N,
     z = tl.program_id(0).to(tl.int64)
     b, h = z // H, z % H
     rows_ptr = table_ptr + b * R * 4
-    g = tl.load(g_ptr + h * (1)).to(tl.float32)  # []
-    mask = g == (-120.0)  # []
-    mask2 = g > (-120.0)  # []
     total = tl.zeros((), tl.float32)  # []
     for r in range(0, R):
         row_ptr = rows_ptr + r * 4
@@ -442,7 +439,10 @@ def backward_5(g_ptr, stored_total_ptr, d_g_ptr, table_ptr, T, H, R, N,
         completes = (count > 0) & (count + offset == 256)
         stored_total = tl.load(stored_total_ptr + (z * R + r) * (1)).to(tl.float32)  # []
         total += stored_total
+    g = tl.load(g_ptr + h * (1)).to(tl.float32)  # []
+    mask = g == (-120.0)  # []
     scaled = 0.5 * total  # []
+    mask2 = g > (-120.0)  # []
     masked = tl.where(mask2, total, 0.0)  # []
     d_g = tl.where(mask, scaled, masked)  # []
     tl.store(d_g_ptr + z * (1), d_g)

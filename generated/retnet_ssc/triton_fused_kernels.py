@@ -507,8 +507,6 @@ def fused_backward_3(q_ptr, u_ptr, d_y_ptr, d_new_summary_ptr, d_new_cache_S_ptr
     at_K = block_of_K * block_K + tl.arange(0, block_K)
     at_V = block_of_V * block_V + tl.arange(0, block_V)
     kept = lib.keeps(rows_ptr, R, n, 256)
-    d_new_summary = tl.load(d_new_summary_ptr + (z * N + n) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
-    d_new_cache_S = tl.load(d_new_cache_S_ptr + (z * N + n) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
     d_summaries_part = tl.zeros((block_K,), tl.float32)  # [K]
     total = tl.zeros((block_K, block_V,), tl.float32)  # [K, V]
     for r in range(lib.first_row(rows_ptr, R, n), R):
@@ -528,16 +526,18 @@ def fused_backward_3(q_ptr, u_ptr, d_y_ptr, d_new_summary_ptr, d_new_cache_S_ptr
         scaled = d_y_c * stored_weight_cached[:, None]  # [c, V]
         d_summaries_part += tl.sum(u_c * stored_d_score_cached[:, None], 0)
         total += lib.dot(tl.trans(q_c), scaled, PRECISION)
+    d_new_summary = tl.load(d_new_summary_ptr + (z * N + n) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
     # spec line 22: score: dot(u, summary)
     d_summaries = d_new_summary + d_summaries_part  # [K]
     # spec line 21: summary: mean(k)
     d_summary = tl.where(kept, d_summaries, 0.0)  # [K]
+    if (block_of_V == 0):
+        tl.store(d_summary_ptr + (z * N + n) * (size_K) + at_K, d_summary, mask=(at_K < size_K))
+    d_new_cache_S = tl.load(d_new_cache_S_ptr + (z * N + n) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
     # spec line 16: read: scale * S.T @ q
     d_cached_S_part = (size_K ** (-0.5)) * total  # [K, V]
     d_cached_S = d_new_cache_S + d_cached_S_part  # [K, V]
     d_cache_S = tl.where(kept, d_cached_S, 0.0)  # [K, V]
-    if (block_of_V == 0):
-        tl.store(d_summary_ptr + (z * N + n) * (size_K) + at_K, d_summary, mask=(at_K < size_K))
     tl.store(d_cache_S_ptr + (z * N + n) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_cache_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
     tl.store(stored_product_ptr + (z * N + n) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], total, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
     if (block_of_V == 0):
@@ -555,13 +555,11 @@ def fused_backward_4(q_ptr, k_ptr, v_ptr, g_ptr, u_ptr, saved_S_ptr, d_y_ptr, d_
     at_K = tl.arange(0, block_K)
     at_V = tl.arange(0, block_V)
     g = tl.load(g_ptr + h * (1)).to(tl.float32)  # []
-    mask = g == (-120.0)  # []
     at_least = tl.maximum(g, (-120.0))  # []
     d_new_state_S = tl.load(d_new_state_S_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
     # spec line 16: read: scale * S.T @ q
-    mask2 = c[None, :] < c[:, None]  # [c, d]
-    mask3 = c[:, None] >= c[None, :]  # [c, d]
-    mask4 = g > (-120.0)  # []
+    mask = c[None, :] < c[:, None]  # [c, d]
+    mask2 = c[:, None] >= c[None, :]  # [c, d]
     d_new_summary_partial = tl.load(d_new_summary_partial_ptr + z * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
     d_new_summary = tl.load(d_new_summary_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
     stored_d_summaries_part = tl.load(stored_d_summaries_part_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
@@ -607,8 +605,8 @@ def fused_backward_4(q_ptr, k_ptr, v_ptr, g_ptr, u_ptr, saved_S_ptr, d_y_ptr, d_
         d_factor_S = tl.sum(tl.sum(saved_S * d_next_S, 1), 0)  # []
         d_log_decay_part = decay_of_row * d_factor_S  # []
         # spec line 16: read: scale * S.T @ q
-        mask5 = c < count  # [d]
-        earlier = mask3 & mask5[None, :]  # [c, d]
+        mask3 = c < count  # [d]
+        earlier = mask2 & mask3[None, :]  # [c, d]
         gap = G[:, None] - G[None, :]  # [c, d]
         masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
         reach = tl.exp(masked.to(tl.float32))  # [c, d]
@@ -622,7 +620,7 @@ def fused_backward_4(q_ptr, k_ptr, v_ptr, g_ptr, u_ptr, saved_S_ptr, d_y_ptr, d_
         scaled7 = scaled5 * scaled6[:, None]  # [c, d]
         d_gap = tl.where(earlier, scaled7, 0.0)  # [c, d]
         running = tl.cumsum(d_gap, 0, reverse=True)  # [c, d]
-        masked2 = tl.where(mask2, running, 0.0)  # [c, d]
+        masked2 = tl.where(mask, running, 0.0)  # [c, d]
         d_log_decay_part2 = tl.sum(masked2, 1)  # [c]
         product4 = lib.dot(d_y_c, tl.trans(saved_S), PRECISION)  # [c, K]
         # spec line 23: weight: softmax(score)
@@ -662,9 +660,9 @@ def fused_backward_4(q_ptr, k_ptr, v_ptr, g_ptr, u_ptr, saved_S_ptr, d_y_ptr, d_
         # spec line 21: summary: mean(k)
         product6 = tl.sum(ratio[:, None] * d_summary_online, 0)  # [K]
         added3 = offset + count  # []
-        mask6 = added3 == 256  # []
-        mask7 = count > 0  # []
-        completes2 = mask6 & mask7  # []
+        mask4 = added3 == 256  # []
+        mask5 = count > 0  # []
+        completes2 = mask4 & mask5  # []
         d_partial_part = tl.where(completes2, 0.0, d_old_summary_partial)  # [K]
         d_partial = scaled10 + d_partial_part  # [K]
         added4 = d_partial + product6  # [K]
@@ -672,9 +670,11 @@ def fused_backward_4(q_ptr, k_ptr, v_ptr, g_ptr, u_ptr, saved_S_ptr, d_y_ptr, d_
         tl.store(stored_d_sum_of_row_ptr + (z * R + r) * (size_K) + at_K, d_partial, mask=(at_K < size_K))
         tl.store(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_next_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
         d_old_S, d_old_summary_partial = added, added4
+    mask6 = g == (-120.0)  # []
     scaled11 = 0.5 * total  # []
-    masked5 = tl.where(mask4, total, 0.0)  # []
-    d_g = tl.where(mask, scaled11, masked5)  # []
+    mask7 = g > (-120.0)  # []
+    masked5 = tl.where(mask7, total, 0.0)  # []
+    d_g = tl.where(mask6, scaled11, masked5)  # []
     tl.store(d_g_ptr + z * (1), d_g)
     tl.store(d_state_S_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_old_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
     tl.store(d_summary_partial_ptr + z * (size_K) + at_K, d_old_summary_partial, mask=(at_K < size_K))

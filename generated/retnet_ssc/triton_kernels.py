@@ -393,7 +393,6 @@ def backward_2(q_ptr, d_y_ptr, d_new_cache_S_ptr, stored_total_2_ptr, stored_tak
     at_K = block_of_K * block_K + tl.arange(0, block_K)
     at_V = block_of_V * block_V + tl.arange(0, block_V)
     kept = lib.keeps(rows_ptr, R, n, 256)
-    d_new_cache_S = tl.load(d_new_cache_S_ptr + (z * N + n) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
     total = tl.zeros((block_K, block_V,), tl.float32)  # [K, V]
     for r in range(lib.first_row(rows_ptr, R, n), R):
         row_ptr = rows_ptr + r * 4
@@ -418,6 +417,7 @@ def backward_2(q_ptr, d_y_ptr, d_new_cache_S_ptr, stored_total_2_ptr, stored_tak
         # spec line 16: read: scale * S.T @ q
         scaled2 = d_y_c * weight_cached[:, None]  # [c, V]
         total += lib.dot(tl.trans(q_c), scaled2, PRECISION)
+    d_new_cache_S = tl.load(d_new_cache_S_ptr + (z * N + n) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
     d_cached_S_part = (size_K ** (-0.5)) * total  # [K, V]
     d_cached_S = d_new_cache_S + d_cached_S_part  # [K, V]
     d_cache_S = tl.where(kept, d_cached_S, 0.0)  # [K, V]
@@ -744,7 +744,6 @@ def backward_7(u_ptr, d_new_summary_ptr, stored_d_score_cached_ptr, d_summary_pt
     block_of_K = tl.program_id(2)
     at_K = block_of_K * block_K + tl.arange(0, block_K)
     kept = lib.keeps(rows_ptr, R, n, 256)
-    d_new_summary = tl.load(d_new_summary_ptr + (z * N + n) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
     d_summaries_part = tl.zeros((block_K,), tl.float32)  # [K]
     for r in range(lib.first_row(rows_ptr, R, n), R):
         row_ptr = rows_ptr + r * 4
@@ -757,6 +756,7 @@ def backward_7(u_ptr, d_new_summary_ptr, stored_d_score_cached_ptr, d_summary_pt
         u_c = lib.tokens(tl.load(u_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
         stored_d_score_cached = tl.load(stored_d_score_cached_ptr + (z * R + r) * (N * C) + n * (C) + c).to(tl.float32)  # [c]
         d_summaries_part += tl.sum(u_c * stored_d_score_cached[:, None], 0)
+    d_new_summary = tl.load(d_new_summary_ptr + (z * N + n) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
     # spec line 22: score: dot(u, summary)
     d_summaries = d_new_summary + d_summaries_part  # [K]
     # spec line 21: summary: mean(k)
@@ -775,9 +775,6 @@ def backward_8(g_ptr, u_ptr, d_new_summary_ptr, d_new_summary_partial_ptr, store
     slots = tl.arange(0, SLOTS)
     block_of_K = tl.program_id(1)
     at_K = block_of_K * block_K + tl.arange(0, block_K)
-    g = tl.load(g_ptr + h * (1)).to(tl.float32)  # []
-    mask = g == (-120.0)  # []
-    mask2 = g > (-120.0)  # []
     d_new_summary_partial = tl.load(d_new_summary_partial_ptr + z * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
     d_new_summary = tl.load(d_new_summary_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
     stored_d_summaries_part = tl.load(stored_d_summaries_part_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
@@ -812,18 +809,21 @@ def backward_8(g_ptr, u_ptr, d_new_summary_ptr, d_new_summary_partial_ptr, store
         # spec line 21: summary: mean(k)
         product = tl.sum(ratio[:, None] * d_summary_online, 0)  # [K]
         added2 = offset + count  # []
-        mask3 = added2 == 256  # []
-        mask4 = count > 0  # []
-        completes2 = mask3 & mask4  # []
+        mask = added2 == 256  # []
+        mask2 = count > 0  # []
+        completes2 = mask & mask2  # []
         d_partial_part = tl.where(completes2, 0.0, d_old_summary_partial)  # [K]
         d_partial = scaled + d_partial_part  # [K]
         added3 = d_partial + product  # [K]
         total += stored_total
         tl.store(stored_d_sum_of_row_ptr + (z * R + r) * (size_K) + at_K, d_partial, mask=(at_K < size_K))
         d_old_summary_partial = added3
+    g = tl.load(g_ptr + h * (1)).to(tl.float32)  # []
+    mask3 = g == (-120.0)  # []
     scaled2 = 0.5 * total  # []
-    masked = tl.where(mask2, total, 0.0)  # []
-    d_g = tl.where(mask, scaled2, masked)  # []
+    mask4 = g > (-120.0)  # []
+    masked = tl.where(mask4, total, 0.0)  # []
+    d_g = tl.where(mask3, scaled2, masked)  # []
     if (block_of_K == 0):
         tl.store(d_g_ptr + z * (1), d_g)
     tl.store(d_summary_partial_ptr + z * (size_K) + at_K, d_old_summary_partial, mask=(at_K < size_K))

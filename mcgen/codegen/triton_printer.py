@@ -169,15 +169,15 @@ class _Kernel(Tokens):
                     self.store(r, self.get(value.args[0] if value.op == "collect" else value))
             self.advance(scans)
             self.indent = self.indent[4:]
-        self.after([v for v in values if scopes[id(v)] == "after"], [r for r in self.program.results if r not in stored])
+        self.after([r for r in self.program.results if r not in stored])
 
-    def after(self, values: list[Value], results: list[Result]) -> None:
-        self.statements(values)
+    def after(self, results: list[Result]) -> None:
+        """One result after the other: what is read for the first needs no registers by the second."""
         for r in results:
             self.store(r, self.get(r.parts[0][0]))
 
     def scopes(self, values: list[Value]) -> dict[int, str]:
-        """Whether a value is known before the rows, in each row, or after them."""
+        """Whether a value is computed before the rows, in each row, or after them: there too what is known before, and not needed by a row."""
         found: dict[int, str] = {}
         for v in values:
             below = {found[id(a)] for a in v.args}
@@ -187,7 +187,11 @@ class _Kernel(Tokens):
                 found[id(v)] = "row"
             else:
                 found[id(v)] = "after" if "after" in below or v.op == "keep" else "before"
-        return found
+        needed: set[int] = set()
+        for v in reversed(values):
+            if found[id(v)] == "row" or over_rows(v) or id(v) in needed:
+                needed |= {id(a) for a in v.args}
+        return {i: "after" if scope == "before" and i not in needed else scope for i, scope in found.items()}
 
     # -- a grid over slots -------------------------------------------------------------------------------------
     def slots_grid(self) -> None:
@@ -208,7 +212,7 @@ class _Kernel(Tokens):
             for total in totals:
                 self.add(total)
             self.indent = self.indent[4:]
-        self.after([v for v in values if scopes[id(v)] == "after"], list(self.program.results))
+        self.after(list(self.program.results))
 
     # -- carries and sums --------------------------------------------------------------------------------------
     def start(self, scan: Value) -> None:
