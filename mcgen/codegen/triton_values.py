@@ -257,11 +257,12 @@ class Values(Tiles):
         body: Program = v["body"]
         n = v["carries"]
         outer = dict(self.bound)
+        for p, arg in zip(body.params, [v] * n + list(v.args[n:])):
+            if self.given.setdefault(p.name, arg) is not arg:            # what is made of it would be taken for the other's
+                raise BrokenProgram(f"{self.program.name}: two scans of a kernel have a parameter {p.name}, for different values")
         for p, name in zip(body.params[:n], self.carries[id(v)]):
             self.bound[p.name] = name
         for p, arg in zip(body.params[n:], v.args[n:]):
-            if self.given.setdefault(p.name, arg) is not arg:
-                raise BrokenProgram(f"{self.program.name}: two scans of a kernel have a parameter {p.name}, for different values")
             if self.wanted(arg) or id(arg) in self.names:
                 self.bound[p.name] = self.get(arg)
         self.statements(arrange(body.roots()))
