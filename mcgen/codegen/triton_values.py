@@ -116,6 +116,9 @@ class Values(Tiles):
             self.names[id(v)] = self.number(fn, text, power)
         elif fn == "stop":
             self.names[id(v)] = names[0]
+        elif fn in ("and", "or") and len({bool(n.axes) for n in names}) == 2:        # the interpreter has no mask of a tile and a number
+            one, tile = text if not names[0].axes else text[::-1]
+            self.define(v, call("where", [one, tile, "False"] if fn == "and" else [one, "True", tile], power))
         else:
             self.define(v, call(fn, text, power))
 

@@ -52,7 +52,8 @@ class Tokens(Sums):
         for out in outs:
             if out["kind"] == "final":
                 self.refs[id(out)] = held[out["index"]]
-        self.out.append(kr.Loop("tokens_back" if loop["reverse"] else "tokens", tuple(block)))
+        if block:                                              # a state may be left as it is, and read by nothing
+            self.out.append(kr.Loop("tokens_back" if loop["reverse"] else "tokens", tuple(block)))
 
     def token(self, body: Program, n: int, outs: list[Value], refs: dict[int, kr.Ref]) -> None:
         """One token: what it reads of the carries as they were, the carries, what it reads of them as they are."""

@@ -13,7 +13,7 @@ from .draw import Case, dim_sizes, draw, generator
 from .oracle import Reference
 from .report import Check, Gate
 from .threads import one_thread
-from .tolerance import HALVES, Allowed, allowed, arithmetic_of, roundoff
+from .tolerance import FLOORED, HALVES, Allowed, allowed, arithmetic_of, roundoff
 from .world import all_inputs, all_numbers
 
 Tensors = dict[str, torch.Tensor]
@@ -170,8 +170,10 @@ class Lab:
         half_infinite = [exact[n] for n, i in all_inputs(self.spec).items()
                          if math.isinf(i.domain.lo) != math.isinf(i.domain.hi) and exact[n].numel()]
         decay = max((float(x.abs().max()) for x in half_infinite), default=0.0)
+        floored = self._floored(exact)
         bounds = {n: max((allowed(here[n], r[n], terms, usual if n in stored else self.arithmetic or usual, term_scale=cancelling.get(n, 0.0),
-                                  decay=decay) for r in rounded), key=lambda a: a.arithmetic_error) for n in here}
+                                  decay=max(decay, FLOORED) if n in floored else decay) for r in rounded), key=lambda a: a.arithmetic_error)
+                  for n in here}
         beyond = frozenset(n for n, x in here.items() if n.startswith("d ") and all((x.isfinite() & ~r[n].isfinite()).any() for r in rounded))
         return Expected(here, bounds, beyond)
 
@@ -209,6 +211,11 @@ class Lab:
         total = float(torch.as_tensor(per_token).square().sum(-1).sqrt().amax()) if torch.is_tensor(per_token) and per_token.numel() else 0.0
         found = {f"d {n}": total for n, i in known.items() if i.domain.kind == "interval"}
         return found
+
+    def _floored(self, exact: Tensors) -> set[str]:
+        """The gradients of inputs of which a factor may be made that is 0: those with a number at an end of their domain, or at 0."""
+        bounded = {n: i.domain for n, i in all_inputs(self.spec).items() if i.domain.kind == "interval"}
+        return {f"d {n}" for n, d in bounded.items() if any(bool((exact[n] == end).any()) for end in (0.0, d.lo, d.hi) if math.isfinite(end))}
 
     # -- comparing -----------------------------------------------------------------------------------------------------
 

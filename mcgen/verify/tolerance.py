@@ -18,6 +18,8 @@ rounding     the largest error of the same token-by-token run in float32, in its
 exponent     how large a cumulative sum of log decays may get before it restarts: its rounding is an absolute error of an
              exponent, so a relative one of what is decayed. RESTART tokens of the largest entry of a half-infinite input,
              which counts as FLOOR at most (exp(-120) is zero in float32). Nothing at usual decays; 2e-4 at infinite ones.
+             For the gradient of an input that makes a factor 0, at an end of its domain, a token counts as FLOORED at least: what
+             crosses that token alone is all that such a gradient is of, and it is divided by the factor that stands for 0.
 
 The constants: ARITHMETIC 8 leaves correct float32 chunk forms a factor of ten (their ratios are about 0.1); 1e-4 of the
 scale of a well-conditioned tensor is refused.
@@ -33,7 +35,8 @@ OUT = 2.0
 ARITHMETIC = 8.0
 RESTART = 2 * 16                # blocks of 16 tokens, and a rounding at either end of a difference
 FLOOR = 120.0
-ABSOLUTE = 1e-24               # where the reference is exactly 0: a factor of 0 may be lowered as exp(log(1e-30))
+FLOORED = -math.log(1e-30)      # a factor of 0 may be lowered as exp(log(1e-30))
+ABSOLUTE = 1e-24               # where the reference is exactly 0, and a factor of 0 is lowered so
 WEIGHTS = 1e-4                  # weights are for looking at: relative to the largest
 HALVES = (torch.bfloat16, torch.float16)
 UNIT_ROUNDOFF = {"float64": 2.0 ** -53, "float32": 2.0 ** -24, "tf32": 2.0 ** -11, "float16": 2.0 ** -11, "bfloat16": 2.0 ** -8}

@@ -28,9 +28,10 @@ CASES = {
     "a scan, one decay a head": "mamba1", "a scan, cached": "longhorn+grm", "a scan, states mixed": "longhorn+soup",
     "a scan, chosen memories": "mamba1+ssc", "a scan of two states": "swapped", "a scan, other sizes": "largest", "a dense system": "mesa",
     "erased, cached": "gated_delta+grm", "two erased, cached": {"name": "two_erased", "rule": {
-        "inputs": {"q": ["K"], "k": {"shape": ["K"], "domain": "unit"}, "v": ["V"], "b": {"shape": [], "domain": [0, 1]}, "g": {"shape": [], "domain": ["-inf", 0]}},
+        "inputs": {"q": ["K"], "k": {"shape": ["K"], "domain": "unit"}, "v": ["V"], "b": {"shape": [], "domain": [0, 1]}, "g": {"shape": [], "domain": ["-inf", 0]},
+                   "a": {"shape": [], "per": "head", "domain": [-1, 1]}},
         "state": {"S": ["K", "V"], "Z": ["K", "V"]}, "update": {
-            "S": "exp(g) * (S - b * outer(k, S.T @ k)) + b * outer(k, v)", "Z": "Z - 0.5 * outer(l2norm(q), Z.T @ l2norm(q) - v)"},
+            "S": "exp(g) * a * (S - b * outer(k, S.T @ k)) + b * outer(k, v)", "Z": "Z - 0.5 * outer(l2norm(q), Z.T @ l2norm(q) - v)"},
         "read": "S.T @ q + Z.T @ k"}, "cache": {"use": "grm", "segments": {"length": 16}}}, "steps in a token": "delta_product", "momentum, erased": "titans_linear",
     "channels, erased, chosen memories": "kda+ssc",
 }
