@@ -187,7 +187,7 @@ class _Kernel(Tokens):
                 found[id(v)] = "row"
             else:
                 found[id(v)] = "after" if "after" in below or v.op == "keep" else "before"
-        needed: set[int] = set()
+        needed = {id(r.parts[0][0]) for r in self.program.results if r.kind in ("starts", "token")}
         for v in reversed(values):
             if found[id(v)] == "row" or over_rows(v) or id(v) in needed:
                 needed |= {id(a) for a in v.args}

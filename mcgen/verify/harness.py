@@ -213,9 +213,9 @@ class Lab:
         return found
 
     def _floored(self, exact: Tensors) -> set[str]:
-        """The gradients of inputs of which a factor may be made that is 0: those with a number at an end of their domain, or at 0."""
-        bounded = {n: i.domain for n, i in all_inputs(self.spec).items() if i.domain.kind == "interval"}
-        return {f"d {n}" for n, d in bounded.items() if any(bool((exact[n] == end).any()) for end in (0.0, d.lo, d.hi) if math.isfinite(end))}
+        """The gradients of bounded inputs, of which a factor may be made that is 0: those with a number at an end of their domain, or at 0."""
+        bounded = {n: i.domain for n, i in all_inputs(self.spec).items() if math.isfinite(i.domain.lo) and math.isfinite(i.domain.hi)}
+        return {f"d {n}" for n, d in bounded.items() if any(bool((exact[n] == end).any()) for end in (0.0, d.lo, d.hi))}
 
     # -- comparing -----------------------------------------------------------------------------------------------------
 
