@@ -1,9 +1,9 @@
 """Draw random legal specs, and compare every back end with the reference on each: values, memory, all gradients.
 
 Counts what has a chunk form, what runs as a scan, what is refused by name, and what rounding decides: memories selected by equal scores
-(ties), gradients past float32's range (diverges), gradients of 0 of which terms leave a roundoff (cancels). A wrong result or a traceback
-is shrunk to a small spec and saved with the command that shows it again: mcgen fuzz FILE. Counts are kept as it goes: Ctrl-C stops, the
-same command goes on, also with a larger --n. Exits with 2 where something was wrong. Needs hypothesis.
+(ties), gradients past float32's range (diverges), of 0 of which terms leave a roundoff (cancels), at a kink (jumps). A wrong result or a
+traceback is shrunk to a small spec and saved with the command that shows it again: mcgen fuzz FILE. Counts are kept as it goes: Ctrl-C
+stops, the same command goes on, also with a larger --n. Exits with 2 where something was wrong. Needs hypothesis.
 """
 from __future__ import annotations
 

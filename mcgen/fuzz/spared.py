@@ -3,7 +3,9 @@
 Scores *tie* where rounding decides which memories are selected: all results hang on that. The rest is asked for when a result is wrong. A
 gradient *diverges* where the reference itself has no number for it in float32, token by token. It *cancels* where it is 0: exactly token
 by token, and by chunks a difference of terms, of which each precision leaves a roundoff of its own. The programs say which, with all that
-their operations take rounded at random: a roundoff grows by the ratio of the units, and what is wrong stays as it is.
+their operations take rounded at random: a roundoff grows by the ratio of the units, and what is wrong stays as it is. A gradient *jumps*
+where the reference in float64, with roundings of its own, has one as far off as in float32: its number is on one side of a kink, say
+abs(x) at x = 0, and a program's on the other. A float64 run is held there to no more than a float32 run is.
 """
 from __future__ import annotations
 
@@ -13,12 +15,14 @@ from typing import Callable, Mapping
 import torch
 
 from ..verify.draw import Case
-from ..verify.harness import Expected, Lab, Tensors
+from ..verify.harness import Expected, Lab, Tensors, compute
+from ..verify.oracle import Reference
 from ..verify.tolerance import ARITHMETIC, roundoff
 
 Rounded = Callable[[torch.Tensor], torch.Tensor]
 FINER = roundoff("float64") / roundoff("float32")
 SAMPLES = 4
+JUMP = 2.0 ** -10                # of a float32 run's tolerance: far more than any rounding in float64 makes of a smooth function
 
 
 @dataclass
@@ -28,17 +32,24 @@ class Spared:
     left: Mapping[str, float]
     diverging: set[str] = field(default_factory=set)
     cancelling: set[str] = field(default_factory=set)
+    jumping: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, program: Callable[[Rounded], Tensors]) -> Spared:
+    def of(cls, program: Callable[[Rounded], Tensors], jumping: frozenset[str] = frozenset()) -> Spared:
         """program: the gradients in float64, with what operations take rounded."""
         exact = program(lambda x: x)
         runs = [program(rounding(seed)) for seed in range(SAMPLES)]
-        return cls({n: ARITHMETIC * max(_largest(run[n] - x) for run in runs) for n, x in exact.items() if n.startswith("d ")})
+        return cls({n: ARITHMETIC * max(_largest(run[n] - x) for run in runs) for n, x in exact.items() if n.startswith("d ")},
+                   jumping=jumping)
 
     @property
     def kind(self) -> str | None:
-        return "diverges" if self.diverging else "cancels" if self.cancelling else None
+        return "diverges" if self.diverging else "cancels" if self.cancelling else "jumps" if self.jumping else None
+
+    @property
+    def names(self) -> set[str]:
+        """The gradients that the kind is of."""
+        return self.diverging or self.cancelling or set(self.jumping)
 
     def bounds(self, want: Expected) -> Expected:
         """What a float32 result is held to: where it cancels, to what may be left of it. A float64 result to that much less."""
@@ -58,6 +69,14 @@ def ties(lab: Lab, draw: Case) -> bool:
         exact, *others = (run(**{n: x.to(run.dtype) for n, x in lab.plain(draw).items()}, return_weights=True)[-1]["selected"]
                           for run in (lab.reference, *lab.rounding))
     return any(not torch.equal(exact, other) for other in others)
+
+
+def jumps(lab: Lab, draw: Case) -> frozenset[str]:
+    """The gradients that the reference has on one side of a kink or the other, as it rounds."""
+    inputs, want = {n: x.double() for n, x in lab.plain(draw).items()}, lab.expected(draw)
+    runs = [compute(Reference(lab.spec, torch.float64, rounding=seed), inputs, draw) for seed in range(SAMPLES)]
+    return frozenset(n for n, x in want.tensors.items() if n.startswith("d ") and
+                     any(_largest((run[n] - x)[x.isfinite()]) > JUMP * want.allowed[n].arithmetic_error for run in runs))
 
 
 def rounding(seed: int) -> Rounded:

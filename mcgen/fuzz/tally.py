@@ -13,7 +13,7 @@ from ..files import write_text
 from .examine import Outcome
 from .strategy import Case, case_of
 
-GOOD = ("chunk form", "scan", "refused", "ties", "diverges", "cancels")
+GOOD = ("chunk form", "scan", "refused", "ties", "diverges", "cancels", "jumps")
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Tally:
     done: int = 0
     kinds: Counter = field(default_factory=Counter)               # of outcomes, and 'wrong', 'rejected', 'traceback'
     refusals: Counter = field(default_factory=Counter)            # what was refused
-    spared: Counter = field(default_factory=Counter)              # the gradients of what diverges or cancels
+    spared: Counter = field(default_factory=Counter)              # the gradients of what diverges, cancels or jumps
     ran: Counter = field(default_factory=Counter)                 # cases by back end
     sources: Counter = field(default_factory=Counter)             # cases by the source that was examined
     checks: int = 0
@@ -64,7 +64,7 @@ class Tally:
         self.blind += outcome.blind
         if outcome.kind == "refused":
             self.refusals[outcome.detail] += 1
-        if outcome.kind in ("diverges", "cancels"):
+        if outcome.kind in ("diverges", "cancels", "jumps"):
             self.spared[f"{outcome.kind}: {outcome.detail}"] += 1
 
     def line(self) -> str:

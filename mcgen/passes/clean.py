@@ -99,8 +99,9 @@ def _diagonal(b: Builder, x: Value, over: Sequence[str]) -> Value | None:
     axes = {a.get("axis") for a in mask.args}
     if mask.get("fn") != "eq" or any(a.op != "iota" for a in mask.args) or len(axes) != 2 or outside.op != "const" or outside["value"] != 0.0:
         return None
-    gone, (left,) = over[0], axes - {*over}
-    return _on_diagonal(b, inside, gone, left) if gone in axes else None
+    gone, (left, *_) = over[0], axes - {*over}
+    found = _on_diagonal(b, inside, gone, left) if gone in axes else None
+    return found if found is None or left in found.axes else b.spread(found, left)
 
 
 def _on_diagonal(b: Builder, x: Value, gone: str, left: str) -> Value | None:

@@ -162,6 +162,10 @@ FOUND = {                        # by `mcgen fuzz`, in calls that corner specs d
                                    "state": {"S": {"shape": ["K", "K"], "init": "outer(k, k)"}}, "update": {"S": "0.5 * S"}, "read": "layernorm(prev(S).T @ q)"},
          "cache": {"inputs": {"u": {"shape": [8], "per": "head"}}, "segments": {"length": 12}, "summary": "sum(w)", "score": "w * summary",
                    "weight": "softmax(score) * u[level]", "mix": "states"}}, {"K": 3}, tokens=1, heads=1),
+    "rows of ones, as a sum of a unit matrix: what a scan over tokens is given keeps its axes": Case({"name": "drawn", "rule": {
+        "inputs": {"k": {"shape": ["V"], "domain": "unit"}, "q": {"shape": ["K"], "domain": "unit"}, "w": ["K"], "b": []},
+        "state": {"S": ["V", "K"], "Z": ["K"]}, "read": "S @ w",
+        "update": {"S": "S - outer(k, S.T @ k) + outer(sum(eye(V), 1), q)", "Z": "where(b > 0, Z, 0.5 * Z) + 0.5 * S.T @ k"}}}, {"K": 4, "V": 2}, tokens=3),
     "a read that a comparison of what is read picks: what memories answer is compared by one loop over them, and read by the next": Case(
         {"name": "drawn", "rule": {"inputs": {"q": ["K"], "k": ["K"], "v": ["V"], "h": []}, "state": {"S": ["K", "V"]}, "update": {"S": "S + outer(k, v)"},
                                    "read": "where(h < (S.T @ q)[0], 0, S @ v)"},
@@ -204,6 +208,21 @@ def test_what_cancels_is_a_class_of_its_own(monkeypatch):
     monkeypatch.setattr(examine, "compute", lambda *args, **given: (found := honest(*args, **given)) | {"d q": found["d q"] + 1e-5})
     with pytest.raises(examine.Wrong, match="torch: d q off by"):               # all other gradients are held
         examine.examine(CANCELLING, ("torch",))
+
+
+# the first token erases all: what is left is exactly 0 token by token, and something below 1e-30 by chunks, which has a sign
+JUMPING = Case({"name": "drawn", "rule": {
+    "inputs": {"b": {"shape": [], "domain": [0, 1]}, "v": ["V"], "A": {"shape": ["V"], "per": "head"}}, "state": {"S": {"shape": ["V"], "init": "A"}},
+    "update": {"S": "b * S"}, "read": "v / (1 + abs(S))"}}, {"V": 2}, tokens=3, edge="lo")
+
+
+def test_a_kink_is_a_class_of_its_own(monkeypatch):
+    outcome = examine.examine(JUMPING, ("interpreter", "torch"))
+    assert (outcome.kind, outcome.detail) == ("jumps", "d b")
+    honest = examine.values
+    monkeypatch.setattr(examine, "values", lambda *args: (found := honest(*args)) | {"grad v": found["grad v"] + 1e-9})
+    with pytest.raises(examine.Wrong, match="interpreter: d v off by"):         # all other gradients are held
+        examine.examine(JUMPING, ("interpreter",))
 
 
 def test_a_wrong_program_does_not_cancel(monkeypatch):
