@@ -114,7 +114,7 @@ def exact(precision: str, backend: str) -> str:
 def default(kernel: Mapping[str, Any], sizes: Mapping[str, int], backend: str = "cuda") -> Options:
     """What fits in registers without spilling, by size alone. Tiles of at most 64 along the dims that can be cut, and of fewer where a dim
     that can't be is longer, or where a kernel goes over the blocks with its sums in registers; 8 warps for tiles of 64, whose products take
-    registers; products in turns where there are many."""
+    registers; products in turns where there are many, or three in a kernel that goes over blocks and is not cut."""
     cut, folded = [plain(axis) for axis in kernel["blocked"]], [plain(axis) for axis in kernel["folded"]]
     whole = max([64, *(power(sizes[dim]) for dim in kernel["dims"] if dim not in (*cut, *folded))])
     few = kernel["products"] * whole <= FEW * 64 and (kernel["grid"] != "loop" or kernel["products"] < 2)       # a loop holds states beside
@@ -122,9 +122,10 @@ def default(kernel: Mapping[str, Any], sizes: Mapping[str, int], backend: str = 
     shares = {**dict.fromkeys(cut, 2 if busy else 1), **dict.fromkeys(folded, 2 if few else 4)}
     blocks = {dim: max(16, min(64, power(sizes[dim]), TILE // share // whole)) for dim, share in shares.items()}
     largest = max((power(sizes[dim]) if backend == "cuda" else blocks.get(dim, power(sizes[dim])) for dim in kernel["dims"]), default=16)
+    at_once = few and (cut or not folded or kernel["products"] < FEW)
     usual = EXACT[backend]
     return Options(num_warps=8 if largest > 64 or (backend == "cuda" and largest == 64) else 4,
-                   precision=usual if few else SERIAL.get(usual, usual), blocks=blocks)
+                   precision=usual if at_once else SERIAL.get(usual, usual), blocks=blocks)
 
 
 def chosen(kernel: Mapping[str, Any], sizes: Mapping[str, int], record: Mapping[str, Any] | None, backend: str = "cuda") -> Options:
