@@ -76,6 +76,14 @@ def test_tolerances_of_a_plain_rule_are_tight():
         assert bound.for_dtype(torch.float32) < (3e-4 if name == "d g" else 1e-4) * bound.scale, name
 
 
+def test_only_the_gradient_of_a_factor_of_0_may_be_off_by_its_logarithm():
+    """Where beta is at an end of its domain: what is held of everything else, and of beta elsewhere, stays."""
+    lab = Lab(None, spec(GATED_DELTA))
+    inside = lab.expected(lab.case(20)).allowed["d beta"]
+    assert lab._floored(lab.plain(lab.case(20))) == set() and lab._floored(lab.plain(lab.case(20, edge="lo"))) == {"d beta"}
+    assert inside.arithmetic_error < 1e-4 * inside.scale
+
+
 def test_compare_frees_what_is_not_finite_and_nothing_else():
     want, bound = torch.tensor([1.0, inf, 2.0], dtype=torch.float64), Allowed(1e-6, 1.0).for_dtype(torch.float32)
     assert compare("y", torch.tensor([1.0, math.nan, 2.0]), want, bound, "").ok
