@@ -5,8 +5,9 @@ import re
 from dataclasses import dataclass
 from typing import Sequence
 
-from ..ir.nodes import LEAD, Program, Result, Value, dim_of, is_dim
+from ..ir.nodes import LEAD, Program, Result, Value, dim_of, is_dim, uses
 from ..passes.arrange import arrange
+from ..passes.held import matrix
 from ..passes.slice import Slice
 from ..passes.stages import over_rows
 from ..passes.token_loops import handed_out, scans_rows
@@ -151,8 +152,7 @@ class _Kernel(Tokens):
         inside = [v for v in values if scopes[id(v)] == "row"]
         stored = [r for r in self.program.results if r.kind in ("starts", "token") or r.parts[0][0].op == "collect"]
         if scans or totals or stored:
-            self.line(f"for {'i' if self.slice.reverse else 'r'} in range(0, R):")
-            self.indent += "    "
+            self.loop_over("i" if self.slice.reverse else "r", "0", "R")
             if self.slice.reverse:
                 self.line("r = R - 1 - i")
             self.row()
@@ -168,7 +168,7 @@ class _Kernel(Tokens):
                 if r not in first and handed_out(value) is None:
                     self.store(r, self.get(value.args[0] if value.op == "collect" else value))
             self.advance(scans)
-            self.indent = self.indent[4:]
+            self.close()
         self.after([r for r in self.program.results if r not in stored])
 
     def after(self, results: list[Result]) -> None:
@@ -191,7 +191,12 @@ class _Kernel(Tokens):
         for v in reversed(values):
             if found[id(v)] == "row" or over_rows(v) or id(v) in needed:
                 needed |= {id(a) for a in v.args}
-        return {i: "after" if scope == "before" and i not in needed else scope for i, scope in found.items()}
+        found = {i: "after" if scope == "before" and i not in needed else scope for i, scope in found.items()}
+        if self.solving:                                 # read in every row, not held beside its systems
+            users = uses(values)
+            found |= {id(v): "row" for v in values if v.op == "param" and matrix(v) and found[id(v)] == "before"
+                      and all(found[id(u)] == "row" and not scans_rows(u) for u in users.get(id(v), []))}
+        return found
 
     # -- a grid over slots -------------------------------------------------------------------------------------
     def slots_grid(self) -> None:
@@ -205,13 +210,12 @@ class _Kernel(Tokens):
             self.total(total)
         if totals:
             last = "R" if self.slot == "n" else "lib.first_row(rows_ptr, R, m + lib.two_to(n))"
-            self.line(f"for r in range(lib.first_row(rows_ptr, R, {self.slot}), {last}):")
-            self.indent += "    "
+            self.loop_over("r", f"lib.first_row(rows_ptr, R, {self.slot})", last)
             self.row()
             self.statements([v for v in values if scopes[id(v)] == "row"])
             for total in totals:
                 self.add(total)
-            self.indent = self.indent[4:]
+            self.close()
         self.after(list(self.program.results))
 
     # -- carries and sums --------------------------------------------------------------------------------------

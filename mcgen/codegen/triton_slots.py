@@ -62,15 +62,16 @@ class Slots(Values):
                 self.line(f"{name} = tl.zeros({self.extents(axes)}, tl.float32)", self.shape(axes))
                 sums[i] = Name(name, axes)
         consts = {p.name: arg for p, arg in zip(body.params[m:], v.args[m:])}
-        self.memories |= {name: arg for name, arg in consts.items() if "m" in arg.axes}
         passes = self.fold.loops.get(id(v), ()) if self.fold else ()
+        self.memories |= {name: arg for name, arg in consts.items() if "m" in arg.axes or id(arg) in self.again}
+        late = {p.name: arg for p, arg in zip(body.params, v.args[:m]) if id(arg) in self.again or (self.solving and not passes)}
+        self.memories |= late
         given = {name: self.get(arg) for name, arg in consts.items() if name not in self.memories and not (passes and self.in_blocks(arg))}
         known, bound, outer = dict(self.names), dict(self.bound), (self.fixed, self.level, self.memory)
         axis, digits = slot_axis(v), self.slot == "m" and slot_axis(v) == "n" and of_rows(v)
         if digits:
             self.line("left = segment", "its digits that are 1, the lowest first")
-        self.line(f"for {'_' if digits else 'slot'} in range(0, {'lib.ones(segment, 31)' if digits else 'segment' if axis == 'n' and of_rows(v) else 'N'}):")
-        self.indent += "    "
+        self.loop_over("_" if digits else "slot", "0", "lib.ones(segment, 31)" if digits else "segment" if axis == "n" and of_rows(v) else "N")
         if digits:
             self.line("m, n = left - 1, lib.lowest(left)", "the memory's slot")
             self.line("left = left & m")
@@ -84,7 +85,8 @@ class Slots(Values):
                 later.append((p.name, arg))
             elif i < m:
                 self.names.pop(id(arg), None)
-                self.bound[p.name] = self.get(arg)
+                if p.name not in late:
+                    self.bound[p.name] = self.get(arg)
         self.bound |= given
         for once in passes:
             self.blocks(once, later)
@@ -96,7 +98,7 @@ class Slots(Values):
             else:
                 self.store(self.stacks[id(v), i], self.get(value))
         self.names, self.bound, (self.fixed, self.level, self.memory) = known, bound, outer
-        self.indent = self.indent[4:]
+        self.close()
         self.carries[id(v)] = [sums.get(i) for i in range(len(body.results))]
         self.names[id(v)] = Name("")
 
@@ -136,7 +138,7 @@ class Slots(Values):
         self.in_block = False
         own = {id(v) for v in once.inside if v.op == "slots" or axis in v.axes or (id(v) not in sums and not any(axis in a.axes for a in v.args))}
         self.names = {i: name for i, name in self.names.items() if i not in own and axis not in name.axes}
-        self.indent = self.indent[4:]
+        self.close()
 
     def total(self, v: Value) -> None:
         axes = self.tile_axes(v.axes)

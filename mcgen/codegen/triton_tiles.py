@@ -6,6 +6,7 @@ from typing import Iterable, Iterator
 
 from ..ir.naming import fresh, stem
 from ..ir.nodes import Param, Program, Result, Value, bodies, dim_of, order, sort_axes
+from ..passes.held import had_again, solves
 from ..passes.padding import Padding, padded
 from ..passes.precision import precise
 from .triton_expr import aligned, number
@@ -59,6 +60,7 @@ class Tiles:
         self.guard: Name | None = None                                 # what must hold for reading that slot
         self.at: str | None = None                                     # the token, where there is one only
         self.precise = precise(list(self.every()))
+        self.again, self.solving = had_again(program, self.values()), solves(self.values())
         for v in self.every():
             if v.op in ("scan", "slots"):
                 self.padding.bind(v)
@@ -75,6 +77,24 @@ class Tiles:
     # -- text --------------------------------------------------------------------------------------------------
     def line(self, text: str, comment: str = "") -> None:
         self.lines.append(self.indent + text + (f"  # {comment}" if comment else ""))
+
+    def loop_over(self, name: str, start: str, end: str, comment: str = "") -> None:
+        """Opens a loop. In kernels that solve, what is had again in it stays in it."""
+        if self.solving:
+            self.line(f"for {name} in tl.range({start}, {end}, disable_licm=True):", comment)
+        else:
+            self.line(f"for {name} in range({start}, {end}):", comment)
+        self.indent += "    "
+
+    def close(self) -> None:
+        """Closes the innermost loop."""
+        self.indent = self.indent[4:]
+        self.forget()
+
+    def forget(self) -> None:
+        """The names of what is had again wherever it is used."""
+        for i in self.again:
+            self.names.pop(i, None)
 
     def fresh(self, stem: str) -> str:
         return fresh(stem, self.taken)

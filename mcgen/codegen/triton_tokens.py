@@ -90,8 +90,7 @@ class Tokens(Slots):
         again = {p.name for p in self.kept.values()} & {r.name for _, r in stores}
         if again:
             self.line("tl.debug_barrier()", "all have read what the last row left")
-        self.line(f"for j in range(0, {count}):", body.name)
-        self.indent += "    "
+        self.loop_over("j", "0", count, body.name)
         self.line(f"t = {count} - 1 - j" if v["reverse"] else "t = tl.full((), j, tl.int32)")
         outer, bound, self.at, self.tiles = self.names, dict(self.bound), "t", self.names
         self.names = {i: name for i, name in outer.items() if "c" not in name.axes}
@@ -106,7 +105,7 @@ class Tokens(Slots):
         if pairs:
             self.line(f"{', '.join(c for c, _ in pairs)} = {', '.join(x for _, x in pairs)}")
         self.names, self.bound, self.at, self.tiles = outer, bound, None, {}
-        self.indent = self.indent[4:]
+        self.close()
         for _, r in stores:
             if r.kind == "starts" and r.name not in self.each:
                 self.store(r, Name("0.0", scalar=True), "(c >= count)")

@@ -30,7 +30,7 @@ class Values(Tiles):
     def get(self, v: Value) -> Name:
         if id(v) not in self.names:
             self.statements(order([v]))
-        if id(v) not in self.names and not self.elsewhere(v):          # of all slots at once, after all
+        if id(v) not in self.names and not self.elsewhere(v):          # of all slots at once, after all; or had again
             self.statement(v)
         return self.names[id(v)]
 
@@ -64,7 +64,7 @@ class Values(Tiles):
     def wanted(self, v: Value) -> bool:
         """Whether v has to be computed before something asks for it. Of the slots, one at a time is meant almost always."""
         one_slot = "n" in v.axes and self.fixed is None and sum(map(is_dim, v.axes)) > 1
-        return id(v) not in self.names and not one_slot and not self.elsewhere(v)
+        return id(v) not in self.names and id(v) not in self.again and not one_slot and not self.elsewhere(v)
 
     def elsewhere(self, v: Value) -> bool:
         """Whether v is too large for all units, levels or blocks at once, and no one of them is meant here."""
@@ -95,6 +95,8 @@ class Values(Tiles):
                 pass
             case _:
                 getattr(self, "_" + v.op)(v)
+        if id(v) not in self.again:
+            self.forget()
 
     def iota(self, v: Value) -> None:
         one = {"n": self.fixed, "c": self.at, "l": self.level}.get(v["axis"])
@@ -154,6 +156,7 @@ class Values(Tiles):
                 return self.product(v, names, over[0])
             axes = tuple(a for a in v.axes if a in x | y) + over
             axes = tuple(dict.fromkeys(a for a in sort_axes(axes) if a in x | y))
+            axes = next((n.axes for n in names if set(n.axes) == set(axes)), axes)         # a tile as it lies
             text = " * ".join(self.aligned(n, axes) for n in names)
             masks = [self.mask(a, axes) for a in padded(over) if not all(self.padding.zero(arg, a) for arg in v.args)]
             text = f"tl.where({' & '.join(masks)}, {text}, 0.0)" if masks else text

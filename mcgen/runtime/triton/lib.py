@@ -203,30 +203,28 @@ def logsigmoid(x):
 @triton.jit
 def dense_solve(matrix, x, SIZE: tl.constexpr):
     """matrix [M, M], x [M] or [M, W] -> y like x with matrix @ y = x in the first SIZE rows and columns, all else being 0: every column
-    in turn is eliminated from all rows but that of its largest entry, which moves into its place."""
+    in turn is eliminated from all rows but that of its largest entry among the rows not chosen yet, which stays where it is."""
     if len(x.shape) == 1:
-        right = x[:, None]
+        right = x[None, :]
     else:
-        right = x
+        right = tl.trans(x)
     at = tl.arange(0, matrix.shape[0])
-    inverse = tl.zeros((matrix.shape[0],), tl.float32)
+    chosen = tl.full((matrix.shape[0],), -1, tl.int32)         # row -> the column whose entry is 1 there, in the end
     for p in range(0, SIZE):
         column = tl.sum(tl.where((at == p)[None, :], matrix, 0.0), 1)
-        here = at == tl.argmax(tl.where((at >= p) & (at < SIZE), tl.abs(column), -1.0), 0)
-        pivot = tl.sum(tl.where(here[:, None], matrix, 0.0), 0)[None, :]
-        pivot_right = tl.sum(tl.where(here[:, None], right, 0.0), 0)[None, :]
-        moved = tl.sum(tl.where((at == p)[:, None], matrix, 0.0), 0)[None, :]
-        moved_right = tl.sum(tl.where((at == p)[:, None], right, 0.0), 0)[None, :]
+        here = at == tl.argmax(tl.where((chosen < 0) & (at < SIZE), tl.abs(column), -1.0), 0)
         one = 1.0 / tl.sum(tl.where(here, column, 0.0), 0)
-        column = tl.where(here, tl.sum(tl.where(at == p, column, 0.0), 0), column)
-        factor = tl.where(at == p, 0.0, column * one)[:, None]
-        matrix = tl.where((at == p)[:, None], pivot, tl.where(here[:, None], moved, matrix) - factor * pivot)
-        right = tl.where((at == p)[:, None], pivot_right, tl.where(here[:, None], moved_right, right) - factor * pivot_right)
-        inverse = tl.where(at == p, one, inverse)
-    y = right * inverse[:, None]
+        pivot = (tl.sum(tl.where(here[:, None], matrix, 0.0), 0) * one)[None, :]
+        pivot_right = (tl.sum(tl.where(here[None, :], right, 0.0), 1) * one)[:, None]
+        matrix = tl.where(here[:, None], pivot, matrix - column[:, None] * pivot)
+        right = tl.where(here[None, :], pivot_right, right - pivot_right * column[None, :])
+        chosen = tl.where(here, p, chosen)
+    row = tl.sum(tl.where(chosen[:, None] == at[None, :], at[:, None], 0), 0)
+    y = tl.where((at < SIZE)[None, :], tl.gather(right, tl.broadcast_to(row[None, :], right.shape), 1), 0.0)
     if len(x.shape) == 1:
-        y = tl.sum(y, 1)
-    return y
+        return tl.sum(y, 0)
+    else:
+        return tl.trans(y)
 
 
 @triton.jit

@@ -26,7 +26,7 @@ CASES = {
         "update": {"S": "a * S + outer(k, v)", "n": "a * n + relu(k)"},
         "read": "(prev(S).T @ q + 0.5 * S.T @ softmax(k)) / (1 + abs(dot(n, q))) + tanh(n[0]) * v", "output": "silu(y) * delay(a, 2)"}},
     "a scan, one decay a head": "mamba1", "a scan, cached": "longhorn+grm", "a scan, states mixed": "longhorn+soup",
-    "a scan, chosen memories": "mamba1+ssc", "a scan of two states": "swapped", "a scan, other sizes": "largest", "a dense system": "mesa",
+    "a scan, chosen memories": "mamba1+ssc", "a scan of two states": "swapped", "a scan, other sizes": "largest", "a dense system": "mesa", "a dense system, cached": "mesa+grm",
     "erased, cached": "gated_delta+grm", "two erased, cached": {"name": "two_erased", "rule": {
         "inputs": {"q": ["K"], "k": {"shape": ["K"], "domain": "unit"}, "v": ["V"], "b": {"shape": [], "domain": [0, 1]}, "g": {"shape": [], "domain": ["-inf", 0]},
                    "a": {"shape": [], "per": "head", "domain": [-1, 1]}},

@@ -1,0 +1,55 @@
+"""Kernels that solve dense systems hold the system, and read or make again what else is a matrix."""
+from __future__ import annotations
+
+import pytest
+
+from mcgen.codegen.triton_printer import print_kernel
+from mcgen.ir.nodes import bodies
+from mcgen.passes.held import had_again, solves
+from mcgen.passes.pipeline import compile_model
+from mcgen.passes.slice import cut
+from mcgen.spec import load_spec
+from mcgen.symbolic.elaborate import elaborate
+
+
+@pytest.fixture(scope="module")
+def slices():
+    made = compile_model(elaborate(load_spec("mesa+grm")))
+    return [s for p in (made.forward, made.backward) for s in cut(p, made.source.builder).slices]
+
+
+def every(values):
+    for v in values:
+        yield v
+        for body in bodies(v):
+            yield from every(body.order())
+
+
+def test_matrices_of_systems_alone_are_had_again(slices):
+    with_slots = [s for s in slices if solves(s.program.order()) and any(p.name == "new.cache.P" for p in s.program.params)]
+    assert with_slots
+    for s in with_slots:
+        values = s.program.order()
+        again = had_again(s.program, values)
+        named = {v["name"] for v in every(values) if id(v) in again and v.op in ("param", "load")}
+        assert "new.cache.P" in named and "new.cache.G" not in named and "saved.P" not in named        # a product's, a scan's
+        assert not any(v.op == "dense_solve" or "c" in v.axes for v in every(values) if id(v) in again)
+
+
+def test_none_without_systems(slices):
+    for s in slices:
+        if not solves(s.program.order()):
+            assert not had_again(s.program, s.program.order())
+
+
+def test_they_are_read_where_a_system_is_made_of_them(slices):
+    """Twice for two systems of a memory, inside the loop over memories or rows."""
+    found = []
+    for i, s in enumerate(slices):
+        text = print_kernel(f"kernel_{i}", s, "test").text
+        reads = [line for line in text.splitlines() if "tl.load(new_cache_P_ptr" in line]
+        if reads and "lib.dense_solve" in text:
+            assert len(reads) == text.count("lib.dense_solve") - text.count("# tokens") and all(line.startswith(" " * 8) for line in reads), text
+            assert "in range(" not in text                                                   # what is read again stays in the loop
+            found.append(len(reads))
+    assert sorted(found) == [1, 2, 2]
