@@ -16,13 +16,12 @@ from .columns import by_columns
 from .fuse_tokens import Tokens
 from .in_place import in_place
 from .join import join_products
-from .join_sums import join_sums
 from .keep_functions import keep_functions
 from .leave_tokens import leave_tokens
 from .share_rows import share_rows
 from .turn_tiles import turn_tiles
 
-STEPS = (join_products, turn_tiles, share_rows, leave_tokens, by_columns, join_sums, keep_functions, in_place)
+STEPS = (join_products, turn_tiles, share_rows, leave_tokens, by_columns, keep_functions, in_place)
 
 
 def fuse(program: Program, b: Builder, saved: int | None = None) -> kr.Kernel:
