@@ -62,7 +62,7 @@ WORDS = {
 }
 
 
-@pytest.mark.parametrize("words", WORDS.values(), ids=WORDS)
+@pytest.mark.parametrize("words", [pytest.param(w, marks=pytest.mark.slow) if n in ("their kin", "more axes", "modules") else w for n, w in WORDS.items()], ids=WORDS)
 def test_words_of_the_programs_are_names_like_any_other(tmp_path, words):
     same(tmp_path, spec(**words), "torch")
 

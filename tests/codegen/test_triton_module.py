@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import ast
+from functools import cache
 
 import pytest
 
@@ -18,6 +19,7 @@ KERNELS = {"linear_attention": (2, 4), "simple_gla": (2, 4), "mlstm+grm": (3, 8)
            "mamba1": (1, 3), "longhorn": (1, 3), "mesa": (3, 8)}
 
 
+@cache
 def text_of(name):
     return files(mcgen.load_spec(name))["triton_kernels.py"]
 
@@ -28,7 +30,11 @@ def test_few_kernels_are_launched(name):
     text = text_of(name)
     count = [sum(isinstance(n, ast.FunctionDef) and n.name.startswith(which) for n in ast.parse(text).body) for which in ("forward_", "backward_")]
     assert tuple(count) <= KERNELS[name] and count[1] <= KERNELS[name][1]
-    assert text == text_of(name)
+
+
+@pytest.mark.parametrize("name", ["simple_gla", "mlstm+grm", "mamba1"])
+def test_the_same_every_time(name):
+    assert text_of.__wrapped__(name) == text_of(name)
 
 
 @pytest.mark.parametrize("name, count", [("simple_gla", 2), ("gated_delta", 4), ("gla", 5)])
