@@ -20,7 +20,7 @@ class Values(Tiles):
     def __init__(self, program: Program, kind: str, blocked: tuple[str, ...], slot: str, levels: bool, fold: Fold | None):
         super().__init__(program, kind, blocked, slot, levels)
         self.fold, self.in_block = fold, False             # whether the program stands in one of the fold's blocks
-        self.memories: dict[str, Value] = {}               # parameters of the bodies of loops that stand for memories of units
+        self.memories: dict[str, Value] = {}               # parameters of the bodies of loops that are had where they are asked for: memories of units among them
         self.carries: dict[int, list[Name]] = {}
         self.next: dict[int, list[str]] = {}
         self.given: dict[str, Value] = {}                  # parameters of the bodies of scans
@@ -269,7 +269,9 @@ class Values(Tiles):
         for p, name in zip(body.params[:n], self.carries[id(v)]):
             self.bound[p.name] = name
         for p, arg in zip(body.params[n:], v.args[n:]):
-            if self.wanted(arg) or id(arg) in self.names:
+            if id(arg) in self.again:
+                self.memories[p.name] = arg
+            elif self.wanted(arg) or id(arg) in self.names:
                 self.bound[p.name] = self.get(arg)
         self.statements(arrange(body.roots()))
         self.bound = outer

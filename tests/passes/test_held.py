@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import pytest
 
+from mcgen.codegen.package import files
 from mcgen.codegen.triton_printer import print_kernel
 from mcgen.ir.nodes import bodies
 from mcgen.passes.held import had_again, solves
@@ -10,6 +11,8 @@ from mcgen.passes.pipeline import compile_model
 from mcgen.passes.slice import cut
 from mcgen.spec import load_spec
 from mcgen.symbolic.elaborate import elaborate
+
+from ops.scans import SCANS
 
 
 @pytest.fixture(scope="module")
@@ -53,3 +56,11 @@ def test_they_are_read_where_a_system_is_made_of_them(slices):
             assert "in range(" not in text                                                   # what is read again stays in the loop
             found.append(len(reads))
     assert sorted(found) == [1, 2, 2]
+
+
+def test_a_matrix_that_a_scan_over_rows_is_given():
+    """It is made in the loop over rows, in whose body it is a parameter."""
+    text = files(load_spec(SCANS["a_system_of_its_square"]))["triton_kernels.py"]
+    compile(text, "triton_kernels.py", "exec")
+    loop = text.index("for r in tl.range")
+    assert loop < text.index("at_K[:, None] == at_K[None, :]", loop) < text.index("lib.dense_solve")
