@@ -193,8 +193,8 @@ class _Kernel(Tokens):
                 needed |= {id(a) for a in v.args}
         found = {i: "after" if scope == "before" and i not in needed else scope for i, scope in found.items()}
         if self.solving:                                 # read in every row, not held beside its systems
-            users = uses(values)
-            found |= {id(v): "row" for v in values if v.op == "param" and matrix(v) and found[id(v)] == "before"
+            users, roots = uses(values), {id(v) for v in self.program.roots()}
+            found |= {id(v): "row" for v in values if v.op == "param" and matrix(v) and found[id(v)] == "before" and id(v) not in roots
                       and all(found[id(u)] == "row" and not scans_rows(u) for u in users.get(id(v), []))}
         return found
 

@@ -62,7 +62,7 @@ class Slots(Values):
                 self.line(f"{name} = tl.zeros({self.extents(axes)}, tl.float32)", self.shape(axes))
                 sums[i] = Name(name, axes)
         consts = {p.name: arg for p, arg in zip(body.params[m:], v.args[m:])}
-        passes = self.fold.loops.get(id(v), ()) if self.fold else ()
+        passes, memories = self.fold.loops.get(id(v), ()) if self.fold else (), dict(self.memories)
         self.memories |= {name: arg for name, arg in consts.items() if "m" in arg.axes or id(arg) in self.again}
         late = {p.name: arg for p, arg in zip(body.params, v.args[:m]) if id(arg) in self.again or (self.solving and not passes)}
         self.memories |= late
@@ -97,7 +97,7 @@ class Slots(Values):
                 self.line(f"{sums[i].text} += {self.aligned(self.get(value), sums[i].axes)}")
             else:
                 self.store(self.stacks[id(v), i], self.get(value))
-        self.names, self.bound, (self.fixed, self.level, self.memory) = known, bound, outer
+        self.names, self.bound, self.memories, (self.fixed, self.level, self.memory) = known, bound, memories, outer
         self.close()
         self.carries[id(v)] = [sums.get(i) for i in range(len(body.results))]
         self.names[id(v)] = Name("")
@@ -122,6 +122,7 @@ class Slots(Values):
         self.line(f"for block_of_{dim} in tl.range(0, tl.cdiv(size_{dim}, block_{dim}), disable_licm=True):",
                   "what is moved out of it would fill registers")
         self.indent += "    "
+        known = set(self.names)
         self.line(f"at_{dim} = block_of_{dim} * block_{dim} + tl.arange(0, block_{dim})")
         self.in_block = True
         for name, arg in bound:
@@ -137,7 +138,8 @@ class Slots(Values):
                     self.store(r, self.get(v))
         self.in_block = False
         own = {id(v) for v in once.inside if v.op == "slots" or axis in v.axes or (id(v) not in sums and not any(axis in a.axes for a in v.args))}
-        self.names = {i: name for i, name in self.names.items() if i not in own and axis not in name.axes}
+        left = known | {id(v) for v in once.inside}
+        self.names = {i: name for i, name in self.names.items() if i in left and i not in own and axis not in name.axes}
         self.close()
 
     def total(self, v: Value) -> None:

@@ -262,7 +262,7 @@ class Values(Tiles):
     def scan(self, v: Value) -> None:
         body: Program = v["body"]
         n = v["carries"]
-        outer = dict(self.bound)
+        outer, memories = dict(self.bound), dict(self.memories)
         for p, arg in zip(body.params, [v] * n + list(v.args[n:])):
             if self.given.setdefault(p.name, arg) is not arg:            # what is made of it would be taken for the other's
                 raise BrokenProgram(f"{self.program.name}: two scans of a kernel have a parameter {p.name}, for different values")
@@ -278,6 +278,7 @@ class Values(Tiles):
         made = []
         for carry, r in zip(self.carries[id(v)], body.results[:n]):
             made.append(self.clean_full(r.parts[0][0], carry.axes))
+        self.memories = memories
         self.next[id(v)] = made
         self.names[id(v)] = Name("")
 
@@ -287,4 +288,4 @@ class Values(Tiles):
         if v["kind"] in ("start", "final", "sum"):
             self.names[id(v)] = self.carries[id(loop)][i]
         elif v["kind"] == "y":
-            self.names[id(v)] = self.names[id(loop["body"].results[loop["carries"] + i].parts[0][0])]
+            self.names[id(v)] = self.get(loop["body"].results[loop["carries"] + i].parts[0][0])

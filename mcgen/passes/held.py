@@ -38,6 +38,7 @@ def had_again(program: Program, values: Sequence[Value]) -> set[int]:
         if x.op == "param" and x["name"] in bound:
             inner.setdefault(id(bound[x["name"]]), []).append(x)
     carried = {id(x) for v in every if v.op == "scan" for x in v["body"].order() if x.op == "param"}
+    known: dict[int, bool] = {}                          # whether systems alone are made of it
     made: dict[int, tuple[bool, bool]] = {}              # whether elementwise of memory and vectors; of vectors alone
 
     def kind(v: Value) -> tuple[bool, bool]:
@@ -52,10 +53,12 @@ def had_again(program: Program, values: Sequence[Value]) -> set[int]:
         return made[id(v)]
 
     def for_systems(v: Value) -> bool:
-        asking = users.get(id(v), [])
-        return id(v) not in results and bool(asking) and all(
-            x.op == "slots" or (x.op == "dense_solve" and x.args[0] is v) or (matrix(x) and kind(x)[0] and for_systems(x))
-            for x in asking) and all(map(for_systems, inner.get(id(v), [])))
+        if id(v) not in known:
+            asking = users.get(id(v), [])
+            known[id(v)] = id(v) not in results and bool(asking) and all(
+                x.op == "slots" or (x.op == "dense_solve" and x.args[0] is v) or (matrix(x) and kind(x)[0] and for_systems(x))
+                for x in asking) and all(map(for_systems, inner.get(id(v), [])))
+        return known[id(v)]
 
     return {id(v) for v in every if matrix(v) and "c" not in v.axes and kind(v)[0] and (kind(v)[1] or for_systems(v))}
 

@@ -1,4 +1,4 @@
-"""Functions of every entry of a state that two loops over the tokens of a column compute alike are kept by the first for the second.
+"""Functions of every entry of a state that loops over the tokens of a column compute alike are kept by the first for the others.
 
     along V { tokens { t[c, K, V] = s; s = s * exp(a[c, V] * b[K, V]) }; tokens_back { g = exp(a[c, V] * b[K, V]) * g } }
     ->   along V { tokens { t = s; e[c, K, V] = exp(..); s = s * e }; tokens_back { g = e * g } }
@@ -7,6 +7,7 @@ What a column has of such a tile lies in the nearest caches (`columns`): reading
 """
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from typing import Callable, Iterator, Sequence
 
@@ -31,8 +32,11 @@ def _kept(kernel: kr.Kernel, loop: kr.Along) -> kr.Along | None:
     if len(loop.body) < 2:
         return None
     first, *others = [tokens.body[0] for tokens in loop.body]
-    own = _functions(first, loop.axis)
-    value = max((e for e in own for rows in others if e in _functions(rows, loop.axis)), key=_size, default=None)
+    written = Counter(r.storage for rows in (first, *others) for s in rows.body for r in writes_of(s))
+    copies = {s.dst.storage for rows in (first, *others) for s, _ in _states(rows.body)}
+    changed = {name for name, times in written.items() if name not in copies or times > 1}
+    own, *later = [_functions(rows, loop.axis, changed) for rows in (first, *others)]
+    value = max((e for e in own if any(e in found for found in later)), key=_size, default=None)
     if value is None:
         return None
     taken = {x.name for x in (*kernel.tiles, *kernel.params, *kernel.results)}
@@ -46,10 +50,9 @@ def _kept(kernel: kr.Kernel, loop: kr.Along) -> kr.Along | None:
                                     for tokens, rows, body in zip(loop.body, (first, *others), bodies)))
 
 
-def _functions(rows: kr.Along, axis: str) -> dict[kr.Expr, kr.Expr]:
-    """Functions of every entry of what no token changes, as they read where a copy of a state stands for it -> as they are written."""
-    copies = {s.dst.storage for s, _ in _states(rows.body)}
-    changed = {r.storage for s in rows.body for r in writes_of(s)} - copies
+def _functions(rows: kr.Along, axis: str, changed: set[str]) -> dict[kr.Expr, kr.Expr]:
+    """Functions of every entry of what no token of these or the other loops changes, as they read where a copy of a state stands for it ->
+    as they are written."""
     found: dict[kr.Expr, kr.Expr] = {}
 
     def note(known: kr.Expr, e: kr.Expr) -> None:

@@ -21,9 +21,9 @@ DECAY = fn("exp", mul(D, A))
 COPY = kr.Map(tile("t", "c", "K", "V"), S)
 
 
-def text(first, second) -> list[str]:
-    """The loops' statements, line by line."""
-    loops = tuple(kr.Loop(kind, (kr.Along("K", tuple(body)),)) for kind, body in (("tokens", first), ("tokens_back", second)))
+def text(*bodies) -> list[str]:
+    """The loops' statements, line by line: of the first loop on, and of those back."""
+    loops = tuple(kr.Loop("tokens" if i == 0 else "tokens_back", (kr.Along("K", tuple(body)),)) for i, body in enumerate(bodies))
     kernel = kr.Kernel("k", (), (), 0, False, [kr.Tile(n, a) for n, a in TILES.items()], rows=[kr.Along("V", loops)])
     return [line.strip() for line in print_kernel(keep_functions(kernel)).splitlines() if "[" in line and "=" in line]
 
@@ -50,6 +50,13 @@ def test_the_whole_of_it():
     assert [line for line in lines if line.startswith("each_")] == ["each_tanh[c, K, V] = tanh((s[K, V] * exp((d[c, V] * a[K, V]))))"]
     lines = text([COPY, change("s", mul(DECAY, fn("tanh", mul(S, K))))], [change("g", mul(fn("tanh", mul(T, K)), mul(G, DECAY)))])
     assert sum(line.startswith("each_") for line in lines) == 2 and "exp(" not in lines[-1] + lines[-2]
+
+
+def test_three_loops():
+    """One is enough for two others; none may change what it is of."""
+    first, last = [COPY, change("s", mul(S, DECAY))], [change("g", mul(DECAY, G))]
+    assert sum("each_exp[c, K, V]" in line for line in text(first, last, last)) == 4
+    assert not any("each_" in line for line in text(first, [change("a", G)], last))
 
 
 @pytest.mark.parametrize("first, second", [

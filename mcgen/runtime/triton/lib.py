@@ -203,7 +203,8 @@ def logsigmoid(x):
 @triton.jit
 def dense_solve(matrix, x, SIZE: tl.constexpr):
     """matrix [M, M], x [M] or [M, W] -> y like x with matrix @ y = x in the first SIZE rows and columns, all else being 0: every column
-    in turn is eliminated from all rows but that of its largest entry among the rows not chosen yet, which stays where it is."""
+    in turn is eliminated from all rows but that of its largest entry among the rows not chosen yet, which stays where it is. What is no
+    number counts as the largest, so that no solution has numbers then."""
     if len(x.shape) == 1:
         right = x[None, :]
     else:
@@ -212,7 +213,8 @@ def dense_solve(matrix, x, SIZE: tl.constexpr):
     chosen = tl.full((matrix.shape[0],), -1, tl.int32)         # row -> the column whose entry is 1 there, in the end
     for p in range(0, SIZE):
         column = tl.sum(tl.where((at == p)[None, :], matrix, 0.0), 1)
-        here = at == tl.argmax(tl.where((chosen < 0) & (at < SIZE), tl.abs(column), -1.0), 0)
+        largest = tl.where(column == column, tl.abs(column), float("inf"))
+        here = at == tl.argmax(tl.where((chosen < 0) & (at < SIZE), largest, -1.0), 0)
         one = 1.0 / tl.sum(tl.where(here, column, 0.0), 0)
         pivot = (tl.sum(tl.where(here[:, None], matrix, 0.0), 0) * one)[None, :]
         pivot_right = (tl.sum(tl.where(here[None, :], right, 0.0), 1) * one)[:, None]
