@@ -96,6 +96,36 @@ def errors_of_inverses() -> dict[str, float]:
 
 
 @triton.jit
+def solved(a_ptr, x_ptr, found_ptr, C: tl.constexpr, K: tl.constexpr, SIZE: tl.constexpr):
+    c, channel = tl.arange(0, C), tl.arange(0, K)
+    inside = c < SIZE
+    a = tl.load(a_ptr + c[:, None] * C + c[None, :], mask=inside[:, None] & inside[None, :], other=0.0)
+    at = c[:, None] * K + channel[None, :]
+    tl.store(found_ptr + at, lib.dense_solve(a, tl.load(x_ptr + at, mask=inside[:, None], other=0.0), SIZE))
+    tl.store(found_ptr + C * K + c, lib.dense_solve(a, tl.load(x_ptr + c * K, mask=inside, other=0.0), SIZE))
+
+
+def errors_of_solves() -> dict[str, float]:
+    """Residuals over the largest right side: of a full tile, of one that is longer than the system, of rows that must be taken in another
+    order. How many numbers a solution has of a system with an entry that is none."""
+    found = {}
+    for name, size, change in (("any", C, lambda a: a), ("short", 19, lambda a: a), ("turned", C, lambda a: a.triu(1) + a.tril(-1)),
+                               ("in an order", C, lambda a: torch.eye(C)[torch.randperm(C)])):
+        a, x, out = change(torch.randn(C, C)).contiguous(), torch.randn(C, K), torch.full((C * K + C,), float("nan"))
+        solved[(1,)](a, x, out, C, K, size)
+        many, one = out[:C * K].view(C, K).double(), out[C * K:].double()
+        inner, right = a[:size, :size].double(), x[:size].double()
+        worst = max(float((inner @ many[:size] - right).abs().max()), float((inner @ one[:size] - right[:, 0]).abs().max()))
+        found[f"solve: {name}"] = worst / float(inner.abs().sum(1).max() * many[:size].abs().max())
+        found[f"solve: {name}: past its end"] = float(many[size:].abs().sum() + one[size:].abs().sum())
+    a = torch.diag(torch.rand(C) + 0.25)
+    a[3, 3] = float("nan")
+    solved[(1,)](a + 0.01, x, out, C, K, C)
+    found["solve: numbers"] = float((out == out).sum())
+    return found
+
+
+@triton.jit
 def of_digits(found_ptr, N: tl.constexpr):
     i = tl.program_id(0)
     n = tl.arange(0, N)
@@ -121,7 +151,7 @@ def errors_of_digits() -> dict[str, float]:
 
 if __name__ == "__main__":
     torch.manual_seed(0)
-    made = errors_of_inverses() | errors_of_digits() | errors_of_turns()
+    made = errors_of_inverses() | errors_of_digits() | errors_of_turns() | errors_of_solves()
     for kind in ("log decay 0", "log decay -50", "some 0", "all 0", "signed"):
         made |= errors_of_factors(kind)
     print(json.dumps(made))
