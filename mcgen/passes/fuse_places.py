@@ -185,8 +185,12 @@ class Places:
 
     def plain(self, v: Value) -> kr.Expr:
         """A value as elements of one tile or parameter."""
-        expr = self.expr(v) if v.op in ("param", "rename", "carry", "load", "final") or id(v) in self.refs else None
-        return expr if expr is not None and expr.op == "ref" else self.ref(self.place(v), {}, v)
+        known = v.op in ("param", "rename", "carry", "load", "final") or id(v) in self.refs or (v.op == "take" and self.in_loop)
+        expr = self.expr(v) if known else None
+        if expr is not None and expr.op == "ref":
+            return expr
+        inner, moves = (v.args[0], dict(v["moves"])) if v.op == "rename" else (v, {})
+        return self.ref(self.place(inner), moves, inner)
 
     # -- expressions -------------------------------------------------------------------------------------------
     def root_expr(self, v: Value, axes: tuple[str, ...]) -> kr.Expr:

@@ -1,6 +1,8 @@
 """Fusing, second part: sums and products. Terms accumulate into one tile; numbers of a token ride along as scales."""
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ..ir import kernel as kr
 from ..ir.naming import stem
 from ..ir.nodes import Program, Value
@@ -192,7 +194,7 @@ class Sums(Places):
             self.transposed[ref.storage] = self.tile(ref.storage + "_T", axes)
             self.in_loop = True
             self.kernel.before.append(kr.Map(self.transposed[ref.storage], operand))
-        return kr.Expr("ref", attr=self.transposed[ref.storage])
+        return kr.Expr("ref", attr=replace(self.transposed[ref.storage], axes=axes))           # as this product calls them
 
     def unscaled(self, v: Value) -> tuple[list[Value], Value]:
         """An operand as (numbers of a token, rest)."""

@@ -52,7 +52,7 @@ class TokenScan:
 
     def _rows(self, body: Program, shapes: dict[int, tuple[str, ...]], completes: Value | None) -> None:
         b, names, stem = self.b, self.names, self.stem
-        outer = _Entered(b, "row", rows=True)
+        outer = _Entered(b, f"{stem}row", rows=True)
         old = [Param(f"old.{stem}{n}", "value", self.axes[n]) for n in names]
         count = outer.enter(b.row("count"))
         xs, consts = ([outer.enter(v) for v in values] for values in (self.entered.xs, self.entered.consts))

@@ -22,6 +22,7 @@ FOUND = [                        # by `mcgen fuzz`, shrunk
     op("its_sum_read_twice", {"S": "eta * S + outer(k, v)", "Z": "tanh(new(S)) + new(S)"}, state={"S": ["K", "V"], "Z": ["K", "V"]}, read="Z.T @ q"),
     op("left_as_it_is", {"S": "tanh(S) + outer(k, v)", "Z": "where(1 > 0.5, Z, eta * Z)"}, state={"S": ["K", "V"], "Z": ["V"]}, read="S.T @ q + 0.1 * v"),
     op("a_system_of_its_square", "0.5 * S + 0.4 * outer(k, v - S.T @ k)", read="solve(S @ S.T + eye(K), q)"),
+    op("a_system_of_a_matrix", "0.5 * S + 0.4 * outer(k, v - S.T @ k)", read="solve(S @ S.T + eye(K), S).T @ q"),
     op("no_derivative_where_not_taken", "tanh(S) + where(eta > 0.5, sqrt(eta - 0.4), 0) * outer(k, v)"),
 ]
 SCANS = {s["name"]: s for s in (

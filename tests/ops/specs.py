@@ -63,6 +63,10 @@ LOGARITHMIC = [
     op("merging_branches", rule={"inputs": {**DECAY["inputs"], "d": {"shape": [], "domain": [0.2, 1], "per": "head"}},
                                  "update": {"S": "where(abs(S) < d, exp(g) * S + outer(k, v), 0.5 * S + huber(outer(k, tanh(v)) - S, d))"}, "read": "S.T @ q"},
        cache={**LEVELS, "segments": APART}),
+    op("merging_system_of_both_sides", rule={"read": "solve(S.T @ S + eye(V), v)"}, cache={**LEVELS, "segments": APART}),
+    op("merging_system_of_a_matrix", rule={"read": "solve(S @ S.T + eye(K), S).T @ q"}, cache={**LEVELS, "segments": APART}),
+    op("merging_vector_squared", rule={"state": {"D": ["K"]}, "update": {"D": "exp(g) * D + k"}, "read": "tanh(outer(D, D)) @ q"},
+       cache={**LEVELS, "segments": APART}),
 ]
 # states that every level has at once, made token by token of matrices that it has not
 SMALL_OF_LARGE = {
