@@ -46,7 +46,7 @@ BLOCKS = {"blocks: log decay": "mamba2", "blocks: channels": "gla", "blocks: ste
           "blocks: levels": MERGING, "blocks: levels, erased": {**MERGING, "name": "merging_erased", "rule": {"use": "gated_delta"}}}
 LONG = {"K": 24, "V": 40, "L": 4}
 # in every run of the tests; the others are marked slow
-QUICK = ("log decay", "normaliser, cached", "delayed write, chosen memories", "states mixed", "fresh",
+QUICK = ("log decay", "normaliser, cached", "delayed write, chosen memories", "states mixed",
          "a scan, cached", "two erased, cached", "fused: log decay", "fused: channels", "levels",
          "blocks: log decay")
 KNOWN = {**CORNERS, **SCANS}
