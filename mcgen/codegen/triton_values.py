@@ -4,11 +4,12 @@ from __future__ import annotations
 from typing import Iterable
 
 from ..ir.naming import stem
-from ..ir.nodes import Program, Value, is_dim, order, sort_axes
+from ..ir.nodes import Program, Value, order, sort_axes
 from ..ir.verifier import BrokenProgram
 from ..passes.apart import levelled
 from ..passes.arrange import arrange
 from ..passes.fold import Fold
+from ..passes.held import matrix
 from ..passes.padding import padded
 from .triton_expr import COMPARE, call, integer, number
 from .triton_tiles import Name, Tiles, size
@@ -20,7 +21,7 @@ class Values(Tiles):
     def __init__(self, program: Program, kind: str, blocked: tuple[str, ...], slot: str, levels: bool, fold: Fold | None):
         super().__init__(program, kind, blocked, slot, levels)
         self.fold, self.in_block = fold, False             # whether the program stands in one of the fold's blocks
-        self.memories: dict[str, Value] = {}               # parameters of the bodies of loops that are had where they are asked for: memories of units among them
+        self.memories: dict[str, Value] = {}               # parameters of the bodies of loops that are had where they are asked for
         self.carries: dict[int, list[Name]] = {}
         self.next: dict[int, list[str]] = {}
         self.given: dict[str, Value] = {}                  # parameters of the bodies of scans
@@ -63,7 +64,7 @@ class Values(Tiles):
 
     def wanted(self, v: Value) -> bool:
         """Whether v has to be computed before something asks for it. Of the slots, one at a time is meant almost always."""
-        one_slot = "n" in v.axes and self.fixed is None and sum(map(is_dim, v.axes)) > 1
+        one_slot = "n" in v.axes and self.fixed is None and matrix(v)
         return id(v) not in self.names and id(v) not in self.again and not one_slot and not self.elsewhere(v)
 
     def elsewhere(self, v: Value) -> bool:
