@@ -166,9 +166,6 @@ class Emitter:
         row, second = axes_of(t.args[0].shape)
         column = row + "'"                      # an axis of its own: x may have the second one too
         solved = self.b.dense_solve(self.b.rename(matrix, {second: column}), x, row, column)
-        # where segments merge, digits take turns, and a system has one memory
-        if "n" in solved.axes and "c" not in solved.axes and self.model.cache.segments.growth != "logarithmic":
-            raise NotLowered("a system of every cached memory that no token is part of", t.pos, hint="with the token's vector on the right: G.T @ solve(A.T, q) is solve(A, G).T @ q")
         return self.b.rename(solved, {column: row})
 
     def _spread(self, t, x): return x          # constant along its axes: they may be missing

@@ -13,6 +13,8 @@ from .backward import build_backward, with_saved
 from .clean import clean
 from .expand import expand
 from .forward import Forward, build_forward
+from .invert import invert
+from .leave_rows import leave_rows
 from .lift import lift
 from .slots import loop_slots
 from .solve_apart import solve_apart
@@ -22,6 +24,8 @@ PASSES: tuple[tuple[str, Callable[[Program, Builder], Program]], ...] = (
     ("expand", expand),
     ("lift", lift),
     ("solve_apart", solve_apart),
+    ("invert", invert),
+    ("leave_rows", leave_rows),
     ("clean", clean),
     ("loop_slots", loop_slots),
 )

@@ -179,16 +179,26 @@ class _Cutter:
 
     def after(self, value: Value, kind: str) -> Key:
         """The kernel for what is known when all rows are done: the one that knows most of it already."""
-        below = _small(value)
+        below = self.small(value)
         if kind in ("slots", "units") and any(v.op == "keep" or self.stages.per_slot(v) for v in below):
             own = [self.stages.at(v) for v in below if self.stages.per_slot(v)]
-            rest = [self.stages.ready(v) for v in below if not v.args or v.op == "out" or (over_rows(v) and not self.stages.per_slot(v))]
+            rest = [self.stages.ready(v) for v in below if not v.args or v.op == "out" or self.stages.many(v) or (over_rows(v) and not self.stages.per_slot(v))]
             return Key(max([*own, *rest], default=0), "slots")
         hosts = {self.host(v) if v.op == "out" else self.total_key(v) for v in below if v.op == "out" or over_rows(v)}
         if len(hosts) == 1 and (kind == "slots" or all(host.kind != "slots" for host in hosts)):       # a sum over slots is no slot's own
             return hosts.pop()
         stage = max((key.stage + 1 for key in hosts), default=0)
         return Key(stage, "loop", self.stages.direction(stage), levelled(value))
+
+    def small(self, value: Value) -> list[Value]:
+        """The values below one that is known after all rows, down to what loops, sums over rows and kernels of their own give."""
+        found, stack = [], [value]
+        while stack:
+            v = stack.pop()
+            found.append(v)
+            if v.op not in ("out", "collect") and not over_rows(v) and not self.stages.many(v):
+                stack.extend(v.args)
+        return found
 
     def total_key(self, v: Value) -> Key:
         stage = self.stages.at(v)
@@ -210,7 +220,7 @@ class _Cutter:
                 key = self.host(v) if v.op == "out" else self.grid(self.stages.ready(v) - self.stages.many(v), v)
             elif v.axes[:1] in (("n",), ("l",)):
                 kind, axes = {"n": "slots", "l": "levels"}[v.axes[0]], tuple(dims)
-                key = self.host(v) if v.op == "out" else self.total_key(v)
+                key = self.host(v) if v.op == "out" else Key(self.stages.ready(v) - 1, "slots") if self.stages.of_slots(v) else self.total_key(v)
             else:
                 kind, axes, key = "memory", tuple(dims), self.host(v) if v.op == "out" else self.total_key(v)
             param = self.buffers[id(v)] = Param(self.fresh(f"stored.{stem(v)}"), kind, axes)
@@ -244,14 +254,3 @@ class _Cutter:
 def _last(group: list[Slice]) -> tuple[int, bool]:
     """Smaller for kernels that run later: what parts of a kernel store, or kernels that have no dim whole, is there for others."""
     return len(group), not any(s.whole for s in group)
-
-
-def _small(value: Value) -> list[Value]:
-    """The values below one that is known after all rows, down to what loops and sums over rows give."""
-    found, stack = [], [value]
-    while stack:
-        v = stack.pop()
-        found.append(v)
-        if v.op not in ("out", "collect") and not over_rows(v):
-            stack.extend(v.args)
-    return found

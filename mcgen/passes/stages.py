@@ -91,8 +91,14 @@ class Stages:
     over_rows = staticmethod(over_rows)
 
     def many(self, v: Value) -> bool:
-        """Whether a grid over rows computes it for all other kernels."""
-        return v.op in MANY_PRODUCTS or leaves_levels(v) or id(v) in self.of_all_levels
+        """Whether a grid over rows, or over slots, computes it for all other kernels."""
+        return v.op in MANY_PRODUCTS or leaves_levels(v) or id(v) in self.of_all_levels or self.of_slots(v)
+
+    def of_slots(self, v: Value) -> bool:
+        """Whether v is of every slot of the cache and no row: a system, or a product of matrices. Dear, and for rows a matrix to read."""
+        if self.slot != "n" or v.axes[:1] != ("n",) or over_rows(v):
+            return False
+        return v.op == "dense_solve" or (v.op == "dot" and all(sum(map(is_dim, a.axes)) > 1 for a in (v, *v.args)))
 
     def direction(self, stage: int) -> bool:
         """Which way the loop of a stage runs that has no scan of its own: the scans' way."""

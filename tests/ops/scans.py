@@ -52,6 +52,7 @@ SCANS = {s["name"]: s for s in (
     op("read_twice", "exp(g) * S + outer(k, v)", GATED, inputs={"v": ["K"]}, state={"S": ["K", "K"]}, read="S.T @ (tanh(S) @ q) + prev(S) @ softmax(S @ k)"),
     op("two_layers", {"X": "exp(g) * X - eta * grad(X)", "Y": "Y - eta * grad(Y)"}, inputs={"v": ["K"]}, dims={"D": "2*K"}, functions={"M(x)": "x + X @ gelu(Y @ x)"},
        state={"X": {"shape": ["K", "D"], "init": "learned"}, "Y": {"shape": ["D", "K"], "init": "learned"}}, objective="0.1 * sum((M(k) - v)**2)", read="M(q)"),
+    op("systems_of_memories", "exp(g) * S + outer(k, v)", GATED, read="solve(S @ S.T + eye(K), S).T @ solve(S @ S.T + 2 * eye(K), q)"),
     op("solved", {"P": "exp(g) * P + outer(k, k)", "S": "S + outer(solve(eye(K) + P, k), v - S.T @ k)"}, TOP, state={"S": ["K", "V"], "P": ["K", "K"]},
        read="S.T @ solve(P + 0.5 * eye(K), q)"),
 )}

@@ -188,7 +188,7 @@ def test_bisect_names_the_pass(monkeypatch):
     model = elaborate(spec_of("scalar"))
     monkeypatch.setattr(pipeline, "PASSES", tuple((n, careless if n == "clean" else f) for n, f in pipeline.PASSES))
     found = bisected(model)
-    assert list(found) == ["build", "differentiate", "expand", "lift", "solve_apart", "clean"]
+    assert list(found) == ["build", "differentiate", "expand", "lift", "solve_apart", "invert", "leave_rows", "clean"]
     assert found["clean"].stage == "clean" and found["clean"].error > 1e-3
     monkeypatch.setattr(pipeline, "PASSES", tuple((n, (lambda p, b: replace(p, params=())) if n == "expand" else f) for n, f in pipeline.PASSES))
     found = bisected(model)

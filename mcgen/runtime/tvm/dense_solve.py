@@ -9,10 +9,17 @@ from .reduce import free_axes, lower_map
 
 
 def lower_dense_solve(scope: Scope, s: st.DenseSolve) -> None:
-    """All right sides at once: they lie side by side in the rows of the copy."""
-    others = [a for a in free_axes(scope, s.dst.attr.index) if a != s.column]
+    """All right sides at once: they lie side by side in the rows of the copy. Several matrices one after the other."""
+    free = free_axes(scope, s.dst.attr.index)
+    several = next((a for a in free if a in s.matrix.axes and a != s.column), None)
+    if several is not None:
+        with scope.em.loop(0, scope.extent(several), name=several) as scope.loops[several]:
+            lower_dense_solve(scope, s)
+        del scope.loops[several]
+        return
+    others = [a for a in free if a != s.column]
     if set(free_axes(scope, sorted(s.matrix.axes))) != {s.row, s.column} or s.column in s.right.axes:
-        raise ValueError(f"a dense solve wants one matrix over {s.row} and {s.column}")
+        raise ValueError(f"a dense solve wants matrices over {s.row} and {s.column}")
     matrix = scope.temporary(s.row, s.column, dtype="f64")
     right = scope.temporary(s.row, *others, dtype="f64")
     lower_map(scope, st.Map(matrix, s.matrix))

@@ -183,6 +183,21 @@ def test_dense_solve(K, V):
     close(out["z"][0, 0], z.T if V else z, 1e-5)
 
 
+def test_a_dense_solve_of_every_slot():
+    """One after the other, with right sides of their own or the same."""
+    def fn(k):
+        A, b, one = k.slots("A", "K", "K~"), k.slots("b", "K", "V"), k.memory("one", "K", "V")
+        x, y = k.slots("x", "K~", "V", out=True), k.slots("y", "V", "K~", out=True)
+        with k.sequences():
+            k.dense_solve(x["n", "K~", "V"], A["n", "K", "K~"], b["n", "K", "V"], row="K", column="K~")
+            k.dense_solve(y["n", "V", "K~"], A["n", "K", "K~"], one["K", "V"], row="K", column="K~")
+    torch.manual_seed(0)
+    A, b, one = torch.randn(1, 1, 3, 9, 9), torch.randn(1, 1, 3, 9, 5), torch.randn(1, 1, 9, 5)
+    out = run(fn, {"K": 9, "V": 5}, {"A": A, "b": b, "one": one}, {"x": torch.empty_like(b), "y": torch.empty(1, 1, 3, 5, 9)}, NO_ROWS)
+    close(out["x"], torch.linalg.solve(A.double(), b.double()), 1e-4)
+    close(out["y"], torch.linalg.solve(A.double(), one.double()[:, :, None]).mT, 1e-4)
+
+
 def test_a_dense_solve_of_no_numbers_has_no_solution():
     """And touches no row that isn't there."""
     def fn(k):
