@@ -10,7 +10,6 @@ from mcgen.runtime.schedule import Schedule
 
 Choice = int | str
 Config = Mapping[str, Choice]
-LANES = 8                                  # of a register tile's vectors
 REGISTERS = {"avx512": 32, "sve": 32, "neon": 32}       # vector registers; 16 elsewhere
 
 
@@ -89,11 +88,11 @@ def cpu_space(chunks: Sequence[int], chunk: int, architecture: str) -> Space:
     """
     from mcgen.runtime.tvm import Options
 
-    registers = REGISTERS.get(architecture, 16)
-    usual = Options()
+    registers, usual = REGISTERS.get(architecture, 16), Options.usual(architecture)
 
     def feasible(config: Config) -> list[str]:
-        rows, vectors = int(config["rows"]), int(config["columns"]) // LANES
+        rows, (wide, rest) = int(config["rows"]), divmod(int(config["columns"]), usual.lanes)
+        vectors = wide + rest // 8
         sums = rows * vectors
         wanted = sums + (vectors if rows > 1 else 0) + 1
         reasons = []

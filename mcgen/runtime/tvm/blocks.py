@@ -96,7 +96,7 @@ class Block(Keeping):
     def blocks(self, body: list) -> list[tuple[int, int, int]]:
         """(how many, lanes, first position) for these statements, the widest ones first."""
         found, done, extent = [], 0, self.extent(self.axis)
-        for lanes in WIDTHS[WIDTHS.index(_width(body)):]:
+        for lanes in WIDTHS[WIDTHS.index(_width(body, self.scope.options.lanes)):]:
             if count := (extent - done) // lanes:
                 found.append((count, lanes, done))
                 done += count * lanes
@@ -150,10 +150,10 @@ class Block(Keeping):
             self.em.store(register, 0, self.em.spread(value, self.lanes))
 
 
-def _width(body: list) -> int:
-    """Lanes of a block: as many as hide the length of a polynomial; fewer where arithmetic is short and registers are what counts; one
-    vector where a function is computed lane by lane."""
-    return 16 if short(body) else 8 if "pow" in set().union(*(_ops(s.value) for s in body)) else 32
+def _width(body: list, lanes: int) -> int:
+    """Lanes of a block: as many as hide the length of a polynomial; two vectors where arithmetic is short and registers are what counts;
+    few where a function is computed lane by lane."""
+    return 2 * lanes if short(body) else 8 if "pow" in set().union(*(_ops(s.value) for s in body)) else 32
 
 
 def short(body: list) -> bool:

@@ -3,13 +3,14 @@ from __future__ import annotations
 
 import warnings
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Callable, Mapping
 
 import torch
 
 from mcgen.diagnostics import UsageError
 
+from ..devices import LANES, architecture
 from . import cache, llvm
 from .builder import TileBuilder
 from .kernel import Kernel
@@ -19,6 +20,7 @@ from .text import text_of
 
 
 SHARE = 8            # functions that are worth a thread
+TILES = {8: (4, 16), 16: (6, 32)}    # lanes -> rows and columns of a register tile
 _entries: dict[str, Entry] = {}      # loaded kernels by key: equal kernels share their code
 
 
@@ -26,10 +28,16 @@ _entries: dict[str, Entry] = {}      # loaded kernels by key: equal kernels shar
 class Options:
     """What changes the speed of a kernel and not its results beyond rounding."""
 
-    rows: int = 4            # rows of a register tile
-    columns: int = 16        # its columns, a multiple of 8
+    lanes: int = field(default_factory=lambda: lanes())          # of the widest vectors: 8 or 16
+    rows: int = field(default_factory=lambda: TILES[lanes()][0])             # of a register tile
+    columns: int = field(default_factory=lambda: TILES[lanes()][1])          # a multiple of 8
     unroll: int = 4          # steps of a product's inner loop taken at once
     opt_level: int = 2       # LLVM's
+
+    @classmethod
+    def usual(cls, architecture: str) -> Options:
+        """What a CPU of this architecture takes by default."""
+        return cls(lanes(architecture), *TILES[lanes(architecture)])
 
     @classmethod
     def of(cls, given: Mapping[str, int | str]) -> Options:
@@ -38,9 +46,14 @@ class Options:
         if strange or any(type(x) is not int for x in given.values()):
             raise UsageError(f"kernels on the CPU have no option {min(strange or given)!r}", "schedule", f"options: {', '.join(f.name for f in fields(cls))}")
         made = cls(**given)
-        if not (1 <= made.rows <= 32 and made.columns in range(8, 129, 8) and 1 <= made.unroll <= 32 and 0 <= made.opt_level <= 3):
-            raise UsageError(f"no kernel has {made}", "schedule", "rows 1 to 32, columns 8 to 128 by 8, unroll 1 to 32, opt_level 0 to 3")
+        if not (1 <= made.rows <= 32 and made.columns in range(8, 129, 8) and 1 <= made.unroll <= 32 and 0 <= made.opt_level <= 3 and made.lanes in TILES):
+            raise UsageError(f"no kernel has {made}", "schedule", "lanes 8 or 16, rows 1 to 32, columns 8 to 128 by 8, unroll 1 to 32, opt_level 0 to 3")
         return made
+
+
+def lanes(of: str | None = None) -> int:
+    """float32 numbers in the widest vectors that kernels are made of, for a CPU of this architecture (default: this machine's)."""
+    return LANES.get(of or architecture(torch.device("cpu")), 8)
 
 
 def compile(fn: Callable, sizes: Mapping[str, int], name: str | None = None, options: Options | Mapping | None = None,

@@ -50,12 +50,18 @@ def multiply(em: Emitter, d: "Matrix | Sink", a: Matrix, b: Matrix, m, n: int, k
     panels, rest = divmod(n, width)
     if panels:
         with em.loop(0, panels, name="p") as panel:
-            _panel(em, d, a, b, m, n, k, panel * width, [LANES] * (width // LANES), accumulate, options, bounds, beside)
+            _panel(em, d, a, b, m, n, k, panel * width, _vectors(width, options), accumulate, options, bounds, beside)
     if rest:
-        vectors = [LANES] * (rest // LANES)
+        vectors = _vectors(rest, options)
         if rest % LANES:
             vectors.append(LANES if isinstance(d, Matrix) and d.padded and b.padded else rest % LANES)
         _panel(em, d, a, b, m, n, k, panels * width, vectors, accumulate, options, bounds, beside)
+
+
+def _vectors(width: int, options) -> list[int]:
+    """Lanes of the whole vectors in so many columns, the widest first."""
+    wide, rest = divmod(width, options.lanes)
+    return [options.lanes] * wide + [LANES] * (rest // LANES)
 
 
 def tiles(m: int, n: int, options) -> int:
