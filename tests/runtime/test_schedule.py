@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import mcgen
+from mcgen.bench.cases import Case, draw
 from mcgen.diagnostics import UsageError
 from mcgen.runtime import records
 from mcgen.runtime.devices import architecture, device_name, likeness, processor, slug
@@ -47,19 +48,30 @@ def inputs():
     return {"q": q, "k": k, "v": v, "g": -torch.rand(1, 100, 2, generator=chance)}
 
 
-def results(op):
-    given = {n: x.requires_grad_() for n, x in inputs().items()}
+def results(op, given=None):
+    given = {n: x.detach().requires_grad_() for n, x in (given or inputs()).items()}
     y = op(**given)
     return [y, *torch.autograd.grad(y.square().sum(), list(given.values()))]
 
 
-@pytest.mark.parametrize("options", [{}, {"rows": 4, "columns": 8}, {"opt_level": 3, "backward.opt_level": 1}, {"unroll": 1, "forward.rows": 1}])
+@pytest.mark.parametrize("options", [{}, {"lanes": 8}, {"lanes": 16}, {"rows": 4, "columns": 8}, {"opt_level": 3, "backward.opt_level": 1}, {"unroll": 1, "forward.rows": 1}])
 def test_a_schedule_changes_nothing_beyond_rounding(options):
     op = mcgen.load(SPEC)
     other = op.with_schedule(Schedule.of(32, options))
     assert other.chunk_at("cpu", {"K": 256, "V": 4}) == 32 and op.chunk_at("cpu", {"K": 256, "V": 4}) == 64
     for mine, usual in zip(results(other), results(op)):
         torch.testing.assert_close(mine, usual, rtol=2e-5, atol=2e-5 * float(usual.detach().abs().max()))
+
+
+@pytest.mark.parametrize("name", ["gated_delta+grm", "kda", "longhorn", pytest.param("mesa", marks=pytest.mark.slow), pytest.param("mamba1+ssc", marks=pytest.mark.slow)])
+def test_vectors_of_either_width(name):
+    """As far as sizes are whole vectors, and where they are not."""
+    op = mcgen.load(name, segment_length=32 if "+" in name else None)
+    given = draw(op, Case(name, {"B": 1, "T": 150, "H": 2, "K": 24, "V": 37}))
+    for chunk in (16, 64):
+        narrow, wide = (results(op.with_schedule(Schedule.of(chunk, {"lanes": lanes})), given) for lanes in (8, 16))
+        for one, other in zip(narrow, wide):
+            torch.testing.assert_close(one, other, rtol=2e-5, atol=2e-5 * float(one.detach().abs().max()))
 
 
 def test_kernels_are_made_with_the_options(monkeypatch):
@@ -83,8 +95,9 @@ def test_forced_schedules_are_their_own_ops():
         op.with_schedule(Schedule(48))
     with pytest.raises(UsageError, match="no option 'warps'"):
         results(op.with_schedule(Schedule.of(32, {"warps": 9})))
-    with pytest.raises(UsageError, match="no kernel has"):
-        results(op.with_schedule(Schedule.of(32, {"columns": 9})))
+    for options in ({"columns": 9}, {"lanes": 4}):
+        with pytest.raises(UsageError, match="no kernel has"):
+            results(op.with_schedule(Schedule.of(32, options)))
 
 
 def test_an_op_takes_what_its_record_says(tmp_path, monkeypatch):

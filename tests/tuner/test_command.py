@@ -14,6 +14,7 @@ import mcgen
 from mcgen.cli import main
 from mcgen.cli.tune import find
 from mcgen.runtime.records import read_record
+from mcgen.runtime.tvm import Options
 from tuner import cli, command, isolate, spaces, states, subject, work
 from tuner.space import Knob, Space, schedule_of
 from tuner.states import Outcome
@@ -74,7 +75,7 @@ def test_no_gain_says_so_and_after_enough_trials_records_the_default(spec, monke
     assert "The default stays" in capsys.readouterr().out
     (path,) = mcgen.load(spec).folder.glob("tuned/*.json")
     (entry,) = read_record(path).entries
-    assert (entry.chunk, entry.options["rows"]) == (32, 4) and json.loads(path.read_text())["entries"][0]["ratio"] == 1.0
+    assert (entry.chunk, entry.options["rows"]) == (32, Options().rows) and json.loads(path.read_text())["entries"][0]["ratio"] == 1.0
 
 
 def test_every_failure_is_shown_by_name(spec, monkeypatch, capsys):

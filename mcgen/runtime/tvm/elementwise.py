@@ -59,13 +59,16 @@ class Nest:
             yield
 
     def sections(self, axis: str | None) -> list[tuple[object, int, object]]:
-        """Eight lanes as often as they fit, then the rest: one short vector, or scalars if the bound is not known."""
+        """The machine's lanes as often as they fit, eight where those do not, then the rest: one short vector. If the bound is not known
+        eight lanes and scalars."""
         if axis is None:
             return [(1, 1, 0)]
         extent = self.extent(axis)
         if isinstance(extent, int):
-            full, rest = divmod(extent, LANES)
-            return [s for s in ((full, LANES, 0), (1, rest, full * LANES)) if s[0] and s[1]]
+            wide = extent // self.scope.options.lanes * self.scope.options.lanes
+            full = extent // LANES * LANES
+            found = ((wide, self.scope.options.lanes, 0), (full - wide, LANES, wide), (extent - full, max(extent - full, 1), full))
+            return [(length // lanes, lanes, first) for length, lanes, first in found if length]
         full = self.em.bind_index(self.em.floordiv(extent, LANES))
         return [(full, LANES, 0), (extent - full * LANES, 1, full * LANES)]
 
@@ -82,9 +85,9 @@ class Nest:
                 self.vector, self.lanes = None, 1
 
     @contextmanager
-    def lanes_at(self, axis: str, first, depth: int, memo: list | None):
-        """Eight lanes from one position of the axis on, which the frame at `depth` fixes. memo: None: the caller's own are in place."""
-        self.vars[axis], self.depth[axis], self.vector, self.lanes = first, depth, axis, LANES
+    def lanes_at(self, axis: str, first, depth: int, memo: list | None, lanes: int = LANES):
+        """So many lanes from one position of the axis on, which the frame at `depth` fixes. memo: None: the caller's own are in place."""
+        self.vars[axis], self.depth[axis], self.vector, self.lanes = first, depth, axis, lanes
         if memo is not None:
             self.memo.append((depth, {}))
         yield

@@ -6,7 +6,7 @@ from .emit import Value
 from .memory import Scope
 from .statements import Cumprod, Cumsum, Decayed, Map, Reduce, Topk
 
-TOGETHER = 8      # vectors of sums that are added up side by side
+TOGETHER = 64     # sums that are added up side by side
 START = {"sum": 0.0, "max": float("-inf")}
 
 
@@ -40,29 +40,29 @@ def lower_reduce(scope: Scope, s: Reduce) -> None:
             finish(nest, s, result)
         else:
             for blocks, lanes, first in nest.sections(vector):
-                done = 0
-                if vector is not None and isinstance(blocks, int) and blocks >= TOGETHER:
-                    done = blocks // TOGETHER
-                    _several(nest, s, vector, over, dtype, done, first)
-                if done != blocks // TOGETHER or not done or blocks % TOGETHER:
-                    rest = blocks - done * TOGETHER
-                    with nest.section(vector, rest, lanes, first + done * TOGETHER * lanes if done else first):
+                done, most = 0, max(TOGETHER // lanes, 1)
+                if vector is not None and isinstance(blocks, int) and blocks >= most > 1:
+                    done = blocks // most
+                    _several(nest, s, vector, over, dtype, done, first, lanes)
+                if not done or blocks % most:
+                    rest = blocks - done * most
+                    with nest.section(vector, rest, lanes, first + done * most * lanes if done else first):
                         total = start(em, s.kind, dtype, lanes)
                         with nest.loops(over):
                             collect(nest, s.kind, total, dtype, lanes, s.value)
                         finish(nest, s, em.bind(em.load(total, 0, dtype, lanes)))
 
 
-def _several(nest: Nest, s: Reduce, vector: str, over, dtype: str, groups: int, first) -> None:
-    """TOGETHER vectors of results at once, so that additions need not wait for one another."""
+def _several(nest: Nest, s: Reduce, vector: str, over, dtype: str, groups: int, first, lanes: int) -> None:
+    """Several vectors of results at once, so that additions need not wait for one another."""
     em = nest.em
     with em.loop(0, groups, name="x") as step:
-        places = [(step * TOGETHER + u) * LANES + first for u in range(TOGETHER)]
-        totals = [start(em, s.kind, dtype, LANES) for _ in places]
+        places = [step * TOGETHER + (u + first) for u in range(0, TOGETHER, lanes)]
+        totals = [start(em, s.kind, dtype, lanes) for _ in places]
         outer = nest.memo
         mine: list[dict] = []
         for place in places:                       # what depends on the vector alone is computed once, out here
-            with nest.lanes_at(vector, place, len(em.frames) - 1, []):
+            with nest.lanes_at(vector, place, len(em.frames) - 1, [], lanes):
                 nest.known_outside(s.value, set(over))
                 mine.append(nest.memo[-1][1])
         depth = len(em.frames) - 1
@@ -71,12 +71,12 @@ def _several(nest: Nest, s: Reduce, vector: str, over, dtype: str, groups: int, 
             inner = nest.memo[len(outer):]
             for place, total, memo in zip(places, totals, mine):
                 nest.memo = [*outer, (depth, memo), *((d, dict(m)) for d, m in inner)]
-                with nest.lanes_at(vector, place, depth, None):
-                    collect(nest, s.kind, total, dtype, LANES, s.value)
+                with nest.lanes_at(vector, place, depth, None, lanes):
+                    collect(nest, s.kind, total, dtype, lanes, s.value)
             nest.memo = [*outer, *inner]
         for place, total in zip(places, totals):
-            with nest.lanes_at(vector, place, depth, []):
-                finish(nest, s, em.bind(em.load(total, 0, dtype, LANES)))
+            with nest.lanes_at(vector, place, depth, [], lanes):
+                finish(nest, s, em.bind(em.load(total, 0, dtype, lanes)))
 
 
 def start(em, kind: str, dtype: str, lanes: int):
