@@ -5,13 +5,14 @@ import mcgen
 from mcgen.bench import builds, rates, scans
 from mcgen.bench.cases import Case
 from mcgen.bench.report import Findings
+from mcgen.runtime.tvm import Options
 
 
 def test_products_of_a_row():
-    """Of a row of C tokens: two triangles, in tiles of 4 rows, the read of the state and its update; a row that is not full counts whole."""
+    """Of a row of C tokens: two triangles, in tiles of some rows, the read of the state and its update; a row that is not full counts whole."""
     op = mcgen.load("linear_attention")
-    C, K, V = 32, 64, 64
-    a_row = C * C * K * (C + 4) / (2 * C) + C * C * V * (C + 4) / (2 * C) + 2 * C * K * V
+    C, K, V, rows = 32, 64, 64, Options().rows
+    a_row = C * C * K * (C + rows) / (2 * C) + C * C * V * (C + rows) / (2 * C) + 2 * C * K * V
     assert rates.multiply_adds(op, Case(op.name, {"T": 96})) == 3 * a_row
     assert rates.multiply_adds(op, Case(op.name, {"T": 70})) == 3 * a_row
 

@@ -58,12 +58,13 @@ def test_second_gradients(op, exact):
 
 
 def test_whole_graph(op):
+    """A graph for any number of tokens takes other chunks than a call of a few: sums in another order."""
     args = [x.requires_grad_() for x in draw()]
     y = torch.compile(op, backend="aot_eager", fullgraph=True)(*args)
     want = op(*args)
-    close(y, want)
+    close(y, want, 1e-6)
     for a, b in zip(torch.autograd.grad(y.sum(), args), torch.autograd.grad(want.sum(), args)):
-        close(a, b)
+        close(a, b, 1e-6)
     torch._dynamo.reset()
 
 
