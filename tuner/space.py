@@ -81,7 +81,7 @@ def config_of(schedule: Schedule, space: Space) -> Config:
 
 
 def cpu_space(chunks: Sequence[int], chunk: int, architecture: str) -> Space:
-    """Register tiles, unrolling and LLVM's level for the kernels of the CPU.
+    """Register tiles, unrolling, LLVM's level and, where there are wide vectors, their width for the kernels of the CPU.
 
     A tile of rows x columns holds its sums in registers, a line of B (folded into the instruction when there is one row) and one
     element of A: more than there are would be spilled. Fewer than six sums leave the multipliers waiting for each other.
@@ -91,7 +91,7 @@ def cpu_space(chunks: Sequence[int], chunk: int, architecture: str) -> Space:
     registers, usual = REGISTERS.get(architecture, 16), Options.usual(architecture)
 
     def feasible(config: Config) -> list[str]:
-        rows, (wide, rest) = int(config["rows"]), divmod(int(config["columns"]), usual.lanes)
+        rows, (wide, rest) = int(config["rows"]), divmod(int(config["columns"]), int(config.get("lanes", usual.lanes)))
         vectors = wide + rest // 8
         sums = rows * vectors
         wanted = sums + (vectors if rows > 1 else 0) + 1
@@ -102,9 +102,10 @@ def cpu_space(chunks: Sequence[int], chunk: int, architecture: str) -> Space:
             reasons.append(f"{sums} sums at once, fewer than 6")
         return reasons
 
+    widths = (Knob("lanes", (8, usual.lanes)),) if usual.lanes > 8 else ()
     levels = tuple(Knob(f"{kernel}.opt_level", (1, 2, 3)) for kernel in ("forward", "backward"))
     knobs = (Knob("chunk", tuple(sorted(chunks))), Knob("rows", (1, 2, 3, 4, 5, 6, 8, 12)), Knob("columns", (8, 16, 24, 32, 64)),
-             Knob("unroll", (1, 2, 4, 8)), *levels)
+             Knob("unroll", (1, 2, 4, 8)), *widths, *levels)
     default = {"chunk": chunk, "rows": usual.rows, "columns": usual.columns, "unroll": usual.unroll,
-               **{level.name: usual.opt_level for level in levels}}
+               **{width.name: usual.lanes for width in widths}, **{level.name: usual.opt_level for level in levels}}
     return Space(knobs, default, feasible)

@@ -19,6 +19,14 @@ def test_the_cpu_space_holds_its_default_and_nothing_that_spills(cpu):
     assert len(list(cpu_space((64,), 64, "avx512").configs())) > len(configs) / 4
 
 
+def test_wide_vectors_are_a_choice_where_there_are_some(cpu):
+    wide = cpu_space((64,), 64, "avx512")
+    assert "lanes" not in cpu.default and wide.default["lanes"] == 16 and wide.holds(wide.default)
+    tile = {**wide.default, "rows": 8, "columns": 24}                    # a vector of 16 and one of 8, or three of 8
+    assert wide.feasible(tile) == [] and wide.feasible({**tile, "rows": 12, "lanes": 8}) == ["40 vector registers of 32"]
+    assert wide.feasible({**tile, "rows": 2, "lanes": 16}) == ["4 sums at once, fewer than 6"] and wide.feasible({**tile, "rows": 2, "lanes": 8}) == []
+
+
 def test_reasons_are_words(cpu):
     assert cpu.feasible({**cpu.default, "rows": 12, "columns": 32}) == ["53 vector registers of 16"]
     assert cpu.feasible({**cpu.default, "rows": 1, "columns": 8}) == ["1 sums at once, fewer than 6"]
