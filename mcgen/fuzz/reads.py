@@ -62,18 +62,28 @@ def scalars_of(d: Draft, known: dict[str, Shape]) -> list[str]:
 
 
 def whole(d: Draft, known: dict[str, Shape], size: str | int, main: str) -> str:
-    """A read that needs the whole of a matrix state."""
+    """A read that needs the whole of a state."""
+    vectors = [n for n, s in known.items() if s == (size,)]
+    if vectors and d.chance(1, 3):
+        name = d.pick(*vectors)
+        return f"tanh(outer({name}, {name})) @ {vector(d, size, 0)}"
     name = d.pick(*(n for n, s in known.items() if len(s) == 2 and size in s) or ("",))
     if not name:
         return main
     a, b = known[name]
     turned = f"{name}.T" if b == size else name
     q = vector(d, a if b == size else b, 0)
-    square = [lambda: f"solve({name} @ {name}.T + eye({a}), {vector(d, a, 0)})"] if a == size else []
+    both, end = f"{name} @ {name}.T", "" if a == size and a != b else ".T"
+    systems = [lambda: f"solve({both} + eye({a}), {name}){end} @ {q}", lambda: f"({both} @ {name}){end} @ {q}"]
+    if a == size:
+        systems += [lambda: f"solve({both} + eye({a}), {vector(d, a, 0)})",
+                    lambda: f"solve({both} + eye({a}), {vector(d, a, 0)} + solve({both} + eye({a}), {vector(d, a, 0)}))"]
     if a == b:
-        square += [lambda: f"{name} @ ({name}.T @ {q})", lambda: f"solve(0.1 * {name} + eye({a}), {main})"]
+        systems += [lambda: f"{name} @ ({name}.T @ {q})", lambda: f"solve(0.1 * {name} + eye({a}), {main})",
+                    lambda: f"solve(0.1 * {name} + eye({a}), solve(0.1 * {name}.T + eye({a}), {main}))",
+                    lambda: f"solve(0.1 * {name} + eye({a}), {name}.T) @ {q}"]
     return d.one_of(lambda: f"tanh({turned}) @ {q}", lambda: f"{main} / (1 + norm({name}))", lambda: f"sum({name}, {0 if b == size else 1})",
-                    lambda: f"softmax({turned}) @ {q}", lambda: f"{main} + {name}[0]" if b == size else f"{main} + {name}.T[0]", *square)
+                    lambda: f"softmax({turned}) @ {q}", lambda: f"{main} + {name}[0]" if b == size else f"{main} + {name}.T[0]", *systems)
 
 
 def output(d: Draft, size: str | int) -> str:
