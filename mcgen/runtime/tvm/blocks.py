@@ -16,7 +16,7 @@ from .elementwise import LANES, Nest
 from .emit import Value
 from .expr import Expr
 from .memory import DYNAMIC, Scope
-from .pack import sums_of_eight
+from .pack import sums_of_lanes
 from .reduce import across, combine, finish
 from .rowwise import MOST, Keeping, elementwise, needed, on_axes, touched, written
 
@@ -165,10 +165,10 @@ def _ops(value: Expr) -> set[str]:
     return {value.op}.union(*map(_ops, value.args))
 
 
-def eight(nest: Nest, value: Value) -> Value:
-    """At most eight lanes that have the sum of all: halves added up."""
+def folded(nest: Nest, value: Value, lanes: int = LANES) -> Value:
+    """At most so many lanes that have the sum of all: halves added up."""
     em = nest.em
-    while value.lanes > LANES:
+    while value.lanes > lanes:
         half = value.lanes // 2
         low, high = (em.shuffle([em.bind(value)], list(range(i * half, (i + 1) * half))) for i in (0, 1))
         value = combine(nest, "sum", em.bind(low), em.bind(high))
@@ -203,7 +203,7 @@ class _Total:
 
     def add(self, value: Value) -> None:
         em, nest = self.em, self.nest
-        value = eight(nest, value)
+        value = folded(nest, value)
         if not (self.by_row and self.once):
             value = combine(nest, "sum", em.bind(em.load(self.parts, self.place(), "f32", value.lanes)), value)
         em.store(self.parts, self.place(), value)
@@ -217,11 +217,11 @@ class _Total:
         with em.loop(0, groups, name="x") as step:      # none: an empty loop
             rows = [em.bind(em.load(self.parts, (step * LANES + i) * LANES, "f32", LANES)) for i in range(LANES)]
             with nest.lanes_at(name, step * LANES, len(em.frames) - 1, []):
-                finish(nest, self.s, sums_of_eight(em, rows))
+                finish(nest, self.s, sums_of_lanes(em, rows))
         low = nest.low + groups * LANES
         if not (isinstance(low, int) and low == nest.high):
             with em.loop(low, nest.high, name="i") as index, nest._frame(name, index):
                 finish(nest, self.s, across(nest, "sum", em.bind(em.load(self.parts, index * LANES, "f32", LANES))))
 
 
-__all__ = ["Block", "bounds", "eight", "lower_blocks", "short"]
+__all__ = ["Block", "bounds", "folded", "lower_blocks", "short"]

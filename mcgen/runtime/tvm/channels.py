@@ -18,7 +18,7 @@ from .emit import Value
 from .gemm import Matrix, multiply
 from .levels import LEVEL, each
 from .memory import Scope
-from .pack import eight_by_eight, sums_of_eight
+from .pack import eight_by_eight, sums_of_lanes
 from .reduce import across, free_axes, lower_map
 from .statements import Channels, Map, Pair
 
@@ -131,7 +131,7 @@ def _pair_inside(work: "_Work", q: Matrix, k: Matrix, out: Matrix, first, size: 
         found = None
         for lanes in work.widths():
             made = [em.bind(work.held(total[lanes], (0, lanes))) for total in sums]
-            part = sums_of_eight(em, made) if lanes == LANES else em.join([across(work.nest, "sum", x) for x in made] + [em.const(0.0, "f32")] * (LANES - c))
+            part = sums_of_lanes(em, made) if lanes == LANES else em.join([across(work.nest, "sum", x) for x in made] + [em.const(0.0, "f32")] * (LANES - c))
             found = part if found is None else em.binary("add", found, em.bind(part))
         em.store(out.buffer, out.offset + (first + c) * out.row + first, found)
 

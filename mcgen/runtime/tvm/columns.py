@@ -2,7 +2,7 @@
 registers until the last row, and what only this loop uses has the columns of one block, so that it lies close together.
 
     for V { for c { for K { S[K, V] += a[c, K] b[c, V]; y[c, V] += q[c, K] S[K, V]; w[c, K] += S[K, V] u[c, V] } } }
-    ->   for blocks of V { for c { Y = y[c, block]; for eights of K { eight rows: ..; w[c, eight] += their sums over the block }; y[c, block] = Y } }
+    ->   for blocks of V { for c { Y = y[c, block]; for groups of K { their rows: ..; w[c, group] += their sums over the block }; y[c, block] = Y } }
 """
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from typing import Iterator
 
 from . import statements as st
-from .blocks import Block, bounds, eight, short
+from .blocks import Block, bounds, folded, short
 from .elementwise import LANES
 from .emit import Value
 from .expr import Expr
 from .memory import DYNAMIC, Place, Scope, padded
-from .pack import half_summed, sums_of_eight
+from .pack import half_summed, sums_of_lanes
 from .reduce import across, combine
 from .rowwise import needed, touched, written
 
@@ -164,20 +164,22 @@ class _Columns(Block):
                 yield step
 
     def all_rows(self) -> None:
-        """Eight rows at a time where sums of eight rows are added up together, all others one by one."""
-        em, lanes = self.em, min(self.lanes, LANES)
+        """As many rows at a time as a vector has lanes, where their sums are added up together, all others one by one."""
+        em, wide = self.em, self.scope.options.lanes
+        self.group = wide if self.lanes % wide == 0 and self.high >= wide else LANES
+        group, lanes = self.group, min(self.lanes, self.group)
         sums = [s for s in self.rows.body if self.is_sum(s)]
         self.overall = {id(s): em.local(lanes) for s in sums if self.rows.name not in s.dst.attr.index}
         for register in self.overall.values():
             em.store(register, 0, em.const(0.0, "f32", lanes))
-        eights = self.high // LANES if self.lanes % LANES == 0 and len(sums) > len(self.overall) else 0
-        if eights:
-            with em.loop(0, eights, name="x") as step:
-                for s, total in (self.eight_at_once if short(self.rows.body) else self.eight_in_turn)(step * LANES):
-                    with self.lying(self.rows.name, step * LANES):
+        groups = self.high // group if self.lanes % group == 0 and len(sums) > len(self.overall) else 0
+        if groups:
+            with em.loop(0, groups, name="x") as step:
+                for s, total in (self.at_once if short(self.rows.body) else self.in_turn)(step * group):
+                    with self.lying(self.rows.name, step * group):
                         self.add(s, total)
-        if eights * LANES < self.high:
-            with em.loop(eights * LANES, self.high, name="i") as row:
+        if groups * group < self.high:
+            with em.loop(groups * group, self.high, name="i") as row:
                 for s, value in self.one_row(row):
                     with self.lying(None, 0), self._frame(self.rows.name, row):
                         self.add(s, across(self, "sum", value))
@@ -186,10 +188,10 @@ class _Columns(Block):
                 with self.lying(None, 0):
                     self.add(s, across(self, "sum", em.bind(em.load(self.overall[id(s)], 0, "f32", lanes))))
 
-    def eight_at_once(self, first) -> Iterator[tuple[st.Map, Value]]:
-        """Emits eight rows. Gives their sums, each with its statement; halves are added as soon as there are two."""
+    def at_once(self, first) -> Iterator[tuple[st.Map, Value]]:
+        """Emits a group of rows. Gives their sums, each with its statement; halves are added as soon as there are two."""
         waiting: dict[int, list[Value]] = {}
-        for i in range(LANES):
+        for i in range(self.group):
             for s, value in self.one_row(first + i):
                 found, turn = waiting.setdefault(id(s), []), 0
                 while i >> turn & 1:
@@ -197,15 +199,15 @@ class _Columns(Block):
                 found.append(value)
         return ((s, *waiting[id(s)]) for s in self.rows.body if id(s) in waiting)
 
-    def eight_in_turn(self, first) -> Iterator[tuple[st.Map, Value]]:
+    def in_turn(self, first) -> Iterator[tuple[st.Map, Value]]:
         """The same for rows with so much to compute that they are a loop."""
-        em = self.em
-        parts = [em.local(LANES, count=LANES) for s in self.rows.body if self.is_sum(s) and id(s) not in self.overall]
-        with em.loop(0, LANES) as i:
+        em, group = self.em, self.group
+        parts = [em.local(group, count=group) for s in self.rows.body if self.is_sum(s) and id(s) not in self.overall]
+        with em.loop(0, group) as i:
             found = self.one_row(first + i)
             for register, (_, value) in zip(parts, found):
-                em.store(register, i * LANES, value)
-        return ((s, sums_of_eight(em, [em.bind(em.load(register, i * LANES, "f32", LANES)) for i in range(LANES)]))
+                em.store(register, i * group, value)
+        return ((s, sums_of_lanes(em, [em.bind(em.load(register, i * group, "f32", group)) for i in range(group)], group))
                 for register, (s, _) in zip(parts, found))
 
     def one_row(self, index) -> list[tuple]:
@@ -219,7 +221,7 @@ class _Columns(Block):
                 elif not self.is_sum(s):
                     self.put(s, needed(self.scope, self.rows.body, j))
                 else:
-                    value = eight(self, em.spread(self.value(s.value), self.lanes))
+                    value = folded(self, em.spread(self.value(s.value), self.lanes), self.group)
                     if id(s) in self.overall:
                         register = self.overall[id(s)]
                         em.store(register, 0, combine(self, "sum", em.bind(em.load(register, 0, "f32", value.lanes)), value))
@@ -238,9 +240,9 @@ class _Columns(Block):
 
     @contextmanager
     def lying(self, axis: str | None, first) -> Iterator[None]:
-        """Inside: eight lanes from one position of the axis on, or one lane, in the place of the block's."""
+        """Inside: the lanes of a group from one position of the axis on, or one lane, in the place of the block's."""
         outer = self.vector, self.lanes
-        self.vector, self.lanes = axis, 1 if axis is None else LANES
+        self.vector, self.lanes = axis, 1 if axis is None else self.group
         if axis is None:
             yield
         else:

@@ -38,18 +38,34 @@ def eight_by_eight(em: Emitter, rows: list[Value]) -> list[Value]:
     return [mix(fours[i], fours[i + 4], first) for i in range(4)] + [mix(fours[i], fours[i + 4], second) for i in range(4)]
 
 
-TURNS = (([0, 8, 1, 9, 4, 12, 5, 13], [2, 10, 3, 11, 6, 14, 7, 15]), ([0, 1, 8, 9, 4, 5, 12, 13], [2, 3, 10, 11, 6, 7, 14, 15]),
-         ([0, 1, 2, 3, 8, 9, 10, 11], [4, 5, 6, 7, 12, 13, 14, 15]))
-
-
-def sums_of_eight(em: Emitter, vectors: list[Value]) -> Value:
-    """The sum over the lanes of each of up to eight vectors of eight, 0 for those that lack: halves are added while they turn."""
-    vectors = vectors + [em.const(0.0, "f32", LANES)] * (LANES - len(vectors))
-    for step in range(len(TURNS)):
+def sums_of_lanes(em: Emitter, vectors: list[Value], lanes: int = LANES) -> Value:
+    """The sum over the lanes of each of up to `lanes` vectors, 0 for those that lack: halves are added while they turn."""
+    vectors = vectors + [em.const(0.0, "f32", lanes)] * (lanes - len(vectors))
+    for step in range(lanes.bit_length() - 1):
         vectors = [half_summed(em, a, b, step) for a, b in zip(vectors[::2], vectors[1::2])]
     return vectors[0]
 
 
 def half_summed(em: Emitter, a: Value, b: Value, step: int) -> Value:
-    """Two vectors as one, half as far from sums over lanes: after three steps, of eight vectors, then of four, then of two, these are sums."""
-    return em.bind(em.binary("add", *(em.shuffle([a, b], picks) for picks in TURNS[step])))
+    """Two vectors as one, half as far from sums over lanes: after three steps of eight vectors of eight, four of sixteen of sixteen, these
+    are sums, in order."""
+    return em.bind(em.binary("add", *(em.shuffle([a, b], picks) for picks in turn(a.lanes, step))))
+
+
+def turn(lanes: int, step: int) -> tuple[list[int], list[int]]:
+    """What two vectors give to the two that are added, by position in both: entries of quarters, pairs of entries, then quarters, as
+    x86 moves them by one instruction each.
+
+    >>> turn(8, 0)
+    ([0, 8, 1, 9, 4, 12, 5, 13], [2, 10, 3, 11, 6, 14, 7, 15])
+    >>> turn(8, 2)
+    ([0, 1, 2, 3, 8, 9, 10, 11], [4, 5, 6, 7, 12, 13, 14, 15])
+    """
+    starts = range(0, lanes, 4)
+    if step == 0:
+        low, high = ([x for s in starts for i in at for x in (s + i, lanes + s + i)] for at in ((0, 1), (2, 3)))
+    elif step == 1:
+        low, high = ([x for s in starts for v in (0, lanes) for x in (v + s + at, v + s + at + 1)] for at in (0, 2))
+    else:
+        low, high = ([x for s in range(first, 2 * lanes, 8) for x in range(s, s + 4)] for first in (0, 4))
+    return low, high
