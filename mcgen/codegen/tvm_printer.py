@@ -23,6 +23,12 @@ def axis(name: str) -> str:
     return "#" + name if dim.isdigit() else name
 
 
+def length(name: str) -> str:
+    """How long an axis is, as text."""
+    dim = dim_of(name)
+    return dim if dim.isdigit() else f'k.sizes["{dim}"]'
+
+
 class _Printer:
     def __init__(self, kernel: kr.Kernel):
         self.kernel = kernel
@@ -136,7 +142,7 @@ class _Printer:
                 self.block(f"with {head}:", s.body)
                 self.in_loop = outer
             case kr.Along():
-                self.block(f'with k.loop("{axis(s.axis)}", 0, k.sizes["{dim_of(s.axis)}"]):', s.body)
+                self.block(f'with k.loop("{axis(s.axis)}", 0, {length(s.axis)}):', s.body)
             case kr.Saving():
                 self.block("if save:", s.body)
 
@@ -185,7 +191,7 @@ class _Printer:
             case "num":
                 return (f"({number(e.attr)})" if e.attr < 0 else number(e.attr)), False
             case "size":
-                return f'float(k.sizes["{dim_of(e.attr)}"])', False
+                return f'float({length(e.attr)})', False
             case "ref":
                 return self.ref(e.attr), e.attr.precise
             case "iota":

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Callable, Sequence, TypeVar
+from typing import Any, Callable, Iterable, Mapping, Sequence, TypeVar
 
 T = TypeVar("T")
 Shape = tuple[str | int, ...]
@@ -112,13 +112,17 @@ class Draft:
         return {"name": name, "rule": rule, "cache": {"inputs": {n: _short(i) for n, i in self.own.items()}, **self.cache}}
 
     def _bind(self) -> None:
-        """Every dimension has an input that a call must give."""
-        shapes = [s["shape"] for s in (*self.inputs.values(), *self.own.values(), *self.rule["state"].values())]
-        used = {d for shape in shapes for d in shape if isinstance(d, str)}
-        used |= {str(text).split("*")[-1].split("+")[-1].strip() for text in self.rule["dims"].values()}
-        used |= {d for d in self.dims if isinstance(d, str) and re.search(rf"\b{d}\b", str([self.rule, self.lines, self.cache]))}
-        bound = {d for i in (*self.inputs.values(), *self.own.values()) if "default" not in i for d in i["shape"]}
-        for dim in sorted(used - bound - set(self.rule["dims"])):
+        """Every dimension has an input that a call must give, one of the rule an input of the rule."""
+        def dims(declared: Iterable[Mapping[str, Any]]) -> set[str]:
+            return {d for x in declared if "default" not in x for d in x["shape"] if isinstance(d, str)}
+
+        def named(*texts: Any) -> set[str]:
+            return {d for d in self.dims if isinstance(d, str) and re.search(rf"\b{d}\b", str(texts))}
+
+        rule = {d for x in (*self.inputs.values(), *self.rule["state"].values()) for d in x["shape"] if isinstance(d, str)} | named(self.rule, self.lines)
+        cache = {d for x in self.own.values() for d in x["shape"] if isinstance(d, str)} | named(self.cache)
+        bound = dims(self.inputs.values())
+        for dim in sorted((rule - bound | cache - bound - dims(self.own.values())) - set(self.rule["dims"])):
             self.inputs[self.name("vector")] = {"shape": [dim], "domain": "real", "per": "token"}
 
 

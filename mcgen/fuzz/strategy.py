@@ -56,7 +56,7 @@ def drawn(choose: Callable[[Sequence[Any]], Any]) -> Case:
     cache(d)
     spec = d.spec()
     length = spec["cache"]["segments"]["length"] if "cache" in spec else 5
-    sizes = dict(zip((x for x in d.dims if isinstance(x, str) and x not in d.rule["dims"]), sizes_of(d, any(f in str(spec) for f in ROWWISE))))
+    sizes = dict(zip((x for x in d.dims if isinstance(x, str) and x not in d.rule["dims"]), sizes_of(d, shortest(str(spec)))))
     tokens = d.pick(1, 2, length, length + 1, 5, 2 * length + 1, 7, 13, 3 * length + 2, 17, 19, 33, 0, max(length - 1, 1))
     cuts = tuple(sorted({min(d.pick(1, 2, length, 5, 0, tokens - 1, 16), tokens) for _ in range(d.pick(0, 0, 1, 3))}))
     return Case(spec, sizes, min(tokens, 40), batch=d.pick(1, 2), heads=d.pick(1, 2, 4), fewer=d.chance(1, 5),
@@ -64,10 +64,14 @@ def drawn(choose: Callable[[Sequence[Any]], Any]) -> Case:
                 chunk=d.pick(16, 16, 1, 32), inner=d.pick(4, 2, 3, 7, 16, 1), cuts=tuple(c for c in cuts if c >= 0), seed=d.pick(*range(8)))
 
 
-def sizes_of(d: Draft, rowwise: bool) -> tuple[int, ...]:
-    """Of two dims. Functions of a row are nothing but cancellation on rows of one entry."""
-    one = () if rowwise else (1,)
-    return d.pick(3, 2, 4, 5, *one), d.pick(2, 3, 5, 4, *one)
+def shortest(spec: str) -> int:
+    """The least size of a dim. Functions of a row are nothing but cancellation on rows of one entry, layernorm on two: 1 and -1."""
+    return 3 if "layernorm" in spec else 2 if any(f in spec for f in ROWWISE) else 1
+
+
+def sizes_of(d: Draft, least: int) -> tuple[int, ...]:
+    """Of two dims."""
+    return d.pick(*(n for n in (3, 2, 4, 5, 1) if n >= least)), d.pick(*(n for n in (2, 3, 5, 4, 1) if n >= least))
 
 
 @st.composite

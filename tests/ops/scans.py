@@ -23,6 +23,8 @@ FOUND = [                        # by `mcgen fuzz`, shrunk
     op("left_as_it_is", {"S": "tanh(S) + outer(k, v)", "Z": "where(1 > 0.5, Z, eta * Z)"}, state={"S": ["K", "V"], "Z": ["V"]}, read="S.T @ q + 0.1 * v"),
     op("a_system_of_its_square", "0.5 * S + 0.4 * outer(k, v - S.T @ k)", read="solve(S @ S.T + eye(K), q)"),
     op("a_system_of_a_matrix", "0.5 * S + 0.4 * outer(k, v - S.T @ k)", read="solve(S @ S.T + eye(K), S).T @ q"),
+    op("columns_of_a_number", {"S": "S @ diag(w) + 0.3 * S - 0.3 * Z", "Z": "exp(g) * Z + 0.5 * S + 0.1 * outer(k, w)"},
+       inputs={"w": {"shape": [3], "domain": [0, 0.6]}}, state={"S": ["K", 3], "Z": ["K", 3]}, read="S @ w"),
     op("no_derivative_where_not_taken", "tanh(S) + where(eta > 0.5, sqrt(eta - 0.4), 0) * outer(k, v)"),
 ]
 SCANS = {s["name"]: s for s in (
