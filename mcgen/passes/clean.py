@@ -161,10 +161,10 @@ def _terms(b: Builder, x: Value) -> list[tuple[list[Value], Value]]:
     if x.op == "map" and x["fn"] == "add":
         return [t for a in x.args for t in _terms(b, a)]
     factors = _factors(x)
-    dots = [f for f in factors if f.op == "dot"]
-    if not dots:
+    at = max((i for i, f in enumerate(factors) if f.op == "dot"), default=None)
+    if at is None:
         return [([], x)]
-    return [([f for f in factors if f is not dots[-1]], dots[-1])]
+    return [([*factors[:at], *factors[at + 1:]], factors[at])]            # a square has its product twice
 
 
 def _factors(x: Value) -> list[Value]:

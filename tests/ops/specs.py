@@ -37,6 +37,8 @@ AFFINE = [
         "inputs": {**UNIT_K, "p": {"shape": ["K"], "domain": "unit"}, "a": {"shape": ["K"], "domain": [-1, 1]}},
         "functions": {"step(X, x)": "X + b * outer(x, v - X.T @ x)"},
         "update": {"S": "step(step(diag(a) @ S, k), p)"}, "read": "S.T @ q"}),
+    op("a_read_and_anothers_square", rule={"state": {"S": ["K", "V"], "Z": ["K", "V"]}, "update": {"S": "exp(g) * S + outer(k, v)", "Z": "0.5 * Z + outer(k, v)"},
+                                            "read": "Z.T @ q + (S.T @ q)**2"}, cache={}),
     op("momentum", rule={"inputs": {**UNIT_K, "g": LOG, "m": SIGNED}, "state": {"S": ["K", "V"], "Z": ["K", "V"]},
                          "update": {"Z": "m * Z - b * outer(k, S.T @ k - v)", "S": "exp(g) * S + new(Z)"}, "read": "S.T @ q"}, cache={}),
 ]
