@@ -248,8 +248,8 @@ class Sums(Places):
         body: Program = loop["body"]
         outs = {v["index"]: v for v in self.outs_of(loop)}
         targets = targets or {}
-        # everything that the body needs from outside is computed before the loop
-        for arg in loop.args:
+        # everything that the body needs from outside is computed before the loop, what its results are scaled by too
+        for arg in (*loop.args, *(f for _, factors in targets.values() for f in factors)):
             if arg.op not in (*LEAVES, "param"):
                 self.expr(arg)
         refs: dict[int, tuple[kr.Ref, list[Value], bool]] = {}
