@@ -25,8 +25,10 @@ FOUND = [                        # by `mcgen fuzz`, shrunk
     op("a_system_of_a_matrix", "0.5 * S + 0.4 * outer(k, v - S.T @ k)", read="solve(S @ S.T + eye(K), S).T @ q"),
     op("columns_of_a_number", {"S": "S @ diag(w) + 0.3 * S - 0.3 * Z", "Z": "exp(g) * Z + 0.5 * S + 0.1 * outer(k, w)"},
        inputs={"w": {"shape": [3], "domain": [0, 0.6]}}, state={"S": ["K", 3], "Z": ["K", 3]}, read="S @ w"),
-    op("scaled_reads_of_two_layers", {"X": "eta * X - 0.3 * grad(X)", "Y": "eta * Y - 0.3 * grad(Y)"}, GATED, functions={"M(x)": "X @ tanh(Y @ x)"},
-       state={"X": {"shape": ["V", "K"], "init": "learned"}, "Y": {"shape": ["K", "K"], "init": "learned"}}, objective="0.1 * sum((M(k) - v)**2)", read="K**-0.5 * M(k)"),
+    {"name": "scaled_reads_of_two_layers", "rule": {
+        "inputs": {"k": {"shape": ["K"], "domain": "unit"}, "v": ["V"], "b": {"shape": [], "domain": [0, 1]}}, "functions": {"M(x)": "S @ tanh(Z @ x)"},
+        "state": {"S": {"shape": ["V", "K"], "init": "learned"}, "Z": {"shape": ["K", "K"], "init": "learned"}}, "objective": "0.1 * sum((M(k) - v)**2)",
+        "update": {"S": "b * S - 0.3 * grad(S)", "Z": "b * Z - 0.3 * grad(Z)"}, "read": "K**-0.5 * M(k)"}, "cache": {**GATED, "inputs": {"u": ["V"]}, "summary": "mean(v)"}},
     op("no_derivative_where_not_taken", "tanh(S) + where(eta > 0.5, sqrt(eta - 0.4), 0) * outer(k, v)"),
 ]
 SCANS = {s["name"]: s for s in (
