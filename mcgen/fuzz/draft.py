@@ -113,16 +113,18 @@ class Draft:
 
     def _bind(self) -> None:
         """Every dimension has an input that a call must give, one of the rule an input of the rule."""
-        def dims(declared: Iterable[Mapping[str, Any]]) -> set[str]:
-            return {d for x in declared if "default" not in x for d in x["shape"] if isinstance(d, str)}
+        def dims(*declared: Mapping[str, Any]) -> set[str]:
+            return {d for x in declared for d in x["shape"] if isinstance(d, str)}
+
+        def bound(inputs: Iterable[Mapping[str, Any]]) -> set[str]:
+            return dims(*(x for x in inputs if "default" not in x))
 
         def named(*texts: Any) -> set[str]:
             return {d for d in self.dims if isinstance(d, str) and re.search(rf"\b{d}\b", str(texts))}
 
-        rule = {d for x in (*self.inputs.values(), *self.rule["state"].values()) for d in x["shape"] if isinstance(d, str)} | named(self.rule, self.lines)
-        cache = {d for x in self.own.values() for d in x["shape"] if isinstance(d, str)} | named(self.cache)
-        bound = dims(self.inputs.values())
-        for dim in sorted((rule - bound | cache - bound - dims(self.own.values())) - set(self.rule["dims"])):
+        rule = dims(*self.inputs.values(), *self.rule["state"].values()) | named(self.rule, self.lines)
+        cache = dims(*self.own.values()) | named(self.cache)
+        for dim in sorted((rule | cache - bound(self.own.values())) - bound(self.inputs.values()) - set(self.rule["dims"])):
             self.inputs[self.name("vector")] = {"shape": [dim], "domain": "real", "per": "token"}
 
 

@@ -18,7 +18,7 @@ subexpressions are computed once by construction.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Iterable, Iterator
+from typing import Any, Container, Iterable, Iterator
 
 from ..diagnostics import Pos
 
@@ -164,6 +164,15 @@ def dim_axis(dim: str | int) -> str:
 def dim_of(axis: str) -> str:
     """The spec dimension of an axis: `K` for `K` and `K~`."""
     return axis.rstrip("~'.")
+
+
+def free_axis(axis: str, taken: Container[str]) -> str:
+    """The axis, or where it is taken another one of its dim.
+
+    >>> free_axis("K~", ("K~",)), free_axis("K", ("K", "K~"))
+    ('K', "K'")
+    """
+    return next(a for a in (axis, *(dim_axis(dim_of(axis)) + mark for mark in ("", "~", "'"))) if a not in taken)
 
 
 def is_dim(axis: str) -> bool:

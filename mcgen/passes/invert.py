@@ -9,7 +9,7 @@ Algorithms, 14.1).
 from __future__ import annotations
 
 from ..ir.builder import Builder
-from ..ir.nodes import Program, Value, dim_axis, dim_of
+from ..ir.nodes import Program, Value, free_axis
 from .rewrite import Rebuilder, rebuild_program
 
 
@@ -32,6 +32,6 @@ def invert(program: Program, b: Builder) -> Program:
 
 def _inverse(b: Builder, matrix: Value, row: str, column: str) -> Value:
     """Over the same axes: what gives y over `column` for x over `row`, and the other way round for the transposed matrix."""
-    own = next(a for a in (dim_axis(dim_of(row)) + mark for mark in ("", "~", "'")) if a not in (row, column))
+    own = free_axis(row, (row, column))
     one = b.where(b.map("eq", b.iota(row), b.iota(own)), b.const(1.0))
     return b.rename(b.dense_solve(matrix, one, row, column), {own: row})

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ..ir.builder import Builder
-from ..ir.nodes import Program, Value, dim_axis, dim_of, is_dim
+from ..ir.nodes import Program, Value, free_axis, is_dim
 from .rewrite import Rebuilder, rebuild_program
 
 TOKENS = ("r", "c")
@@ -60,16 +60,11 @@ def _side(b: Builder, x: Value) -> _Side | None:
 def _total(b: Builder, left: _Side, right: _Side) -> Value:
     if len(right.steps) < len(left.steps):                     # its steps may be all that another sum takes
         left, right = right, left
-    names = [left.own, _free(right.own, {left.own})]
+    names = [left.own, free_axis(right.own, {left.own})]
     total = b.dot(left.base, b.rename(right.base, {right.own: names[1]}), TOKENS)
     for i, side in enumerate((left, right)):
         for matrix, over, own in side.steps:
-            other = _free(names[1 - i], {over, own})
+            other = free_axis(names[1 - i], {over, own})
             total = b.dot(matrix, b.rename(total, {names[i]: over, names[1 - i]: other}), [over])
             names[i], names[1 - i] = own, other
     return b.rename(total, dict(zip(names, (left.wanted, right.wanted))))
-
-
-def _free(axis: str, taken: set[str]) -> str:
-    """The axis, or else another one of its dim."""
-    return next(a for a in (axis, *(dim_axis(dim_of(axis)) + mark for mark in ("", "~", "'"))) if a not in taken)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-LANES = {"avx512": 16}               # float32 numbers in a vector; code for all others is made of vectors of 8
+WIDE = {"avx512": 16}                # float32 numbers in a vector; code for all others is made of vectors of 8
 WIDTHS = (("avx512f", "avx512"), ("avx2", "avx2"), ("avx", "avx"), ("sve", "sve"), ("asimd", "neon"))     # the widest first
 
 

@@ -10,7 +10,8 @@ from mcgen.verify.world import all_inputs
 from .scans import SCANS
 from .test_corners import close, gradients, inputs_of, starts_of
 
-# of the kernels: an update in place, two carries, a swap, a small state, per-head and token matrices, two layers, a solve, columns without a name, systems without a token
+# of the kernels: an update in place, two carries, a swap, a small state, per-head and token matrices, two layers, a solve, columns without
+# a name, systems without a token
 KERNELS = ["signed_decay", "huber", "two_states", "swapped", "small_states", "square", "shared_decay", "two_layers", "solved",
            "its_sum_read_twice", "columns_of_a_number", "systems_of_memories"]
 

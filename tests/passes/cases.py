@@ -6,6 +6,7 @@ from functools import cache
 
 import torch
 
+from mcgen.ir.nodes import bodies
 from mcgen.passes.bisect import Trial, noise, trial_of, values
 from mcgen.passes.pipeline import Compiled, compile_model
 from mcgen.spec import load_spec
@@ -148,3 +149,11 @@ def errors(got: dict[str, torch.Tensor], want: dict[str, torch.Tensor]) -> dict[
     """The largest error of each value over its scale."""
     return {n: float((got[n] - w).abs().nan_to_num(float("inf")).max()) / max(1.0, float(w.abs().max()))
             for n, w in want.items() if w.numel()}
+
+
+def every(values):
+    """The values, and those in the bodies of loops among them."""
+    for v in values:
+        yield v
+        for body in bodies(v):
+            yield from every(body.order())

@@ -5,7 +5,6 @@ import pytest
 
 from mcgen.codegen.package import files
 from mcgen.codegen.triton_printer import print_kernel
-from mcgen.ir.nodes import bodies
 from mcgen.passes.held import had_again, solves
 from mcgen.passes.pipeline import compile_model
 from mcgen.passes.slice import cut
@@ -13,6 +12,7 @@ from mcgen.spec import load_spec
 from mcgen.symbolic.elaborate import elaborate
 
 from ops.scans import SCANS
+from .cases import every
 
 
 def slices_of(name):
@@ -23,13 +23,6 @@ def slices_of(name):
 @pytest.fixture(scope="module")
 def slices():
     return slices_of("mesa+grm")
-
-
-def every(values):
-    for v in values:
-        yield v
-        for body in bodies(v):
-            yield from every(body.order())
 
 
 def test_matrices_of_systems_alone_are_had_again(slices):

@@ -86,6 +86,7 @@ class _Columns(Block):
         super().__init__(scope, loop.body[0].body[0], loop.name, 0, 0)
         self.inner = [s for t in loop.body for s in t.body[0].body]
         self.own: set[str] = set()               # tiles that only this loop uses
+        self.group = LANES                       # rows whose sums are added up together
         self.kept: _Kept | None = None
 
     def turn_to(self, rows: st.Loop) -> None:

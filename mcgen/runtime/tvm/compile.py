@@ -10,7 +10,7 @@ import torch
 
 from mcgen.diagnostics import UsageError
 
-from ..devices import LANES, architecture
+from ..devices import WIDE, architecture
 from . import cache, llvm
 from .builder import TileBuilder
 from .kernel import Kernel
@@ -24,11 +24,16 @@ TILES = {8: (4, 16), 16: (6, 32)}    # lanes -> rows and columns of a register t
 _entries: dict[str, Entry] = {}      # loaded kernels by key: equal kernels share their code
 
 
+def lanes(of: str | None = None) -> int:
+    """float32 numbers in the widest vectors that kernels are made of, for a CPU of this architecture (default: this machine's)."""
+    return WIDE.get(of or architecture(torch.device("cpu")), 8)
+
+
 @dataclass(frozen=True)
 class Options:
     """What changes the speed of a kernel and not its results beyond rounding."""
 
-    lanes: int = field(default_factory=lambda: lanes())          # of the widest vectors: 8 or 16
+    lanes: int = field(default_factory=lanes)                     # of the widest vectors: 8 or 16
     rows: int = field(default_factory=lambda: TILES[lanes()][0])             # of a register tile
     columns: int = field(default_factory=lambda: TILES[lanes()][1])          # a multiple of 8
     unroll: int = 4          # steps of a product's inner loop taken at once
@@ -49,11 +54,6 @@ class Options:
         if not (1 <= made.rows <= 32 and made.columns in range(8, 129, 8) and 1 <= made.unroll <= 32 and 0 <= made.opt_level <= 3 and made.lanes in TILES):
             raise UsageError(f"no kernel has {made}", "schedule", "lanes 8 or 16, rows 1 to 32, columns 8 to 128 by 8, unroll 1 to 32, opt_level 0 to 3")
         return made
-
-
-def lanes(of: str | None = None) -> int:
-    """float32 numbers in the widest vectors that kernels are made of, for a CPU of this architecture (default: this machine's)."""
-    return LANES.get(of or architecture(torch.device("cpu")), 8)
 
 
 def compile(fn: Callable, sizes: Mapping[str, int], name: str | None = None, options: Options | Mapping | None = None,

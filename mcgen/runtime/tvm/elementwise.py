@@ -1,4 +1,4 @@
-"""Maps, reductions and cumulative sums: a nest of loops, one of them eight lanes wide, around an expression.
+"""Maps, reductions and cumulative sums: a nest of loops, one of them a vector wide, around an expression.
 
 The vector axis is the one along which most references are contiguous. A subexpression is computed in the outermost loop that
 knows all its axes, so a factor of a row is computed once per row, on its own.
