@@ -30,6 +30,20 @@ def arrange(roots: Sequence[Value]) -> list[Value]:
     return _with_leaves(found, roots)
 
 
+def pressure(roots: Sequence[Value], folded: Sequence[str] = ()) -> float:
+    """How many tiles with sides of 64 are alive at once, where statements are arranged; of a folded axis there is half a side. What is
+    read counts where a product takes it."""
+    values = [v for v in arrange(roots) if v.op not in _FREE]
+    size = lambda v: _size(v) / (SIDE * SIDE) / 2 ** len(set(v.axes) & {*folded})
+    last = {id(a): i for i, v in enumerate(values) for a in (v, *_inner(v))}
+    alive, most = 0.0, 0.0
+    for i, v in enumerate(values):
+        alive += size(v)
+        most = max(most, alive + sum(size(a) for a in v.args if v.op == "dot" and a.op in _FREE and len(a.axes) > 1))
+        alive -= sum(size(a) for a in {id(a): a for a in (v, *_inner(v))}.values() if last[id(a)] == i)
+    return most
+
+
 def _inner(v: Value) -> list[Value]:
     """The arguments that take a statement, through renamings."""
     found = []

@@ -8,10 +8,11 @@
 """
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from ..ir.builder import Builder
-from ..ir.nodes import Program, Value, order, scan_axis
+from ..ir.nodes import Program, Value, is_dim, order, scan_axis
 from .narrow import narrow
 from .rewrite import Rebuilder, rebuild_program
 
@@ -23,8 +24,7 @@ def clean(program: Program, b: Builder) -> Program:
     program = rebuild_program(rebuild_program(program, b, _clean_tokens), b, _hoist)
     for _ in range(4):
         before = program.roots()
-        products = {(frozenset(map(id, v.args)), v["over"]) for v in program.order() if v.op == "dot"}
-        program = rebuild_program(program, b, lambda r, v, a: _move(r, v, a, products))
+        program = _Mover(program, b).run()
         program = rebuild_program(program, b, _hoist)
         if all(x is y for x, y in zip(before, program.roots())):
             break
@@ -127,33 +127,72 @@ def _small_outside(b: Builder, big: Value, rest: Value) -> Value | None:
     return None
 
 
-def _move(rebuilder: Rebuilder, value: Value, args: list[Value], products: set) -> Value | None:
-    if value.op != "dot":
-        return None
-    b, over = rebuilder.b, value["over"]
-    factors = [f for a in args for f in _factors(a)]
-    for i, factor in enumerate(factors):
-        rest = b.mul(*(f for j, f in enumerate(factors) if j != i))
-        terms = _terms(b, factor)
-        moved = [_moved(b, b.mul(rest, *scales), product, over, products) for scales, product in terms]
-        if any(m is not None for m in moved):
-            return b.add(*(m if m is not None else b.dot(rest, b.mul(*scales, product), over)
-                           for m, (scales, product) in zip(moved, terms)))
-    return None
+class _Mover:
+    """Sums of products as sums of other ones, which are at hand."""
 
+    def __init__(self, program: Program, b: Builder):
+        self.program, self.b = program, b
+        self.users: Counter = Counter()                  # product -> what takes it, itself or scaled
+        count: Counter = Counter(map(id, program.roots()))
+        for v in reversed(program.order()):
+            if v.op == "dot":
+                self.users[self.key(*v.args, v["over"])] += count[id(v)]
+            for a in {id(a): a for a in v.args}:
+                count[a] += count[id(v)] if v.op == "rename" or (v.op == "map" and v["fn"] == "mul") else 1
+        self.settled: dict = {}                          # of three factors multiplied together, the two whose product is made first
 
-def _moved(b: Builder, x: Value, product: Value, over, products: set) -> Value | None:
-    """dot(x, dot(p, q)) as dot(p, dot(x, q)), if dot(x, q) up to a scale is computed anyway."""
-    if product.op != "dot" or set(product["over"]) & set(x.axes):
+    def run(self) -> Program:
+        return rebuild_program(self.program, self.b, self.move)
+
+    @staticmethod
+    def key(x: Value, y: Value, over: Sequence[str]) -> tuple:
+        return frozenset((id(x), id(y))), tuple(over)
+
+    def move(self, rebuilder: Rebuilder, value: Value, args: list[Value]) -> Value | None:
+        if value.op != "dot":
+            return None
+        b, over = self.b, value["over"]
+        factors = [f for a in args for f in _factors(a)]
+        for i, factor in enumerate(factors):
+            rest = b.mul(*(f for j, f in enumerate(factors) if j != i))
+            terms = [(b.mul(rest, *scales), product) for scales, product in _terms(b, factor)]
+            moved = [self.moved(x, product, over) for x, product in terms]
+            if any(m is not None for m in moved) or (terms[1:] and all(self.known(x, y, over) for x, y in terms)):
+                return b.add(*(m if m is not None else b.dot(x, product, over) for m, (x, product) in zip(moved, terms)))
         return None
-    scale, bare = scale_of(b, x, over)
-    for p, q in (product.args, product.args[::-1]):
-        if set(over) <= set(q.axes) and not set(over) & set(p.axes) and (frozenset((id(bare), id(q))), over) in products:
-            inner = b.dot(bare, q, over)
-            moved = b.dot(p, inner, product["over"])
-            return moved if scale is None else b.map("mul", scale, moved) if not set(product["over"]) & set(scale.axes) \
-                else b.dot(p, b.map("mul", scale, inner), product["over"])
-    return None
+
+    def known(self, x: Value, y: Value, over: Sequence[str]) -> bool:
+        """Whether dot(x, y) up to scales is computed anyway."""
+        return self.key(*(scale_of(self.b, a, over)[1] for a in (x, y)), over) in self.users
+
+    def moved(self, x: Value, product: Value, over: Sequence[str]) -> Value | None:
+        """dot(x, dot(p, q)) as dot(p, dot(x, q)), if dot(x, q) up to scales is computed anyway; of two such that both are, the
+        first one stays."""
+        b = self.b
+        if product.op == "rename":
+            back = {new: old for old, new in product["moves"]}
+            if set(x.axes) & set(back.values()) - set(back):
+                return None
+            moved = self.moved(b.rename(x, back), product.args[0], tuple(back.get(a, a) for a in over))
+            return None if moved is None else b.rename(moved, dict(product["moves"]))
+        if product.op != "dot" or set(product["over"]) & set(x.axes):
+            return None
+        scale, bare = scale_of(b, x, over)
+        for p, q in (product.args, product.args[::-1]):
+            own, core = scale_of(b, q, over)
+            first = self.key(bare, core, over)
+            if first not in self.users or not set(over) <= set(core.axes) or set(over) & set(p.axes):
+                continue
+            inner = b.dot(bare, core, over)
+            now = self.key(*product.args, product["over"])
+            keep = self.users[now] > 1 and sum(map(is_dim, inner.axes)) == sum(map(is_dim, product.axes))
+            three = frozenset((id(bare), id(core), id(p))), frozenset((*over, *product["over"]))
+            if self.settled.setdefault(three, now if keep else first) != first:
+                continue
+            kept = [s for s in (own, scale) if s is not None and set(product["over"]) & set(s.axes)]
+            outer = [s for s in (own, scale) if s is not None and not set(product["over"]) & set(s.axes)]
+            return b.mul(*outer, b.dot(p, b.mul(*kept, inner), product["over"]))
+        return None
 
 
 def _terms(b: Builder, x: Value) -> list[tuple[list[Value], Value]]:
@@ -161,7 +200,7 @@ def _terms(b: Builder, x: Value) -> list[tuple[list[Value], Value]]:
     if x.op == "map" and x["fn"] == "add":
         return [t for a in x.args for t in _terms(b, a)]
     factors = _factors(x)
-    at = max((i for i, f in enumerate(factors) if f.op == "dot"), default=None)
+    at = max((i for i, f in enumerate(factors) if f.op == "dot" or (f.op == "rename" and f.args[0].op == "dot")), default=None)
     if at is None:
         return [([], x)]
     return [([*factors[:at], *factors[at + 1:]], factors[at])]            # a square has its product twice

@@ -66,24 +66,35 @@ class _Cutter:
         slices: list[Slice] = []
         while self.pending:
             key = max(self.pending)                          # the last stage first: it says what earlier ones store
-            groups = [parts(Kernel(self, key, results)) for results in self.groups(key, self.pending.pop(key))]
+            groups = [parts(Kernel(self, key, *group)) for group in self.kernels(key, self.pending.pop(key))]
             slices += [s for group in sorted(groups, key=_last) for s in group]
         made, scratch = reuse(slices[::-1], self.scratch, self.fresh, self.b)
         named = (replace(s, program=replace(s.program, name=f"{self.program.name}_{at}")) for at, s in enumerate(made))
         return Sliced(tuple(named), tuple(scratch), tuple(self.copies), tuple(self.shifted))
 
-    def groups(self, key: Key, results: list[Result]) -> list[list[Result]]:
+    def kernels(self, key: Key, results: list[Result]) -> list[tuple[list[Result], bool]]:
+        """Results by kernel, and whether it is `apart`. Of one over rows that fills registers there are several instead, independent along
+        dims that it has whole, where these can read what is summed along them."""
+        if key.kind == "loop":
+            return [(group, False) for group in self.loop_groups(key, results)]
+        if key.kind != "rows":
+            return [(results, False)]
+        found = []
+        for group in self.groups(key, results):
+            apart = self.groups(key, group, True) if Kernel(self, key, group).load() > 1 else []
+            fit = apart and all(Kernel(self, key, g, True).load() <= 1 for g in apart)
+            found += [(g, True) for g in apart] if fit else [(group, False)]
+        return found
+
+    def groups(self, key: Key, results: list[Result], apart: bool = False) -> list[list[Result]]:
         """Results of a grid over rows by kernel: those that are independent along the same dims, as long as the products of one
         kernel are few or shared. A kernel of many products spills registers."""
-        if key.kind == "loop":
-            return self.loop_groups(key, results)
-        if key.kind != "rows":
-            return [results]
         found: list[tuple[list[Result], set, tuple[str, ...]]] = []
         for r in results:
-            products, free = Kernel(self, key, [r]).measure()
+            products, free = Kernel(self, key, [r], apart).measure()
             for group, held, along in found:
-                if free == along and (len(held | products) <= PRODUCTS or 2 * len(held & products) >= len(products)):
+                if free == along and (len(held | products) <= PRODUCTS or 2 * len(held & products) >= len(products)) and not (
+                        apart and Kernel(self, key, [*group, r], True).load() > 1):
                     group.append(r)
                     held |= products
                     break

@@ -2,10 +2,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Iterable, NamedTuple, Sequence
+from typing import Callable, Iterable, NamedTuple, Sequence
 
 from ..ir.nodes import Param, Program, Result, Value, bodies, dim_of, is_dim, order, slot_axis, sort_axes
 from .apart import leaves_levels, levelled
+from .arrange import pressure
 from .fold import Fold, fold
 from .prune_loops import prune_loops
 from .rewrite import Rebuilder
@@ -15,6 +16,9 @@ from .token_loops import TokenLoops, over_tokens, scans_rows, token_loops
 
 MANY = 6                         # for how many products of matrices such a value counts
 PASSES = 2                       # how often such a kernel may go over the blocks of a dim
+FEW = 4                          # products of a kernel that may need more registers than there are
+TILES = 6.2                      # tiles with sides of 64 that are alive at once in registers, at most
+LONG = 6                         # products of a kernel that has tiles as long as a dim, at most
 SIZE = 64                        # what every axis counts when stored elements are compared
 
 
@@ -55,6 +59,14 @@ class Slice:
         cut = {dim_of(a) for a in (*self.blocked, *self.folded)}
         return tuple(sorted({dim_of(a) for v in self.program.order() for a in v.axes if is_dim(a) and not dim_of(a).isdigit()} - cut))
 
+    def load(self) -> float:
+        """What it needs of registers, 1 if it fills them: by the tiles alive at once, or by its products, where tiles are as long as a dim.
+        0 for a kernel of few products."""
+        count = products(self.program.order())
+        if count < FEW:
+            return 0.0
+        return max(pressure(self.program.roots(), self.folded) / TILES, count / LONG if self.whole else 0.0)
+
     def folding(self) -> Slice:
         """A kernel over rows goes over blocks; twice only where that spares many products their long sides."""
         if self.kind != "rows":
@@ -70,23 +82,37 @@ class Slice:
 
 
 class Kernel:
-    """One kernel of a program. `cutter` (`mcgen.passes.slice`) knows the stages, and what is in memory."""
+    """One kernel of a program. `cutter` (`mcgen.passes.slice`) knows the stages, and what is in memory. apart: what is summed along dims to
+    numbers of a token, or of a pair of them, comes from memory, so that programs can be independent along these dims."""
 
-    def __init__(self, cutter, key: Key, results: list[Result]):
+    def __init__(self, cutter, key: Key, results: list[Result], apart: bool = False):
         self.cutter, self.stages, self.b = cutter, cutter.stages, cutter.b
         self.key, self.levels = key, key.levels
         self.stage, self.kind, self.reverse = key[:3]
-        self.results = results
+        self.results, self.apart = results, apart
         self.limit = SLOTS if self.kind == "rows" or (self.kind == "loop" and self.stages.fused) else PRODUCT
         self.costs: dict[tuple[int, int], tuple[int, bool]] = {}
         self.stored: dict[int, Value] = {}
 
     def slice(self) -> Slice:
+        program = self.program(self.cutter.read)
+        program = replace(program, params=self.params(program))
+        kept = self.kept(token_loops(program))
+        free = [a for a in separable(program) if all(a in p.axes for _, p in kept)]       # a program reads what it wrote itself
+        return Slice(program, self.kind, self.reverse, tuple(free), kept, self.cutter.slot, self.levels).folding()
+
+    def load(self) -> float:
+        """See `Slice.load`."""
+        program = self.program(lambda v: self.b.param(Param(f"{self.b.serial(v)}", "starts", tuple(a for a in v.axes if a != "r"))))
+        return Slice(program, self.kind, self.reverse, separable(program)).folding().load()
+
+    def program(self, read: Callable[[Value], Value]) -> Program:
+        """What this kernel computes, with `read` for what comes from memory; without its parameters."""
         roots = [v for r in self.results for v, _ in r.parts]
         for root in roots:
             self.choose(root, self.limit)
         self.prune()
-        replaced = {i: self.cutter.read(v) for i, v in self.stored.items()}
+        replaced = {i: read(v) for i, v in self.stored.items()}
 
         def hook(rebuilder: Rebuilder, value: Value, args: list[Value]) -> Value | None:
             if over_rows(value) and not self.stages.per_slot(value):
@@ -96,11 +122,7 @@ class Kernel:
         made = iter(Rebuilder(self.b, replaced, hook).rebuild(roots))
         results = tuple(replace(r, parts=tuple((next(made), s) for _, s in r.parts)) for r in self.results)
         program = Program("", (), results, "chunk", self.cutter.program.segment)
-        program = prune_loops(simple_slots(program, self.b), self.b)
-        program = replace(program, params=self.params(program))
-        kept = self.kept(token_loops(program))
-        free = [a for a in separable(program) if all(a in p.axes for _, p in kept)]       # a program reads what it wrote itself
-        return Slice(program, self.kind, self.reverse, tuple(free), kept, self.cutter.slot, self.levels).folding()
+        return prune_loops(simple_slots(program, self.b), self.b)
 
     def kept(self, loops: TokenLoops) -> tuple[tuple[Value, Param], ...]:
         """Where what is read again lies: in a result, else in memory for the tokens of one row."""
@@ -196,6 +218,11 @@ class Kernel:
     def storable(self, v: Value) -> bool:
         return "r" in v.axes and v.op not in ("row", "iota") and self.stages.ready(v) < self.stage
 
+    @staticmethod
+    def summed(v: Value) -> bool:
+        """Whether it is a number of a token, or of a pair of them, that is a sum along dims."""
+        return v.op in ("sum", "dot", "max") and any(map(is_dim, v["over"])) and not set(v.axes) - {"r", "c", "d"}
+
     def cost(self, v: Value, limit: int) -> tuple[int, bool]:
         """Elements per row that have to be in memory for v, and whether v is what is read."""
         key = (id(v), limit)
@@ -206,6 +233,8 @@ class Kernel:
     def weigh(self, v: Value, limit: int) -> tuple[int, bool]:
         if self.made_elsewhere(v):
             return 0, True
+        if self.apart and self.summed(v) and self.storable(v):
+            return self.elements(v), True
         if self.stages.weight(v) < limit:
             return 0, False
         if self.kind == "slots" and self.stages.of_slot(v):

@@ -1,16 +1,19 @@
 """Cutting, third part: kernels over rows that compute many products of matrices become several of fewer."""
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Iterable, Sequence
 
 from ..ir.naming import stem
 from ..ir.nodes import AXIS_ORDER, Param, Result, Value, is_dim, order
+from .arrange import pressure
 from .rewrite import Rebuilder
-from .slice_kernel import Kernel, Slice, products
+from .slice_kernel import TILES, Kernel, Slice, products
 from .stages import is_product
 
 MOST = 12                        # products of matrices of one kernel over rows, where it can be cut
+LESS = 0.9                       # of a kernel's load: what is left for each part where such a kernel is cut
 WHOLE = 9                        # of one that has a dim whole, where kernels without one can compute more than half of them
 
 
@@ -26,8 +29,14 @@ class _Parts:
     def of(self, whole: Slice) -> list[Slice]:
         """The kernel, or several, later ones first: what adds up over the blocks of its fold is stored by one that goes over them, and read
         by one for the rest; what is added up there of products is stored by one before it. Tiles as long as a dim fill registers."""
-        count = products(whole.program.order())
-        if whole.fold is None or whole.fold.loops or count <= (WHOLE if whole.whole else MOST) or whole.kept:
+        if whole.kind != "rows" or whole.kept or (whole.fold and whole.fold.loops):
+            return [whole]
+        count, load = products(whole.program.order()), whole.load()
+        if load <= 1 and (whole.fold is None or count <= (WHOLE if whole.whole else MOST)):
+            return [whole]
+        if load > 1 and len(found := self.divided(whole, count, TILES)) > 1:
+            return [part for s in found for part in self.of(s)]
+        if whole.fold is None:
             return [whole]
         axis, results = whole.fold.axis, whole.program.results
         along, rest = ([r for r in results if (axis in r.parts[0][0].axes) == have] for have in (True, False))
@@ -37,21 +46,26 @@ class _Parts:
             found = self.apart(whole, list(results), summands(axis, sums))
         elif all("r" in v.axes and v.dtype == "f" for v in sums):
             found = self.apart(whole, rest, sums, along)
-        found = [part for s in found or [] for part in ([s] if products(s.program.order()) < count else self.divided(s, count))]
-        if not found or any(products(s.program.order()) >= count for s in found):
-            found = self.divided(whole, count)
-        if count <= MOST and 2 * sum(products(s.program.order()) for s in found if s.whole) >= count:
-            return [whole]
+        if not found or load <= 1 or max(s.load() for s in found) > LESS * load:
+            found = [part for s in found or [] for part in ([s] if products(s.program.order()) < count else self.divided(s, count))]
+            if not found or any(products(s.program.order()) >= count for s in found):
+                found = self.divided(whole, count)
+            if count <= MOST and 2 * sum(products(s.program.order()) for s in found if s.whole) >= count:
+                return [whole]
         known = {p.name for p in (*self.cutter.scratch, *whole.program.params)} | {r.name for r in results}
         self.cutter.scratch += {p.name: p for s in found for p in s.program.params if p.name not in known}.values()
         return [part for s in found for part in self.of(s)] if found[1:] else [whole]
 
-    def divided(self, whole: Slice, count: int) -> list[Slice]:
-        """Kernels of few products each for some of the results, where that computes little twice."""
+    def divided(self, whole: Slice, count: int, tiles: float = math.inf) -> list[Slice]:
+        """Kernels of few products each, and of so many tiles at once, for some of the results, where that computes little twice."""
         groups: list[list[Result]] = []
+        roots = lambda results: [v for r in results for v, _ in r.parts]
+        alive = lambda results: pressure(roots(results), whole.folded)
+        needs = lambda results: products(order(roots(results)))
         for r in whole.program.results:
-            if groups and products(order([v for x in (*groups[-1], r) for v, _ in x.parts])) <= MOST:
-                groups[-1].append(r)
+            able = [g for g in groups if needs([*g, r]) <= MOST and alive([*g, r]) <= max(tiles, alive(g), alive([r]))]
+            if able:
+                max(able, key=lambda g: needs(g) + needs([r]) - needs([*g, r])).append(r)         # what most is shared with
             else:
                 groups.append([r])
         made = [whole.part(results, whole.program.params) for results in groups]

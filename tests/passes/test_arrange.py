@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from mcgen.ir.builder import Builder
 from mcgen.ir.nodes import Param
-from mcgen.passes.arrange import arrange
+from mcgen.passes.arrange import arrange, pressure
 
 
 def test_a_sum_comes_before_the_next_tile():
@@ -26,3 +26,16 @@ def test_leaves_alone_are_kept():
     b = Builder()
     x = b.load(Param("x", "token", ("K",)))
     assert arrange([x]) == [x] and arrange([b.const(0.0)]) == [b.const(0.0)]
+
+
+def test_pressure_counts_tiles_that_are_alive_at_once():
+    """Of a chain two, what is made and of what, half of that where its axis is folded; of three that are multiplied with each other two
+    of these products beside them; of a product what it reads too."""
+    b = Builder()
+    x, y, z = (b.load(Param(n, "token", ("K",))) for n in "xyz")
+    chain = b.map("log", b.map("exp", b.map("exp", b.map("exp", x))))
+    assert pressure([chain]) == 2 and pressure([chain], ["K"]) == 1
+    one, two, three = (b.map("exp", v) for v in (x, y, z))
+    assert pressure([b.add(b.map("mul", one, two), b.map("mul", two, three), b.map("mul", three, one))]) == 5
+    state = b.param(Param("S", "starts", ("K", "V")))
+    assert pressure([b.dot(x, state, ["K"])]) == 3 and pressure([b.sum(x, ["K"])]) < 0.1

@@ -75,6 +75,28 @@ def test_clean_lets_equal_products_meet():
     assert [len(products(p)) for p in (program(total), clean(program(total), b))] == [2, 1]
 
 
+def test_clean_moves_a_sum_of_a_product_inside():
+    """y . (P (w v)) with y v^T at hand is the sum of P w (y v^T); P^T turned into tokens' rows too; of two such forms of one number
+    one is left; and a sum along a sum is that of its parts where these are at hand."""
+    b, P, m = Builder(), Param("P", "starts", ("c", "d")), Param("m", "starts", ("K", "V"))
+    x, y, z, w = (Param(name, "token", axes) for name, axes in (("x", ("V",)), ("y", ("V",)), ("z", ("K",)), ("w", ())))
+    x, y, z, w, pairs, matrix = b.load(x), b.load(y), b.load(z), b.load(w), b.param(P), b.param(m)
+    over_d = lambda v: b.rename(v, {"c": "d"})
+    met = b.dot(y, over_d(x), ["V"])
+    row = b.dot(y, b.dot(pairs, over_d(b.map("mul", w, x)), ["d"]), ["V"])
+    column = b.dot(x, b.rename(b.dot(pairs, b.map("mul", w, y), ["c"]), {"d": "c"}), ["V"])
+    made = clean(program(b.sum(met, ["c", "d"]), b.sum(row, ["c"]), b.sum(b.map("exp", column), ["c"])), b)
+    assert len(products(made)) == 1
+    (one, two) = (b.dot(z, b.dot(x, matrix, ["V"]), ["K"]), b.dot(x, b.dot(z, matrix, ["K"]), ["V"]))
+    kept = [b.sum(b.map("exp", b.dot(*pair)), ["c", a]) for a, pair in (("K", (x, matrix, ["V"])), ("V", (z, matrix, ["K"])))]
+    made = clean(program(*kept, b.sum(b.map("exp", one), ["c"]), b.sum(b.map("exp", two), ["c"])), b)
+    assert len(products(made)) == 2 and made.roots()[2] is made.roots()[3]
+    parts = [b.dot(x, other, ["V"]) for other in (y, b.sum(matrix, ["K"]))]
+    whole = b.dot(x, b.map("mul", w, b.add(y, b.sum(matrix, ["K"]))), ["V"])
+    made = clean(program(*(b.sum(b.map("exp", v), ["c"]) for v in (*parts, whole))), b)
+    assert {id(v) for v in made.order() if v.op == "dot"} == {id(v) for v in parts}
+
+
 def test_clean_sums_where_two_axes_are_equal():
     """The rows' own products alone; not where what they are made of takes products too, which are then made of every token for one."""
     b, x, y, m = Builder(), Param("x", "token", ("V",)), Param("y", "token", ("V",)), Param("m", "starts", ("c", "d"))
@@ -105,8 +127,8 @@ def test_no_stage_of_an_op_keeps_a_large_value(rule, cache_name):
 # -- products ----------------------------------------------------------------------------------------------------------
 
 # products a chunk: forward, backward; then those for every cached memory. Fewer is welcome: lower the number.
-BUDGETS = {"simple_gla": (4, 9), "linear_attention": (4, 9), "linear_attention+residual": (5, 10), "mlstm": (4, 10), "swla": (7, 16)}
-CACHED = {"linear_attention+grm": (4, 10, 1, 2), "mlstm+grm": (4, 12, 1, 2)}
+BUDGETS = {"simple_gla": (4, 9), "linear_attention": (4, 9), "linear_attention+residual": (5, 10), "mlstm": (4, 9), "swla": (7, 16)}
+CACHED = {"linear_attention+grm": (4, 10, 1, 2), "mlstm+grm": (4, 11, 1, 2)}
 
 
 @pytest.mark.parametrize("name", BUDGETS)

@@ -79,6 +79,24 @@ def test_work_over_the_slots_stays_in_grids():
     assert kinds["y"] == "rows" and kinds["new.state.S"] == "loop"
 
 
+@pytest.mark.parametrize("name", ["mlstm", "comba", "kda", "rwkv7", "titans_linear"])
+def test_kernels_fit_in_registers(name):
+    """What would fill them is cut, into kernels that agree with the whole; loops are not. (At most a third over the estimate.)"""
+    state = compile_model(elaborate(load_spec(name)))
+    agree_state(state, [False])
+    slices = cut(state.backward, state.source.builder).slices
+    assert max(s.load() for s in slices if s.kind == "rows") < 1.34
+    assert len({s.program.name for s in slices for r in s.program.results if s.kind == "loop" and r.name.startswith("d.state.")}) == 1
+
+
+def test_what_is_summed_along_a_dim_is_read():
+    """The gradients of mLSTM's q and k take its normaliser, a sum along K, and scores of pairs: stored, they leave K to programs."""
+    state = compile_model(elaborate(load_spec("mlstm")))
+    kernel, = (s for s in cut(state.backward, state.source.builder).slices if "d.q" in {r.name for r in s.program.results})
+    assert kernel.blocked == ("K",) and {r.name for r in kernel.program.results} == {"d.q", "d.k"}
+    assert {p.axes for p in kernel.program.params if p.name.startswith("stored.")} >= {("c",), ("c", "d")}
+
+
 @pytest.mark.parametrize("rule", RULES)
 def test_rules(rule):
     agree(rule)
