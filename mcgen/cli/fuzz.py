@@ -83,7 +83,7 @@ def draw(args: argparse.Namespace, every: tuple[tuple[str, int], ...]) -> int:
         plan.path.unlink(missing_ok=True)
     with Display(console, args.n) as display:
         try:
-            hunt(plan, display.show, lambda: display.stopped)
+            hunt(plan, display.show, lambda: display.interrupts.asked)
         except KeyboardInterrupt:
             interrupted = True
     tally = display.tally

@@ -1,45 +1,34 @@
 """A run as it goes: a bar on a terminal, a line now and then elsewhere, and every failure when it is found."""
 from __future__ import annotations
 
-import signal
-import threading
 from types import TracebackType
-from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ..cli.interrupts import Interrupts
 from .tally import Tally
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
 LINE = 25                        # specs from line to line
 
 
 class Display:
-    """While active, SIGTERM stops the run as Ctrl-C does, and `stopped` says that one of them has come."""
+    """While active, `interrupts` notices Ctrl-C and SIGTERM."""
 
     def __init__(self, console: Console, wanted: int):
-        self.console, self.tally, self.shown, self.stopped = console, Tally(wanted), -1, False
+        self.console, self.tally, self.shown, self.interrupts = console, Tally(wanted), -1, Interrupts()
         self.progress = Progress(TextColumn("specs"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[found]}"),
                                  console=console, transient=True, disable=not console.is_terminal)
         self.task = self.progress.add_task("", total=wanted, found="")
-        self.main = threading.current_thread() is threading.main_thread()
 
     def __enter__(self) -> Display:
-        if self.main:
-            self.before: dict[signal.Signals, Any] = {s: signal.signal(s, self.stop) for s in SIGNALS}
+        self.interrupts.__enter__()
         self.progress.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.progress.stop()
-        if self.main:
-            for number, handler in self.before.items():
-                signal.signal(number, handler)
-
-    def stop(self, *_: object) -> None:
-        self.stopped = True
-        raise KeyboardInterrupt
+        self.interrupts.__exit__()
 
     def show(self, tally: Tally) -> None:
         self.tally = tally

@@ -132,6 +132,24 @@ def test_ctrl_c_and_on(spec):
     assert again.returncode == 0 and "going on after 1 trials" in again.stdout, again.stdout + again.stderr
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_that_is_lost_stops_the_search_after_the_trial(spec, monkeypatch, capsys, number):
+    """What Ctrl-C raises in a callback is printed or dropped there; handlers are as before afterwards."""
+    before = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
+
+    def lost(config):
+        try:
+            signal.raise_signal(number)
+        except KeyboardInterrupt:
+            return 1.0
+
+    monkeypatch.setattr(command, "measured", lambda it, config, timeout: Outcome(states.DONE, {"score": lost(config)}))
+    assert tune(spec, "--trials", "5") == 130
+    shown = capsys.readouterr()
+    assert "interrupted" in shown.err and "trial   1" not in shown.out
+    assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == before
+
+
 @pytest.mark.parametrize("more, words, code", [
     (["--size", "Q=3"], "has no size 'Q'", 1), (["--size", "T"], "'T' is not NAME=N", 1), (["--size", "T=-1"], "is not NAME=N", 1),
     (["--device", "tpu"], "no device 'tpu'", 1), (["--device", "cuda"], "sees no GPU", 3), (["--trials", "0"], "not above zero", 1),
