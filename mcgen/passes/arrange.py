@@ -31,8 +31,9 @@ def arrange(roots: Sequence[Value]) -> list[Value]:
 
 
 def pressure(roots: Sequence[Value], folded: Sequence[str] = ()) -> float:
-    """How many tiles with sides of 64 are alive at once, where statements are arranged; of a folded axis there is half a side. What is
-    read counts where a product takes it."""
+    """How many tiles with sides of 64 are alive at once, where statements are arranged; of a folded axis there is half a side, and what
+    is summed along it adds up all the while. What is read, or
+    turned, counts where a product takes it."""
     values = [v for v in arrange(roots) if v.op not in _FREE]
     size = lambda v: _size(v) / (SIDE * SIDE) / 2 ** len(set(v.axes) & {*folded})
     last = {id(a): i for i, v in enumerate(values) for a in (v, *_inner(v))}
@@ -41,7 +42,7 @@ def pressure(roots: Sequence[Value], folded: Sequence[str] = ()) -> float:
         alive += size(v)
         most = max(most, alive + sum(size(a) for a in v.args if v.op == "dot" and a.op in _FREE and len(a.axes) > 1))
         alive -= sum(size(a) for a in {id(a): a for a in (v, *_inner(v))}.values() if last[id(a)] == i)
-    return most
+    return max(most, sum(size(v) for v in values if set(v.get("over") or ()) & {*folded}))
 
 
 def _inner(v: Value) -> list[Value]:

@@ -1,4 +1,4 @@
-"""Cutting, third part: kernels over rows that compute many products of matrices become several of fewer."""
+"""Cutting, third part: kernels over rows that compute many products of matrices, or fill registers, become several."""
 from __future__ import annotations
 
 import math
@@ -27,17 +27,24 @@ class _Parts:
         self.kernel, self.cutter = kernel, kernel.cutter
 
     def of(self, whole: Slice) -> list[Slice]:
-        """The kernel, or several, later ones first: what adds up over the blocks of its fold is stored by one that goes over them, and read
-        by one for the rest; what is added up there of products is stored by one before it. Tiles as long as a dim fill registers."""
+        """The kernel, or several, later ones first."""
         if whole.kind != "rows" or whole.kept or (whole.fold and whole.fold.loops):
             return [whole]
         count, load = products(whole.program.order()), whole.load()
         if load <= 1 and (whole.fold is None or count <= (WHOLE if whole.whole else MOST)):
             return [whole]
-        if load > 1 and len(found := self.divided(whole, count, TILES)) > 1:
-            return [part for s in found for part in self.of(s)]
-        if whole.fold is None:
+        found = self.divided(whole, count, TILES) if load > 1 else []
+        if not found[1:] and whole.fold is not None:
+            found = self.by_blocks(whole, count, load)
+        if not found[1:]:
             return [whole]
+        known = {p.name for p in (*self.cutter.scratch, *whole.program.params)} | {r.name for r in whole.program.results}
+        self.cutter.scratch += {p.name: p for s in found for p in s.program.params if p.name not in known}.values()
+        return [part for s in found for part in self.of(s)]
+
+    def by_blocks(self, whole: Slice, count: int, load: float) -> list[Slice]:
+        """What adds up over the blocks of its fold is stored by one that goes over them, and read by one for the rest; what is added up
+        there of products is stored by one before it. Tiles as long as a dim fill registers."""
         axis, results = whole.fold.axis, whole.program.results
         along, rest = ([r for r in results if (axis in r.parts[0][0].axes) == have] for have in (True, False))
         sums = until([r.parts[0][0] for r in rest], whole.fold.sums)
@@ -46,15 +53,12 @@ class _Parts:
             found = self.apart(whole, list(results), summands(axis, sums))
         elif all("r" in v.axes and v.dtype == "f" for v in sums):
             found = self.apart(whole, rest, sums, along)
-        if not found or load <= 1 or max(s.load() for s in found) > LESS * load:
-            found = [part for s in found or [] for part in ([s] if products(s.program.order()) < count else self.divided(s, count))]
-            if not found or any(products(s.program.order()) >= count for s in found):
-                found = self.divided(whole, count)
-            if count <= MOST and 2 * sum(products(s.program.order()) for s in found if s.whole) >= count:
-                return [whole]
-        known = {p.name for p in (*self.cutter.scratch, *whole.program.params)} | {r.name for r in results}
-        self.cutter.scratch += {p.name: p for s in found for p in s.program.params if p.name not in known}.values()
-        return [part for s in found for part in self.of(s)] if found[1:] else [whole]
+        if found and load > 1 and max(s.load() for s in found) <= LESS * load:
+            return found
+        found = [part for s in found or [] for part in ([s] if products(s.program.order()) < count else self.divided(s, count))]
+        if not found or any(products(s.program.order()) >= count for s in found):
+            found = self.divided(whole, count)
+        return [] if count <= MOST and 2 * sum(products(s.program.order()) for s in found if s.whole) >= count else found
 
     def divided(self, whole: Slice, count: int, tiles: float = math.inf) -> list[Slice]:
         """Kernels of few products each, and of so many tiles at once, for some of the results, where that computes little twice."""

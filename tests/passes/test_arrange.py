@@ -30,7 +30,7 @@ def test_leaves_alone_are_kept():
 
 def test_pressure_counts_tiles_that_are_alive_at_once():
     """Of a chain two, what is made and of what, half of that where its axis is folded; of three that are multiplied with each other two
-    of these products beside them; of a product what it reads too."""
+    of these products beside them; of a product what it reads too; of sums along a folded axis all."""
     b = Builder()
     x, y, z = (b.load(Param(n, "token", ("K",))) for n in "xyz")
     chain = b.map("log", b.map("exp", b.map("exp", b.map("exp", x))))
@@ -39,3 +39,5 @@ def test_pressure_counts_tiles_that_are_alive_at_once():
     assert pressure([b.add(b.map("mul", one, two), b.map("mul", two, three), b.map("mul", three, one))]) == 5
     state = b.param(Param("S", "starts", ("K", "V")))
     assert pressure([b.dot(x, state, ["K"])]) == 3 and pressure([b.sum(x, ["K"])]) < 0.1
+    pairs = [b.sum(b.dot(x, b.rename(b.map(fn, y), {"c": "d"}), ["K"]), ["d"]) for fn in ("exp", "tanh", "sigmoid", "abs", "log", "softplus")]
+    assert pressure(pairs, ["K"]) == 6 and pressure(pairs) < 5
