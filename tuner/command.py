@@ -5,7 +5,7 @@ import argparse
 import functools
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any, Mapping, Sequence
 
 import torch
 from rich.console import Console
@@ -13,6 +13,7 @@ from rich.console import Console
 import mcgen
 from mcgen.bench.machine import busy
 from mcgen.cli.common import console as make_console
+from mcgen.cli.interrupts import Interrupts
 from mcgen.codegen.package import cache_dir, package
 from mcgen.diagnostics import EnvironmentLacks, UsageError, did_you_mean
 from mcgen.runtime import load_package
@@ -23,7 +24,7 @@ from .finish import judge, settled
 from .isolate import run
 from .space import Config, Space, config_of, schedule_of
 from .states import Outcome
-from .study import SMALL, search, trials_of
+from .study import SMALL, Trial, search, trials_of
 from .subject import DEFAULT_SIZES, Subject
 
 TRIAL = {"rounds": 9, "seconds": 0.8}             # of each direction
@@ -96,15 +97,20 @@ def tune(args: argparse.Namespace) -> int:
         console.print(f"note: {busy_now}; ratios of times taken in turns still are", markup=False)
     count = f"{sum(1 for _ in it.space.configs())} feasible" if it.space.size <= SMALL else f"{it.space.size}"
     console.print(f"{it.subject.words}: {count} configurations", markup=False)
-    with display.Display(console, it.space, args.trials) as shown:
+    with Interrupts() as interrupts, display.Display(console, it.space, args.trials) as shown:
+        def say(trials: Sequence[Trial]) -> None:
+            interrupts.check()
+            shown.update(trials)
+
         first = [it.space.default, *nearest(it)]
         trials = search(study, it.space, lambda config: measured(it, config, args.timeout), trials=args.trials, seconds=args.budget,
-                        seed=args.seed, first=first, say=shown.update)
+                        seed=args.seed, first=first, say=say)
         shown.stage("the best once more, beside the default")
         last, gates = functools.partial(last_race, it), functools.partial(gated, it, shown)
         verdict = judge(it.space, trials, last, gates)
         if spaces.recorded(it.subject) is None:
             verdict = settled(it.space, trials, verdict, last, gates)
+        interrupts.check()
     study.set_user_attr(VERDICT, {"why": verdict.why, "times": dict(verdict.times), "failed": dict(verdict.failed)})
     return conclude(it, verdict, trials, args, console)
 

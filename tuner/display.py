@@ -8,8 +8,6 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from mcgen.cli.interrupts import Interrupts
-
 from . import states
 from .finish import Verdict
 from .measure import DEFAULT
@@ -19,27 +17,22 @@ from .work import CONTROL
 
 
 class Display:
-    """A bar with the best so far. `update` is called with all trials after each, and stops a search that Ctrl-C or SIGTERM should have
-    stopped before."""
+    """A bar with the best so far. `update` is called with all trials after each."""
 
     def __init__(self, console: Console, space: Space, trials: int):
-        self.console, self.space, self.shown, self.interrupts = console, space, -1, Interrupts()
+        self.console, self.space, self.shown = console, space, -1
         self.bar = Progress(TextColumn("tuning"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[best]}"), TimeElapsedColumn(),
                             console=console, transient=True)
         self.task = self.bar.add_task("tuning", total=trials, best="")
 
     def __enter__(self) -> Display:
-        self.interrupts.__enter__()
         self.bar.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.bar.stop()
-        self.interrupts.__exit__()
 
     def update(self, trials: Sequence[Trial]) -> None:
-        if self.interrupts.asked:
-            raise KeyboardInterrupt
         finished = [t for t in trials if t.state not in ("running", states.INTERRUPTED)]
         best = next(iter(ranked(finished)), None)
         if self.shown < 0 and finished:

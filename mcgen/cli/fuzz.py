@@ -77,13 +77,14 @@ def draw(args: argparse.Namespace, every: tuple[tuple[str, int], ...]) -> int:
     from ..fuzz.display import Display
     from ..fuzz.hunt import Plan, hunt
     from ..fuzz.report import table_of
+    from .interrupts import Interrupts
 
     plan, console, interrupted = Plan(args.n, args.seed, every, args.out, float(args.shrink)), make_console(), False
     if args.fresh and plan.path:
         plan.path.unlink(missing_ok=True)
-    with Display(console, args.n) as display:
+    with Interrupts() as interrupts, Display(console, args.n) as display:
         try:
-            hunt(plan, display.show, lambda: display.interrupts.asked)
+            hunt(plan, display.show, lambda: interrupts.asked)
         except KeyboardInterrupt:
             interrupted = True
     tally = display.tally

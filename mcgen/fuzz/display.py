@@ -1,34 +1,27 @@
 """A run as it goes: a bar on a terminal, a line now and then elsewhere, and every failure when it is found."""
 from __future__ import annotations
 
-from types import TracebackType
-
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ..cli.interrupts import Interrupts
 from .tally import Tally
 
 LINE = 25                        # specs from line to line
 
 
 class Display:
-    """While active, `interrupts` notices Ctrl-C and SIGTERM."""
-
     def __init__(self, console: Console, wanted: int):
-        self.console, self.tally, self.shown, self.interrupts = console, Tally(wanted), -1, Interrupts()
+        self.console, self.tally, self.shown = console, Tally(wanted), -1
         self.progress = Progress(TextColumn("specs"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[found]}"),
                                  console=console, transient=True, disable=not console.is_terminal)
         self.task = self.progress.add_task("", total=wanted, found="")
 
     def __enter__(self) -> Display:
-        self.interrupts.__enter__()
         self.progress.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self.progress.stop()
-        self.interrupts.__exit__()
 
     def show(self, tally: Tally) -> None:
         self.tally = tally

@@ -32,8 +32,7 @@ def arrange(roots: Sequence[Value]) -> list[Value]:
 
 def pressure(roots: Sequence[Value], folded: Sequence[str] = ()) -> float:
     """How many tiles with sides of 64 are alive at once, where statements are arranged; of a folded axis there is half a side, and what
-    is summed along it adds up all the while. What is read, or
-    turned, counts where a product takes it."""
+    is summed along it adds up all the while. What is read, or turned, counts where a product takes it."""
     values = [v for v in arrange(roots) if v.op not in _FREE]
     size = lambda v: _size(v) / (SIDE * SIDE) / 2 ** len(set(v.axes) & {*folded})
     last = {id(a): i for i, v in enumerate(values) for a in (v, *_inner(v))}

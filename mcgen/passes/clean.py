@@ -1,8 +1,9 @@
 """Cleaning: fewer products for the same values. Each rule is local and exact up to rounding.
 
     hoist    dot(s * x, y) -> s * dot(x, y)             where s has none of the summed axes and fewer axes than x
-    move     dot(x, dot(p, q)) over a -> dot(p, dot(x, q) over a)     where the inner product is then one that is needed
-             anyway: row sums of a product move onto the smaller product
+    move     dot(x, dot(p, q)) over a -> dot(p, dot(x, q) over a)     where the inner product is then, up to scales, one that is
+             needed anyway: row sums of a product move onto the smaller product; through a rename and term by term too
+    spread   dot(x, y + z) -> dot(x, y) + dot(x, z)     where both of these are needed anyway, up to scales
     diagonal sum over d of where(c == d, dot(x[c], y[d]), 0) -> dot(x[c], y[c]), of tokens' inputs
     prune    results of loop bodies that nobody reads, and their inputs, go
 """
@@ -137,16 +138,16 @@ class _Mover:
         for v in reversed(program.order()):
             if v.op == "dot":
                 self.users[self.key(*v.args, v["over"])] += count[id(v)]
-            for a in {id(a): a for a in v.args}:
-                count[a] += count[id(v)] if v.op == "rename" or (v.op == "map" and v["fn"] == "mul") else 1
+            for i in {*map(id, v.args)}:
+                count[i] += count[id(v)] if v.op == "rename" or (v.op == "map" and v["fn"] == "mul") else 1
         self.settled: dict = {}                          # of three factors multiplied together, the two whose product is made first
 
     def run(self) -> Program:
         return rebuild_program(self.program, self.b, self.move)
 
     @staticmethod
-    def key(x: Value, y: Value, over: Sequence[str]) -> tuple:
-        return frozenset((id(x), id(y))), tuple(over)
+    def key(x: Value, y: Value, over: Sequence[str]) -> tuple[frozenset[int], frozenset[str]]:
+        return frozenset((id(x), id(y))), frozenset(over)
 
     def move(self, rebuilder: Rebuilder, value: Value, args: list[Value]) -> Value | None:
         if value.op != "dot":
@@ -155,15 +156,19 @@ class _Mover:
         factors = [f for a in args for f in _factors(a)]
         for i, factor in enumerate(factors):
             rest = b.mul(*(f for j, f in enumerate(factors) if j != i))
-            terms = [(b.mul(rest, *scales), product) for scales, product in _terms(b, factor)]
-            moved = [self.moved(x, product, over) for x, product in terms]
-            if any(m is not None for m in moved) or (terms[1:] and all(self.known(x, y, over) for x, y in terms)):
-                return b.add(*(m if m is not None else b.dot(x, product, over) for m, (x, product) in zip(moved, terms)))
+            terms = _terms(b, factor)
+            moved = [self.moved(b.mul(rest, *scales), product, over) for scales, product in terms]
+            apart = [m if m is not None else self.known(b.mul(rest, *scales), product, over) if terms[1:] else None
+                     for m, (scales, product) in zip(moved, terms)]
+            if any(m is not None for m in moved) or all(m is not None for m in apart):
+                whole = [b.mul(*scales, product) for m, (scales, product) in zip(apart, terms) if m is None]
+                return b.add(*(m for m in apart if m is not None), *([b.dot(rest, b.add(*whole), over)] if whole else []))
         return None
 
-    def known(self, x: Value, y: Value, over: Sequence[str]) -> bool:
-        """Whether dot(x, y) up to scales is computed anyway."""
-        return self.key(*(scale_of(self.b, a, over)[1] for a in (x, y)), over) in self.users
+    def known(self, x: Value, y: Value, over: Sequence[str]) -> Value | None:
+        """dot(x, y), if that is computed anyway, up to scales."""
+        bare = [scale_of(self.b, a, over)[1] for a in (x, y)]
+        return self.b.dot(x, y, over) if self.key(*bare, over) in self.users else None
 
     def moved(self, x: Value, product: Value, over: Sequence[str]) -> Value | None:
         """dot(x, dot(p, q)) as dot(p, dot(x, q)), if dot(x, q) up to scales is computed anyway; of two such that both are, the
@@ -171,7 +176,7 @@ class _Mover:
         b = self.b
         if product.op == "rename":
             back = {new: old for old, new in product["moves"]}
-            if set(x.axes) & set(back.values()) - set(back):
+            if set(x.axes) & (set(back.values()) - set(back)):
                 return None
             moved = self.moved(b.rename(x, back), product.args[0], tuple(back.get(a, a) for a in over))
             return None if moved is None else b.rename(moved, dict(product["moves"]))
@@ -186,12 +191,12 @@ class _Mover:
             inner = b.dot(bare, core, over)
             now = self.key(*product.args, product["over"])
             keep = self.users[now] > 1 and sum(map(is_dim, inner.axes)) == sum(map(is_dim, product.axes))
-            three = frozenset((id(bare), id(core), id(p))), frozenset((*over, *product["over"]))
+            three = tuple(sorted(map(id, (bare, core, p)))), frozenset((*over, *product["over"]))
             if self.settled.setdefault(three, now if keep else first) != first:
                 continue
-            kept = [s for s in (own, scale) if s is not None and set(product["over"]) & set(s.axes)]
-            outer = [s for s in (own, scale) if s is not None and not set(product["over"]) & set(s.axes)]
-            return b.mul(*outer, b.dot(p, b.mul(*kept, inner), product["over"]))
+            within = own is not None and set(product["over"]) & set(own.axes)
+            outer = [s for s in (None if within else own, scale) if s is not None]
+            return b.mul(*outer, b.dot(p, b.mul(own, inner) if within else inner, product["over"]))
         return None
 
 

@@ -16,7 +16,7 @@ from .token_loops import TokenLoops, over_tokens, scans_rows, token_loops
 
 MANY = 6                         # for how many products of matrices such a value counts
 PASSES = 2                       # how often such a kernel may go over the blocks of a dim
-FEW = 4                          # products of a kernel that may need more registers than there are
+LEAST = 4                        # products of a kernel that may need more registers than there are
 TILES = 6.2                      # tiles with sides of 64 that are alive at once in registers, at most
 LONG = 6                         # products of a kernel that has tiles as long as a dim, at most
 SIZE = 64                        # what every axis counts when stored elements are compared
@@ -63,7 +63,7 @@ class Slice:
         """What it needs of registers, 1 if it fills them: by the tiles alive at once, or by its products, where tiles are as long as a dim.
         0 for a kernel of few products."""
         count = products(self.program.order())
-        if count < FEW:
+        if count < LEAST:
             return 0.0
         return max(pressure(self.program.roots(), self.folded) / TILES, count / LONG if self.whole else 0.0)
 
@@ -103,7 +103,7 @@ class Kernel:
 
     def load(self) -> float:
         """See `Slice.load`."""
-        program = self.program(lambda v: self.b.param(Param(f"{self.b.serial(v)}", "starts", tuple(a for a in v.axes if a != "r"))))
+        program = self.program(lambda v: self.b.param(Param(f"{self.b.serial(v)}", "starts", tuple(a for a in v.axes if a != "r"), dtype=v.dtype)))
         return Slice(program, self.kind, self.reverse, separable(program)).folding().load()
 
     def program(self, read: Callable[[Value], Value]) -> Program:

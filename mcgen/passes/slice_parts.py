@@ -13,8 +13,8 @@ from .slice_kernel import TILES, Kernel, Slice, products
 from .stages import is_product
 
 MOST = 12                        # products of matrices of one kernel over rows, where it can be cut
-LESS = 0.9                       # of a kernel's load: what is left for each part where such a kernel is cut
 WHOLE = 9                        # of one that has a dim whole, where kernels without one can compute more than half of them
+LESS = 0.9                       # of a kernel's load, at most, is left for each part by a cut for its sake
 
 
 def parts(kernel: Kernel) -> list[Slice]:
@@ -64,7 +64,7 @@ class _Parts:
         """Kernels of few products each, and of so many tiles at once, for some of the results, where that computes little twice."""
         groups: list[list[Result]] = []
         roots = lambda results: [v for r in results for v, _ in r.parts]
-        alive = lambda results: pressure(roots(results), whole.folded)
+        alive = lambda results: 0.0 if tiles == math.inf else pressure(roots(results), whole.folded)
         needs = lambda results: products(order(roots(results)))
         for r in whole.program.results:
             able = [g for g in groups if needs([*g, r]) <= MOST and alive([*g, r]) <= max(tiles, alive(g), alive([r]))]

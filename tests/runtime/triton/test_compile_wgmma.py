@@ -1,5 +1,5 @@
 """Every kernel of these ops can be launched so that a Hopper GPU multiplies with warpgroup instructions and spills nothing: options that
-`mcgen tune` may propose, tokens in float32."""
+`mcgen tune` may propose, those for tokens in float32 before the one for 16 bits."""
 from __future__ import annotations
 
 import itertools
@@ -15,15 +15,16 @@ from mcgen.runtime.triton.options import default, knobs, precisions
 
 pytest.importorskip("triton")
 CHUNK = 64                       # a warpgroup's products have 64 rows
-NAMES = ("simple_gla", "deltanet", "gated_delta", "gla", "simple_gla+grm")
+NAMES = ("linear_attention", "simple_gla", "retnet", "mamba2", "mlstm", "gla", "rwkv6", "hgrn2", "deltanet", "gated_delta", "comba", "kda", "rwkv7",
+         "linear_attention_normalised", "swla", "mesa", "simple_gla+grm", "mlstm+grm", "gla+grm", "deltanet+grm", "gated_delta+grm")
 SIZES, LARGE = ({"K": side, "V": side} for side in (64, 128))
 
 
 def choices(kernel, sizes):
-    """Options of a kernel, the longest tiles first, the default's precision before the other one."""
+    """Options of a kernel, the longest tiles first, the default's precision before the others."""
     known, usual = knobs(kernel, sizes), default(kernel, sizes)
     sides = [name for name in known if name.startswith("block_")]
-    exact = sorted(precisions("cuda", "float32"), key=lambda p: p != usual.precision)
+    exact = [*sorted(precisions("cuda", "float32"), key=lambda p: p != usual.precision), "tf32"]
     tiles = sorted(itertools.product(*([x for x in known[name] if x <= 64] for name in sides)), key=sum, reverse=True)
     for tile, precision in itertools.product(tiles, exact):
         yield {"num_warps": 8, "precision": precision, **dict(zip(sides, tile))}
