@@ -27,7 +27,7 @@ from ..verify.draw import Case as Draw
 from ..verify.gates_sequences import compare_weights, in_parts
 from ..verify.harness import Expected, Lab, Tensors, compute, cotangent
 from ..verify.report import Check, Gate
-from .spared import Rounded, Spared, jumps, ties
+from .spared import FINER, Rounded, Spared, jumps, ties
 from .strategy import Case
 
 BACKENDS = ("interpreter", "torch", "tvm", "triton")
@@ -90,7 +90,7 @@ def _examine(case: Case, backends: Sequence[str], samples: int, spare: bool = Fa
     if "interpreter" in backends and case.tokens:
         gate = Gate("interpreter")
         want, got = lab.expected(draw), program()
-        lab.check(gate, draw, got, in_float64(spared.bounds(want), spared.jumping) if spared else in_float64(want), "interpreter, ", only=set(got))
+        lab.check(gate, draw, got, spared.in_float64(want) if spared else in_float64(want), "interpreter, ", only=set(got))
         _count(gate, outcome)
     if any(name != "interpreter" for name in backends):
         with _package(compiled, spec) as folder:
@@ -129,11 +129,11 @@ def _package(compiled: Compiled, spec: Spec) -> Iterator[Path]:
 
 def calls(gate: Gate, lab: Lab, draw: Draw, case: Case, spared: Spared | None = None) -> None:
     """The op whole, in parts with its memory handed on, packed, and its weights."""
-    def check(got: Tensors, want: Expected, prefix: str = "") -> None:
+    def check(got: Tensors, want: Expected, prefix: str = "", only: set[str] | None = None) -> None:
         if spared is None:
-            return lab.check(gate, draw, got, want, prefix)
+            return lab.check(gate, draw, got, want, prefix, only=only)
         spared.diverging |= want.beyond
-        lab.check(gate, draw, got, spared.bounds(want), prefix, only=set(want.tensors) - want.beyond)
+        lab.check(gate, draw, got, spared.bounds(want), prefix, only=(set(want.tensors) if only is None else only) - want.beyond)
 
     check(compute(lab.op, lab.inputs(draw), draw, lab.start(draw) if case.start else None, segments=lab.segments), lab.expected(draw, case.start))
     points = [p for p in case.cuts if p <= case.tokens]
@@ -145,7 +145,7 @@ def calls(gate: Gate, lab: Lab, draw: Draw, case: Case, spared: Spared | None = 
         with torch.no_grad():
             last = list(range(max(case.tokens - 2, 0), case.tokens))
             y = in_parts(lab, last, step=True)(**lab.inputs(draw))
-        lab.check(gate, draw, {"y": y}, lab.expected(draw), "last tokens by step, ", only={"y"})
+        check({"y": y}, lab.expected(draw), "last tokens by step, ", only={"y"})
     if points and case.batch == 1:
         offsets = torch.tensor([0, *points, case.tokens], dtype=torch.int32)
         got = compute(lambda **x: lab.op(**x, cu_seqlens=offsets), lab.inputs(draw), draw)
@@ -175,6 +175,5 @@ def interpreted(lab: Lab, draw: Draw, compiled: Compiled, chunk: int, rounded: R
     return got
 
 
-def in_float64(want: Expected, jumping: frozenset[str] = frozenset()) -> Expected:
-    finer = tolerance.roundoff("float64") / tolerance.roundoff("float32")
-    return Expected(want.tensors, {n: a if n in jumping else replace(a, arithmetic_error=a.arithmetic_error * finer) for n, a in want.allowed.items()})
+def in_float64(want: Expected) -> Expected:
+    return Expected(want.tensors, {n: replace(a, arithmetic_error=a.arithmetic_error * FINER) for n, a in want.allowed.items()})

@@ -1,11 +1,12 @@
 """What no run with rounding can be held to. Such cases are counted apart; the gates of an op know none of this.
 
-Scores *tie* where rounding decides which memories are selected: all results hang on that. The rest is asked for when a result is wrong. A
-gradient *diverges* where the reference itself has no number for it in float32, token by token. It *cancels* where it is 0: exactly token
-by token, and by chunks a difference of terms, of which each precision leaves a roundoff of its own. The programs say which, with all that
-their operations take rounded at random: a roundoff grows by the ratio of the units, and what is wrong stays as it is. A gradient *jumps*
-where the reference in float64, with roundings of its own, has one as far off as in float32: its number is on one side of a kink, say
-abs(x) at x = 0, and a program's on the other. A float64 run is held there to no more than a float32 run is.
+Scores *tie* where rounding decides which memories are selected: all results hang on that. The rest is asked for when a result is wrong. It
+*diverges* where the reference itself has no number for it in float32, token by token. A gradient *cancels* where it is 0, exactly token
+by token, and by chunks a difference of terms, of which each precision leaves a roundoff of its own; or where it is made of such a difference,
+as the derivative of a tanh near 1 is, and off by a hundredth or so at most. The programs say which, with all that their operations take rounded
+at random: a roundoff grows by the ratio of the units, and what is wrong stays as it is. A gradient *jumps* where the reference in float64,
+with roundings of its own, has one as far off as in float32: its number is on one side of a kink, say abs(x) at x = 0, and a program's on
+the other. A float64 run is held there to no more than a float32 run is.
 """
 from __future__ import annotations
 
@@ -21,6 +22,7 @@ from ..verify.tolerance import ARITHMETIC, roundoff
 
 Rounded = Callable[[torch.Tensor], torch.Tensor]
 FINER = roundoff("float64") / roundoff("float32")
+TEETH = 2.0 ** -6                # of a gradient: the largest roundoff that it is held to
 SAMPLES = 4
 JUMP = 2.0 ** -10                # of a float32 run's tolerance: far more than any rounding in float64 makes of a smooth function
 
@@ -52,13 +54,20 @@ class Spared:
         return self.diverging or self.cancelling or set(self.jumping)
 
     def bounds(self, want: Expected) -> Expected:
-        """What a float32 result is held to: where it cancels, to what may be left of it. A float64 result to that much less."""
+        """What a float32 result is held to: where it cancels, to what may be left of it, or to what its roundoff may be."""
         allowed = dict(want.allowed)
         for name, left in self.left.items():
-            if allowed[name].arithmetic_error < left < torch.inf and _largest(want.tensors[name]) <= FINER * left:
+            largest = _largest(want.tensors[name])
+            if allowed[name].arithmetic_error < left < torch.inf and (largest <= FINER * left or left <= TEETH * largest):
                 self.cancelling.add(name)
                 allowed[name] = replace(allowed[name], arithmetic_error=left)
         return replace(want, allowed=allowed)
+
+    def in_float64(self, want: Expected) -> Expected:
+        """What a float64 result is held to: to that as much less as the unit is."""
+        held = self.bounds(want)
+        return replace(held, allowed={n: a if n in self.jumping else replace(a, arithmetic_error=a.arithmetic_error * FINER)
+                                      for n, a in held.allowed.items()})
 
 
 def ties(lab: Lab, draw: Case) -> bool:

@@ -25,7 +25,7 @@ TAME_VALUE, TAME_GRADIENT = 1e4, 1e6
 class Expected:
     """What the reference gives: float64 tensors by name, and the error that each may have.
 
-    beyond: gradients with finite entries for which none of the runs in float32 has a number: they, or what they are made from, are past
+    beyond: results with finite entries for which none of the runs in float32 has a number: they, or what they are made from, are past
     its range. Told, not excused: whoever compares holds them as any other.
     """
 
@@ -174,7 +174,7 @@ class Lab:
         bounds = {n: max((allowed(here[n], r[n], terms, usual if n in stored else self.arithmetic or usual, term_scale=cancelling.get(n, 0.0),
                                   decay=max(decay, FLOORED) if n in floored else decay) for r in rounded), key=lambda a: a.arithmetic_error)
                   for n in here}
-        beyond = frozenset(n for n, x in here.items() if n.startswith("d ") and all((x.isfinite() & ~r[n].isfinite()).any() for r in rounded))
+        beyond = frozenset(n for n, x in here.items() if all((x.isfinite() & ~r[n].isfinite()).any() for r in rounded))
         return Expected(here, bounds, beyond)
 
     def _free_poisoned(self, result: Tensors) -> None:

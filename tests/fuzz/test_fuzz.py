@@ -137,6 +137,39 @@ def test_what_float32_cannot_reach_is_a_class_of_its_own(monkeypatch):
         examine.examine(DIVERGING, ("torch",))
 
 
+# a step along the gradient of a cube: the states are squared with every token in the end, 1e22, 1e43, ..
+BEYOND = Case({"name": "drawn", "rule": {
+    "inputs": {"k": {"shape": ["K"], "domain": "unit"}, "v": {"shape": ["V"], "domain": "unit"}, "q": ["V"], "b": {"shape": [], "domain": [0, 1]},
+               "w": ["K"], "p": ["V"], "p1": ["V"], "g": {"shape": [], "domain": [float("-inf"), 0]}},
+    "functions": {"step(X1, x1)": "X1 - sigmoid(0) * outer(x1, X1.T @ x1)"},
+    "state": {"S": ["K", "V"], "Z": ["K", "V"]}, "objective": "0.1 * sum(abs(S.T @ k - q)**3)",
+    "update": {"Z": "1 * Z - b * grad(S)", "S": "((step(S, softmax(w))) - sigmoid(2) * outer(k, (step(S, softmax(w))).T @ k)) + 0.5 * new(Z)"
+                                                " - 0.3 * b * grad(S, at=S + 0.5 * Z)"}, "read": "tanh((Z.T @ delay(w, 2)))"},
+    "cache": {"inputs": {"u": {"shape": [], "domain": [0, 1]}}, "segments": {"length": 5}, "weight": "u * exp(after(g))"}},
+    {"K": 4, "V": 3}, tokens=33, fewer=True, edge="hi", cuts=(32,), inner=16, seed=3)
+
+
+def test_a_result_that_float32_cannot_reach_is_told_apart():
+    outcome = examine.examine(BEYOND, ("interpreter", "torch"))
+    assert outcome.kind == "diverges" and "y" in outcome.detail.split(", ")
+
+
+# weights tanh(score) near -1: their derivative, 1 - tanh^2, has few digits left
+SATURATED = Case({"name": "drawn", "rule": {
+    "inputs": {"b": {"shape": [], "domain": [-1, 1]}, "k": ["V"], "v": {"shape": ["K"], "domain": "unit"}},
+    "state": {"S": {"shape": ["K", "V"], "init": "learned"}}, "update": {"S": "b * S"}, "read": "S @ k"},
+    "cache": {"inputs": {"u": ["K"]}, "segments": {"length": 4}, "summary": "mean(softplus(v))", "score": "-sum((u - summary)**2)",
+              "weight": "tanh(score) / count"}}, {"K": 5, "V": 2}, tokens=1, heads=1, inner=4, seed=5)
+
+
+def test_what_is_made_of_few_digits_is_held_to_those(monkeypatch):
+    assert examine.examine(SATURATED, ("interpreter", "torch")).kind == "cancels"
+    honest = examine.compute
+    monkeypatch.setattr(examine, "compute", lambda *args, **given: (found := honest(*args, **given)) | {"d v": 1.05 * found["d v"]})
+    with pytest.raises(examine.Wrong, match="torch: d v off by"):
+        examine.examine(SATURATED, ("torch",))
+
+
 FOUND = {                        # by `mcgen fuzz`, in calls that corner specs don't make
     "a state that no token changes, given, cached before its segment's end takes it back to its start": Case({"name": "drawn", "rule": {
         "inputs": {"q": ["V"], "A": {"shape": ["K", "V"], "per": "head"}}, "state": {"S": {"shape": ["K", "V"], "init": "A"}}, "read": "S @ q"},
