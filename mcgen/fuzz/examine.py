@@ -22,12 +22,11 @@ from ..spec.nodes import Spec
 from ..symbolic.elaborate import elaborate
 from ..symbolic.facts import numbers
 from ..symbolic.gradient import expand_gradients
-from ..verify import tolerance
 from ..verify.draw import Case as Draw
 from ..verify.gates_sequences import compare_weights, in_parts
 from ..verify.harness import Expected, Lab, Tensors, compute, cotangent
 from ..verify.report import Check, Gate
-from .spared import FINER, Rounded, Spared, jumps, ties
+from .spared import Rounded, Spared, in_float64, jumps, ties
 from .strategy import Case
 
 BACKENDS = ("interpreter", "torch", "tvm", "triton")
@@ -173,7 +172,3 @@ def interpreted(lab: Lab, draw: Draw, compiled: Compiled, chunk: int, rounded: R
         grad = grad.transpose(1, 2) if model.inputs[name].per == "token" else grad.sum(0)
         got[f"d {name}"] = grad.unflatten(head(name), (plain[name].shape[head(name)], -1)).sum(head(name) + 1)
     return got
-
-
-def in_float64(want: Expected) -> Expected:
-    return Expected(want.tensors, {n: replace(a, arithmetic_error=a.arithmetic_error * FINER) for n, a in want.allowed.items()})

@@ -24,7 +24,7 @@ def reuse(slices: Sequence[Slice], scratch: Sequence[Param], fresh: Callable[[st
     any more; and the scratch tensors that they use."""
     made, more = _Shared(slices, scratch, fresh, b).run()
     own = {p.name for p in (*scratch, *more) if p.kind == "starts" and "n" not in p.axes}
-    kept = _wanted(made, own)
+    kept = _wanted(made, own, b)
     used = {r.name for s in kept for r in s.program.results} | {p.name for s in kept for _, p in s.kept}
     return kept, [p for p in (*scratch, *more) if p.name in used or p.name not in own]
 
@@ -83,7 +83,7 @@ class _Shared:
         axes = tuple(a for a in v.axes if a in AXIS_ORDER and a != "r") + tuple(a for a in v.axes if is_dim(a))
         param = Param(self.fresh(f"stored.{stem(v)}"), "starts", axes)
         host = self.slices[at]
-        self.slices[at] = host.part([*host.program.results, Result(param.name, param.kind, axes, ((v, 0),))], host.program.params)
+        self.slices[at] = host.part([*host.program.results, Result(param.name, param.kind, axes, ((v, 0),))], host.program.params, self.b)
         self.more.append(param)
         self.own.add(param.name)
         self.stored[key] = param
@@ -98,10 +98,10 @@ class _Shared:
             return s
         again = iter(Rebuilder(b, read).rebuild(s.program.roots()))
         results = [replace(r, parts=tuple((next(again), shift) for _, shift in r.parts)) for r in s.program.results]
-        return s.part(results, {p.name: p for p in (*s.program.params, *found.values()) if p is not None}.values())
+        return s.part(results, {p.name: p for p in (*s.program.params, *found.values()) if p is not None}.values(), self.b)
 
 
-def _wanted(slices: Sequence[Slice], own: set[str]) -> list[Slice]:
+def _wanted(slices: Sequence[Slice], own: set[str], b: Builder) -> list[Slice]:
     """The slices without what they store for nobody."""
     read: set[str] = set()
     made: list[Slice] = []
@@ -110,7 +110,7 @@ def _wanted(slices: Sequence[Slice], own: set[str]) -> list[Slice]:
             results = [r for r in s.program.results if r.name not in own or r.name in read]
             if not results:
                 continue
-            s = s if len(results) == len(s.program.results) else s.part(results, s.program.params)
+            s = s if len(results) == len(s.program.results) else s.part(results, s.program.params, b)
         made.append(s)
         read |= {p.name for p in s.program.params}
     return made[::-1]

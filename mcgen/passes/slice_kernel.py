@@ -4,6 +4,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Callable, Iterable, NamedTuple, Sequence
 
+from ..ir.builder import Builder
 from ..ir.nodes import Param, Program, Result, Value, bodies, dim_of, is_dim, order, slot_axis, sort_axes
 from .apart import leaves_levels, levelled
 from .arrange import pressure
@@ -73,9 +74,10 @@ class Slice:
             return replace(self, fold=None)
         return replace(self, fold=fold(self.program, self.blocked, PASSES if products(self.program.order()) > MANY else 1))
 
-    def part(self, results: Sequence[Result], params: Iterable[Param]) -> Slice:
-        """The same kind of kernel for these results, which read some of these parameters. Requires: it reads again nothing that it gives."""
-        program = replace(self.program, results=tuple(results))
+    def part(self, results: Sequence[Result], params: Iterable[Param], b: Builder) -> Slice:
+        """The same kind of kernel for these results, which read some of these parameters; of loops what they need. Requires: it reads again
+        nothing that it gives."""
+        program = prune_loops(replace(self.program, results=tuple(results)), b)
         read = {v["name"] for v in program.order() if v.op in ("param", "load")}
         program = replace(program, params=tuple(p for p in params if p.name in read))
         return replace(self, program=program, blocked=separable(program)).folding()

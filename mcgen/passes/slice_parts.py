@@ -72,7 +72,7 @@ class _Parts:
                 max(able, key=lambda g: needs(g) + needs([r]) - needs([*g, r])).append(r)         # what most is shared with
             else:
                 groups.append([r])
-        made = [whole.part(results, whole.program.params) for results in groups]
+        made = [whole.part(results, whole.program.params, self.cutter.b) for results in groups]
         return made if 2 * sum(products(s.program.order()) for s in made) <= 3 * count else [whole]
 
     def apart(self, whole: Slice, results: list[Result], values: list[Value], more: Sequence[Result] = ()) -> list[Slice]:
@@ -85,7 +85,7 @@ class _Parts:
         again = Rebuilder(self.cutter.b, {i: self.cutter.b.param(p) for i, (_, p) in stored.items()})
         results = [replace(r, parts=tuple((again.rebuild([v])[0], s) for v, s in r.parts)) for r in results]
         made = [*more, *(Result(p.name, p.kind, p.axes, ((v, 0),)) for v, p in stored.values())]
-        return [whole.part(results, params) for results in (results, made) if results]
+        return [whole.part(results, params, self.cutter.b) for results in (results, made) if results]
 
 
 def summands(axis: str, sums: Iterable[Value]) -> list[Value]:

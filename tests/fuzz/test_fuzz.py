@@ -199,6 +199,10 @@ FOUND = {                        # by `mcgen fuzz`, in calls that corner specs d
         "inputs": {"k": {"shape": ["V"], "domain": "unit"}, "q": {"shape": ["K"], "domain": "unit"}, "w": ["K"], "b": []},
         "state": {"S": ["V", "K"], "Z": ["K"]}, "read": "S @ w",
         "update": {"S": "S - outer(k, S.T @ k) + outer(sum(eye(V), 1), q)", "Z": "where(b > 0, Z, 0.5 * Z) + 0.5 * S.T @ k"}}}, {"K": 4, "V": 2}, tokens=3),
+    "a loop over memories of two results, of which a kernel that is cut takes one: the other is nobody's there": Case({"name": "drawn", "rule": {
+        "inputs": {"k": {"shape": ["K"], "domain": "unit"}, "v": ["K"], "q": {"shape": ["K"], "domain": "unit", "per": "head"}, "b": []},
+        "state": {"S": ["K", "K"]}, "update": {"S": "(0.5 * S + 0.5 * S) + window(outer(k, v), 2)"}, "read": "(S.T @ (v + q))"},
+        "cache": {"inputs": {}, "segments": {"length": 1}, "score": "after(b)", "weight": "tanh(score) / count"}}, {"K": 5}, tokens=3, batch=2, seed=2),
     "a read that a comparison of what is read picks: what memories answer is compared by one loop over them, and read by the next": Case(
         {"name": "drawn", "rule": {"inputs": {"q": ["K"], "k": ["K"], "v": ["V"], "h": []}, "state": {"S": ["K", "V"]}, "update": {"S": "S + outer(k, v)"},
                                    "read": "where(h < (S.T @ q)[0], 0, S @ v)"},

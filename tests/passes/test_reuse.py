@@ -17,7 +17,7 @@ Y, Z = Param("y", "token", ("V",)), Param("z", "token", ("V",))
 
 def kernel(b: Builder, *results: tuple[Param, Value], kind: str = "rows") -> Slice:
     made = tuple(Result(p.name, p.kind, p.axes, ((v, 0),)) for p, v in results)
-    return Slice(Program("", (), made), kind, False, ()).part(made, (K, V, A, A2, B))
+    return Slice(Program("", (), made), kind, False, ()).part(made, (K, V, A, A2, B), b)
 
 
 def reused(make, **kind) -> list[str]:
