@@ -16,17 +16,31 @@ def arrange(roots: Sequence[Value]) -> list[Value]:
     left = {i: len(u) for i, u in uses(values).items()}
     for root in roots:
         left[id(root)] = left.get(id(root), 0) + 1
-    waiting = [v for v in values if v.op not in _FREE]
-    done: set[int] = set()
+    inner = {id(v): _inner(v) for v in values if v.op not in _FREE}
+    place = {i: at for at, i in enumerate(inner)}
+    makes = {id(v): v for v in values if id(v) in inner}
+    users: dict[int, list[int]] = {i: [] for i in inner}
+    missing = {i: 0 for i in inner}
+    for i, args in inner.items():
+        for a in {*map(id, args)}:
+            users[a].append(i)
+            missing[i] += 1
+    grows = lambda i: (max(0, _growth(makes[i], inner[i], left)), place[i])         # the first of equals: depth first
+    able = {i: grows(i) for i, count in missing.items() if not count}
     found: list[Value] = []
-    while waiting:
-        able = [v for v in waiting if all(id(a) in done for a in _inner(v))]
-        v = min(able, key=lambda v: max(0, _growth(v, left)))          # the first of equals: depth first
-        waiting.remove(v)
-        done.add(id(v))
-        found.append(v)
-        for a in _inner(v):
+    while able:
+        i = min(able, key=able.__getitem__)
+        del able[i]
+        found.append(makes[i])
+        for a in inner[i]:
             left[id(a)] -= 1
+        for user in users[i]:
+            missing[user] -= 1
+            if not missing[user]:
+                able[user] = grows(user)
+        for a in inner[i]:
+            if left[id(a)] <= 1:
+                able.update((user, grows(user)) for user in users[id(a)] if user in able)
     return _with_leaves(found, roots)
 
 
@@ -55,8 +69,8 @@ def _inner(v: Value) -> list[Value]:
     return found
 
 
-def _growth(v: Value, left: dict[int, int]) -> int:
-    freed = sum(_size(a) for a in {id(a): a for a in _inner(v)}.values() if left[id(a)] <= 1)
+def _growth(v: Value, inner: Sequence[Value], left: dict[int, int]) -> int:
+    freed = sum(_size(a) for a in {id(a): a for a in inner}.values() if left[id(a)] <= 1)
     return _size(v) - freed
 
 
@@ -72,8 +86,25 @@ def _size(v: Value) -> int:
 def _with_leaves(values: Sequence[Value], roots: Sequence[Value]) -> list[Value]:
     """The values in their order, each behind the leaves that it needs first."""
     found: dict[int, Value] = {}
+    seen: set[int] = set()
     for v in (*values, *roots):
-        for a in order([v]):
+        for a in _unseen(v, seen):
             if a is v or a.op in _FREE:
                 found.setdefault(id(a), a)
     return list(found.values())
+
+
+def _unseen(root: Value, seen: set[int]) -> list[Value]:
+    """What is below a value and was not seen before, arguments first; and the value."""
+    found, stack = [], [(root, iter(root.args))]
+    while stack:
+        v, args = stack[-1]
+        below = next((a for a in args if id(a) not in seen), None)
+        if below is None:
+            stack.pop()
+            if id(v) not in seen or v is root:
+                seen.add(id(v))
+                found.append(v)
+        else:
+            stack.append((below, iter(below.args)))
+    return found
