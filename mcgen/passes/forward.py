@@ -80,6 +80,8 @@ def build_forward(model: Model) -> Forward:
         if cache.merging:
             seen.append(Result("there", "token", ("n",), ((b.where(cache.past, b.const(1.0)), 0),)))
         shown = finish(model.name + "_weights", seen, params, segment)
+        reach = {p.name: p.delay for p in shown.params}                # an output without memories needs less of the past than their weights
+        program = replace(program, params=tuple(replace(p, delay=max(p.delay, reach.get(p.name, 0))) for p in program.params))
         shown = replace(shown, params=program.params)
     return Forward(b, program, shown, choice, carried, told)
 

@@ -203,6 +203,10 @@ FOUND = {                        # by `mcgen fuzz`, in calls that corner specs d
         "inputs": {"k": {"shape": ["K"], "domain": "unit"}, "v": ["K"], "q": {"shape": ["K"], "domain": "unit", "per": "head"}, "b": []},
         "state": {"S": ["K", "K"]}, "update": {"S": "(0.5 * S + 0.5 * S) + window(outer(k, v), 2)"}, "read": "(S.T @ (v + q))"},
         "cache": {"inputs": {}, "segments": {"length": 1}, "score": "after(b)", "weight": "tanh(score) / count"}}, {"K": 5}, tokens=3, batch=2, seed=2),
+    "weights of tokens further back than an output without memories looks": Case({"name": "drawn", "rule": {
+        "inputs": {"k": ["K"], "v": ["K"], "h": []}, "state": {"S": ["K", "K"]}, "update": {"S": "0.5 * S + outer(k, v)"}, "read": "S.T @ v",
+        "output": "v**2"}, "cache": {"inputs": {}, "segments": {"length": 3}, "summary": "sum(k)", "score": "delay(h, 2)",
+                                     "weight": "tanh(score) / count"}}, {"K": 4}, tokens=7, cuts=(5,)),
     "a read that a comparison of what is read picks: what memories answer is compared by one loop over them, and read by the next": Case(
         {"name": "drawn", "rule": {"inputs": {"q": ["K"], "k": ["K"], "v": ["V"], "h": []}, "state": {"S": ["K", "V"]}, "update": {"S": "S + outer(k, v)"},
                                    "read": "where(h < (S.T @ q)[0], 0, S @ v)"},
