@@ -394,7 +394,7 @@ def backward_2(q_ptr, k_ptr, v_ptr, u_ptr, new_summary_ptr, saved_summary_partia
     stored_difference = tl.load(stored_difference_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
     exp_cached = tl.exp(stored_difference)  # [c, n]
     stored_out = tl.load(stored_out_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
-    # spec line 15: read: scale * S.T @ q
+    # spec line 21: score: dot(u, summary)
     masked = tl.where(past[None, :], stored_out, 0.0)  # [c, n]
     # spec line 22: weight: softmax(score)
     d_weight_cached = (size_K ** (-0.5)) * masked  # [c, n]

@@ -255,7 +255,7 @@ def backward_0(k_ptr, u_ptr, new_summary_ptr, saved_summary_partial_ptr, stored_
     weight_cached = tl.where(taking, scaled, 0.0)  # [c, n]
     tl.store(stored_weight_cached_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], weight_cached, mask=(slots[None, :] < N))
     tl.store(stored_total_ptr + (z * R + r) * (C) + c, total3)
-    # spec line 15: read: scale * S.T @ q
+    # spec line 21: score: dot(u, summary)
     masked3 = tl.where(taking, 1.0, 0.0)  # [c, n]
     tl.store(stored_taking_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], masked3, mask=(slots[None, :] < N))
     tl.store(stored_difference_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], difference2, mask=(slots[None, :] < N))
@@ -316,7 +316,7 @@ def backward_1(q_ptr, k_ptr, v_ptr, u_ptr, new_cache_S_ptr, saved_S_ptr, saved_s
         scaled = exp * share  # [c]
         masked = tl.where(mask3, scaled, 0.0)  # [c]
         # spec line 14: S: S + outer(k, v)
-        scaled2 = masked[:, None] * total3  # [c, K]
+        scaled2 = total3 * masked[:, None]  # [c, K]
         over_n += scaled2
         # spec line 15: read: scale * S.T @ q
         product = tl.sum(q_c * total3, 1)  # [c]
@@ -389,6 +389,7 @@ def backward_2(q_ptr, k_ptr, v_ptr, u_ptr, new_summary_ptr, saved_summary_partia
         product2 = lib.dot(d_y_c, tl.trans(v_c), PRECISION)  # [c, d]
         total += tl.sum(P * product2, 1)
     stored_taking = tl.load(stored_taking_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
+    # spec line 21: score: dot(u, summary)
     mask3 = stored_taking > 0.5  # [c, n]
     # spec line 22: weight: softmax(score)
     past = slots < segment  # [n]
@@ -406,7 +407,7 @@ def backward_2(q_ptr, k_ptr, v_ptr, u_ptr, new_summary_ptr, saved_summary_partia
     stored_difference = tl.load(stored_difference_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
     exp_cached = tl.exp(stored_difference)  # [c, n]
     stored_out = tl.load(stored_out_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
-    # spec line 15: read: scale * S.T @ q
+    # spec line 21: score: dot(u, summary)
     masked = tl.where(past[None, :], stored_out, 0.0)  # [c, n]
     # spec line 22: weight: softmax(score)
     d_weight_cached = (size_K ** (-0.5)) * masked  # [c, n]

@@ -153,9 +153,9 @@ def backward_0(q_ptr, dt_ptr, A_ptr, d_y_ptr, d_new_state_S_ptr, d_state_S_ptr, 
     tl.store(d_state_S_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_old_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_1(q_ptr, k_ptr, dt_ptr, A_ptr, d_y_ptr, stored_d_increment_S_ptr, d_v_ptr, stored_product_4_ptr, stored_product_5_ptr, table_ptr, T, H, R, N,
+def backward_1(q_ptr, k_ptr, dt_ptr, A_ptr, d_y_ptr, stored_d_increment_S_ptr, d_v_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
-    """A program for every row of the chunk table: d.v, stored.product.4, stored.product.5."""
+    """A program for every row of the chunk table: d.v."""
     r = tl.program_id(0)
     z = tl.program_id(1).to(tl.int64)
     b, h = z // H, z % H
@@ -205,14 +205,11 @@ def backward_1(q_ptr, k_ptr, dt_ptr, A_ptr, d_y_ptr, stored_d_increment_S_ptr, d
     d_written = product + d_written_part  # [c, V]
     d_v = dt_c[:, None] * d_written  # [c, V]
     tl.store(d_v_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], d_v, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
-    if (block_of_V == 0):
-        tl.store(stored_product_4_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :], total)
-    tl.store(stored_product_5_ptr + (z * R + r) * (C * size_V) + c[:, None] * (size_V) + at_V[None, :], total2, mask=(at_V[None, :] < size_V))
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_2(q_ptr, k_ptr, v_ptr, dt_ptr, A_ptr, saved_S_ptr, d_y_ptr, stored_d_increment_S_ptr, d_q_ptr, d_k_ptr, stored_product_2_ptr, stored_product_3_ptr, table_ptr, T, H, R, N,
+def backward_2(q_ptr, k_ptr, v_ptr, dt_ptr, A_ptr, saved_S_ptr, d_y_ptr, stored_d_increment_S_ptr, d_q_ptr, d_k_ptr, stored_product_2_ptr, stored_product_3_ptr, stored_product_4_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
-    """A program for every row of the chunk table: d.q, d.k, stored.product.2, stored.product.3."""
+    """A program for every row of the chunk table: d.q, d.k, stored.product.2, stored.product.3, stored.product.4."""
     r = tl.program_id(0)
     z = tl.program_id(1).to(tl.int64)
     b, h = z // H, z % H
@@ -275,9 +272,11 @@ def backward_2(q_ptr, k_ptr, v_ptr, dt_ptr, A_ptr, saved_S_ptr, d_y_ptr, stored_
     tl.store(d_k_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_k, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
     tl.store(stored_product_2_ptr + (z * R + r) * (C * size_K) + c[:, None] * (size_K) + at_K[None, :], total3, mask=(at_K[None, :] < size_K))
     tl.store(stored_product_3_ptr + (z * R + r) * (C * size_K) + c[:, None] * (size_K) + at_K[None, :], total, mask=(at_K[None, :] < size_K))
+    if (block_of_K == 0):
+        tl.store(stored_product_4_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :], total2)
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_3(q_ptr, k_ptr, v_ptr, dt_ptr, A_ptr, saved_S_ptr, d_y_ptr, stored_out_ptr, stored_product_4_ptr, stored_product_5_ptr, stored_product_3_ptr, stored_product_2_ptr, d_dt_ptr, stored_product_ptr, table_ptr, T, H, R, N,
+def backward_3(q_ptr, k_ptr, dt_ptr, A_ptr, saved_S_ptr, stored_out_ptr, stored_product_4_ptr, stored_product_3_ptr, stored_product_2_ptr, d_dt_ptr, stored_product_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
     """A program for every row of the chunk table: d.dt, stored.product."""
     r = tl.program_id(0)
@@ -285,7 +284,7 @@ def backward_3(q_ptr, k_ptr, v_ptr, dt_ptr, A_ptr, saved_S_ptr, d_y_ptr, stored_
     b, h = z // H, z % H
     rows_ptr = table_ptr + b * R * 4
     c = tl.arange(0, C)
-    at_K = tl.arange(0, block_K)
+    at_V = tl.arange(0, block_V)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
@@ -307,23 +306,26 @@ def backward_3(q_ptr, k_ptr, v_ptr, dt_ptr, A_ptr, saved_S_ptr, d_y_ptr, stored_
     masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
     reach = tl.exp(masked.to(tl.float32))  # [c, d]
     stored_product_4 = tl.load(stored_product_4_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
-    P = reach * stored_product_4  # [c, d]
-    total = tl.zeros((C,), tl.float32)  # [c]
-    total2 = tl.zeros((C,), tl.float32)  # [c]
+    scaled2 = reach * stored_product_4  # [c, d]
     d_factor_S = tl.zeros((), tl.float32)  # []
-    total3 = tl.zeros((C, C,), tl.float32)  # [c, d]
-    for block_of_V in tl.range(0, tl.cdiv(size_V, block_V), disable_licm=True):  # what is moved out of it would fill registers
-        at_V = block_of_V * block_V + tl.arange(0, block_V)
+    total = tl.zeros((C, C,), tl.float32)  # [c, d]
+    d_decay = tl.zeros((C,), tl.float32)  # [c]
+    total2 = tl.zeros((C,), tl.float32)  # [c]
+    total3 = tl.zeros((C,), tl.float32)  # [d]
+    for block_of_K in tl.range(0, tl.cdiv(size_K, block_K), disable_licm=True):  # what is moved out of it would fill registers
+        at_K = block_of_K * block_K + tl.arange(0, block_K)
         saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
         stored_out = tl.load(stored_out_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
         d_factor_S += tl.sum(tl.sum(saved_S * stored_out, 1), 0)
-        v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
-        stored_product_5 = tl.load(stored_product_5_ptr + (z * R + r) * (C * size_V) + c[:, None] * (size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [c, V]
-        total2 += tl.sum(v_c * stored_product_5, 1)
-        d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
-        product = lib.dot(tl.trans(P), d_y_c, PRECISION)  # [d, V]
-        total += tl.sum(v_c * product, 1)
-        total3 += lib.dot(d_y_c, tl.trans(v_c), PRECISION)
+        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        stored_product_3 = tl.load(stored_product_3_ptr + (z * R + r) * (C * size_K) + c[:, None] * (size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [c, K]
+        d_decay += tl.sum(q_c * stored_product_3, 1)
+        k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        stored_product_2 = tl.load(stored_product_2_ptr + (z * R + r) * (C * size_K) + c[:, None] * (size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [c, K]
+        total2 += tl.sum(k_c * stored_product_2, 1)
+        total += lib.dot(q_c, tl.trans(k_c), PRECISION)
+        product = lib.dot(tl.trans(scaled2), q_c, PRECISION)  # [d, K]
+        total3 += tl.sum(k_c * product, 1)
     mask3 = c[None, :] < c[:, None]  # [c, d]
     mask4 = scaled == (-120.0)  # [c]
     mask5 = scaled > (-120.0)  # [c]
@@ -333,29 +335,22 @@ def backward_3(q_ptr, k_ptr, v_ptr, dt_ptr, A_ptr, saved_S_ptr, d_y_ptr, stored_
     d_log_decay_part = decay_of_row * d_factor_S  # []
     G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
     exp = tl.exp(G_after.to(tl.float32))  # [c]
-    decay_after = tl.where(valid, exp, 0.0)  # [c]
-    scaled2 = decay_after * total2  # [c]
     # spec line 15: read: S.T @ q
     decay = tl.exp(G.to(tl.float32))  # [c]
-    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    stored_product_3 = tl.load(stored_product_3_ptr + (z * R + r) * (C * size_K) + c[:, None] * (size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [c, K]
-    d_decay = tl.sum(q_c * stored_product_3, 1)  # [c]
     d_G = decay * d_decay  # [c]
     d_log_decay_part2 = tl.cumsum(d_G.to(tl.float64), 0, reverse=True)  # [c]
-    k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    stored_product_2 = tl.load(stored_product_2_ptr + (z * R + r) * (C * size_K) + c[:, None] * (size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [c, K]
     # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
-    product2 = tl.sum(k_c * stored_product_2, 1)  # [c]
-    d_decay_after = dt_c * product2  # [c]
+    d_decay_after = dt_c * total2  # [c]
     masked2 = tl.where(valid, d_decay_after, 0.0)  # [c]
     d_G_after = exp * masked2  # [c]
     d_log_decay_part3 = lib.sums_before(d_G_after.to(tl.float64), False)  # [c]
-    d_dt_part = total + scaled2  # [c]
+    decay_after = tl.where(valid, exp, 0.0)  # [c]
+    scaled3 = decay_after * total2  # [c]
     # spec line 15: read: S.T @ q
-    scaled3 = total3 * stored_product_4  # [c, d]
-    scaled4 = reach * scaled3  # [c, d]
-    scaled5 = dt_c[None, :] * scaled4  # [c, d]
-    d_gap = tl.where(earlier, scaled5, 0.0)  # [c, d]
+    scaled4 = total * stored_product_4  # [c, d]
+    scaled5 = reach * scaled4  # [c, d]
+    scaled6 = dt_c[None, :] * scaled5  # [c, d]
+    d_gap = tl.where(earlier, scaled6, 0.0)  # [c, d]
     running = tl.cumsum(d_gap, 0, reverse=True)  # [c, d]
     masked3 = tl.where(mask3, running, 0.0)  # [c, d]
     d_log_decay_part4 = tl.sum(masked3, 1)  # [c]
@@ -364,14 +359,15 @@ def backward_3(q_ptr, k_ptr, v_ptr, dt_ptr, A_ptr, saved_S_ptr, d_y_ptr, stored_
     d_log_decay_part6 = d_log_decay_part5 + d_log_decay_part3.to(tl.float32)  # [c]
     d_log_decay = d_log_decay_part + d_log_decay_part6  # [c]
     masked4 = tl.where(valid, d_log_decay, 0.0)  # [c]
-    scaled6 = 0.5 * masked4  # [c]
+    d_dt_part = total3 + scaled3  # [c]
+    scaled7 = 0.5 * masked4  # [c]
     masked5 = tl.where(mask5, masked4, 0.0)  # [c]
-    masked6 = tl.where(mask4, scaled6, masked5)  # [c]
+    masked6 = tl.where(mask4, scaled7, masked5)  # [c]
     d_dt_part2 = A * masked6  # [c]
-    d_dt = d_dt_part + d_dt_part2  # [c]
+    d_dt = d_dt_part2 + d_dt_part  # [c]
     tl.store(d_dt_ptr + ((b * T + start) * H + h) * (1) + c * (H * 1), d_dt, mask=(c < count))
-    product3 = tl.sum(dt_c * masked6, 0)  # []
-    tl.store(stored_product_ptr + (z * R + r) * (1), product3)
+    product2 = tl.sum(dt_c * masked6, 0)  # []
+    tl.store(stored_product_ptr + (z * R + r) * (1), product2)
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
 def backward_4(stored_product_ptr, d_A_ptr, table_ptr, T, H, R, N,
@@ -401,17 +397,17 @@ forward = {
 }
 
 backward = {
-    "scratch": [('stored.product', 'starts', ()), ('stored.d_increment_S', 'starts', ('K', 'V')), ('stored.out', 'starts', ('K', 'V')), ('stored.product.2', 'starts', ('c', 'K')), ('stored.product.3', 'starts', ('c', 'K')), ('stored.product.4', 'starts', ('c', 'd')), ('stored.product.5', 'starts', ('c', 'V'))],
+    "scratch": [('stored.product', 'starts', ()), ('stored.d_increment_S', 'starts', ('K', 'V')), ('stored.out', 'starts', ('K', 'V')), ('stored.product.2', 'starts', ('c', 'K')), ('stored.product.3', 'starts', ('c', 'K')), ('stored.product.4', 'starts', ('c', 'd'))],
     "copies": [],
     "kernels": [
         {"run": backward_0, "grid": 'loop', "blocked": ('K', 'V'), "folded": (), "dims": ('K', 'V'),
          "products": 1, "tensors": ('q', 'dt', 'A', 'd.y', 'd.new.state.S', 'd.state.S', 'stored.d_increment_S', 'stored.out')},
         {"run": backward_1, "grid": 'rows', "blocked": ('V',), "folded": ('K',), "dims": ('K', 'V'),
-         "products": 3, "tensors": ('q', 'k', 'dt', 'A', 'd.y', 'stored.d_increment_S', 'd.v', 'stored.product.4', 'stored.product.5')},
+         "products": 3, "tensors": ('q', 'k', 'dt', 'A', 'd.y', 'stored.d_increment_S', 'd.v')},
         {"run": backward_2, "grid": 'rows', "blocked": ('K',), "folded": ('V',), "dims": ('K', 'V'),
-         "products": 5, "tensors": ('q', 'k', 'v', 'dt', 'A', 'saved.S', 'd.y', 'stored.d_increment_S', 'd.q', 'd.k', 'stored.product.2', 'stored.product.3')},
-        {"run": backward_3, "grid": 'rows', "blocked": (), "folded": ('V',), "dims": ('K', 'V'),
-         "products": 2, "tensors": ('q', 'k', 'v', 'dt', 'A', 'saved.S', 'd.y', 'stored.out', 'stored.product.4', 'stored.product.5', 'stored.product.3', 'stored.product.2', 'd.dt', 'stored.product')},
+         "products": 5, "tensors": ('q', 'k', 'v', 'dt', 'A', 'saved.S', 'd.y', 'stored.d_increment_S', 'd.q', 'd.k', 'stored.product.2', 'stored.product.3', 'stored.product.4')},
+        {"run": backward_3, "grid": 'rows', "blocked": (), "folded": ('K',), "dims": ('K', 'V'),
+         "products": 2, "tensors": ('q', 'k', 'dt', 'A', 'saved.S', 'stored.out', 'stored.product.4', 'stored.product.3', 'stored.product.2', 'd.dt', 'stored.product')},
         {"run": backward_4, "grid": 'loop', "blocked": (), "folded": (), "dims": (),
          "products": 0, "tensors": ('stored.product', 'd.A')},
     ],

@@ -277,16 +277,16 @@ def backward_0(k_ptr, u_ptr, new_summary_ptr, saved_summary_partial_ptr, stored_
     weight_online = exp_online * share  # [c]
     tl.store(stored_weight_online_ptr + (z * R + r) * (C) + c, weight_online)
     tl.store(stored_total_ptr + (z * R + r) * (C) + c, total3)
-    # spec line 15: read: S.T @ q
+    # spec line 21: score: dot(u, summary)
     masked3 = tl.where(taking, 1.0, 0.0)  # [c, n]
     tl.store(stored_taking_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], masked3, mask=(slots[None, :] < N))
     tl.store(stored_difference_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], difference2, mask=(slots[None, :] < N))
     tl.store(stored_largest_ptr + (z * R + r) * (C) + c, largest)
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_1(q_ptr, k_ptr, v_ptr, dt_ptr, A_ptr, u_ptr, new_cache_S_ptr, saved_S_ptr, saved_summary_partial_ptr, d_y_ptr, stored_total_ptr, stored_taking_ptr, stored_difference_ptr, stored_largest_ptr, d_q_ptr, stored_d_weight_cached_ptr, stored_product_2_ptr, table_ptr, T, H, R, N,
+def backward_1(q_ptr, k_ptr, v_ptr, dt_ptr, A_ptr, u_ptr, new_cache_S_ptr, saved_S_ptr, saved_summary_partial_ptr, d_y_ptr, stored_total_ptr, stored_taking_ptr, stored_difference_ptr, stored_largest_ptr, d_q_ptr, stored_d_weight_cached_ptr, stored_product_2_ptr, stored_product_3_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
-    """A program for every row of the chunk table: d.q, stored.d_weight_cached, stored.product.2."""
+    """A program for every row of the chunk table: d.q, stored.d_weight_cached, stored.product.2, stored.product.3."""
     r = tl.program_id(0)
     z = tl.program_id(1).to(tl.int64)
     b, h = z // H, z % H
@@ -347,7 +347,7 @@ def backward_1(q_ptr, k_ptr, v_ptr, dt_ptr, A_ptr, u_ptr, new_cache_S_ptr, saved
         scaled2 = exp * share  # [c]
         masked = tl.where(mask3, scaled2, 0.0)  # [c]
         # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
-        scaled3 = masked[:, None] * total3  # [c, K]
+        scaled3 = total3 * masked[:, None]  # [c, K]
         d_q_part += scaled3
         # spec line 15: read: S.T @ q
         d_weight_cached = tl.sum(q_c * total3, 1)  # [c]
@@ -386,6 +386,7 @@ def backward_1(q_ptr, k_ptr, v_ptr, dt_ptr, A_ptr, u_ptr, new_cache_S_ptr, saved
     d_q = d_q_part2 + d_q_part4  # [c, K]
     tl.store(d_q_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_q, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
     tl.store(stored_product_2_ptr + (z * R + r) * (C * size_K) + c[:, None] * (size_K) + at_K[None, :], total, mask=(at_K[None, :] < size_K))
+    tl.store(stored_product_3_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :], total2)
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
 def backward_2(q_ptr, d_y_ptr, d_new_cache_S_ptr, stored_total_ptr, stored_taking_ptr, stored_difference_ptr, d_cache_S_ptr, stored_d_cached_S_part_ptr, table_ptr, T, H, R, N,
@@ -413,7 +414,7 @@ def backward_2(q_ptr, d_y_ptr, d_new_cache_S_ptr, stored_total_ptr, stored_takin
         q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
         d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
         stored_taking = tl.load(stored_taking_ptr + (z * R + r) * (N * C) + n * (C) + c).to(tl.float32)  # [c]
-        # spec line 15: read: S.T @ q
+        # spec line 21: score: dot(u, summary)
         mask = stored_taking > 0.5  # [c]
         stored_difference = tl.load(stored_difference_ptr + (z * R + r) * (N * C) + n * (C) + c).to(tl.float32)  # [c]
         # spec line 22: weight: softmax(score)
@@ -508,11 +509,30 @@ def backward_4(q_ptr, k_ptr, v_ptr, dt_ptr, A_ptr, u_ptr, new_summary_ptr, saved
     completes = (count > 0) & (count + offset == 256)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
-    # spec line 15: read: S.T @ q
-    mask = c[:, None] >= c[None, :]  # [c, d]
-    mask2 = c < count  # [d]
-    earlier = mask & mask2[None, :]  # [c, d]
+    total = tl.zeros((C, C,), tl.float32)  # [c, d]
+    for block_of_V in tl.range(0, tl.cdiv(size_V, block_V), disable_licm=True):  # what is moved out of it would fill registers
+        at_V = block_of_V * block_V + tl.arange(0, block_V)
+        d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+        v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+        total += lib.dot(d_y_c, tl.trans(v_c), PRECISION)
+    stored_taking = tl.load(stored_taking_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
+    # spec line 21: score: dot(u, summary)
+    mask = stored_taking > 0.5  # [c, n]
+    # spec line 22: weight: softmax(score)
+    past = slots < segment  # [n]
     valid = c < count  # [c]
+    # spec line 15: read: S.T @ q
+    mask2 = c[:, None] >= c[None, :]  # [c, d]
+    mask3 = c < count  # [d]
+    earlier = mask2 & mask3[None, :]  # [c, d]
+    stored_total = tl.load(stored_total_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    # spec line 22: weight: softmax(score)
+    share = 1.0 / stored_total  # [c]
+    # spec line 20: summary: mean(k)
+    added = offset + c  # [c]
+    number = added.to(tl.float32)  # [c]
+    seen = 1.0 + number  # [c]
+    ratio = 1.0 / seen  # [c]
     A = tl.load(A_ptr + h * (1)).to(tl.float32)  # []
     dt_c = lib.tokens(tl.load(dt_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
     # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
@@ -521,49 +541,22 @@ def backward_4(q_ptr, k_ptr, v_ptr, dt_ptr, A_ptr, u_ptr, new_summary_ptr, saved
     log_decay = tl.where(valid, at_least, 0.0)  # [c]
     # spec line 15: read: S.T @ q
     G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
-    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    product = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
-    gap = G[:, None] - G[None, :]  # [c, d]
-    masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
-    reach = tl.exp(masked.to(tl.float32))  # [c, d]
-    P = product * reach  # [c, d]
-    total = tl.zeros((C,), tl.float32)  # [c]
-    for block_of_V in tl.range(0, tl.cdiv(size_V, block_V), disable_licm=True):  # what is moved out of it would fill registers
-        at_V = block_of_V * block_V + tl.arange(0, block_V)
-        v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
-        # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
-        written = dt_c[:, None] * v_c  # [c, V]
-        # spec line 15: read: S.T @ q
-        recent = lib.dot(P, written, PRECISION)  # [c, V]
-        d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
-        total += tl.sum(d_y_c * recent, 1)
-    stored_taking = tl.load(stored_taking_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
-    mask3 = stored_taking > 0.5  # [c, n]
-    # spec line 22: weight: softmax(score)
-    past = slots < segment  # [n]
-    stored_total = tl.load(stored_total_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
-    share = 1.0 / stored_total  # [c]
-    # spec line 20: summary: mean(k)
-    added = offset + c  # [c]
-    number = added.to(tl.float32)  # [c]
-    seen = 1.0 + number  # [c]
-    ratio = 1.0 / seen  # [c]
-    # spec line 15: read: S.T @ q
     decay = tl.exp(G.to(tl.float32))  # [c]
+    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     stored_product_2 = tl.load(stored_product_2_ptr + (z * R + r) * (C * size_K) + c[:, None] * (size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [c, K]
+    product = tl.sum(q_c * stored_product_2, 1)  # [c]
     # spec line 22: weight: softmax(score)
-    product2 = tl.sum(q_c * stored_product_2, 1)  # [c]
-    scaled2 = decay * product2  # [c]
+    scaled2 = decay * product  # [c]
     stored_difference = tl.load(stored_difference_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
     exp_cached = tl.exp(stored_difference)  # [c, n]
     stored_d_weight_cached = tl.load(stored_d_weight_cached_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
-    # spec line 15: read: S.T @ q
-    masked2 = tl.where(past[None, :], stored_d_weight_cached, 0.0)  # [c, n]
+    # spec line 21: score: dot(u, summary)
+    masked = tl.where(past[None, :], stored_d_weight_cached, 0.0)  # [c, n]
     # spec line 22: weight: softmax(score)
-    masked3 = tl.where(mask3, masked2, 0.0)  # [c, n]
-    d_share_part = tl.sum(tl.where((slots[None, :] < N), exp_cached * masked3, 0.0), 1)  # [c]
-    d_exp_cached_part = share[:, None] * masked3  # [c, n]
+    masked2 = tl.where(mask, masked, 0.0)  # [c, n]
+    d_share_part = tl.sum(tl.where((slots[None, :] < N), exp_cached * masked2, 0.0), 1)  # [c]
+    d_exp_cached_part = share[:, None] * masked2  # [c, n]
+    k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     # spec line 20: summary: mean(k)
     summand = tl.where(valid[:, None], k_c, 0.0)  # [c, K]
     running = tl.cumsum(summand, 0)  # [c, K]
@@ -571,8 +564,8 @@ def backward_4(q_ptr, k_ptr, v_ptr, dt_ptr, A_ptr, u_ptr, new_summary_ptr, saved
     sum_so_far = running + saved_summary_partial[None, :]  # [c, K]
     u_c = lib.tokens(tl.load(u_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     # spec line 21: score: dot(u, summary)
-    product3 = tl.sum(u_c * sum_so_far, 1)  # [c]
-    score_online = ratio * product3  # [c]
+    product2 = tl.sum(u_c * sum_so_far, 1)  # [c]
+    score_online = ratio * product2  # [c]
     # spec line 20: summary: mean(k)
     summary_online = ratio[:, None] * sum_so_far  # [c, K]
     stored_largest = tl.load(stored_largest_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
@@ -580,15 +573,24 @@ def backward_4(q_ptr, k_ptr, v_ptr, dt_ptr, A_ptr, u_ptr, new_summary_ptr, saved
     at_least2 = tl.maximum(score_online, stored_largest)  # [c]
     difference = score_online - at_least2  # [c]
     exp_online = tl.exp(difference)  # [c]
-    d_weight_online = total + scaled2  # [c]
+    # spec line 15: read: S.T @ q
+    product3 = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
+    gap = G[:, None] - G[None, :]  # [c, d]
+    masked3 = tl.where(earlier, gap, (-10000.0))  # [c, d]
+    reach = tl.exp(masked3.to(tl.float32))  # [c, d]
+    P = product3 * reach  # [c, d]
+    scaled3 = dt_c[None, :] * total  # [c, d]
+    # spec line 22: weight: softmax(score)
+    product4 = tl.sum(P * scaled3, 1)  # [c]
+    d_weight_online = product4 + scaled2  # [c]
     d_share_part2 = exp_online * d_weight_online  # [c]
     d_share = d_share_part + d_share_part2  # [c]
-    scaled3 = share * d_share  # [c]
-    ratio2 = scaled3 / stored_total  # [c]
+    scaled4 = share * d_share  # [c]
+    ratio2 = scaled4 / stored_total  # [c]
     d_total = -ratio2  # [c]
     d_exp_cached = d_exp_cached_part + d_total[:, None]  # [c, n]
-    scaled4 = exp_cached * d_exp_cached  # [c, n]
-    d_score_cached = tl.where(mask3, scaled4, 0.0)  # [c, n]
+    scaled5 = exp_cached * d_exp_cached  # [c, n]
+    d_score_cached = tl.where(mask, scaled5, 0.0)  # [c, n]
     new_summary = tl.load(new_summary_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
     # spec line 21: score: dot(u, summary)
     d_u_part = lib.dot(tl.where((slots[None, :] < N), d_score_cached, 0.0), new_summary, PRECISION)  # [c, K]
@@ -604,9 +606,9 @@ def backward_4(q_ptr, k_ptr, v_ptr, dt_ptr, A_ptr, u_ptr, new_summary_ptr, saved
     tl.store(stored_d_score_cached_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], d_score_cached, mask=(slots[None, :] < N))
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_5(q_ptr, k_ptr, dt_ptr, A_ptr, d_y_ptr, stored_weight_online_ptr, stored_d_increment_S_ptr, d_v_ptr, stored_product_3_ptr, stored_product_4_ptr, table_ptr, T, H, R, N,
+def backward_5(q_ptr, k_ptr, dt_ptr, A_ptr, d_y_ptr, stored_weight_online_ptr, stored_d_increment_S_ptr, d_v_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
-    """A program for every row of the chunk table: d.v, stored.product.3, stored.product.4."""
+    """A program for every row of the chunk table: d.v."""
     r = tl.program_id(0)
     z = tl.program_id(1).to(tl.int64)
     b, h = z // H, z % H
@@ -663,12 +665,9 @@ def backward_5(q_ptr, k_ptr, dt_ptr, A_ptr, d_y_ptr, stored_weight_online_ptr, s
     d_written = product + d_written_part  # [c, V]
     d_v = dt_c[:, None] * d_written  # [c, V]
     tl.store(d_v_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], d_v, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
-    if (block_of_V == 0):
-        tl.store(stored_product_3_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :], total)
-    tl.store(stored_product_4_ptr + (z * R + r) * (C * size_V) + c[:, None] * (size_V) + at_V[None, :], total2, mask=(at_V[None, :] < size_V))
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_6(q_ptr, k_ptr, v_ptr, dt_ptr, A_ptr, saved_S_ptr, d_y_ptr, stored_weight_online_ptr, stored_d_increment_S_ptr, stored_out_ptr, stored_product_3_ptr, stored_product_4_ptr, stored_product_2_ptr, d_dt_ptr, stored_product_ptr, table_ptr, T, H, R, N,
+def backward_6(q_ptr, k_ptr, v_ptr, dt_ptr, A_ptr, saved_S_ptr, stored_weight_online_ptr, stored_d_increment_S_ptr, stored_out_ptr, stored_product_3_ptr, stored_product_2_ptr, d_dt_ptr, stored_product_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
     """A program for every row of the chunk table: d.dt, stored.product."""
     r = tl.program_id(0)
@@ -676,7 +675,7 @@ def backward_6(q_ptr, k_ptr, v_ptr, dt_ptr, A_ptr, saved_S_ptr, d_y_ptr, stored_
     b, h = z // H, z % H
     rows_ptr = table_ptr + b * R * 4
     c = tl.arange(0, C)
-    at_K = tl.arange(0, block_K)
+    at_V = tl.arange(0, block_V)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
     segment = tl.load(row_ptr + 2)
@@ -684,80 +683,67 @@ def backward_6(q_ptr, k_ptr, v_ptr, dt_ptr, A_ptr, saved_S_ptr, d_y_ptr, stored_
     completes = (count > 0) & (count + offset == 256)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+    total = tl.zeros((C,), tl.float32)  # [c]
+    total2 = tl.zeros((C, C,), tl.float32)  # [c, d]
+    d_factor_S = tl.zeros((), tl.float32)  # []
+    total3 = tl.zeros((C,), tl.float32)  # [c]
+    for block_of_K in tl.range(0, tl.cdiv(size_K, block_K), disable_licm=True):  # what is moved out of it would fill registers
+        at_K = block_of_K * block_K + tl.arange(0, block_K)
+        saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        stored_out = tl.load(stored_out_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        d_factor_S += tl.sum(tl.sum(saved_S * stored_out, 1), 0)
+        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        stored_product_2 = tl.load(stored_product_2_ptr + (z * R + r) * (C * size_K) + c[:, None] * (size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [c, K]
+        total3 += tl.sum(q_c * stored_product_2, 1)
+        stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
+        product = lib.dot(v_c, tl.trans(stored_d_increment_S), PRECISION)  # [c, K]
+        k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        total += tl.sum(k_c * product, 1)
+        total2 += lib.dot(q_c, tl.trans(k_c), PRECISION)
+    valid = c < count  # [c]
     # spec line 15: read: S.T @ q
     mask = c[:, None] >= c[None, :]  # [c, d]
     mask2 = c < count  # [d]
     earlier = mask & mask2[None, :]  # [c, d]
-    valid = c < count  # [c]
+    mask3 = c[None, :] < c[:, None]  # [c, d]
     A = tl.load(A_ptr + h * (1)).to(tl.float32)  # []
     dt_c = lib.tokens(tl.load(dt_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
     # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
     scaled = A * dt_c  # [c]
-    at_least = tl.maximum(scaled, (-120.0))  # [c]
-    log_decay = tl.where(valid, at_least, 0.0)  # [c]
-    # spec line 15: read: S.T @ q
-    G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
-    stored_weight_online = tl.load(stored_weight_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
-    gap = G[:, None] - G[None, :]  # [c, d]
-    masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
-    reach = tl.exp(masked.to(tl.float32))  # [c, d]
-    stored_product_3 = tl.load(stored_product_3_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
-    P = reach * stored_product_3  # [c, d]
-    k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    total = tl.zeros((C,), tl.float32)  # [c]
-    total2 = tl.zeros((C,), tl.float32)  # [c]
-    d_factor_S = tl.zeros((), tl.float32)  # []
-    total3 = tl.zeros((C, C,), tl.float32)  # [c, d]
-    total4 = tl.zeros((C,), tl.float32)  # [c]
-    for block_of_V in tl.range(0, tl.cdiv(size_V, block_V), disable_licm=True):  # what is moved out of it would fill registers
-        at_V = block_of_V * block_V + tl.arange(0, block_V)
-        saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-        stored_out = tl.load(stored_out_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-        d_factor_S += tl.sum(tl.sum(saved_S * stored_out, 1), 0)
-        v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
-        stored_product_4 = tl.load(stored_product_4_ptr + (z * R + r) * (C * size_V) + c[:, None] * (size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [c, V]
-        total2 += tl.sum(v_c * stored_product_4, 1)
-        d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
-        # spec line 22: weight: softmax(score)
-        d_online = d_y_c * stored_weight_online[:, None]  # [c, V]
-        # spec line 15: read: S.T @ q
-        product = lib.dot(tl.trans(P), d_online, PRECISION)  # [d, V]
-        total += tl.sum(v_c * product, 1)
-        stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-        # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
-        product2 = lib.dot(v_c, tl.trans(stored_d_increment_S), PRECISION)  # [c, K]
-        total4 += tl.sum(k_c * product2, 1)
-        total3 += lib.dot(d_y_c, tl.trans(v_c), PRECISION)
-    # spec line 15: read: S.T @ q
-    mask3 = c[None, :] < c[:, None]  # [c, d]
     mask4 = scaled == (-120.0)  # [c]
     mask5 = scaled > (-120.0)  # [c]
-    # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
-    total5 = tl.sum(log_decay, 0)  # []
-    decay_of_row = tl.exp(total5)  # []
+    at_least = tl.maximum(scaled, (-120.0))  # [c]
+    log_decay = tl.where(valid, at_least, 0.0)  # [c]
+    total4 = tl.sum(log_decay, 0)  # []
+    decay_of_row = tl.exp(total4)  # []
     d_log_decay_part = decay_of_row * d_factor_S  # []
     G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
     exp = tl.exp(G_after.to(tl.float32))  # [c]
+    # spec line 15: read: S.T @ q
+    G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
+    # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
     decay_after = tl.where(valid, exp, 0.0)  # [c]
-    scaled2 = decay_after * total2  # [c]
     # spec line 15: read: S.T @ q
     decay = tl.exp(G.to(tl.float32))  # [c]
-    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    stored_product_2 = tl.load(stored_product_2_ptr + (z * R + r) * (C * size_K) + c[:, None] * (size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [c, K]
-    # spec line 22: weight: softmax(score)
-    product3 = tl.sum(q_c * stored_product_2, 1)  # [c]
-    # spec line 15: read: S.T @ q
-    d_decay = stored_weight_online * product3  # [c]
+    stored_weight_online = tl.load(stored_weight_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    d_decay = stored_weight_online * total3  # [c]
     d_G = decay * d_decay  # [c]
     d_log_decay_part2 = tl.cumsum(d_G.to(tl.float64), 0, reverse=True)  # [c]
     # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
-    d_dt_part = total + scaled2  # [c]
-    d_decay_after = dt_c * total4  # [c]
-    masked2 = tl.where(valid, d_decay_after, 0.0)  # [c]
-    d_G_after = exp * masked2  # [c]
+    scaled2 = decay_after * total  # [c]
+    d_decay_after = dt_c * total  # [c]
+    masked = tl.where(valid, d_decay_after, 0.0)  # [c]
+    d_G_after = exp * masked  # [c]
     d_log_decay_part3 = lib.sums_before(d_G_after.to(tl.float64), False)  # [c]
     # spec line 15: read: S.T @ q
-    scaled3 = total3 * stored_product_3  # [c, d]
+    gap = G[:, None] - G[None, :]  # [c, d]
+    masked2 = tl.where(earlier, gap, (-10000.0))  # [c, d]
+    reach = tl.exp(masked2.to(tl.float32))  # [c, d]
+    P = total2 * reach  # [c, d]
+    stored_product_3 = tl.load(stored_product_3_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
+    scaled3 = total2 * stored_product_3  # [c, d]
     scaled4 = reach * scaled3  # [c, d]
     scaled5 = dt_c[None, :] * scaled4  # [c, d]
     scaled6 = stored_weight_online[:, None] * scaled5  # [c, d]
@@ -765,7 +751,7 @@ def backward_6(q_ptr, k_ptr, v_ptr, dt_ptr, A_ptr, saved_S_ptr, d_y_ptr, stored_
     running = tl.cumsum(d_gap, 0, reverse=True)  # [c, d]
     masked3 = tl.where(mask3, running, 0.0)  # [c, d]
     d_log_decay_part4 = tl.sum(masked3, 1)  # [c]
-    d_log_decay_part5 = d_log_decay_part2.to(tl.float32) + d_log_decay_part4  # [c]
+    d_log_decay_part5 = d_log_decay_part4 + d_log_decay_part2.to(tl.float32)  # [c]
     # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
     d_log_decay_part6 = d_log_decay_part3.to(tl.float32) + d_log_decay_part5  # [c]
     d_log_decay = d_log_decay_part + d_log_decay_part6  # [c]
@@ -773,12 +759,15 @@ def backward_6(q_ptr, k_ptr, v_ptr, dt_ptr, A_ptr, saved_S_ptr, d_y_ptr, stored_
     scaled7 = 0.5 * masked4  # [c]
     masked5 = tl.where(mask5, masked4, 0.0)  # [c]
     masked6 = tl.where(mask4, scaled7, masked5)  # [c]
-    d_dt_part2 = A * masked6  # [c]
-    d_dt = d_dt_part + d_dt_part2  # [c]
+    d_dt_part = A * masked6  # [c]
+    scaled8 = stored_weight_online[:, None] * stored_product_3  # [c, d]
+    product2 = tl.sum(P * scaled8, 0)  # [d]
+    d_dt_part2 = scaled2 + product2  # [c]
+    d_dt = d_dt_part2 + d_dt_part  # [c]
     tl.store(d_dt_ptr + ((b * T + start) * H + h) * (1) + c * (H * 1), d_dt, mask=(c < count))
     # spec line 15: read: S.T @ q
-    product4 = tl.sum(dt_c * masked6, 0)  # []
-    tl.store(stored_product_ptr + (z * R + r) * (1), product4)
+    product3 = tl.sum(dt_c * masked6, 0)  # []
+    tl.store(stored_product_ptr + (z * R + r) * (1), product3)
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
 def backward_7(u_ptr, d_new_summary_ptr, stored_d_score_cached_ptr, d_summary_ptr, stored_d_summaries_part_ptr, table_ptr, T, H, R, N,
@@ -871,7 +860,7 @@ def backward_8(u_ptr, d_new_summary_ptr, d_new_summary_partial_ptr, stored_d_sco
     tl.store(d_summary_partial_ptr + z * (size_K) + at_K, d_old_summary_partial, mask=(at_K < size_K))
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_9(q_ptr, v_ptr, dt_ptr, A_ptr, u_ptr, d_y_ptr, stored_d_sum_of_row_ptr, stored_d_score_online_ptr, stored_weight_online_ptr, stored_d_increment_S_ptr, d_k_ptr, table_ptr, T, H, R, N,
+def backward_9(q_ptr, v_ptr, dt_ptr, A_ptr, u_ptr, stored_d_sum_of_row_ptr, stored_d_score_online_ptr, stored_weight_online_ptr, stored_d_increment_S_ptr, stored_product_3_ptr, d_k_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
     """A program for every row of the chunk table: d.k."""
     r = tl.program_id(0)
@@ -889,14 +878,11 @@ def backward_9(q_ptr, v_ptr, dt_ptr, A_ptr, u_ptr, d_y_ptr, stored_d_sum_of_row_
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
     total = tl.zeros((C, block_K,), tl.float32)  # [c, K]
-    total2 = tl.zeros((C, C,), tl.float32)  # [c, d]
     for block_of_V in tl.range(0, tl.cdiv(size_V, block_V), disable_licm=True):  # what is moved out of it would fill registers
         at_V = block_of_V * block_V + tl.arange(0, block_V)
         v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
         stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
         total += lib.dot(v_c, tl.trans(stored_d_increment_S), PRECISION)
-        d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
-        total2 += lib.dot(d_y_c, tl.trans(v_c), PRECISION)
     valid = c < count  # [c]
     # spec line 15: read: S.T @ q
     mask = c[:, None] >= c[None, :]  # [c, d]
@@ -921,16 +907,6 @@ def backward_9(q_ptr, v_ptr, dt_ptr, A_ptr, u_ptr, d_y_ptr, stored_d_sum_of_row_
     # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
     d_write = dt_c[:, None] * total  # [c, K]
     d_k_part = decay_after[:, None] * d_write  # [c, K]
-    # spec line 15: read: S.T @ q
-    gap = G[:, None] - G[None, :]  # [c, d]
-    masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
-    reach = tl.exp(masked.to(tl.float32))  # [c, d]
-    scaled2 = reach * total2  # [c, d]
-    stored_weight_online = tl.load(stored_weight_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
-    scaled3 = scaled2 * stored_weight_online[:, None]  # [c, d]
-    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    product = lib.dot(tl.trans(scaled3), q_c, PRECISION)  # [d, K]
-    scaled4 = dt_c[:, None] * product  # [d, K]
     u_c = lib.tokens(tl.load(u_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     stored_d_score_online = tl.load(stored_d_score_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
     # spec line 21: score: dot(u, summary)
@@ -942,7 +918,17 @@ def backward_9(q_ptr, v_ptr, dt_ptr, A_ptr, u_ptr, d_y_ptr, stored_d_sum_of_row_
     d_summand = stored_d_sum_of_row[None, :] + d_summand_part  # [c, K]
     d_k_part2 = tl.where(valid[:, None], d_summand, 0.0)  # [c, K]
     # spec line 15: read: S.T @ q
-    d_k_part3 = scaled4 + d_k_part2  # [c, K]
+    gap = G[:, None] - G[None, :]  # [c, d]
+    masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
+    reach = tl.exp(masked.to(tl.float32))  # [c, d]
+    stored_product_3 = tl.load(stored_product_3_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
+    scaled2 = reach * stored_product_3  # [c, d]
+    stored_weight_online = tl.load(stored_weight_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    scaled3 = stored_weight_online[:, None] * scaled2  # [c, d]
+    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    product = lib.dot(tl.trans(scaled3), q_c, PRECISION)  # [d, K]
+    scaled4 = dt_c[:, None] * product  # [d, K]
+    d_k_part3 = d_k_part2 + scaled4  # [c, K]
     # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
     d_k = d_k_part + d_k_part3  # [c, K]
     tl.store(d_k_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_k, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
@@ -962,13 +948,13 @@ forward = {
 }
 
 backward = {
-    "scratch": [('stored.d_sum_of_row', 'starts', ('K',)), ('stored.d_score_online', 'starts', ('c',)), ('stored.weight_online', 'starts', ('c',)), ('stored.d_increment_S', 'starts', ('K', 'V')), ('stored.product', 'starts', ()), ('stored.d_summaries_part', 'slots', ('K',)), ('stored.d_score_cached', 'starts', ('n', 'c')), ('stored.out', 'starts', ('K', 'V')), ('stored.total', 'starts', ('c',)), ('stored.d_weight_cached', 'starts', ('n', 'c')), ('stored.taking', 'starts', ('n', 'c')), ('stored.difference', 'starts', ('n', 'c')), ('stored.largest', 'starts', ('c',)), ('stored.d_cached_S_part', 'slots', ('K', 'V')), ('stored.product.2', 'starts', ('c', 'K')), ('stored.product.3', 'starts', ('c', 'd')), ('stored.product.4', 'starts', ('c', 'V'))],
+    "scratch": [('stored.d_sum_of_row', 'starts', ('K',)), ('stored.d_score_online', 'starts', ('c',)), ('stored.weight_online', 'starts', ('c',)), ('stored.d_increment_S', 'starts', ('K', 'V')), ('stored.product', 'starts', ()), ('stored.d_summaries_part', 'slots', ('K',)), ('stored.d_score_cached', 'starts', ('n', 'c')), ('stored.out', 'starts', ('K', 'V')), ('stored.total', 'starts', ('c',)), ('stored.d_weight_cached', 'starts', ('n', 'c')), ('stored.taking', 'starts', ('n', 'c')), ('stored.difference', 'starts', ('n', 'c')), ('stored.largest', 'starts', ('c',)), ('stored.d_cached_S_part', 'slots', ('K', 'V')), ('stored.product.2', 'starts', ('c', 'K')), ('stored.product.3', 'starts', ('c', 'd'))],
     "copies": [],
     "kernels": [
         {"run": backward_0, "grid": 'rows', "blocked": (), "folded": ('K',), "dims": ('K',),
          "products": 1, "tensors": ('k', 'u', 'new.summary', 'saved.summary.partial', 'stored.weight_online', 'stored.total', 'stored.taking', 'stored.difference', 'stored.largest')},
         {"run": backward_1, "grid": 'rows', "blocked": (), "folded": ('V',), "dims": ('K', 'V'),
-         "products": 4, "tensors": ('q', 'k', 'v', 'dt', 'A', 'u', 'new.cache.S', 'saved.S', 'saved.summary.partial', 'd.y', 'stored.total', 'stored.taking', 'stored.difference', 'stored.largest', 'd.q', 'stored.d_weight_cached', 'stored.product.2')},
+         "products": 4, "tensors": ('q', 'k', 'v', 'dt', 'A', 'u', 'new.cache.S', 'saved.S', 'saved.summary.partial', 'd.y', 'stored.total', 'stored.taking', 'stored.difference', 'stored.largest', 'd.q', 'stored.d_weight_cached', 'stored.product.2', 'stored.product.3')},
         {"run": backward_2, "grid": 'slots', "blocked": ('K', 'V'), "folded": (), "dims": ('K', 'V'),
          "products": 1, "tensors": ('q', 'd.y', 'd.new.cache.S', 'stored.total', 'stored.taking', 'stored.difference', 'd.cache.S', 'stored.d_cached_S_part')},
         {"run": backward_3, "grid": 'loop', "blocked": ('K', 'V'), "folded": (), "dims": ('K', 'V'),
@@ -976,15 +962,15 @@ backward = {
         {"run": backward_4, "grid": 'rows', "blocked": (), "folded": ('V',), "dims": ('K', 'V'),
          "products": 3, "tensors": ('q', 'k', 'v', 'dt', 'A', 'u', 'new.summary', 'saved.summary.partial', 'd.y', 'stored.total', 'stored.d_weight_cached', 'stored.taking', 'stored.difference', 'stored.largest', 'stored.product.2', 'd.u', 'stored.d_score_online', 'stored.d_score_cached')},
         {"run": backward_5, "grid": 'rows', "blocked": ('V',), "folded": ('K',), "dims": ('K', 'V'),
-         "products": 3, "tensors": ('q', 'k', 'dt', 'A', 'd.y', 'stored.weight_online', 'stored.d_increment_S', 'd.v', 'stored.product.3', 'stored.product.4')},
-        {"run": backward_6, "grid": 'rows', "blocked": (), "folded": ('V',), "dims": ('K', 'V'),
-         "products": 3, "tensors": ('q', 'k', 'v', 'dt', 'A', 'saved.S', 'd.y', 'stored.weight_online', 'stored.d_increment_S', 'stored.out', 'stored.product.3', 'stored.product.4', 'stored.product.2', 'd.dt', 'stored.product')},
+         "products": 3, "tensors": ('q', 'k', 'dt', 'A', 'd.y', 'stored.weight_online', 'stored.d_increment_S', 'd.v')},
+        {"run": backward_6, "grid": 'rows', "blocked": (), "folded": ('K',), "dims": ('K', 'V'),
+         "products": 2, "tensors": ('q', 'k', 'v', 'dt', 'A', 'saved.S', 'stored.weight_online', 'stored.d_increment_S', 'stored.out', 'stored.product.3', 'stored.product.2', 'd.dt', 'stored.product')},
         {"run": backward_7, "grid": 'slots', "blocked": ('K',), "folded": (), "dims": ('K',),
          "products": 1, "tensors": ('u', 'd.new.summary', 'stored.d_score_cached', 'd.summary', 'stored.d_summaries_part')},
         {"run": backward_8, "grid": 'loop', "blocked": ('K',), "folded": (), "dims": ('K',),
          "products": 0, "tensors": ('u', 'd.new.summary', 'd.new.summary.partial', 'stored.d_score_online', 'stored.product', 'stored.d_summaries_part', 'd.A', 'd.summary.partial', 'stored.d_sum_of_row')},
         {"run": backward_9, "grid": 'rows', "blocked": ('K',), "folded": ('V',), "dims": ('K', 'V'),
-         "products": 3, "tensors": ('q', 'v', 'dt', 'A', 'u', 'd.y', 'stored.d_sum_of_row', 'stored.d_score_online', 'stored.weight_online', 'stored.d_increment_S', 'd.k')},
+         "products": 2, "tensors": ('q', 'v', 'dt', 'A', 'u', 'stored.d_sum_of_row', 'stored.d_score_online', 'stored.weight_online', 'stored.d_increment_S', 'stored.product.3', 'd.k')},
     ],
     "shifted": [],
 }

@@ -141,16 +141,14 @@ def backward(q, k, v, i, g, state_S, state_n, table, saved_S, saved_n, d_y, d_ne
     mask3 = 1.0 == abs  # [z, r, c]
     scaled2 = ratio * ratio  # [z, r, c]
     minus = -scaled2  # [z, r, c]
-    product5 = torch.einsum("zrcK,zrcK->zrc", q_c, product4)  # [z, r, c]
-    scaled3 = decay * product5  # [z, r, c]
     v_c = rows.load(ops.tokens(v))  # [z, r, c, V]
-    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    scaled4 = exp[:, :, :, None] * v_c  # [z, r, c, V]
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    product6 = torch.einsum("zrcd,zrdV->zrcV", P, scaled4)  # [z, r, c, V]
-    product7 = torch.einsum("zrcV,zrcV->zrc", d_y_c, product6)  # [z, r, c]
-    scaled5 = (size_K ** -0.5) * product7  # [z, r, c]
-    added = scaled3 + scaled5  # [z, r, c]
+    product5 = torch.einsum("zrcV,zrdV->zrcd", d_y_c, v_c)  # [z, r, c, d]
+    scaled3 = exp[:, :, None] * product5  # [z, r, c, d]
+    product6 = torch.einsum("zrcd,zrcd->zrc", P, scaled3)  # [z, r, c]
+    scaled4 = (size_K ** -0.5) * product6  # [z, r, c]
+    product7 = torch.einsum("zrcK,zrcK->zrc", q_c, product4)  # [z, r, c]
+    scaled5 = decay * product7  # [z, r, c]
+    added = scaled4 + scaled5  # [z, r, c]
     scaled6 = minus * added  # [z, r, c]
     scaled7 = 0.5 * scaled6  # [z, r, c]
     mask4 = 1.0 > abs  # [z, r, c]
@@ -162,8 +160,7 @@ def backward(q, k, v, i, g, state_S, state_n, table, saved_S, saved_n, d_y, d_ne
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
     written = exp * (size_K ** -0.5)  # [z, r, c]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    product8 = torch.einsum("zrcV,zrdV->zrcd", d_y_c, v_c)  # [z, r, c, d]
-    scaled9 = written[:, :, None] * product8  # [z, r, c, d]
+    scaled9 = written[:, :, None] * product5  # [z, r, c, d]
     d_P_part = ratio[:, :, :, None] * scaled9  # [z, r, c, d]
     d_P_part2 = written[:, :, None] * d_online[:, :, :, None]  # [z, r, c, d]
     d_P = d_P_part + d_P_part2  # [z, r, c, d]
@@ -171,7 +168,7 @@ def backward(q, k, v, i, g, state_S, state_n, table, saved_S, saved_n, d_y, d_ne
     d_q_part3 = torch.einsum("zrdK,zrcd->zrcK", k_c, scaled10)  # [z, r, c, K]
     d_q_part4 = d_q_part2 + d_q_part3  # [z, r, c, K]
     d_q = d_q_part + d_q_part4  # [z, r, c, K]
-    product9 = torch.einsum("zrcK,zrcd->zrdK", q_c, scaled10)  # [z, r, d, K]
+    product8 = torch.einsum("zrcK,zrcd->zrdK", q_c, scaled10)  # [z, r, d, K]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
     G_after = ops.running(log_decay.double(), 2, reverse=True, exclusive=True)  # [z, r, c]
     exp2 = torch.exp(G_after.to(like.dtype))  # [z, r, c]
@@ -180,7 +177,7 @@ def backward(q, k, v, i, g, state_S, state_n, table, saved_S, saved_n, d_y, d_ne
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     d_online2 = d_y_c * ratio[:, :, :, None]  # [z, r, c, V]
     scaled11 = decay[:, :, :, None] * d_online2  # [z, r, c, V]
-    product10 = torch.einsum("zrcK,zrcV->zrKV", q_c, scaled11)  # [z, r, K, V]
+    product9 = torch.einsum("zrcK,zrcV->zrKV", q_c, scaled11)  # [z, r, K, V]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
     total = log_decay.sum(2)  # [z, r]
     decay_of_row = torch.exp(total)  # [z, r]
@@ -190,16 +187,16 @@ def backward(q, k, v, i, g, state_S, state_n, table, saved_S, saved_n, d_y, d_ne
     for r in reversed(range(R)):  # carry_S_backward
         d_old_S_starts[r] = d_old_S
         d_old_S2 = decay_of_row[:, r][:, None, None] * d_old_S  # [z, K, V]
-        added2 = d_old_S2 + product10[:, r]  # [z, K, V]
+        added2 = d_old_S2 + product9[:, r]  # [z, K, V]
         d_write_S_rows[r] = d_old_S
         d_old_S = added2
     d_write_S_rows = ops.stacked(d_write_S_rows, (z, size_K, size_V, ), like)  # [z, r, K, V]
     d_old_S_starts = ops.stacked(d_old_S_starts, (z, size_K, size_V, ), like)  # [z, r, K, V]
-    product11 = torch.einsum("zrcV,zrKV->zrcK", v_c, d_write_S_rows)  # [z, r, c, K]
-    d_write_part = written[:, :, :, None] * product11  # [z, r, c, K]
+    product10 = torch.einsum("zrcV,zrKV->zrcK", v_c, d_write_S_rows)  # [z, r, c, K]
+    d_write_part = written[:, :, :, None] * product10  # [z, r, c, K]
     d_new_state_n_z = ops.flat(d_new_state_n)  # [z, K]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    product12 = torch.einsum("zrcK,zrc->zrK", q_c, scaled8)  # [z, r, K]
+    product11 = torch.einsum("zrcK,zrc->zrK", q_c, scaled8)  # [z, r, K]
     d_old_n = d_new_state_n_z
     d_old_n_starts = [None] * R
     d_write_n_rows = [None] * R
@@ -207,7 +204,7 @@ def backward(q, k, v, i, g, state_S, state_n, table, saved_S, saved_n, d_y, d_ne
         d_old_n_starts[r] = d_old_n
         # spec line 18: n: exp(g) * n + exp(i) * scale * k
         d_old_n2 = decay_of_row[:, r][:, None] * d_old_n  # [z, K]
-        added3 = d_old_n2 + product12[:, r]  # [z, K]
+        added3 = d_old_n2 + product11[:, r]  # [z, K]
         d_write_n_rows[r] = d_old_n
         d_old_n = added3
     d_write_n_rows = ops.stacked(d_write_n_rows, (z, size_K, ), like)  # [z, r, K]
@@ -216,28 +213,29 @@ def backward(q, k, v, i, g, state_S, state_n, table, saved_S, saved_n, d_y, d_ne
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
     d_write = d_write_part + d_write_part2  # [z, r, c, K]
     d_k_part = decay_after[:, :, :, None] * d_write  # [z, r, c, K]
-    d_k = product9 + d_k_part  # [z, r, c, K]
+    d_k = product8 + d_k_part  # [z, r, c, K]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    product13 = torch.einsum("zrcd,zrcV->zrdV", P, d_online2)  # [z, r, d, V]
+    product12 = torch.einsum("zrcd,zrcV->zrdV", P, d_online2)  # [z, r, d, V]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    product14 = torch.einsum("zrcK,zrKV->zrcV", k_c, d_write_S_rows)  # [z, r, c, V]
-    d_written_part = decay_after[:, :, :, None] * product14  # [z, r, c, V]
-    d_written = product13 + d_written_part  # [z, r, c, V]
+    product13 = torch.einsum("zrcK,zrKV->zrcV", k_c, d_write_S_rows)  # [z, r, c, V]
+    d_written_part = decay_after[:, :, :, None] * product13  # [z, r, c, V]
+    d_written = product12 + d_written_part  # [z, r, c, V]
     d_v = written[:, :, :, None] * d_written  # [z, r, c, V]
+    scaled12 = ratio[:, :, :, None] * product5  # [z, r, c, d]
+    product14 = torch.einsum("zrcd,zrcd->zrd", P, scaled12)  # [z, r, d]
+    product15 = torch.einsum("zrcK,zrcK->zrc", k_c, product10)  # [z, r, c]
+    scaled13 = decay_after * product15  # [z, r, c]
+    d_written_part2 = product14 + scaled13  # [z, r, c]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    product15 = torch.einsum("zrcd,zrc->zrd", P, d_online)  # [z, r, d]
+    product16 = torch.einsum("zrcd,zrc->zrd", P, d_online)  # [z, r, d]
     # spec line 18: n: exp(g) * n + exp(i) * scale * k
-    product16 = torch.einsum("zrcK,zrK->zrc", k_c, d_write_n_rows)  # [z, r, c]
-    d_written_part2 = decay_after * product16  # [z, r, c]
-    d_written_part3 = product15 + d_written_part2  # [z, r, c]
+    product17 = torch.einsum("zrcK,zrK->zrc", k_c, d_write_n_rows)  # [z, r, c]
+    d_written_part3 = decay_after * product17  # [z, r, c]
+    d_written_part4 = product16 + d_written_part3  # [z, r, c]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    product17 = torch.einsum("zrcV,zrcV->zrc", v_c, product13)  # [z, r, c]
-    product18 = torch.einsum("zrcV,zrcV->zrc", v_c, product14)  # [z, r, c]
-    scaled12 = decay_after * product18  # [z, r, c]
-    d_written_part4 = product17 + scaled12  # [z, r, c]
-    d_written2 = d_written_part3 + d_written_part4  # [z, r, c]
-    scaled13 = exp * d_written2  # [z, r, c]
-    d_i = (size_K ** -0.5) * scaled13  # [z, r, c]
+    d_written2 = d_written_part2 + d_written_part4  # [z, r, c]
+    scaled14 = exp * d_written2  # [z, r, c]
+    d_i = (size_K ** -0.5) * scaled14  # [z, r, c]
     mask5 = g_c == -120.0  # [z, r, c]
     d_factor_S = torch.einsum("zrKV,zrKV->zr", saved_S_z, d_old_S_starts)  # [z, r]
     # spec line 18: n: exp(g) * n + exp(i) * scale * k
@@ -248,32 +246,31 @@ def backward(q, k, v, i, g, state_S, state_n, table, saved_S, saved_n, d_y, d_ne
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     mask6 = at_d[None, None] < at_c[None, :, None]  # [z, c, d]
     d_reach = product2 * d_P  # [z, r, c, d]
-    scaled14 = reach * d_reach  # [z, r, c, d]
-    d_gap = torch.where(earlier, scaled14, 0.0)  # [z, r, c, d]
+    scaled15 = reach * d_reach  # [z, r, c, d]
+    d_gap = torch.where(earlier, scaled15, 0.0)  # [z, r, c, d]
     running = ops.running(d_gap, 2, reverse=True)  # [z, r, c, d]
     masked4 = torch.where(mask6[:, None], running, 0.0)  # [z, r, c, d]
     d_log_decay_part2 = masked4.sum(3)  # [z, r, c]
-    d_decay_part = ratio * product5  # [z, r, c]
+    d_decay_part = ratio * product7  # [z, r, c]
     d_decay_part2 = product * d_online  # [z, r, c]
     d_decay = d_decay_part + d_decay_part2  # [z, r, c]
     d_G = decay * d_decay  # [z, r, c]
     d_log_decay_part3 = ops.running(d_G.double(), 2, reverse=True)  # [z, r, c]
     d_log_decay_part4 = d_log_decay_part2 + d_log_decay_part3.to(like.dtype)  # [z, r, c]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    product19 = torch.einsum("zrcK,zrcK->zrc", k_c, product11)  # [z, r, c]
-    scaled15 = exp * product19  # [z, r, c]
-    scaled16 = (size_K ** -0.5) * scaled15  # [z, r, c]
-    scaled17 = exp * product16  # [z, r, c]
-    scaled18 = (size_K ** -0.5) * scaled17  # [z, r, c]
-    d_decay_after = scaled16 + scaled18  # [z, r, c]
+    scaled16 = exp * product15  # [z, r, c]
+    scaled17 = (size_K ** -0.5) * scaled16  # [z, r, c]
+    scaled18 = exp * product17  # [z, r, c]
+    scaled19 = (size_K ** -0.5) * scaled18  # [z, r, c]
+    d_decay_after = scaled17 + scaled19  # [z, r, c]
     masked5 = torch.where(valid, d_decay_after, 0.0)  # [z, r, c]
     d_G_after = exp2 * masked5  # [z, r, c]
     d_log_decay_part5 = ops.running(d_G_after.double(), 2, exclusive=True)  # [z, r, c]
     d_log_decay_part6 = d_log_decay_part4 + d_log_decay_part5.to(like.dtype)  # [z, r, c]
     d_log_decay = d_log_decay_part[:, :, None] + d_log_decay_part6  # [z, r, c]
     masked6 = torch.where(valid, d_log_decay, 0.0)  # [z, r, c]
-    scaled19 = 0.5 * masked6  # [z, r, c]
+    scaled20 = 0.5 * masked6  # [z, r, c]
     mask7 = g_c > -120.0  # [z, r, c]
     masked7 = torch.where(mask7, masked6, 0.0)  # [z, r, c]
-    d_g = torch.where(mask5, scaled19, masked7)  # [z, r, c]
+    d_g = torch.where(mask5, scaled20, masked7)  # [z, r, c]
     return (ops.from_tokens(rows.store([(d_q, 0)], T, 0), H), ops.from_tokens(rows.store([(d_k, 0)], T, 0), H), ops.from_tokens(rows.store([(d_v, 0)], T, 0), H), ops.from_tokens(rows.store([(d_i, 0)], T, 0), H), ops.from_tokens(rows.store([(d_g, 0)], T, 0), H), ops.unflat(d_old_S, H), ops.unflat(d_old_n, H),)

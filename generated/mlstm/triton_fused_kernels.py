@@ -160,16 +160,14 @@ def fused_backward_0(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, saved_S_ptr, saved_n_ptr
         mask4 = 1.0 == abs  # [c]
         scaled2 = ratio * ratio  # [c]
         minus = -scaled2  # [c]
-        product5 = tl.sum(q_c * product4, 1)  # [c]
-        scaled3 = decay * product5  # [c]
         v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
-        # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-        scaled4 = exp[:, None] * v_c  # [c, V]
-        # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-        product6 = lib.dot(P, scaled4, PRECISION)  # [c, V]
-        product7 = tl.sum(d_y_c * product6, 1)  # [c]
-        scaled5 = (size_K ** (-0.5)) * product7  # [c]
-        added = scaled3 + scaled5  # [c]
+        product5 = lib.dot(d_y_c, tl.trans(v_c), PRECISION)  # [c, d]
+        scaled3 = exp[None, :] * product5  # [c, d]
+        product6 = tl.sum(P * scaled3, 1)  # [c]
+        scaled4 = (size_K ** (-0.5)) * product6  # [c]
+        product7 = tl.sum(q_c * product4, 1)  # [c]
+        scaled5 = decay * product7  # [c]
+        added = scaled4 + scaled5  # [c]
         scaled6 = minus * added  # [c]
         scaled7 = 0.5 * scaled6  # [c]
         mask5 = 1.0 > abs  # [c]
@@ -181,8 +179,7 @@ def fused_backward_0(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, saved_S_ptr, saved_n_ptr
         # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
         written = exp * (size_K ** (-0.5))  # [c]
         # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-        product8 = lib.dot(d_y_c, tl.trans(v_c), PRECISION)  # [c, d]
-        scaled9 = written[None, :] * product8  # [c, d]
+        scaled9 = written[None, :] * product5  # [c, d]
         d_P_part = ratio[:, None] * scaled9  # [c, d]
         d_P_part2 = written[None, :] * d_online[:, None]  # [c, d]
         d_P = d_P_part + d_P_part2  # [c, d]
@@ -190,7 +187,7 @@ def fused_backward_0(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, saved_S_ptr, saved_n_ptr
         d_q_part3 = lib.dot(scaled10, k_c, PRECISION)  # [c, K]
         d_q_part4 = d_q_part2 + d_q_part3  # [c, K]
         d_q = d_q_part + d_q_part4  # [c, K]
-        product9 = lib.dot(tl.trans(scaled10), q_c, PRECISION)  # [d, K]
+        product8 = lib.dot(tl.trans(scaled10), q_c, PRECISION)  # [d, K]
         # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
         G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
         exp2 = tl.exp(G_after.to(tl.float32))  # [c]
@@ -198,45 +195,46 @@ def fused_backward_0(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, saved_S_ptr, saved_n_ptr
         # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
         d_online2 = d_y_c * ratio[:, None]  # [c, V]
         scaled11 = decay[:, None] * d_online2  # [c, V]
-        product10 = lib.dot(tl.trans(q_c), scaled11, PRECISION)  # [K, V]
+        product9 = lib.dot(tl.trans(q_c), scaled11, PRECISION)  # [K, V]
         # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
         total = tl.sum(log_decay, 0)  # []
         decay_of_row = tl.exp(total)  # []
         d_old_S2 = decay_of_row * d_old_S  # [K, V]
-        added2 = d_old_S2 + product10  # [K, V]
-        product11 = lib.dot(v_c, tl.trans(d_old_S), PRECISION)  # [c, K]
-        d_write_part = written[:, None] * product11  # [c, K]
+        added2 = d_old_S2 + product9  # [K, V]
+        product10 = lib.dot(v_c, tl.trans(d_old_S), PRECISION)  # [c, K]
+        d_write_part = written[:, None] * product10  # [c, K]
         # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-        product12 = tl.sum(q_c * scaled8[:, None], 0)  # [K]
+        product11 = tl.sum(q_c * scaled8[:, None], 0)  # [K]
         # spec line 18: n: exp(g) * n + exp(i) * scale * k
         d_old_n2 = decay_of_row * d_old_n  # [K]
-        added3 = d_old_n2 + product12  # [K]
+        added3 = d_old_n2 + product11  # [K]
         d_write_part2 = written[:, None] * d_old_n[None, :]  # [c, K]
         # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
         d_write = d_write_part + d_write_part2  # [c, K]
         d_k_part = decay_after[:, None] * d_write  # [c, K]
-        d_k = product9 + d_k_part  # [c, K]
+        d_k = product8 + d_k_part  # [c, K]
         # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-        product13 = lib.dot(tl.trans(P), d_online2, PRECISION)  # [d, V]
+        product12 = lib.dot(tl.trans(P), d_online2, PRECISION)  # [d, V]
         # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-        product14 = lib.dot(k_c, d_old_S, PRECISION)  # [c, V]
-        d_written_part = decay_after[:, None] * product14  # [c, V]
-        d_written = product13 + d_written_part  # [c, V]
+        product13 = lib.dot(k_c, d_old_S, PRECISION)  # [c, V]
+        d_written_part = decay_after[:, None] * product13  # [c, V]
+        d_written = product12 + d_written_part  # [c, V]
         d_v = written[:, None] * d_written  # [c, V]
+        scaled12 = ratio[:, None] * product5  # [c, d]
+        product14 = tl.sum(P * scaled12, 0)  # [d]
+        product15 = tl.sum(k_c * product10, 1)  # [c]
+        scaled13 = decay_after * product15  # [c]
+        d_written_part2 = product14 + scaled13  # [c]
         # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-        product15 = tl.sum(P * d_online[:, None], 0)  # [d]
+        product16 = tl.sum(P * d_online[:, None], 0)  # [d]
         # spec line 18: n: exp(g) * n + exp(i) * scale * k
-        product16 = tl.sum(k_c * d_old_n[None, :], 1)  # [c]
-        d_written_part2 = decay_after * product16  # [c]
-        d_written_part3 = product15 + d_written_part2  # [c]
+        product17 = tl.sum(k_c * d_old_n[None, :], 1)  # [c]
+        d_written_part3 = decay_after * product17  # [c]
+        d_written_part4 = product16 + d_written_part3  # [c]
         # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-        product17 = tl.sum(v_c * product13, 1)  # [c]
-        product18 = tl.sum(v_c * product14, 1)  # [c]
-        scaled12 = decay_after * product18  # [c]
-        d_written_part4 = product17 + scaled12  # [c]
-        d_written2 = d_written_part3 + d_written_part4  # [c]
-        scaled13 = exp * d_written2  # [c]
-        d_i = (size_K ** (-0.5)) * scaled13  # [c]
+        d_written2 = d_written_part2 + d_written_part4  # [c]
+        scaled14 = exp * d_written2  # [c]
+        d_i = (size_K ** (-0.5)) * scaled14  # [c]
         mask6 = g_c == (-120.0)  # [c]
         d_factor_S = tl.sum(tl.sum(saved_S * d_old_S, 1), 0)  # []
         # spec line 18: n: exp(g) * n + exp(i) * scale * k
@@ -246,34 +244,33 @@ def fused_backward_0(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, saved_S_ptr, saved_n_ptr
         d_log_decay_part = decay_of_row * d_decay_of_row  # []
         # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
         d_reach = product2 * d_P  # [c, d]
-        scaled14 = reach * d_reach  # [c, d]
-        d_gap = tl.where(earlier, scaled14, 0.0)  # [c, d]
+        scaled15 = reach * d_reach  # [c, d]
+        d_gap = tl.where(earlier, scaled15, 0.0)  # [c, d]
         running = tl.cumsum(d_gap, 0, reverse=True)  # [c, d]
         masked4 = tl.where(mask2, running, 0.0)  # [c, d]
         d_log_decay_part2 = tl.sum(masked4, 1)  # [c]
-        d_decay_part = ratio * product5  # [c]
+        d_decay_part = ratio * product7  # [c]
         d_decay_part2 = product * d_online  # [c]
         d_decay = d_decay_part + d_decay_part2  # [c]
         d_G = decay * d_decay  # [c]
         d_log_decay_part3 = tl.cumsum(d_G.to(tl.float64), 0, reverse=True)  # [c]
         d_log_decay_part4 = d_log_decay_part2 + d_log_decay_part3.to(tl.float32)  # [c]
         # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-        product19 = tl.sum(k_c * product11, 1)  # [c]
-        scaled15 = exp * product19  # [c]
-        scaled16 = (size_K ** (-0.5)) * scaled15  # [c]
-        scaled17 = exp * product16  # [c]
-        scaled18 = (size_K ** (-0.5)) * scaled17  # [c]
-        d_decay_after = scaled16 + scaled18  # [c]
+        scaled16 = exp * product15  # [c]
+        scaled17 = (size_K ** (-0.5)) * scaled16  # [c]
+        scaled18 = exp * product17  # [c]
+        scaled19 = (size_K ** (-0.5)) * scaled18  # [c]
+        d_decay_after = scaled17 + scaled19  # [c]
         masked5 = tl.where(valid, d_decay_after, 0.0)  # [c]
         d_G_after = exp2 * masked5  # [c]
         d_log_decay_part5 = lib.sums_before(d_G_after.to(tl.float64), False)  # [c]
         d_log_decay_part6 = d_log_decay_part4 + d_log_decay_part5.to(tl.float32)  # [c]
         d_log_decay = d_log_decay_part + d_log_decay_part6  # [c]
         masked6 = tl.where(valid, d_log_decay, 0.0)  # [c]
-        scaled19 = 0.5 * masked6  # [c]
+        scaled20 = 0.5 * masked6  # [c]
         mask7 = g_c > (-120.0)  # [c]
         masked7 = tl.where(mask7, masked6, 0.0)  # [c]
-        d_g = tl.where(mask6, scaled19, masked7)  # [c]
+        d_g = tl.where(mask6, scaled20, masked7)  # [c]
         tl.store(d_q_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_q, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
         tl.store(d_k_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_k, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
         tl.store(d_v_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], d_v, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
@@ -298,7 +295,7 @@ backward = {
     "copies": [],
     "kernels": [
         {"run": fused_backward_0, "grid": 'loop', "blocked": (), "folded": (), "dims": ('K', 'V'),
-         "products": 10, "tensors": ('q', 'k', 'v', 'i', 'g', 'saved.S', 'saved.n', 'd.y', 'd.new.state.S', 'd.new.state.n', 'd.q', 'd.k', 'd.v', 'd.i', 'd.g', 'd.state.S', 'd.state.n')},
+         "products": 9, "tensors": ('q', 'k', 'v', 'i', 'g', 'saved.S', 'saved.n', 'd.y', 'd.new.state.S', 'd.new.state.n', 'd.q', 'd.k', 'd.v', 'd.i', 'd.g', 'd.state.S', 'd.state.n')},
     ],
     "shifted": [],
 }

@@ -134,82 +134,43 @@ def forward_1(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, saved_S_ptr, saved_n_ptr, y_ptr
     tl.store(y_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], y, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_0(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, saved_S_ptr, saved_n_ptr, d_y_ptr, stored_product_ptr, stored_d_online_ptr, stored_product_2_ptr, table_ptr, T, H, R, N,
+def backward_0(q_ptr, k_ptr, v_ptr, saved_S_ptr, saved_n_ptr, d_y_ptr, stored_product_ptr, stored_product_2_ptr, stored_product_3_ptr, stored_product_4_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
-    """A program for every row of the chunk table: stored.product, stored.d_online, stored.product.2."""
+    """A program for every row of the chunk table: stored.product, stored.product.2, stored.product.3, stored.product.4."""
     r = tl.program_id(0)
     z = tl.program_id(1).to(tl.int64)
     b, h = z // H, z % H
     rows_ptr = table_ptr + b * R * 4
     c = tl.arange(0, C)
-    at_K = tl.arange(0, block_K)
+    at_V = tl.arange(0, block_V)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    mask = c[:, None] >= c[None, :]  # [c, d]
-    mask2 = c < count  # [d]
-    earlier = mask & mask2[None, :]  # [c, d]
-    valid = c < count  # [c]
-    i_c = lib.tokens(tl.load(i_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
-    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    exp = tl.exp(i_c)  # [c]
-    g_c = lib.tokens(tl.load(g_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
-    at_least = tl.maximum(g_c, (-120.0))  # [c]
-    log_decay = tl.where(valid, at_least, 0.0)  # [c]
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
-    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    product = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
-    gap = G[:, None] - G[None, :]  # [c, d]
-    masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
-    reach = tl.exp(masked.to(tl.float32))  # [c, d]
-    P = product * reach  # [c, d]
+    d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
     total = tl.zeros((C,), tl.float32)  # [c]
-    total2 = tl.zeros((C,), tl.float32)  # [c]
-    for block_of_V in tl.range(0, tl.cdiv(size_V, block_V), disable_licm=True):  # what is moved out of it would fill registers
-        at_V = block_of_V * block_V + tl.arange(0, block_V)
-        v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
-        # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-        scaled = exp[:, None] * v_c  # [c, V]
-        d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+    total2 = tl.zeros((C, C,), tl.float32)  # [c, d]
+    total3 = tl.zeros((C,), tl.float32)  # [c]
+    for block_of_K in tl.range(0, tl.cdiv(size_K, block_K), disable_licm=True):  # what is moved out of it would fill registers
+        at_K = block_of_K * block_K + tl.arange(0, block_K)
+        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        saved_n = tl.load(saved_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+        total3 += tl.sum(q_c * saved_n[None, :], 1)
         saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
         # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-        product2 = lib.dot(d_y_c, tl.trans(saved_S), PRECISION)  # [c, K]
-        total2 += tl.sum(q_c * product2, 1)
-        product3 = lib.dot(P, scaled, PRECISION)  # [c, V]
-        total += tl.sum(d_y_c * product3, 1)
-    product4 = tl.sum(P * exp[None, :], 1)  # [c]
-    tl.store(stored_product_ptr + (z * R + r) * (C) + c, product4)
-    decay = tl.exp(G.to(tl.float32))  # [c]
-    saved_n = tl.load(saved_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
-    product5 = tl.sum(q_c * saved_n[None, :], 1)  # [c]
-    carried = decay * product5  # [c]
-    recent = (size_K ** (-0.5)) * product4  # [c]
-    online = carried + recent  # [c]
-    sign = lib.sign(online)  # [c]
-    abs = tl.abs(online)  # [c]
-    mask3 = 1.0 == abs  # [c]
-    mask4 = 1.0 > abs  # [c]
-    at_least2 = tl.maximum(1.0, abs)  # [c]
-    ratio = 1.0 / at_least2  # [c]
-    scaled2 = ratio * ratio  # [c]
-    minus = -scaled2  # [c]
-    scaled3 = (size_K ** (-0.5)) * total  # [c]
-    scaled4 = decay * total2  # [c]
-    added = scaled4 + scaled3  # [c]
-    scaled5 = minus * added  # [c]
-    scaled6 = 0.5 * scaled5  # [c]
-    masked2 = tl.where(mask4, 0.0, scaled5)  # [c]
-    masked3 = tl.where(mask3, scaled6, masked2)  # [c]
-    d_online = sign * masked3  # [c]
-    tl.store(stored_d_online_ptr + (z * R + r) * (C) + c, d_online)
-    tl.store(stored_product_2_ptr + (z * R + r) * (C) + c, total2)
+        product = lib.dot(d_y_c, tl.trans(saved_S), PRECISION)  # [c, K]
+        total += tl.sum(q_c * product, 1)
+        k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        total2 += lib.dot(q_c, tl.trans(k_c), PRECISION)
+    tl.store(stored_product_ptr + (z * R + r) * (C) + c, total)
+    v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+    product2 = lib.dot(d_y_c, tl.trans(v_c), PRECISION)  # [c, d]
+    tl.store(stored_product_2_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :], product2)
+    tl.store(stored_product_3_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :], total2)
+    tl.store(stored_product_4_ptr + (z * R + r) * (C) + c, total3)
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_1(q_ptr, g_ptr, saved_n_ptr, d_y_ptr, d_new_state_S_ptr, d_new_state_n_ptr, stored_product_ptr, stored_d_online_ptr, d_state_S_ptr, d_state_n_ptr, stored_d_increment_n_ptr, stored_d_increment_S_ptr, stored_out_ptr, stored_out_2_ptr, table_ptr, T, H, R, N,
+def backward_1(q_ptr, i_ptr, g_ptr, saved_n_ptr, d_y_ptr, d_new_state_S_ptr, d_new_state_n_ptr, stored_product_ptr, stored_product_2_ptr, stored_product_3_ptr, d_state_S_ptr, d_state_n_ptr, stored_d_increment_n_ptr, stored_d_increment_S_ptr, stored_out_ptr, stored_out_2_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
     """The rows one after the other, from the last to the first: d.state.S, d.state.n, stored.d_increment_n, stored.d_increment_S, stored.out, stored.out.2."""
     z = tl.program_id(0).to(tl.int64)
@@ -220,6 +181,8 @@ def backward_1(q_ptr, g_ptr, saved_n_ptr, d_y_ptr, d_new_state_S_ptr, d_new_stat
     at_K = tl.arange(0, block_K)
     at_V = block_of_V * block_V + tl.arange(0, block_V)
     d_new_state_S = tl.load(d_new_state_S_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    mask = c[:, None] >= c[None, :]  # [c, d]
     d_new_state_n = tl.load(d_new_state_n_ptr + z * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
     d_old_S = d_new_state_S  # [K, V]
     d_old_n = d_new_state_n  # [K]
@@ -237,46 +200,72 @@ def backward_1(q_ptr, g_ptr, saved_n_ptr, d_y_ptr, d_new_state_S_ptr, d_new_stat
         g_c = lib.tokens(tl.load(g_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
         at_least = tl.maximum(g_c, (-120.0))  # [c]
         log_decay = tl.where(valid, at_least, 0.0)  # [c]
-        # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
         G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
         decay = tl.exp(G.to(tl.float32))  # [c]
         d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
         saved_n = tl.load(saved_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
         product = tl.sum(q_c * saved_n[None, :], 1)  # [c]
         carried = decay * product  # [c]
-        stored_product = tl.load(stored_product_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
-        recent = (size_K ** (-0.5)) * stored_product  # [c]
+        i_c = lib.tokens(tl.load(i_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+        # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+        exp = tl.exp(i_c)  # [c]
+        # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+        mask2 = c < count  # [d]
+        earlier = mask & mask2[None, :]  # [c, d]
+        gap = G[:, None] - G[None, :]  # [c, d]
+        masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
+        reach = tl.exp(masked.to(tl.float32))  # [c, d]
+        stored_product_3 = tl.load(stored_product_3_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
+        P = reach * stored_product_3  # [c, d]
+        product2 = tl.sum(exp[None, :] * P, 1)  # [c]
+        recent = (size_K ** (-0.5)) * product2  # [c]
         online = carried + recent  # [c]
         abs = tl.abs(online)  # [c]
         at_least2 = tl.maximum(1.0, abs)  # [c]
         ratio = 1.0 / at_least2  # [c]
         d_online = d_y_c * ratio[:, None]  # [c, V]
         scaled = decay[:, None] * d_online  # [c, V]
-        product2 = lib.dot(tl.trans(q_c), scaled, PRECISION)  # [K, V]
+        product3 = lib.dot(tl.trans(q_c), scaled, PRECISION)  # [K, V]
         # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
         total = tl.sum(log_decay, 0)  # []
         decay_of_row = tl.exp(total)  # []
         d_old_S2 = decay_of_row * d_old_S  # [K, V]
-        added = d_old_S2 + product2  # [K, V]
-        stored_d_online = tl.load(stored_d_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+        added = d_old_S2 + product3  # [K, V]
         # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-        scaled2 = decay * stored_d_online  # [c]
-        product3 = tl.sum(q_c * scaled2[:, None], 0)  # [K]
+        sign = lib.sign(online)  # [c]
+        mask3 = 1.0 == abs  # [c]
+        stored_product_2 = tl.load(stored_product_2_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
+        scaled2 = exp[None, :] * stored_product_2  # [c, d]
+        product4 = tl.sum(P * scaled2, 1)  # [c]
+        scaled3 = (size_K ** (-0.5)) * product4  # [c]
+        stored_product = tl.load(stored_product_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+        scaled4 = decay * stored_product  # [c]
+        added2 = scaled3 + scaled4  # [c]
+        scaled5 = ratio * ratio  # [c]
+        minus = -scaled5  # [c]
+        scaled6 = added2 * minus  # [c]
+        scaled7 = 0.5 * scaled6  # [c]
+        mask4 = 1.0 > abs  # [c]
+        masked2 = tl.where(mask4, 0.0, scaled6)  # [c]
+        masked3 = tl.where(mask3, scaled7, masked2)  # [c]
+        d_online2 = sign * masked3  # [c]
+        scaled8 = decay * d_online2  # [c]
+        product5 = tl.sum(q_c * scaled8[:, None], 0)  # [K]
         # spec line 18: n: exp(g) * n + exp(i) * scale * k
         d_old_n2 = decay_of_row * d_old_n  # [K]
-        added2 = d_old_n2 + product3  # [K]
+        added3 = d_old_n2 + product5  # [K]
         if (block_of_V == 0):
             tl.store(stored_d_increment_n_ptr + (z * R + r) * (size_K) + at_K, d_old_n, mask=(at_K < size_K))
         tl.store(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_old_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
-        d_old_S, d_old_n = added, added2
+        d_old_S, d_old_n = added, added3
     tl.store(d_state_S_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_old_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
     if (block_of_V == 0):
         tl.store(d_state_n_ptr + z * (size_K) + at_K, d_old_n, mask=(at_K < size_K))
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_2(q_ptr, k_ptr, i_ptr, g_ptr, saved_n_ptr, d_y_ptr, stored_d_increment_S_ptr, stored_product_ptr, d_v_ptr, stored_product_3_ptr, stored_product_4_ptr, table_ptr, T, H, R, N,
+def backward_2(q_ptr, k_ptr, i_ptr, g_ptr, saved_n_ptr, d_y_ptr, stored_d_increment_S_ptr, stored_product_3_ptr, d_v_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
-    """A program for every row of the chunk table: d.v, stored.product.3, stored.product.4."""
+    """A program for every row of the chunk table: d.v."""
     r = tl.program_id(0)
     z = tl.program_id(1).to(tl.int64)
     b, h = z // H, z % H
@@ -289,17 +278,15 @@ def backward_2(q_ptr, k_ptr, i_ptr, g_ptr, saved_n_ptr, d_y_ptr, stored_d_increm
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
     total = tl.zeros((C, block_V,), tl.float32)  # [c, V]
-    total2 = tl.zeros((C, C,), tl.float32)  # [c, d]
-    total3 = tl.zeros((C,), tl.float32)  # [c]
+    total2 = tl.zeros((C,), tl.float32)  # [c]
     for block_of_K in tl.range(0, tl.cdiv(size_K, block_K), disable_licm=True):  # what is moved out of it would fill registers
         at_K = block_of_K * block_K + tl.arange(0, block_K)
         q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
         saved_n = tl.load(saved_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
-        total3 += tl.sum(q_c * saved_n[None, :], 1)
+        total2 += tl.sum(q_c * saved_n[None, :], 1)
         k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
         stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
         total += lib.dot(k_c, stored_d_increment_S, PRECISION)
-        total2 += lib.dot(q_c, tl.trans(k_c), PRECISION)
     valid = c < count  # [c]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     mask = c[:, None] >= c[None, :]  # [c, d]
@@ -309,198 +296,284 @@ def backward_2(q_ptr, k_ptr, i_ptr, g_ptr, saved_n_ptr, d_y_ptr, stored_d_increm
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
     exp = tl.exp(i_c)  # [c]
     written = exp * (size_K ** (-0.5))  # [c]
-    stored_product = tl.load(stored_product_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    recent = (size_K ** (-0.5)) * stored_product  # [c]
     g_c = lib.tokens(tl.load(g_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
     at_least = tl.maximum(g_c, (-120.0))  # [c]
     log_decay = tl.where(valid, at_least, 0.0)  # [c]
-    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
     G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
     exp2 = tl.exp(G_after.to(tl.float32))  # [c]
     decay_after = tl.where(valid, exp2, 0.0)  # [c]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
     decay = tl.exp(G.to(tl.float32))  # [c]
-    carried = decay * total3  # [c]
-    online = carried + recent  # [c]
-    abs = tl.abs(online)  # [c]
-    at_least2 = tl.maximum(1.0, abs)  # [c]
-    ratio = 1.0 / at_least2  # [c]
-    d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
-    d_online = d_y_c * ratio[:, None]  # [c, V]
+    carried = decay * total2  # [c]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
     d_written_part = decay_after[:, None] * total  # [c, V]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     gap = G[:, None] - G[None, :]  # [c, d]
     masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
     reach = tl.exp(masked.to(tl.float32))  # [c, d]
-    P = total2 * reach  # [c, d]
-    product = lib.dot(tl.trans(P), d_online, PRECISION)  # [d, V]
+    stored_product_3 = tl.load(stored_product_3_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
+    P = reach * stored_product_3  # [c, d]
+    product = tl.sum(exp[None, :] * P, 1)  # [c]
+    recent = (size_K ** (-0.5)) * product  # [c]
+    online = carried + recent  # [c]
+    abs = tl.abs(online)  # [c]
+    at_least2 = tl.maximum(1.0, abs)  # [c]
+    ratio = 1.0 / at_least2  # [c]
+    d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+    d_online = d_y_c * ratio[:, None]  # [c, V]
+    product2 = lib.dot(tl.trans(P), d_online, PRECISION)  # [d, V]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    d_written = d_written_part + product  # [c, V]
+    d_written = d_written_part + product2  # [c, V]
     d_v = written[:, None] * d_written  # [c, V]
     tl.store(d_v_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], d_v, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
-    if (block_of_V == 0):
-        tl.store(stored_product_3_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :], total2)
-    tl.store(stored_product_4_ptr + (z * R + r) * (C * size_V) + c[:, None] * (size_V) + at_V[None, :], total, mask=(at_V[None, :] < size_V))
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_3(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, saved_S_ptr, saved_n_ptr, d_y_ptr, stored_d_increment_n_ptr, stored_d_increment_S_ptr, stored_out_ptr, stored_out_2_ptr, stored_product_3_ptr, stored_product_ptr, stored_product_2_ptr, stored_d_online_ptr, stored_product_4_ptr, d_q_ptr, d_k_ptr, d_i_ptr, d_g_ptr, table_ptr, T, H, R, N,
+def backward_3(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, saved_S_ptr, saved_n_ptr, d_y_ptr, stored_product_ptr, stored_product_2_ptr, stored_product_3_ptr, stored_product_4_ptr, stored_d_increment_n_ptr, stored_d_increment_S_ptr, d_q_ptr, d_k_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
-    """A program for every row of the chunk table: d.q, d.k, d.i, d.g."""
+    """A program for every row of the chunk table: d.q, d.k."""
     r = tl.program_id(0)
     z = tl.program_id(1).to(tl.int64)
     b, h = z // H, z % H
     rows_ptr = table_ptr + b * R * 4
     c = tl.arange(0, C)
-    at_K = tl.arange(0, block_K)
+    block_of_K = tl.program_id(2)
+    at_K = block_of_K * block_K + tl.arange(0, block_K)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    total = tl.zeros((C, block_K,), tl.float32)  # [c, K]
+    total2 = tl.zeros((C, block_K,), tl.float32)  # [c, K]
+    for block_of_V in tl.range(0, tl.cdiv(size_V, block_V), disable_licm=True):  # what is moved out of it would fill registers
+        at_V = block_of_V * block_V + tl.arange(0, block_V)
+        d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+        saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        total += lib.dot(d_y_c, tl.trans(saved_S), PRECISION)
+        v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+        stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        total2 += lib.dot(v_c, tl.trans(stored_d_increment_S), PRECISION)
     valid = c < count  # [c]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     mask = c[:, None] >= c[None, :]  # [c, d]
     mask2 = c < count  # [d]
     earlier = mask & mask2[None, :]  # [c, d]
-    stored_product = tl.load(stored_product_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
-    recent = (size_K ** (-0.5)) * stored_product  # [c]
     g_c = lib.tokens(tl.load(g_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
     at_least = tl.maximum(g_c, (-120.0))  # [c]
     log_decay = tl.where(valid, at_least, 0.0)  # [c]
     G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
     decay = tl.exp(G.to(tl.float32))  # [c]
-    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    saved_n = tl.load(saved_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
-    product = tl.sum(q_c * saved_n[None, :], 1)  # [c]
-    carried = decay * product  # [c]
-    online = carried + recent  # [c]
-    abs = tl.abs(online)  # [c]
-    at_least2 = tl.maximum(1.0, abs)  # [c]
-    ratio = 1.0 / at_least2  # [c]
+    stored_product_4 = tl.load(stored_product_4_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    carried = decay * stored_product_4  # [c]
+    i_c = lib.tokens(tl.load(i_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    exp = tl.exp(i_c)  # [c]
+    stored_product = tl.load(stored_product_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    scaled = decay * stored_product  # [c]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    written = exp * (size_K ** (-0.5))  # [c]
+    stored_product_2 = tl.load(stored_product_2_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    scaled2 = exp[None, :] * stored_product_2  # [c, d]
+    scaled3 = written[None, :] * stored_product_2  # [c, d]
     gap = G[:, None] - G[None, :]  # [c, d]
     masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
     reach = tl.exp(masked.to(tl.float32))  # [c, d]
     stored_product_3 = tl.load(stored_product_3_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
     P = reach * stored_product_3  # [c, d]
-    total = tl.zeros((C, block_K,), tl.float32)  # [c, K]
-    total2 = tl.zeros((C, C,), tl.float32)  # [c, d]
-    total3 = tl.zeros((C, block_K,), tl.float32)  # [c, K]
-    total4 = tl.zeros((C,), tl.float32)  # [c]
-    total5 = tl.zeros((C,), tl.float32)  # [c]
-    d_factor_S = tl.zeros((), tl.float32)  # []
-    for block_of_V in tl.range(0, tl.cdiv(size_V, block_V), disable_licm=True):  # what is moved out of it would fill registers
-        at_V = block_of_V * block_V + tl.arange(0, block_V)
-        saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-        stored_out_2 = tl.load(stored_out_2_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-        d_factor_S += tl.sum(tl.sum(saved_S * stored_out_2, 1), 0)
-        v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
-        stored_product_4 = tl.load(stored_product_4_ptr + (z * R + r) * (C * size_V) + c[:, None] * (size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [c, V]
-        total5 += tl.sum(v_c * stored_product_4, 1)
-        d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
-        d_online = d_y_c * ratio[:, None]  # [c, V]
-        total += lib.dot(d_y_c, tl.trans(saved_S), PRECISION)
-        total2 += lib.dot(d_y_c, tl.trans(v_c), PRECISION)
-        stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-        total3 += lib.dot(v_c, tl.trans(stored_d_increment_S), PRECISION)
-        product2 = lib.dot(tl.trans(P), d_online, PRECISION)  # [d, V]
-        total4 += tl.sum(v_c * product2, 1)
-    scaled = decay * ratio  # [c]
-    stored_d_online = tl.load(stored_d_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
-    scaled2 = decay * stored_d_online  # [c]
-    i_c = lib.tokens(tl.load(i_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
-    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    exp = tl.exp(i_c)  # [c]
-    written = exp * (size_K ** (-0.5))  # [c]
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    d_q_part = saved_n[None, :] * scaled2[:, None]  # [c, K]
-    d_P_part = written[None, :] * stored_d_online[:, None]  # [c, d]
-    d_q_part2 = total * scaled[:, None]  # [c, K]
-    scaled3 = written[None, :] * total2  # [c, d]
-    d_P_part2 = scaled3 * ratio[:, None]  # [c, d]
-    d_P = d_P_part2 + d_P_part  # [c, d]
-    scaled4 = reach * d_P  # [c, d]
+    product = tl.sum(exp[None, :] * P, 1)  # [c]
+    recent = (size_K ** (-0.5)) * product  # [c]
+    online = carried + recent  # [c]
+    product2 = tl.sum(P * scaled2, 1)  # [c]
+    scaled4 = (size_K ** (-0.5)) * product2  # [c]
+    added = scaled4 + scaled  # [c]
+    abs = tl.abs(online)  # [c]
+    sign = lib.sign(online)  # [c]
+    mask3 = 1.0 == abs  # [c]
+    mask4 = 1.0 > abs  # [c]
+    at_least2 = tl.maximum(1.0, abs)  # [c]
+    ratio = 1.0 / at_least2  # [c]
+    d_P_part = ratio[:, None] * scaled3  # [c, d]
+    scaled5 = decay * ratio  # [c]
+    d_q_part = total * scaled5[:, None]  # [c, K]
+    scaled6 = ratio * ratio  # [c]
+    minus = -scaled6  # [c]
+    scaled7 = minus * added  # [c]
+    scaled8 = 0.5 * scaled7  # [c]
+    masked2 = tl.where(mask4, 0.0, scaled7)  # [c]
+    masked3 = tl.where(mask3, scaled8, masked2)  # [c]
+    d_online = sign * masked3  # [c]
+    scaled9 = decay * d_online  # [c]
+    d_P_part2 = written[None, :] * d_online[:, None]  # [c, d]
+    d_P = d_P_part + d_P_part2  # [c, d]
+    scaled10 = reach * d_P  # [c, d]
     k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    d_q_part3 = lib.dot(scaled4, k_c, PRECISION)  # [c, K]
-    d_q_part4 = d_q_part + d_q_part3  # [c, K]
-    d_q = d_q_part2 + d_q_part4  # [c, K]
+    d_q_part2 = lib.dot(scaled10, k_c, PRECISION)  # [c, K]
+    saved_n = tl.load(saved_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+    d_q_part3 = saved_n[None, :] * scaled9[:, None]  # [c, K]
+    d_q_part4 = d_q_part3 + d_q_part2  # [c, K]
+    d_q = d_q_part + d_q_part4  # [c, K]
     tl.store(d_q_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_q, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
     G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
     exp2 = tl.exp(G_after.to(tl.float32))  # [c]
     decay_after = tl.where(valid, exp2, 0.0)  # [c]
-    d_write_part = written[:, None] * total3  # [c, K]
+    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    product3 = lib.dot(tl.trans(scaled10), q_c, PRECISION)  # [d, K]
     stored_d_increment_n = tl.load(stored_d_increment_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
     # spec line 18: n: exp(g) * n + exp(i) * scale * k
-    d_write_part2 = written[:, None] * stored_d_increment_n[None, :]  # [c, K]
+    d_write_part = written[:, None] * stored_d_increment_n[None, :]  # [c, K]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    d_write = d_write_part + d_write_part2  # [c, K]
+    d_write_part2 = written[:, None] * total2  # [c, K]
+    d_write = d_write_part2 + d_write_part  # [c, K]
     d_k_part = decay_after[:, None] * d_write  # [c, K]
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    product3 = lib.dot(tl.trans(scaled4), q_c, PRECISION)  # [d, K]
-    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    d_k = d_k_part + product3  # [c, K]
+    d_k = product3 + d_k_part  # [c, K]
     tl.store(d_k_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_k, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
-    # spec line 18: n: exp(g) * n + exp(i) * scale * k
-    product4 = tl.sum(k_c * stored_d_increment_n[None, :], 1)  # [c]
-    d_written_part = decay_after * product4  # [c]
-    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    scaled5 = decay_after * total5  # [c]
+
+@triton.jit(do_not_specialize=["T", "H", "R", "N"])
+def backward_4(k_ptr, v_ptr, i_ptr, g_ptr, saved_S_ptr, saved_n_ptr, stored_product_ptr, stored_product_2_ptr, stored_product_3_ptr, stored_product_4_ptr, stored_d_increment_n_ptr, stored_d_increment_S_ptr, stored_out_ptr, stored_out_2_ptr, d_i_ptr, d_g_ptr, table_ptr, T, H, R, N,
+               C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
+    """A program for every row of the chunk table: d.i, d.g."""
+    r = tl.program_id(0)
+    z = tl.program_id(1).to(tl.int64)
+    b, h = z // H, z % H
+    rows_ptr = table_ptr + b * R * 4
+    c = tl.arange(0, C)
+    at_V = tl.arange(0, block_V)
+    row_ptr = rows_ptr + r * 4
+    start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
+    token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
+    first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+    total = tl.zeros((C,), tl.float32)  # [c]
+    total2 = tl.zeros((C,), tl.float32)  # [c]
+    d_factor_S = tl.zeros((), tl.float32)  # []
+    d_factor_n = tl.zeros((), tl.float32)  # []
+    for block_of_K in tl.range(0, tl.cdiv(size_K, block_K), disable_licm=True):  # what is moved out of it would fill registers
+        at_K = block_of_K * block_K + tl.arange(0, block_K)
+        saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        stored_out_2 = tl.load(stored_out_2_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        d_factor_S += tl.sum(tl.sum(saved_S * stored_out_2, 1), 0)
+        saved_n = tl.load(saved_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+        stored_out = tl.load(stored_out_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+        d_factor_n += tl.sum(saved_n * stored_out, 0)
+        k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        stored_d_increment_n = tl.load(stored_d_increment_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+        total2 += tl.sum(k_c * stored_d_increment_n[None, :], 1)
+        stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+        product = lib.dot(v_c, tl.trans(stored_d_increment_S), PRECISION)  # [c, K]
+        total += tl.sum(k_c * product, 1)
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    product5 = tl.sum(stored_d_online[:, None] * P, 0)  # [d]
-    # spec line 18: n: exp(g) * n + exp(i) * scale * k
-    d_written_part2 = d_written_part + product5  # [c]
+    mask = c[:, None] >= c[None, :]  # [c, d]
+    mask2 = c < count  # [d]
+    earlier = mask & mask2[None, :]  # [c, d]
+    valid = c < count  # [c]
+    i_c = lib.tokens(tl.load(i_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    d_written_part3 = total4 + scaled5  # [c]
-    d_written = d_written_part2 + d_written_part3  # [c]
-    scaled6 = exp * d_written  # [c]
-    d_i = (size_K ** (-0.5)) * scaled6  # [c]
+    exp = tl.exp(i_c)  # [c]
+    g_c = lib.tokens(tl.load(g_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    at_least = tl.maximum(g_c, (-120.0))  # [c]
+    log_decay = tl.where(valid, at_least, 0.0)  # [c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
+    exp2 = tl.exp(G_after.to(tl.float32))  # [c]
+    decay_after = tl.where(valid, exp2, 0.0)  # [c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    decay = tl.exp(G.to(tl.float32))  # [c]
+    stored_product_4 = tl.load(stored_product_4_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    carried = decay * stored_product_4  # [c]
+    stored_product = tl.load(stored_product_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    scaled = decay * stored_product  # [c]
+    # spec line 18: n: exp(g) * n + exp(i) * scale * k
+    d_written_part = decay_after * total2  # [c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    gap = G[:, None] - G[None, :]  # [c, d]
+    masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
+    reach = tl.exp(masked.to(tl.float32))  # [c, d]
+    stored_product_3 = tl.load(stored_product_3_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
+    P = reach * stored_product_3  # [c, d]
+    product2 = tl.sum(exp[None, :] * P, 1)  # [c]
+    recent = (size_K ** (-0.5)) * product2  # [c]
+    online = carried + recent  # [c]
+    abs = tl.abs(online)  # [c]
+    sign = lib.sign(online)  # [c]
+    mask3 = 1.0 == abs  # [c]
+    mask4 = 1.0 > abs  # [c]
+    at_least2 = tl.maximum(1.0, abs)  # [c]
+    ratio = 1.0 / at_least2  # [c]
+    scaled2 = ratio * ratio  # [c]
+    minus = -scaled2  # [c]
+    stored_product_2 = tl.load(stored_product_2_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    scaled3 = stored_product_2 * ratio[:, None]  # [c, d]
+    product3 = tl.sum(P * scaled3, 0)  # [d]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    scaled4 = exp[None, :] * stored_product_2  # [c, d]
+    product4 = tl.sum(P * scaled4, 1)  # [c]
+    scaled5 = (size_K ** (-0.5)) * product4  # [c]
+    added = scaled5 + scaled  # [c]
+    scaled6 = minus * added  # [c]
+    scaled7 = 0.5 * scaled6  # [c]
+    masked2 = tl.where(mask4, 0.0, scaled6)  # [c]
+    masked3 = tl.where(mask3, scaled7, masked2)  # [c]
+    d_online = sign * masked3  # [c]
+    product5 = tl.sum(P * d_online[:, None], 0)  # [d]
+    # spec line 18: n: exp(g) * n + exp(i) * scale * k
+    d_written_part2 = product5 + d_written_part  # [c]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    scaled8 = decay_after * total  # [c]
+    d_written_part3 = product3 + scaled8  # [c]
+    d_written = d_written_part3 + d_written_part2  # [c]
+    scaled9 = exp * d_written  # [c]
+    d_i = (size_K ** (-0.5)) * scaled9  # [c]
     tl.store(d_i_ptr + ((b * T + start) * H + h) * (1) + c * (H * 1), d_i, mask=(c < count))
-    mask3 = g_c == (-120.0)  # [c]
+    mask5 = g_c == (-120.0)  # [c]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    mask4 = c[None, :] < c[:, None]  # [c, d]
-    mask5 = g_c > (-120.0)  # [c]
-    stored_out = tl.load(stored_out_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
-    # spec line 18: n: exp(g) * n + exp(i) * scale * k
-    d_factor_n = tl.sum(saved_n * stored_out, 0)  # []
+    mask6 = c[None, :] < c[:, None]  # [c, d]
+    mask7 = g_c > (-120.0)  # [c]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
     d_decay_of_row = d_factor_S + d_factor_n  # []
-    total6 = tl.sum(log_decay, 0)  # []
-    decay_of_row = tl.exp(total6)  # []
+    total3 = tl.sum(log_decay, 0)  # []
+    decay_of_row = tl.exp(total3)  # []
     d_log_decay_part = decay_of_row * d_decay_of_row  # []
-    scaled7 = exp * product4  # [c]
-    scaled8 = (size_K ** (-0.5)) * scaled7  # [c]
+    written = exp * (size_K ** (-0.5))  # [c]
+    scaled10 = exp * total2  # [c]
+    scaled11 = (size_K ** (-0.5)) * scaled10  # [c]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    d_decay_part = product * stored_d_online  # [c]
-    stored_product_2 = tl.load(stored_product_2_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
-    d_decay_part2 = ratio * stored_product_2  # [c]
-    d_decay = d_decay_part2 + d_decay_part  # [c]
+    scaled12 = written[None, :] * stored_product_2  # [c, d]
+    d_P_part = ratio[:, None] * scaled12  # [c, d]
+    d_decay_part = stored_product * ratio  # [c]
+    d_decay_part2 = stored_product_4 * d_online  # [c]
+    d_decay = d_decay_part + d_decay_part2  # [c]
     d_G = decay * d_decay  # [c]
     d_log_decay_part2 = tl.cumsum(d_G.to(tl.float64), 0, reverse=True)  # [c]
-    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    product6 = tl.sum(k_c * total3, 1)  # [c]
-    scaled9 = exp * product6  # [c]
-    scaled10 = (size_K ** (-0.5)) * scaled9  # [c]
-    d_decay_after = scaled10 + scaled8  # [c]
-    masked2 = tl.where(valid, d_decay_after, 0.0)  # [c]
-    d_G_after = exp2 * masked2  # [c]
-    d_log_decay_part3 = lib.sums_before(d_G_after.to(tl.float64), False)  # [c]
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    d_P_part2 = written[None, :] * d_online[:, None]  # [c, d]
+    d_P = d_P_part + d_P_part2  # [c, d]
     d_reach = stored_product_3 * d_P  # [c, d]
-    scaled11 = reach * d_reach  # [c, d]
-    d_gap = tl.where(earlier, scaled11, 0.0)  # [c, d]
+    scaled13 = reach * d_reach  # [c, d]
+    d_gap = tl.where(earlier, scaled13, 0.0)  # [c, d]
     running = tl.cumsum(d_gap, 0, reverse=True)  # [c, d]
-    masked3 = tl.where(mask4, running, 0.0)  # [c, d]
-    d_log_decay_part4 = tl.sum(masked3, 1)  # [c]
-    d_log_decay_part5 = d_log_decay_part4 + d_log_decay_part2.to(tl.float32)  # [c]
+    masked4 = tl.where(mask6, running, 0.0)  # [c, d]
+    d_log_decay_part3 = tl.sum(masked4, 1)  # [c]
+    d_log_decay_part4 = d_log_decay_part3 + d_log_decay_part2.to(tl.float32)  # [c]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    d_log_decay_part6 = d_log_decay_part3.to(tl.float32) + d_log_decay_part5  # [c]
+    scaled14 = exp * total  # [c]
+    scaled15 = (size_K ** (-0.5)) * scaled14  # [c]
+    d_decay_after = scaled15 + scaled11  # [c]
+    masked5 = tl.where(valid, d_decay_after, 0.0)  # [c]
+    d_G_after = exp2 * masked5  # [c]
+    d_log_decay_part5 = lib.sums_before(d_G_after.to(tl.float64), False)  # [c]
+    d_log_decay_part6 = d_log_decay_part4 + d_log_decay_part5.to(tl.float32)  # [c]
     d_log_decay = d_log_decay_part + d_log_decay_part6  # [c]
-    masked4 = tl.where(valid, d_log_decay, 0.0)  # [c]
-    scaled12 = 0.5 * masked4  # [c]
-    masked5 = tl.where(mask5, masked4, 0.0)  # [c]
-    d_g = tl.where(mask3, scaled12, masked5)  # [c]
+    masked6 = tl.where(valid, d_log_decay, 0.0)  # [c]
+    scaled16 = 0.5 * masked6  # [c]
+    masked7 = tl.where(mask7, masked6, 0.0)  # [c]
+    d_g = tl.where(mask5, scaled16, masked7)  # [c]
     tl.store(d_g_ptr + ((b * T + start) * H + h) * (1) + c * (H * 1), d_g, mask=(c < count))
 
 forward = {
@@ -516,17 +589,19 @@ forward = {
 }
 
 backward = {
-    "scratch": [('stored.d_increment_n', 'starts', ('K',)), ('stored.d_increment_S', 'starts', ('K', 'V')), ('stored.out', 'starts', ('K',)), ('stored.out.2', 'starts', ('K', 'V')), ('stored.product', 'starts', ('c',)), ('stored.d_online', 'starts', ('c',)), ('stored.product.2', 'starts', ('c',)), ('stored.product.3', 'starts', ('c', 'd')), ('stored.product.4', 'starts', ('c', 'V'))],
+    "scratch": [('stored.product', 'starts', ('c',)), ('stored.product.2', 'starts', ('c', 'd')), ('stored.product.3', 'starts', ('c', 'd')), ('stored.product.4', 'starts', ('c',)), ('stored.d_increment_n', 'starts', ('K',)), ('stored.d_increment_S', 'starts', ('K', 'V')), ('stored.out', 'starts', ('K',)), ('stored.out.2', 'starts', ('K', 'V'))],
     "copies": [],
     "kernels": [
-        {"run": backward_0, "grid": 'rows', "blocked": (), "folded": ('V',), "dims": ('K', 'V'),
-         "products": 3, "tensors": ('q', 'k', 'v', 'i', 'g', 'saved.S', 'saved.n', 'd.y', 'stored.product', 'stored.d_online', 'stored.product.2')},
+        {"run": backward_0, "grid": 'rows', "blocked": (), "folded": ('K',), "dims": ('K', 'V'),
+         "products": 3, "tensors": ('q', 'k', 'v', 'saved.S', 'saved.n', 'd.y', 'stored.product', 'stored.product.2', 'stored.product.3', 'stored.product.4')},
         {"run": backward_1, "grid": 'loop', "blocked": ('V',), "folded": (), "dims": ('K', 'V'),
-         "products": 1, "tensors": ('q', 'g', 'saved.n', 'd.y', 'd.new.state.S', 'd.new.state.n', 'stored.product', 'stored.d_online', 'd.state.S', 'd.state.n', 'stored.d_increment_n', 'stored.d_increment_S', 'stored.out', 'stored.out.2')},
+         "products": 1, "tensors": ('q', 'i', 'g', 'saved.n', 'd.y', 'd.new.state.S', 'd.new.state.n', 'stored.product', 'stored.product.2', 'stored.product.3', 'd.state.S', 'd.state.n', 'stored.d_increment_n', 'stored.d_increment_S', 'stored.out', 'stored.out.2')},
         {"run": backward_2, "grid": 'rows', "blocked": ('V',), "folded": ('K',), "dims": ('K', 'V'),
-         "products": 3, "tensors": ('q', 'k', 'i', 'g', 'saved.n', 'd.y', 'stored.d_increment_S', 'stored.product', 'd.v', 'stored.product.3', 'stored.product.4')},
-        {"run": backward_3, "grid": 'rows', "blocked": (), "folded": ('V',), "dims": ('K', 'V'),
-         "products": 6, "tensors": ('q', 'k', 'v', 'i', 'g', 'saved.S', 'saved.n', 'd.y', 'stored.d_increment_n', 'stored.d_increment_S', 'stored.out', 'stored.out.2', 'stored.product.3', 'stored.product', 'stored.product.2', 'stored.d_online', 'stored.product.4', 'd.q', 'd.k', 'd.i', 'd.g')},
+         "products": 2, "tensors": ('q', 'k', 'i', 'g', 'saved.n', 'd.y', 'stored.d_increment_S', 'stored.product.3', 'd.v')},
+        {"run": backward_3, "grid": 'rows', "blocked": ('K',), "folded": ('V',), "dims": ('K', 'V'),
+         "products": 4, "tensors": ('q', 'k', 'v', 'i', 'g', 'saved.S', 'saved.n', 'd.y', 'stored.product', 'stored.product.2', 'stored.product.3', 'stored.product.4', 'stored.d_increment_n', 'stored.d_increment_S', 'd.q', 'd.k')},
+        {"run": backward_4, "grid": 'rows', "blocked": (), "folded": ('K',), "dims": ('K', 'V'),
+         "products": 1, "tensors": ('k', 'v', 'i', 'g', 'saved.S', 'saved.n', 'stored.product', 'stored.product.2', 'stored.product.3', 'stored.product.4', 'stored.d_increment_n', 'stored.d_increment_S', 'stored.out', 'stored.out.2', 'd.i', 'd.g')},
     ],
     "shifted": [],
 }

@@ -265,15 +265,12 @@ def backward(q, k, v, i, g, u, summary_partial, summary, state_S, state_n, cache
     mask3 = 1.0 == abs  # [z, r, c]
     scaled4 = ratio2 * scaled  # [z, r, c]
     minus = -scaled4  # [z, r, c]
-    product7 = torch.einsum("zrcK,zrcK->zrc", q_c, product5)  # [z, r, c]
-    scaled5 = decay * product7  # [z, r, c]
-    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    scaled6 = exp[:, :, :, None] * v_c  # [z, r, c, V]
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    product8 = torch.einsum("zrcd,zrdV->zrcV", P, scaled6)  # [z, r, c, V]
-    product9 = torch.einsum("zrcV,zrcV->zrc", d_y_c, product8)  # [z, r, c]
-    scaled7 = (size_K ** -0.5) * product9  # [z, r, c]
-    added2 = scaled5 + scaled7  # [z, r, c]
+    scaled5 = exp[:, :, None] * product6  # [z, r, c, d]
+    product7 = torch.einsum("zrcd,zrcd->zrc", P, scaled5)  # [z, r, c]
+    scaled6 = (size_K ** -0.5) * product7  # [z, r, c]
+    product8 = torch.einsum("zrcK,zrcK->zrc", q_c, product5)  # [z, r, c]
+    scaled7 = decay * product8  # [z, r, c]
+    added2 = scaled6 + scaled7  # [z, r, c]
     scaled8 = minus * added2  # [z, r, c]
     scaled9 = 0.5 * scaled8  # [z, r, c]
     mask4 = 1.0 > abs  # [z, r, c]
@@ -302,14 +299,14 @@ def backward(q, k, v, i, g, u, summary_partial, summary, state_S, state_n, cache
     d_cached_S_part = [None] * N
     for n in range(N):  # one cached memory after the other: slots0
         # spec line 24: summary: mean(k)
-        product10 = torch.einsum("zKV,zrcV->zrcK", new_cache_S_z[:, n], d_y_c)  # [z, r, c, K]
-        scaled14 = scaled13[:, :, :, n][:, :, :, None] * product10  # [z, r, c, K]
-        product11 = torch.einsum("zrcK,zrcK->zrc", product10, q_c)  # [z, r, c]
+        product9 = torch.einsum("zKV,zrcV->zrcK", new_cache_S_z[:, n], d_y_c)  # [z, r, c, K]
+        scaled14 = scaled13[:, :, :, n][:, :, :, None] * product9  # [z, r, c, K]
+        product10 = torch.einsum("zrcK,zrcK->zrc", product9, q_c)  # [z, r, c]
         d_answer = d_y_c * weight_cached[:, :, :, n][:, :, :, None]  # [z, r, c, V]
         d_read_S = ratio3[:, :, :, n][:, :, :, None] * d_answer  # [z, r, c, V]
         d_cached_S_part2 = torch.einsum("zrcK,zrcV->zKV", q_c, d_read_S)  # [z, K, V]
         d_q_part4 = d_q_part4 + scaled14
-        per_n[n] = product11
+        per_n[n] = product10
         d_cached_S_part[n] = d_cached_S_part2
     per_n = ops.stacked(per_n, (z, R, chunk, ), like, 3)  # [z, r, c, n]
     d_cached_S_part = ops.stacked(d_cached_S_part, (z, size_K, size_V, ), like, 1)  # [z, n, K, V]
@@ -360,7 +357,7 @@ def backward(q, k, v, i, g, u, summary_partial, summary, state_S, state_n, cache
     # spec line 24: summary: mean(k)
     d_finished = rows.expose(d_summaries)  # [z, r, K]
     scaled20 = 0.00390625 * d_finished  # [z, r, K]
-    product12 = torch.einsum("zrc,zrcK->zrK", ratio, d_summary_online)  # [z, r, K]
+    product11 = torch.einsum("zrc,zrcK->zrK", ratio, d_summary_online)  # [z, r, K]
     added3 = rows.offset + rows.count  # [z, r]
     mask7 = added3 == 256.0  # [z, r]
     mask8 = rows.count > 0.0  # [z, r]
@@ -372,14 +369,14 @@ def backward(q, k, v, i, g, u, summary_partial, summary, state_S, state_n, cache
         d_old_summary_partial_starts[r] = d_old_summary_partial
         d_partial_part = torch.where(completes[:, r][:, None], 0.0, d_old_summary_partial)  # [z, K]
         d_partial = scaled20[:, r] + d_partial_part  # [z, K]
-        added4 = d_partial + product12[:, r]  # [z, K]
+        added4 = d_partial + product11[:, r]  # [z, K]
         d_sum_summary_partial_rows[r] = d_partial
         d_old_summary_partial = added4
     d_sum_summary_partial_rows = ops.stacked(d_sum_summary_partial_rows, (z, size_K, ), like)  # [z, r, K]
     d_summand = d_summand_part + d_sum_summary_partial_rows[:, :, None]  # [z, r, c, K]
     d_k_part = torch.where(valid[:, :, :, None], d_summand, 0.0)  # [z, r, c, K]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    product13 = torch.einsum("zrcK,zrcd->zrdK", q_c, scaled10)  # [z, r, d, K]
+    product12 = torch.einsum("zrcK,zrcd->zrdK", q_c, scaled10)  # [z, r, d, K]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
     G_after = ops.running(log_decay.double(), 2, reverse=True, exclusive=True)  # [z, r, c]
     exp2 = torch.exp(G_after.to(like.dtype))  # [z, r, c]
@@ -394,7 +391,7 @@ def backward(q, k, v, i, g, u, summary_partial, summary, state_S, state_n, cache
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     d_online2 = scaled21 * ratio2[:, :, :, None]  # [z, r, c, V]
     scaled22 = decay[:, :, :, None] * d_online2  # [z, r, c, V]
-    product14 = torch.einsum("zrcK,zrcV->zrKV", q_c, scaled22)  # [z, r, K, V]
+    product13 = torch.einsum("zrcK,zrcV->zrKV", q_c, scaled22)  # [z, r, K, V]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
     total3 = log_decay.sum(2)  # [z, r]
     decay_of_row = torch.exp(total3)  # [z, r]
@@ -408,21 +405,21 @@ def backward(q, k, v, i, g, u, summary_partial, summary, state_S, state_n, cache
         d_next_S = d_old_S + at_end[:, r]  # [z, K, V]
         # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
         d_old_S2 = decay_of_row[:, r][:, None, None] * d_next_S  # [z, K, V]
-        added5 = d_old_S2 + product14[:, r]  # [z, K, V]
+        added5 = d_old_S2 + product13[:, r]  # [z, K, V]
         d_write_S_rows[r] = d_next_S
         d_next_S_0_rows[r] = d_next_S
         d_old_S = added5
     d_write_S_rows = ops.stacked(d_write_S_rows, (z, size_K, size_V, ), like)  # [z, r, K, V]
     d_next_S_0_rows = ops.stacked(d_next_S_0_rows, (z, size_K, size_V, ), like)  # [z, r, K, V]
-    product15 = torch.einsum("zrcV,zrKV->zrcK", v_c, d_write_S_rows)  # [z, r, c, K]
-    d_write_part = written[:, :, :, None] * product15  # [z, r, c, K]
+    product14 = torch.einsum("zrcV,zrKV->zrcK", v_c, d_write_S_rows)  # [z, r, c, K]
+    d_write_part = written[:, :, :, None] * product14  # [z, r, c, K]
     d_new_state_n_z = ops.flat(d_new_state_n)  # [z, K]
     d_new_cache_n_z = ops.flat(d_new_cache_n)  # [z, n, K]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     d_cached_n_part = torch.einsum("zrcK,zrcn->znK", q_c, d_read_n)  # [z, n, K]
     d_cached_n = d_new_cache_n_z + d_cached_n_part  # [z, n, K]
     at_end2 = rows.expose(d_cached_n)  # [z, r, K]
-    product16 = torch.einsum("zrcK,zrc->zrK", q_c, scaled11)  # [z, r, K]
+    product15 = torch.einsum("zrcK,zrc->zrK", q_c, scaled11)  # [z, r, K]
     d_old_n = d_new_state_n_z
     d_old_n_starts = [None] * R
     d_write_n_rows = [None] * R
@@ -432,7 +429,7 @@ def backward(q, k, v, i, g, u, summary_partial, summary, state_S, state_n, cache
         d_next_n = d_old_n + at_end2[:, r]  # [z, K]
         # spec line 18: n: exp(g) * n + exp(i) * scale * k
         d_old_n2 = decay_of_row[:, r][:, None] * d_next_n  # [z, K]
-        added6 = d_old_n2 + product16[:, r]  # [z, K]
+        added6 = d_old_n2 + product15[:, r]  # [z, K]
         d_write_n_rows[r] = d_next_n
         d_next_n_0_rows[r] = d_next_n
         d_old_n = added6
@@ -442,30 +439,31 @@ def backward(q, k, v, i, g, u, summary_partial, summary, state_S, state_n, cache
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
     d_write = d_write_part + d_write_part2  # [z, r, c, K]
     d_k_part2 = decay_after[:, :, :, None] * d_write  # [z, r, c, K]
-    d_k_part3 = product13 + d_k_part2  # [z, r, c, K]
+    d_k_part3 = product12 + d_k_part2  # [z, r, c, K]
     # spec line 24: summary: mean(k)
     d_k = d_k_part + d_k_part3  # [z, r, c, K]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    product17 = torch.einsum("zrcd,zrcV->zrdV", P, d_online2)  # [z, r, d, V]
+    product16 = torch.einsum("zrcd,zrcV->zrdV", P, d_online2)  # [z, r, d, V]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    product18 = torch.einsum("zrcK,zrKV->zrcV", k_c, d_write_S_rows)  # [z, r, c, V]
-    d_written_part = decay_after[:, :, :, None] * product18  # [z, r, c, V]
-    d_written = product17 + d_written_part  # [z, r, c, V]
+    product17 = torch.einsum("zrcK,zrKV->zrcV", k_c, d_write_S_rows)  # [z, r, c, V]
+    d_written_part = decay_after[:, :, :, None] * product17  # [z, r, c, V]
+    d_written = product16 + d_written_part  # [z, r, c, V]
     d_v = written[:, :, :, None] * d_written  # [z, r, c, V]
+    scaled23 = scaled[:, :, :, None] * product6  # [z, r, c, d]
+    product18 = torch.einsum("zrcd,zrcd->zrd", P, scaled23)  # [z, r, d]
+    product19 = torch.einsum("zrcK,zrcK->zrc", k_c, product14)  # [z, r, c]
+    scaled24 = decay_after * product19  # [z, r, c]
+    d_written_part2 = product18 + scaled24  # [z, r, c]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    product19 = torch.einsum("zrcd,zrc->zrd", P, d_online)  # [z, r, d]
+    product20 = torch.einsum("zrcd,zrc->zrd", P, d_online)  # [z, r, d]
     # spec line 18: n: exp(g) * n + exp(i) * scale * k
-    product20 = torch.einsum("zrcK,zrK->zrc", k_c, d_write_n_rows)  # [z, r, c]
-    d_written_part2 = decay_after * product20  # [z, r, c]
-    d_written_part3 = product19 + d_written_part2  # [z, r, c]
+    product21 = torch.einsum("zrcK,zrK->zrc", k_c, d_write_n_rows)  # [z, r, c]
+    d_written_part3 = decay_after * product21  # [z, r, c]
+    d_written_part4 = product20 + d_written_part3  # [z, r, c]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    product21 = torch.einsum("zrcV,zrcV->zrc", v_c, product17)  # [z, r, c]
-    product22 = torch.einsum("zrcV,zrcV->zrc", v_c, product18)  # [z, r, c]
-    scaled23 = decay_after * product22  # [z, r, c]
-    d_written_part4 = product21 + scaled23  # [z, r, c]
-    d_written2 = d_written_part3 + d_written_part4  # [z, r, c]
-    scaled24 = exp * d_written2  # [z, r, c]
-    d_i = (size_K ** -0.5) * scaled24  # [z, r, c]
+    d_written2 = d_written_part2 + d_written_part4  # [z, r, c]
+    scaled25 = exp * d_written2  # [z, r, c]
+    d_i = (size_K ** -0.5) * scaled25  # [z, r, c]
     mask9 = g_c == -120.0  # [z, r, c]
     d_factor_S = torch.einsum("zrKV,zrKV->zr", saved_S_z, d_next_S_0_rows)  # [z, r]
     # spec line 18: n: exp(g) * n + exp(i) * scale * k
@@ -476,34 +474,33 @@ def backward(q, k, v, i, g, u, summary_partial, summary, state_S, state_n, cache
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     mask10 = at_d[None, None] < at_c[None, :, None]  # [z, c, d]
     d_reach = product3 * d_P  # [z, r, c, d]
-    scaled25 = reach * d_reach  # [z, r, c, d]
-    d_gap = torch.where(earlier, scaled25, 0.0)  # [z, r, c, d]
+    scaled26 = reach * d_reach  # [z, r, c, d]
+    d_gap = torch.where(earlier, scaled26, 0.0)  # [z, r, c, d]
     running2 = ops.running(d_gap, 2, reverse=True)  # [z, r, c, d]
     masked8 = torch.where(mask10[:, None], running2, 0.0)  # [z, r, c, d]
     d_log_decay_part2 = masked8.sum(3)  # [z, r, c]
-    d_decay_part = scaled * product7  # [z, r, c]
+    d_decay_part = scaled * product8  # [z, r, c]
     d_decay_part2 = product2 * d_online  # [z, r, c]
     d_decay = d_decay_part + d_decay_part2  # [z, r, c]
     d_G = decay * d_decay  # [z, r, c]
     d_log_decay_part3 = ops.running(d_G.double(), 2, reverse=True)  # [z, r, c]
     d_log_decay_part4 = d_log_decay_part2 + d_log_decay_part3.to(like.dtype)  # [z, r, c]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    product23 = torch.einsum("zrcK,zrcK->zrc", k_c, product15)  # [z, r, c]
-    scaled26 = exp * product23  # [z, r, c]
-    scaled27 = (size_K ** -0.5) * scaled26  # [z, r, c]
-    scaled28 = exp * product20  # [z, r, c]
-    scaled29 = (size_K ** -0.5) * scaled28  # [z, r, c]
-    d_decay_after = scaled27 + scaled29  # [z, r, c]
+    scaled27 = exp * product19  # [z, r, c]
+    scaled28 = (size_K ** -0.5) * scaled27  # [z, r, c]
+    scaled29 = exp * product21  # [z, r, c]
+    scaled30 = (size_K ** -0.5) * scaled29  # [z, r, c]
+    d_decay_after = scaled28 + scaled30  # [z, r, c]
     masked9 = torch.where(valid, d_decay_after, 0.0)  # [z, r, c]
     d_G_after = exp2 * masked9  # [z, r, c]
     d_log_decay_part5 = ops.running(d_G_after.double(), 2, exclusive=True)  # [z, r, c]
     d_log_decay_part6 = d_log_decay_part4 + d_log_decay_part5.to(like.dtype)  # [z, r, c]
     d_log_decay = d_log_decay_part[:, :, None] + d_log_decay_part6  # [z, r, c]
     masked10 = torch.where(valid, d_log_decay, 0.0)  # [z, r, c]
-    scaled30 = 0.5 * masked10  # [z, r, c]
+    scaled31 = 0.5 * masked10  # [z, r, c]
     mask11 = g_c > -120.0  # [z, r, c]
     masked11 = torch.where(mask11, masked10, 0.0)  # [z, r, c]
-    d_g = torch.where(mask9, scaled30, masked11)  # [z, r, c]
+    d_g = torch.where(mask9, scaled31, masked11)  # [z, r, c]
     # spec line 25: score: dot(u, summary)
     d_u_part = torch.einsum("znK,zrcn->zrcK", new_summary_z, d_score_cached)  # [z, r, c, K]
     # spec line 24: summary: mean(k)

@@ -175,15 +175,12 @@ def backward(q, k, v, i, g, state_S, state_n, cache_S, cache_n, table, new_cache
     mask3 = 1.0 == abs  # [z, r, c]
     scaled3 = ratio * ratio  # [z, r, c]
     minus = -scaled3  # [z, r, c]
-    product6 = torch.einsum("zrcK,zrcK->zrc", q_c, product4)  # [z, r, c]
-    scaled4 = decay * product6  # [z, r, c]
-    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    scaled5 = exp[:, :, :, None] * v_c  # [z, r, c, V]
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    product7 = torch.einsum("zrcd,zrdV->zrcV", P, scaled5)  # [z, r, c, V]
-    product8 = torch.einsum("zrcV,zrcV->zrc", d_y_c, product7)  # [z, r, c]
-    scaled6 = (size_K ** -0.5) * product8  # [z, r, c]
-    added = scaled4 + scaled6  # [z, r, c]
+    scaled4 = exp[:, :, None] * product5  # [z, r, c, d]
+    product6 = torch.einsum("zrcd,zrcd->zrc", P, scaled4)  # [z, r, c]
+    scaled5 = (size_K ** -0.5) * product6  # [z, r, c]
+    product7 = torch.einsum("zrcK,zrcK->zrc", q_c, product4)  # [z, r, c]
+    scaled6 = decay * product7  # [z, r, c]
+    added = scaled5 + scaled6  # [z, r, c]
     scaled7 = minus * added  # [z, r, c]
     scaled8 = 0.5 * scaled7  # [z, r, c]
     mask4 = 1.0 > abs  # [z, r, c]
@@ -210,14 +207,14 @@ def backward(q, k, v, i, g, state_S, state_n, cache_S, cache_n, table, new_cache
     per_n = [None] * N
     d_cached_S_part = [None] * N
     for n in range(N):  # one cached memory after the other: slots0
-        product9 = torch.einsum("zKV,zrcV->zrcK", new_cache_S_z[:, n], d_y_c)  # [z, r, c, K]
-        scaled12 = scaled11[:, :, :, n][:, :, :, None] * product9  # [z, r, c, K]
-        product10 = torch.einsum("zrcK,zrcK->zrc", product9, q_c)  # [z, r, c]
+        product8 = torch.einsum("zKV,zrcV->zrcK", new_cache_S_z[:, n], d_y_c)  # [z, r, c, K]
+        scaled12 = scaled11[:, :, :, n][:, :, :, None] * product8  # [z, r, c, K]
+        product9 = torch.einsum("zrcK,zrcK->zrc", product8, q_c)  # [z, r, c]
         d_answer = d_y_c * weight_cached[:, :, n][:, :, None, None]  # [z, r, c, V]
         d_read_S = d_answer * ratio2[:, :, :, n][:, :, :, None]  # [z, r, c, V]
         d_cached_S_part2 = torch.einsum("zrcK,zrcV->zKV", q_c, d_read_S)  # [z, K, V]
         d_q_part4 = d_q_part4 + scaled12
-        per_n[n] = product10
+        per_n[n] = product9
         d_cached_S_part[n] = d_cached_S_part2
     per_n = ops.stacked(per_n, (z, R, chunk, ), like, 3)  # [z, r, c, n]
     d_cached_S_part = ops.stacked(d_cached_S_part, (z, size_K, size_V, ), like, 1)  # [z, n, K, V]
@@ -237,7 +234,7 @@ def backward(q, k, v, i, g, state_S, state_n, cache_S, cache_n, table, new_cache
     d_q_part7 = d_q_part3 + d_q_part6  # [z, r, c, K]
     d_q_part8 = d_q_part2 + d_q_part7  # [z, r, c, K]
     d_q = d_q_part + d_q_part8  # [z, r, c, K]
-    product11 = torch.einsum("zrcK,zrcd->zrdK", q_c, scaled9)  # [z, r, d, K]
+    product10 = torch.einsum("zrcK,zrcd->zrdK", q_c, scaled9)  # [z, r, d, K]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
     G_after = ops.running(log_decay.double(), 2, reverse=True, exclusive=True)  # [z, r, c]
     exp2 = torch.exp(G_after.to(like.dtype))  # [z, r, c]
@@ -249,7 +246,7 @@ def backward(q, k, v, i, g, state_S, state_n, cache_S, cache_n, table, new_cache
     at_end = rows.expose(d_cached_S)  # [z, r, K, V]
     d_online2 = d_y_c * ratio[:, :, :, None]  # [z, r, c, V]
     scaled17 = decay[:, :, :, None] * d_online2  # [z, r, c, V]
-    product12 = torch.einsum("zrcK,zrcV->zrKV", q_c, scaled17)  # [z, r, K, V]
+    product11 = torch.einsum("zrcK,zrcV->zrKV", q_c, scaled17)  # [z, r, K, V]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
     total = log_decay.sum(2)  # [z, r]
     decay_of_row = torch.exp(total)  # [z, r]
@@ -263,21 +260,21 @@ def backward(q, k, v, i, g, state_S, state_n, cache_S, cache_n, table, new_cache
         d_next_S = d_old_S + at_end[:, r]  # [z, K, V]
         # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
         d_old_S2 = decay_of_row[:, r][:, None, None] * d_next_S  # [z, K, V]
-        added2 = d_old_S2 + product12[:, r]  # [z, K, V]
+        added2 = d_old_S2 + product11[:, r]  # [z, K, V]
         d_write_S_rows[r] = d_next_S
         d_next_S_0_rows[r] = d_next_S
         d_old_S = added2
     d_write_S_rows = ops.stacked(d_write_S_rows, (z, size_K, size_V, ), like)  # [z, r, K, V]
     d_next_S_0_rows = ops.stacked(d_next_S_0_rows, (z, size_K, size_V, ), like)  # [z, r, K, V]
-    product13 = torch.einsum("zrcV,zrKV->zrcK", v_c, d_write_S_rows)  # [z, r, c, K]
-    d_write_part = written[:, :, :, None] * product13  # [z, r, c, K]
+    product12 = torch.einsum("zrcV,zrKV->zrcK", v_c, d_write_S_rows)  # [z, r, c, K]
+    d_write_part = written[:, :, :, None] * product12  # [z, r, c, K]
     d_new_state_n_z = ops.flat(d_new_state_n)  # [z, K]
     d_new_cache_n_z = ops.flat(d_new_cache_n)  # [z, n, K]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     d_cached_n_part = torch.einsum("zrcK,zrcn->znK", q_c, d_read_n)  # [z, n, K]
     d_cached_n = d_new_cache_n_z + d_cached_n_part  # [z, n, K]
     at_end2 = rows.expose(d_cached_n)  # [z, r, K]
-    product14 = torch.einsum("zrcK,zrc->zrK", q_c, scaled10)  # [z, r, K]
+    product13 = torch.einsum("zrcK,zrc->zrK", q_c, scaled10)  # [z, r, K]
     d_old_n = d_new_state_n_z
     d_old_n_starts = [None] * R
     d_write_n_rows = [None] * R
@@ -287,7 +284,7 @@ def backward(q, k, v, i, g, state_S, state_n, cache_S, cache_n, table, new_cache
         d_next_n = d_old_n + at_end2[:, r]  # [z, K]
         # spec line 18: n: exp(g) * n + exp(i) * scale * k
         d_old_n2 = decay_of_row[:, r][:, None] * d_next_n  # [z, K]
-        added3 = d_old_n2 + product14[:, r]  # [z, K]
+        added3 = d_old_n2 + product13[:, r]  # [z, K]
         d_write_n_rows[r] = d_next_n
         d_next_n_0_rows[r] = d_next_n
         d_old_n = added3
@@ -297,28 +294,29 @@ def backward(q, k, v, i, g, state_S, state_n, cache_S, cache_n, table, new_cache
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
     d_write = d_write_part + d_write_part2  # [z, r, c, K]
     d_k_part = decay_after[:, :, :, None] * d_write  # [z, r, c, K]
-    d_k = product11 + d_k_part  # [z, r, c, K]
+    d_k = product10 + d_k_part  # [z, r, c, K]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    product15 = torch.einsum("zrcd,zrcV->zrdV", P, d_online2)  # [z, r, d, V]
+    product14 = torch.einsum("zrcd,zrcV->zrdV", P, d_online2)  # [z, r, d, V]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    product16 = torch.einsum("zrcK,zrKV->zrcV", k_c, d_write_S_rows)  # [z, r, c, V]
-    d_written_part = decay_after[:, :, :, None] * product16  # [z, r, c, V]
-    d_written = product15 + d_written_part  # [z, r, c, V]
+    product15 = torch.einsum("zrcK,zrKV->zrcV", k_c, d_write_S_rows)  # [z, r, c, V]
+    d_written_part = decay_after[:, :, :, None] * product15  # [z, r, c, V]
+    d_written = product14 + d_written_part  # [z, r, c, V]
     d_v = written[:, :, :, None] * d_written  # [z, r, c, V]
+    scaled18 = ratio[:, :, :, None] * product5  # [z, r, c, d]
+    product16 = torch.einsum("zrcd,zrcd->zrd", P, scaled18)  # [z, r, d]
+    product17 = torch.einsum("zrcK,zrcK->zrc", k_c, product12)  # [z, r, c]
+    scaled19 = decay_after * product17  # [z, r, c]
+    d_written_part2 = product16 + scaled19  # [z, r, c]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    product17 = torch.einsum("zrcd,zrc->zrd", P, d_online)  # [z, r, d]
+    product18 = torch.einsum("zrcd,zrc->zrd", P, d_online)  # [z, r, d]
     # spec line 18: n: exp(g) * n + exp(i) * scale * k
-    product18 = torch.einsum("zrcK,zrK->zrc", k_c, d_write_n_rows)  # [z, r, c]
-    d_written_part2 = decay_after * product18  # [z, r, c]
-    d_written_part3 = product17 + d_written_part2  # [z, r, c]
+    product19 = torch.einsum("zrcK,zrK->zrc", k_c, d_write_n_rows)  # [z, r, c]
+    d_written_part3 = decay_after * product19  # [z, r, c]
+    d_written_part4 = product18 + d_written_part3  # [z, r, c]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    product19 = torch.einsum("zrcV,zrcV->zrc", v_c, product15)  # [z, r, c]
-    product20 = torch.einsum("zrcV,zrcV->zrc", v_c, product16)  # [z, r, c]
-    scaled18 = decay_after * product20  # [z, r, c]
-    d_written_part4 = product19 + scaled18  # [z, r, c]
-    d_written2 = d_written_part3 + d_written_part4  # [z, r, c]
-    scaled19 = exp * d_written2  # [z, r, c]
-    d_i = (size_K ** -0.5) * scaled19  # [z, r, c]
+    d_written2 = d_written_part2 + d_written_part4  # [z, r, c]
+    scaled20 = exp * d_written2  # [z, r, c]
+    d_i = (size_K ** -0.5) * scaled20  # [z, r, c]
     mask7 = g_c == -120.0  # [z, r, c]
     d_factor_S = torch.einsum("zrKV,zrKV->zr", saved_S_z, d_next_S_0_rows)  # [z, r]
     # spec line 18: n: exp(g) * n + exp(i) * scale * k
@@ -329,34 +327,33 @@ def backward(q, k, v, i, g, state_S, state_n, cache_S, cache_n, table, new_cache
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     mask8 = at_d[None, None] < at_c[None, :, None]  # [z, c, d]
     d_reach = product2 * d_P  # [z, r, c, d]
-    scaled20 = reach * d_reach  # [z, r, c, d]
-    d_gap = torch.where(earlier, scaled20, 0.0)  # [z, r, c, d]
+    scaled21 = reach * d_reach  # [z, r, c, d]
+    d_gap = torch.where(earlier, scaled21, 0.0)  # [z, r, c, d]
     running = ops.running(d_gap, 2, reverse=True)  # [z, r, c, d]
     masked6 = torch.where(mask8[:, None], running, 0.0)  # [z, r, c, d]
     d_log_decay_part2 = masked6.sum(3)  # [z, r, c]
-    d_decay_part = ratio * product6  # [z, r, c]
+    d_decay_part = ratio * product7  # [z, r, c]
     d_decay_part2 = product * d_online  # [z, r, c]
     d_decay = d_decay_part + d_decay_part2  # [z, r, c]
     d_G = decay * d_decay  # [z, r, c]
     d_log_decay_part3 = ops.running(d_G.double(), 2, reverse=True)  # [z, r, c]
     d_log_decay_part4 = d_log_decay_part2 + d_log_decay_part3.to(like.dtype)  # [z, r, c]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    product21 = torch.einsum("zrcK,zrcK->zrc", k_c, product13)  # [z, r, c]
-    scaled21 = exp * product21  # [z, r, c]
-    scaled22 = (size_K ** -0.5) * scaled21  # [z, r, c]
-    scaled23 = exp * product18  # [z, r, c]
-    scaled24 = (size_K ** -0.5) * scaled23  # [z, r, c]
-    d_decay_after = scaled22 + scaled24  # [z, r, c]
+    scaled22 = exp * product17  # [z, r, c]
+    scaled23 = (size_K ** -0.5) * scaled22  # [z, r, c]
+    scaled24 = exp * product19  # [z, r, c]
+    scaled25 = (size_K ** -0.5) * scaled24  # [z, r, c]
+    d_decay_after = scaled23 + scaled25  # [z, r, c]
     masked7 = torch.where(valid, d_decay_after, 0.0)  # [z, r, c]
     d_G_after = exp2 * masked7  # [z, r, c]
     d_log_decay_part5 = ops.running(d_G_after.double(), 2, exclusive=True)  # [z, r, c]
     d_log_decay_part6 = d_log_decay_part4 + d_log_decay_part5.to(like.dtype)  # [z, r, c]
     d_log_decay = d_log_decay_part[:, :, None] + d_log_decay_part6  # [z, r, c]
     masked8 = torch.where(valid, d_log_decay, 0.0)  # [z, r, c]
-    scaled25 = 0.5 * masked8  # [z, r, c]
+    scaled26 = 0.5 * masked8  # [z, r, c]
     mask9 = g_c > -120.0  # [z, r, c]
     masked9 = torch.where(mask9, masked8, 0.0)  # [z, r, c]
-    d_g = torch.where(mask7, scaled25, masked9)  # [z, r, c]
+    d_g = torch.where(mask7, scaled26, masked9)  # [z, r, c]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     d_cache_S = rows.keep(d_cached_S)  # [z, n, K, V]
     d_cache_n = rows.keep(d_cached_n)  # [z, n, K]

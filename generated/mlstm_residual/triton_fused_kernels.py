@@ -193,15 +193,16 @@ def fused_forward_2(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, new_cache_S_ptr, saved_S_
     tl.store(y_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], y, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def fused_backward_0(q_ptr, new_cache_n_ptr, stored_read_n_ptr, table_ptr, T, H, R, N,
-                     C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, block_K: tl.constexpr):
-    """A program for every row of the chunk table: stored.read_n."""
+def fused_backward_0(q_ptr, k_ptr, v_ptr, new_cache_n_ptr, saved_S_ptr, saved_n_ptr, d_y_ptr, stored_read_n_ptr, stored_product_ptr, stored_product_2_ptr, stored_product_3_ptr, stored_product_4_ptr, table_ptr, T, H, R, N,
+                     C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
+    """A program for every row of the chunk table: stored.read_n, stored.product, stored.product.2, stored.product.3, stored.product.4."""
     r = tl.program_id(0)
     z = tl.program_id(1).to(tl.int64)
     b, h = z // H, z % H
     rows_ptr = table_ptr + b * R * 4
     c = tl.arange(0, C)
     slots = tl.arange(0, SLOTS)
+    at_V = tl.arange(0, block_V)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
     segment = tl.load(row_ptr + 2)
@@ -209,13 +210,31 @@ def fused_backward_0(q_ptr, new_cache_n_ptr, stored_read_n_ptr, table_ptr, T, H,
     completes = (count > 0) & (count + offset == 256)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
     read_n = tl.zeros((C, SLOTS,), tl.float32)  # [c, n]
+    total = tl.zeros((C,), tl.float32)  # [c]
+    total2 = tl.zeros((C, C,), tl.float32)  # [c, d]
+    total3 = tl.zeros((C,), tl.float32)  # [c]
     for block_of_K in tl.range(0, tl.cdiv(size_K, block_K), disable_licm=True):  # what is moved out of it would fill registers
         at_K = block_of_K * block_K + tl.arange(0, block_K)
         q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        saved_n = tl.load(saved_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+        total3 += tl.sum(q_c * saved_n[None, :], 1)
         new_cache_n = tl.load(new_cache_n_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
         read_n += lib.dot(q_c, tl.trans(new_cache_n), PRECISION)
+        saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+        product = lib.dot(d_y_c, tl.trans(saved_S), PRECISION)  # [c, K]
+        total += tl.sum(q_c * product, 1)
+        k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        total2 += lib.dot(q_c, tl.trans(k_c), PRECISION)
     tl.store(stored_read_n_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], read_n, mask=(slots[None, :] < N))
+    tl.store(stored_product_ptr + (z * R + r) * (C) + c, total)
+    v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+    product2 = lib.dot(d_y_c, tl.trans(v_c), PRECISION)  # [c, d]
+    tl.store(stored_product_2_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :], product2)
+    tl.store(stored_product_3_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :], total2)
+    tl.store(stored_product_4_ptr + (z * R + r) * (C) + c, total3)
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
 def fused_backward_1(new_cache_S_ptr, d_y_ptr, stored_read_n_ptr, stored_d_q_part_ptr, table_ptr, T, H, R, N,
@@ -288,7 +307,7 @@ def fused_backward_2(q_ptr, new_cache_S_ptr, d_y_ptr, stored_out_ptr, table_ptr,
         tl.store(stored_out_ptr + (z * R + r) * (N * C) + n * (C) + c, total)
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def fused_backward_3(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, new_cache_n_ptr, saved_S_ptr, saved_n_ptr, d_y_ptr, stored_read_n_ptr, stored_out_ptr, stored_d_q_part_ptr, d_q_ptr, table_ptr, T, H, R, N,
+def fused_backward_3(k_ptr, i_ptr, g_ptr, new_cache_n_ptr, saved_S_ptr, saved_n_ptr, d_y_ptr, stored_read_n_ptr, stored_out_ptr, stored_d_q_part_ptr, stored_product_ptr, stored_product_2_ptr, stored_product_3_ptr, stored_product_4_ptr, d_q_ptr, table_ptr, T, H, R, N,
                      C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
     """A program for every row of the chunk table: d.q."""
     r = tl.program_id(0)
@@ -297,7 +316,8 @@ def fused_backward_3(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, new_cache_n_ptr, saved_S
     rows_ptr = table_ptr + b * R * 4
     c = tl.arange(0, C)
     slots = tl.arange(0, SLOTS)
-    at_K = tl.arange(0, block_K)
+    block_of_K = tl.program_id(2)
+    at_K = block_of_K * block_K + tl.arange(0, block_K)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
     segment = tl.load(row_ptr + 2)
@@ -305,80 +325,71 @@ def fused_backward_3(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, new_cache_n_ptr, saved_S
     completes = (count > 0) & (count + offset == 256)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    total = tl.zeros((C, block_K,), tl.float32)  # [c, K]
+    for block_of_V in tl.range(0, tl.cdiv(size_V, block_V), disable_licm=True):  # what is moved out of it would fill registers
+        at_V = block_of_V * block_V + tl.arange(0, block_V)
+        d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+        saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        total += lib.dot(d_y_c, tl.trans(saved_S), PRECISION)
+    valid = c < count  # [c]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     mask = c[:, None] >= c[None, :]  # [c, d]
     mask2 = c < count  # [d]
     earlier = mask & mask2[None, :]  # [c, d]
-    valid = c < count  # [c]
-    i_c = lib.tokens(tl.load(i_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
-    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    exp = tl.exp(i_c)  # [c]
+    past = slots < segment  # [n]
     g_c = lib.tokens(tl.load(g_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
     at_least = tl.maximum(g_c, (-120.0))  # [c]
     log_decay = tl.where(valid, at_least, 0.0)  # [c]
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
-    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    product = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
+    decay = tl.exp(G.to(tl.float32))  # [c]
+    stored_product_4 = tl.load(stored_product_4_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    carried = decay * stored_product_4  # [c]
+    i_c = lib.tokens(tl.load(i_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    exp = tl.exp(i_c)  # [c]
+    written = exp * (size_K ** (-0.5))  # [c]
+    stored_product = tl.load(stored_product_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    scaled = decay * stored_product  # [c]
+    weight_cached = tl.where(past, 1.0, 0.0)  # [n]
+    stored_product_2 = tl.load(stored_product_2_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
+    scaled2 = written[None, :] * stored_product_2  # [c, d]
+    scaled3 = exp[None, :] * stored_product_2  # [c, d]
     gap = G[:, None] - G[None, :]  # [c, d]
     masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
     reach = tl.exp(masked.to(tl.float32))  # [c, d]
-    P = product * reach  # [c, d]
-    total = tl.zeros((C, block_K,), tl.float32)  # [c, K]
-    total2 = tl.zeros((C, C,), tl.float32)  # [c, d]
-    total3 = tl.zeros((C,), tl.float32)  # [c]
-    for block_of_V in tl.range(0, tl.cdiv(size_V, block_V), disable_licm=True):  # what is moved out of it would fill registers
-        at_V = block_of_V * block_V + tl.arange(0, block_V)
-        v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
-        # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-        scaled = exp[:, None] * v_c  # [c, V]
-        d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
-        saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-        total += lib.dot(d_y_c, tl.trans(saved_S), PRECISION)
-        total2 += lib.dot(d_y_c, tl.trans(v_c), PRECISION)
-        # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-        product2 = lib.dot(P, scaled, PRECISION)  # [c, V]
-        total3 += tl.sum(d_y_c * product2, 1)
-    past = slots < segment  # [n]
-    decay = tl.exp(G.to(tl.float32))  # [c]
-    saved_n = tl.load(saved_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
-    product3 = tl.sum(q_c * saved_n[None, :], 1)  # [c]
-    carried = decay * product3  # [c]
-    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    written = exp * (size_K ** (-0.5))  # [c]
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    weight_cached = tl.where(past, 1.0, 0.0)  # [n]
-    product4 = tl.sum(P * exp[None, :], 1)  # [c]
-    recent = (size_K ** (-0.5)) * product4  # [c]
+    stored_product_3 = tl.load(stored_product_3_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
+    P = reach * stored_product_3  # [c, d]
+    product = tl.sum(exp[None, :] * P, 1)  # [c]
+    recent = (size_K ** (-0.5)) * product  # [c]
     online = carried + recent  # [c]
+    product2 = tl.sum(P * scaled3, 1)  # [c]
+    scaled4 = (size_K ** (-0.5)) * product2  # [c]
+    added = scaled4 + scaled  # [c]
     abs = tl.abs(online)  # [c]
     sign = lib.sign(online)  # [c]
     mask3 = 1.0 == abs  # [c]
     mask4 = 1.0 > abs  # [c]
     at_least2 = tl.maximum(1.0, abs)  # [c]
     ratio = 1.0 / at_least2  # [c]
-    scaled2 = decay * ratio  # [c]
-    scaled3 = ratio * ratio  # [c]
-    minus = -scaled3  # [c]
-    scaled4 = (size_K ** (-0.5)) * total3  # [c]
-    product5 = tl.sum(q_c * total, 1)  # [c]
-    d_q_part = scaled2[:, None] * total  # [c, K]
-    scaled5 = decay * product5  # [c]
-    added = scaled5 + scaled4  # [c]
-    scaled6 = minus * added  # [c]
-    scaled7 = 0.5 * scaled6  # [c]
-    masked2 = tl.where(mask4, 0.0, scaled6)  # [c]
-    masked3 = tl.where(mask3, scaled7, masked2)  # [c]
+    d_P_part = ratio[:, None] * scaled2  # [c, d]
+    scaled5 = decay * ratio  # [c]
+    d_q_part = total * scaled5[:, None]  # [c, K]
+    scaled6 = ratio * ratio  # [c]
+    minus = -scaled6  # [c]
+    scaled7 = minus * added  # [c]
+    scaled8 = 0.5 * scaled7  # [c]
+    masked2 = tl.where(mask4, 0.0, scaled7)  # [c]
+    masked3 = tl.where(mask3, scaled8, masked2)  # [c]
     d_online = sign * masked3  # [c]
-    scaled8 = decay * d_online  # [c]
-    d_P_part = written[None, :] * d_online[:, None]  # [c, d]
-    d_q_part2 = saved_n[None, :] * scaled8[:, None]  # [c, K]
-    scaled9 = written[None, :] * total2  # [c, d]
-    d_P_part2 = ratio[:, None] * scaled9  # [c, d]
-    d_P = d_P_part2 + d_P_part  # [c, d]
+    scaled9 = decay * d_online  # [c]
+    d_P_part2 = written[None, :] * d_online[:, None]  # [c, d]
+    d_P = d_P_part + d_P_part2  # [c, d]
     scaled10 = reach * d_P  # [c, d]
-    d_q_part3 = lib.dot(scaled10, k_c, PRECISION)  # [c, K]
+    k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    d_q_part2 = lib.dot(scaled10, k_c, PRECISION)  # [c, K]
+    saved_n = tl.load(saved_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+    d_q_part3 = saved_n[None, :] * scaled9[:, None]  # [c, K]
     stored_read_n = tl.load(stored_read_n_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
     sign2 = lib.sign(stored_read_n)  # [c, n]
     abs2 = tl.abs(stored_read_n)  # [c, n]
@@ -402,8 +413,8 @@ def fused_backward_3(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, new_cache_n_ptr, saved_S
     d_q_part4 = lib.dot(tl.where((slots[None, :] < N), d_read_n, 0.0), new_cache_n, PRECISION)  # [c, K]
     stored_d_q_part = tl.load(stored_d_q_part_ptr + (z * R + r) * (C * size_K) + c[:, None] * (size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [c, K]
     d_q_part5 = stored_d_q_part + d_q_part4  # [c, K]
-    d_q_part6 = d_q_part2 + d_q_part5  # [c, K]
-    d_q_part7 = d_q_part3 + d_q_part6  # [c, K]
+    d_q_part6 = d_q_part3 + d_q_part5  # [c, K]
+    d_q_part7 = d_q_part2 + d_q_part6  # [c, K]
     d_q = d_q_part + d_q_part7  # [c, K]
     tl.store(d_q_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_q, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
 
@@ -542,17 +553,14 @@ def fused_backward_5(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, saved_S_ptr, saved_n_ptr
         mask4 = 1.0 == abs  # [c]
         scaled2 = ratio * ratio  # [c]
         minus = -scaled2  # [c]
+        scaled3 = exp[None, :] * product4  # [c, d]
+        product5 = tl.sum(P * scaled3, 1)  # [c]
+        scaled4 = (size_K ** (-0.5)) * product5  # [c]
         saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-        product5 = lib.dot(d_y_c, tl.trans(saved_S), PRECISION)  # [c, K]
-        product6 = tl.sum(q_c * product5, 1)  # [c]
-        scaled3 = decay * product6  # [c]
-        # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-        scaled4 = exp[:, None] * v_c  # [c, V]
-        # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-        product7 = lib.dot(P, scaled4, PRECISION)  # [c, V]
-        product8 = tl.sum(d_y_c * product7, 1)  # [c]
-        scaled5 = (size_K ** (-0.5)) * product8  # [c]
-        added = scaled3 + scaled5  # [c]
+        product6 = lib.dot(d_y_c, tl.trans(saved_S), PRECISION)  # [c, K]
+        product7 = tl.sum(q_c * product6, 1)  # [c]
+        scaled5 = decay * product7  # [c]
+        added = scaled4 + scaled5  # [c]
         scaled6 = minus * added  # [c]
         scaled7 = 0.5 * scaled6  # [c]
         mask5 = 1.0 > abs  # [c]
@@ -562,7 +570,7 @@ def fused_backward_5(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, saved_S_ptr, saved_n_ptr
         d_P_part2 = written[None, :] * d_online[:, None]  # [c, d]
         d_P = d_P_part + d_P_part2  # [c, d]
         scaled8 = reach * d_P  # [c, d]
-        product9 = lib.dot(tl.trans(scaled8), q_c, PRECISION)  # [d, K]
+        product8 = lib.dot(tl.trans(scaled8), q_c, PRECISION)  # [d, K]
         # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
         G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
         exp2 = tl.exp(G_after.to(tl.float32))  # [c]
@@ -574,7 +582,7 @@ def fused_backward_5(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, saved_S_ptr, saved_n_ptr
         at_end = tl.where(completes, d_cached_S, 0.0)  # [K, V]
         d_online2 = d_y_c * ratio[:, None]  # [c, V]
         scaled9 = decay[:, None] * d_online2  # [c, V]
-        product10 = lib.dot(tl.trans(q_c), scaled9, PRECISION)  # [K, V]
+        product9 = lib.dot(tl.trans(q_c), scaled9, PRECISION)  # [K, V]
         # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
         total = tl.sum(log_decay, 0)  # []
         decay_of_row = tl.exp(total)  # []
@@ -582,46 +590,47 @@ def fused_backward_5(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, saved_S_ptr, saved_n_ptr
         d_next_S = d_old_S + at_end  # [K, V]
         # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
         d_old_S2 = decay_of_row * d_next_S  # [K, V]
-        added2 = d_old_S2 + product10  # [K, V]
-        product11 = lib.dot(v_c, tl.trans(d_next_S), PRECISION)  # [c, K]
-        d_write_part = written[:, None] * product11  # [c, K]
+        added2 = d_old_S2 + product9  # [K, V]
+        product10 = lib.dot(v_c, tl.trans(d_next_S), PRECISION)  # [c, K]
+        d_write_part = written[:, None] * product10  # [c, K]
         d_new_cache_n2 = tl.load(d_new_cache_n_ptr + (z * N + segment) * (size_K) + at_K, mask=(at_K < size_K * completes.to(tl.int32)), other=0.0).to(tl.float32)  # [K]
         stored_d_cached_n_part2 = tl.load(stored_d_cached_n_part_ptr + (z * N + segment) * (size_K) + at_K, mask=(at_K < size_K * completes.to(tl.int32)), other=0.0).to(tl.float32)  # [K]
         # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
         d_cached_n2 = d_new_cache_n2 + stored_d_cached_n_part2  # [K]
         at_end2 = tl.where(completes, d_cached_n2, 0.0)  # [K]
         scaled10 = decay * d_online  # [c]
-        product12 = tl.sum(q_c * scaled10[:, None], 0)  # [K]
+        product11 = tl.sum(q_c * scaled10[:, None], 0)  # [K]
         d_next_n = d_old_n + at_end2  # [K]
         # spec line 18: n: exp(g) * n + exp(i) * scale * k
         d_old_n2 = decay_of_row * d_next_n  # [K]
-        added3 = d_old_n2 + product12  # [K]
+        added3 = d_old_n2 + product11  # [K]
         d_write_part2 = written[:, None] * d_next_n[None, :]  # [c, K]
         # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
         d_write = d_write_part + d_write_part2  # [c, K]
         d_k_part = decay_after[:, None] * d_write  # [c, K]
-        d_k = product9 + d_k_part  # [c, K]
+        d_k = product8 + d_k_part  # [c, K]
         # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-        product13 = lib.dot(tl.trans(P), d_online2, PRECISION)  # [d, V]
+        product12 = lib.dot(tl.trans(P), d_online2, PRECISION)  # [d, V]
         # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-        product14 = lib.dot(k_c, d_next_S, PRECISION)  # [c, V]
-        d_written_part = decay_after[:, None] * product14  # [c, V]
-        d_written = product13 + d_written_part  # [c, V]
+        product13 = lib.dot(k_c, d_next_S, PRECISION)  # [c, V]
+        d_written_part = decay_after[:, None] * product13  # [c, V]
+        d_written = product12 + d_written_part  # [c, V]
         d_v = written[:, None] * d_written  # [c, V]
-        product15 = tl.sum(v_c * product13, 1)  # [c]
-        product16 = tl.sum(v_c * product14, 1)  # [c]
-        scaled11 = decay_after * product16  # [c]
-        d_written_part2 = product15 + scaled11  # [c]
+        scaled11 = ratio[:, None] * product4  # [c, d]
+        product14 = tl.sum(P * scaled11, 0)  # [d]
+        product15 = tl.sum(k_c * product10, 1)  # [c]
+        scaled12 = decay_after * product15  # [c]
+        d_written_part2 = product14 + scaled12  # [c]
         # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-        product17 = tl.sum(P * d_online[:, None], 0)  # [d]
+        product16 = tl.sum(P * d_online[:, None], 0)  # [d]
         # spec line 18: n: exp(g) * n + exp(i) * scale * k
-        product18 = tl.sum(k_c * d_next_n[None, :], 1)  # [c]
-        d_written_part3 = decay_after * product18  # [c]
-        d_written_part4 = product17 + d_written_part3  # [c]
+        product17 = tl.sum(k_c * d_next_n[None, :], 1)  # [c]
+        d_written_part3 = decay_after * product17  # [c]
+        d_written_part4 = product16 + d_written_part3  # [c]
         # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
         d_written2 = d_written_part2 + d_written_part4  # [c]
-        scaled12 = exp * d_written2  # [c]
-        d_i = (size_K ** (-0.5)) * scaled12  # [c]
+        scaled13 = exp * d_written2  # [c]
+        d_i = (size_K ** (-0.5)) * scaled13  # [c]
         mask6 = g_c == (-120.0)  # [c]
         d_factor_S = tl.sum(tl.sum(saved_S * d_next_S, 1), 0)  # []
         # spec line 18: n: exp(g) * n + exp(i) * scale * k
@@ -631,34 +640,33 @@ def fused_backward_5(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, saved_S_ptr, saved_n_ptr
         d_log_decay_part = decay_of_row * d_decay_of_row  # []
         # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
         d_reach = product2 * d_P  # [c, d]
-        scaled13 = reach * d_reach  # [c, d]
-        d_gap = tl.where(earlier, scaled13, 0.0)  # [c, d]
+        scaled14 = reach * d_reach  # [c, d]
+        d_gap = tl.where(earlier, scaled14, 0.0)  # [c, d]
         running = tl.cumsum(d_gap, 0, reverse=True)  # [c, d]
         masked4 = tl.where(mask2, running, 0.0)  # [c, d]
         d_log_decay_part2 = tl.sum(masked4, 1)  # [c]
-        d_decay_part = ratio * product6  # [c]
+        d_decay_part = ratio * product7  # [c]
         d_decay_part2 = product * d_online  # [c]
         d_decay = d_decay_part + d_decay_part2  # [c]
         d_G = decay * d_decay  # [c]
         d_log_decay_part3 = tl.cumsum(d_G.to(tl.float64), 0, reverse=True)  # [c]
         d_log_decay_part4 = d_log_decay_part2 + d_log_decay_part3.to(tl.float32)  # [c]
         # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-        product19 = tl.sum(k_c * product11, 1)  # [c]
-        scaled14 = exp * product19  # [c]
-        scaled15 = (size_K ** (-0.5)) * scaled14  # [c]
-        scaled16 = exp * product18  # [c]
-        scaled17 = (size_K ** (-0.5)) * scaled16  # [c]
-        d_decay_after = scaled15 + scaled17  # [c]
+        scaled15 = exp * product15  # [c]
+        scaled16 = (size_K ** (-0.5)) * scaled15  # [c]
+        scaled17 = exp * product17  # [c]
+        scaled18 = (size_K ** (-0.5)) * scaled17  # [c]
+        d_decay_after = scaled16 + scaled18  # [c]
         masked5 = tl.where(valid, d_decay_after, 0.0)  # [c]
         d_G_after = exp2 * masked5  # [c]
         d_log_decay_part5 = lib.sums_before(d_G_after.to(tl.float64), False)  # [c]
         d_log_decay_part6 = d_log_decay_part4 + d_log_decay_part5.to(tl.float32)  # [c]
         d_log_decay = d_log_decay_part + d_log_decay_part6  # [c]
         masked6 = tl.where(valid, d_log_decay, 0.0)  # [c]
-        scaled18 = 0.5 * masked6  # [c]
+        scaled19 = 0.5 * masked6  # [c]
         mask7 = g_c > (-120.0)  # [c]
         masked7 = tl.where(mask7, masked6, 0.0)  # [c]
-        d_g = tl.where(mask6, scaled18, masked7)  # [c]
+        d_g = tl.where(mask6, scaled19, masked7)  # [c]
         tl.store(d_k_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_k, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
         tl.store(d_v_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], d_v, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
         tl.store(d_i_ptr + ((b * T + start) * H + h) * (1) + c * (H * 1), d_i, mask=(c < count))
@@ -682,21 +690,21 @@ forward = {
 }
 
 backward = {
-    "scratch": [('stored.d_cached_n_part', 'slots', ('K',)), ('stored.d_cached_S_part', 'slots', ('K', 'V')), ('stored.read_n', 'starts', ('n', 'c')), ('stored.out', 'starts', ('n', 'c')), ('stored.d_q_part', 'starts', ('c', 'K'))],
+    "scratch": [('stored.d_cached_n_part', 'slots', ('K',)), ('stored.d_cached_S_part', 'slots', ('K', 'V')), ('stored.read_n', 'starts', ('n', 'c')), ('stored.out', 'starts', ('n', 'c')), ('stored.d_q_part', 'starts', ('c', 'K')), ('stored.product', 'starts', ('c',)), ('stored.product.2', 'starts', ('c', 'd')), ('stored.product.3', 'starts', ('c', 'd')), ('stored.product.4', 'starts', ('c',))],
     "copies": [],
     "kernels": [
-        {"run": fused_backward_0, "grid": 'rows', "blocked": (), "folded": ('K',), "dims": ('K',),
-         "products": 1, "tensors": ('q', 'new.cache.n', 'stored.read_n')},
+        {"run": fused_backward_0, "grid": 'rows', "blocked": (), "folded": ('K',), "dims": ('K', 'V'),
+         "products": 4, "tensors": ('q', 'k', 'v', 'new.cache.n', 'saved.S', 'saved.n', 'd.y', 'stored.read_n', 'stored.product', 'stored.product.2', 'stored.product.3', 'stored.product.4')},
         {"run": fused_backward_1, "grid": 'rows', "blocked": ('K',), "folded": ('V',), "dims": ('K', 'V'),
          "products": 1, "tensors": ('new.cache.S', 'd.y', 'stored.read_n', 'stored.d_q_part')},
         {"run": fused_backward_2, "grid": 'rows', "blocked": (), "folded": ('K',), "dims": ('K', 'V'),
          "products": 1, "tensors": ('q', 'new.cache.S', 'd.y', 'stored.out')},
-        {"run": fused_backward_3, "grid": 'rows', "blocked": (), "folded": ('V',), "dims": ('K', 'V'),
-         "products": 6, "tensors": ('q', 'k', 'v', 'i', 'g', 'new.cache.n', 'saved.S', 'saved.n', 'd.y', 'stored.read_n', 'stored.out', 'stored.d_q_part', 'd.q')},
+        {"run": fused_backward_3, "grid": 'rows', "blocked": ('K',), "folded": ('V',), "dims": ('K', 'V'),
+         "products": 3, "tensors": ('k', 'i', 'g', 'new.cache.n', 'saved.S', 'saved.n', 'd.y', 'stored.read_n', 'stored.out', 'stored.d_q_part', 'stored.product', 'stored.product.2', 'stored.product.3', 'stored.product.4', 'd.q')},
         {"run": fused_backward_4, "grid": 'slots', "blocked": ('K', 'V'), "folded": (), "dims": ('K', 'V'),
          "products": 2, "tensors": ('q', 'd.y', 'd.new.cache.S', 'd.new.cache.n', 'stored.read_n', 'stored.out', 'd.cache.S', 'd.cache.n', 'stored.d_cached_n_part', 'stored.d_cached_S_part')},
         {"run": fused_backward_5, "grid": 'loop', "blocked": (), "folded": (), "dims": ('K', 'V'),
-         "products": 9, "tensors": ('q', 'k', 'v', 'i', 'g', 'saved.S', 'saved.n', 'd.y', 'd.new.state.S', 'd.new.state.n', 'd.new.cache.S', 'd.new.cache.n', 'stored.d_cached_n_part', 'stored.d_cached_S_part', 'd.k', 'd.v', 'd.i', 'd.g', 'd.state.S', 'd.state.n')},
+         "products": 8, "tensors": ('q', 'k', 'v', 'i', 'g', 'saved.S', 'saved.n', 'd.y', 'd.new.state.S', 'd.new.state.n', 'd.new.cache.S', 'd.new.cache.n', 'stored.d_cached_n_part', 'stored.d_cached_S_part', 'd.k', 'd.v', 'd.i', 'd.g', 'd.state.S', 'd.state.n')},
     ],
     "shifted": [],
 }

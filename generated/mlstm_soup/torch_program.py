@@ -292,21 +292,20 @@ def backward(q, k, v, i, g, u, state_S, summary_partial, summary, cache_S, state
     mask3 = 1.0 == abs  # [z, r, c]
     scaled6 = ratio2 * ratio2  # [z, r, c]
     minus = -scaled6  # [z, r, c]
-    # spec line 26: weight: softmax(score)
-    product9 = torch.einsum("zrcK,zrcK->zrc", q_c, product5)  # [z, r, c]
-    scaled7 = decay * product9  # [z, r, c]
     v_c = rows.load(ops.tokens(v))  # [z, r, c, V]
-    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    scaled8 = exp[:, :, :, None] * v_c  # [z, r, c, V]
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    product10 = torch.einsum("zrcd,zrdV->zrcV", P, scaled8)  # [z, r, c, V]
+    product9 = torch.einsum("zrcV,zrdV->zrcd", d_y_c, v_c)  # [z, r, c, d]
     # spec line 26: weight: softmax(score)
-    product11 = torch.einsum("zrcV,zrcV->zrc", d_y_c, product10)  # [z, r, c]
-    scaled9 = (size_K ** -0.5) * product11  # [z, r, c]
-    added2 = scaled7 + scaled9  # [z, r, c]
+    scaled7 = exp[:, :, None] * product9  # [z, r, c, d]
+    product10 = torch.einsum("zrcd,zrcd->zrc", P, scaled7)  # [z, r, c]
+    scaled8 = (size_K ** -0.5) * product10  # [z, r, c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    product11 = torch.einsum("zrcK,zrcK->zrc", q_c, product5)  # [z, r, c]
+    # spec line 26: weight: softmax(score)
+    scaled9 = decay * product11  # [z, r, c]
+    added2 = scaled8 + scaled9  # [z, r, c]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     scaled10 = weight_online * added2  # [z, r, c]
-    product12 = torch.einsum("zrcn,zrcn->zrc", weight_cached, per_n)  # [z, r, c]
+    product12 = torch.einsum("zrcK,zrcK->zrc", q_c, over_n)  # [z, r, c]
     added3 = scaled10 + product12  # [z, r, c]
     scaled11 = minus * added3  # [z, r, c]
     scaled12 = 0.5 * scaled11  # [z, r, c]
@@ -325,8 +324,7 @@ def backward(q, k, v, i, g, u, state_S, summary_partial, summary, cache_S, state
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
     written = exp * (size_K ** -0.5)  # [z, r, c]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    product13 = torch.einsum("zrcV,zrdV->zrcd", d_y_c, v_c)  # [z, r, c, d]
-    scaled14 = written[:, :, None] * product13  # [z, r, c, d]
+    scaled14 = written[:, :, None] * product9  # [z, r, c, d]
     d_P_part = scaled3[:, :, :, None] * scaled14  # [z, r, c, d]
     d_P_part2 = written[:, :, None] * d_online[:, :, :, None]  # [z, r, c, d]
     d_P = d_P_part + d_P_part2  # [z, r, c, d]
@@ -334,13 +332,9 @@ def backward(q, k, v, i, g, u, state_S, summary_partial, summary, cache_S, state
     d_q_part7 = torch.einsum("zrdK,zrcd->zrcK", k_c, scaled15)  # [z, r, c, K]
     d_q_part8 = d_q_part6 + d_q_part7  # [z, r, c, K]
     d_q = d_q_part + d_q_part8  # [z, r, c, K]
-    product14 = torch.einsum("zrcK,zrcd->zrdK", q_c, scaled15)  # [z, r, d, K]
-    product15 = torch.einsum("zrcK,zrKV->zrcV", q_c, saved_S_z)  # [z, r, c, V]
-    product16 = torch.einsum("zrcV,zrcV->zrc", d_y_c, product15)  # [z, r, c]
+    product13 = torch.einsum("zrcK,zrcd->zrdK", q_c, scaled15)  # [z, r, d, K]
     # spec line 26: weight: softmax(score)
-    scaled16 = decay * product16  # [z, r, c]
-    added4 = scaled9 + scaled16  # [z, r, c]
-    d_weight_online_part = ratio2 * added4  # [z, r, c]
+    d_weight_online_part = ratio2 * added2  # [z, r, c]
     d_weight_online_part2 = online * d_mixed2  # [z, r, c]
     d_weight_online = d_weight_online_part + d_weight_online_part2  # [z, r, c]
     d_exp_online_part = share * d_weight_online  # [z, r, c]
@@ -351,8 +345,8 @@ def backward(q, k, v, i, g, u, state_S, summary_partial, summary, cache_S, state
     d_share_part = torch.einsum("zrcn,zrcn->zrc", exp_cached, masked5)  # [z, r, c]
     d_share_part2 = exp_online * d_weight_online  # [z, r, c]
     d_share = d_share_part + d_share_part2  # [z, r, c]
-    scaled17 = share * d_share  # [z, r, c]
-    ratio3 = scaled17 / total2  # [z, r, c]
+    scaled16 = share * d_share  # [z, r, c]
+    ratio3 = scaled16 / total2  # [z, r, c]
     d_total = -ratio3  # [z, r, c]
     d_exp_online = d_exp_online_part + d_total  # [z, r, c]
     d_score_online = exp_online * d_exp_online  # [z, r, c]
@@ -366,17 +360,17 @@ def backward(q, k, v, i, g, u, state_S, summary_partial, summary, cache_S, state
     # spec line 26: weight: softmax(score)
     d_exp_cached_part = share[:, :, :, None] * masked5  # [z, r, c, n]
     d_exp_cached = d_total[:, :, :, None] + d_exp_cached_part  # [z, r, c, n]
-    scaled18 = exp_cached * d_exp_cached  # [z, r, c, n]
-    d_score_cached = torch.where(past[:, :, None], scaled18, 0.0)  # [z, r, c, n]
+    scaled17 = exp_cached * d_exp_cached  # [z, r, c, n]
+    d_score_cached = torch.where(past[:, :, None], scaled17, 0.0)  # [z, r, c, n]
     # spec line 25: score: dot(u, summary)
     d_summaries_part = torch.einsum("zrcK,zrcn->znK", u_c, d_score_cached)  # [z, n, K]
     d_summaries = d_new_summary_z + d_summaries_part  # [z, n, K]
     # spec line 24: summary: mean(k)
     d_finished = rows.expose(d_summaries)  # [z, r, K]
-    scaled19 = 0.00390625 * d_finished  # [z, r, K]
-    product17 = torch.einsum("zrc,zrcK->zrK", ratio, d_summary_online)  # [z, r, K]
-    added5 = rows.offset + rows.count  # [z, r]
-    mask5 = added5 == 256.0  # [z, r]
+    scaled18 = 0.00390625 * d_finished  # [z, r, K]
+    product14 = torch.einsum("zrc,zrcK->zrK", ratio, d_summary_online)  # [z, r, K]
+    added4 = rows.offset + rows.count  # [z, r]
+    mask5 = added4 == 256.0  # [z, r]
     mask6 = rows.count > 0.0  # [z, r]
     completes = mask5 & mask6  # [z, r]
     d_old_summary_partial = d_new_summary_partial_z
@@ -385,15 +379,15 @@ def backward(q, k, v, i, g, u, state_S, summary_partial, summary, cache_S, state
     for r in reversed(range(R)):  # carry_partial_backward
         d_old_summary_partial_starts[r] = d_old_summary_partial
         d_partial_part = torch.where(completes[:, r][:, None], 0.0, d_old_summary_partial)  # [z, K]
-        d_partial = scaled19[:, r] + d_partial_part  # [z, K]
-        added6 = d_partial + product17[:, r]  # [z, K]
+        d_partial = scaled18[:, r] + d_partial_part  # [z, K]
+        added5 = d_partial + product14[:, r]  # [z, K]
         d_sum_summary_partial_rows[r] = d_partial
-        d_old_summary_partial = added6
+        d_old_summary_partial = added5
     d_sum_summary_partial_rows = ops.stacked(d_sum_summary_partial_rows, (z, size_K, ), like)  # [z, r, K]
     d_summand = d_summand_part + d_sum_summary_partial_rows[:, :, None]  # [z, r, c, K]
     d_k_part = torch.where(valid[:, :, :, None], d_summand, 0.0)  # [z, r, c, K]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    d_k_part2 = product14 + d_k_part  # [z, r, c, K]
+    d_k_part2 = product13 + d_k_part  # [z, r, c, K]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
     G_after = ops.running(log_decay.double(), 2, reverse=True, exclusive=True)  # [z, r, c]
     exp2 = torch.exp(G_after.to(like.dtype))  # [z, r, c]
@@ -406,8 +400,8 @@ def backward(q, k, v, i, g, u, state_S, summary_partial, summary, cache_S, state
     # spec line 26: weight: softmax(score)
     d_online2 = weight_online[:, :, :, None] * d_mixed  # [z, r, c, V]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    scaled20 = decay[:, :, :, None] * d_online2  # [z, r, c, V]
-    product18 = torch.einsum("zrcK,zrcV->zrKV", q_c, scaled20)  # [z, r, K, V]
+    scaled19 = decay[:, :, :, None] * d_online2  # [z, r, c, V]
+    product15 = torch.einsum("zrcK,zrcV->zrKV", q_c, scaled19)  # [z, r, K, V]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
     total3 = log_decay.sum(2)  # [z, r]
     decay_of_row = torch.exp(total3)  # [z, r]
@@ -421,14 +415,14 @@ def backward(q, k, v, i, g, u, state_S, summary_partial, summary, cache_S, state
         d_next_S = d_old_S + at_end[:, r]  # [z, K, V]
         # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
         d_old_S2 = decay_of_row[:, r][:, None, None] * d_next_S  # [z, K, V]
-        added7 = d_old_S2 + product18[:, r]  # [z, K, V]
+        added6 = d_old_S2 + product15[:, r]  # [z, K, V]
         d_write_S_rows[r] = d_next_S
         d_next_S_0_rows[r] = d_next_S
-        d_old_S = added7
+        d_old_S = added6
     d_write_S_rows = ops.stacked(d_write_S_rows, (z, size_K, size_V, ), like)  # [z, r, K, V]
     d_next_S_0_rows = ops.stacked(d_next_S_0_rows, (z, size_K, size_V, ), like)  # [z, r, K, V]
-    product19 = torch.einsum("zrcV,zrKV->zrcK", v_c, d_write_S_rows)  # [z, r, c, K]
-    d_write_part = written[:, :, :, None] * product19  # [z, r, c, K]
+    product16 = torch.einsum("zrcV,zrKV->zrcK", v_c, d_write_S_rows)  # [z, r, c, K]
+    d_write_part = written[:, :, :, None] * product16  # [z, r, c, K]
     d_new_state_n_z = ops.flat(d_new_state_n)  # [z, K]
     d_new_cache_n_z = ops.flat(d_new_cache_n)  # [z, n, K]
     # spec line 26: weight: softmax(score)
@@ -437,7 +431,7 @@ def backward(q, k, v, i, g, u, state_S, summary_partial, summary, cache_S, state
     d_cached_n_part = torch.einsum("zrcK,zrcn->znK", q_c, d_read_n)  # [z, n, K]
     d_cached_n = d_new_cache_n_z + d_cached_n_part  # [z, n, K]
     at_end2 = rows.expose(d_cached_n)  # [z, r, K]
-    product20 = torch.einsum("zrcK,zrc->zrK", q_c, scaled13)  # [z, r, K]
+    product17 = torch.einsum("zrcK,zrc->zrK", q_c, scaled13)  # [z, r, K]
     d_old_n = d_new_state_n_z
     d_old_n_starts = [None] * R
     d_write_n_rows = [None] * R
@@ -447,10 +441,10 @@ def backward(q, k, v, i, g, u, state_S, summary_partial, summary, cache_S, state
         d_next_n = d_old_n + at_end2[:, r]  # [z, K]
         # spec line 18: n: exp(g) * n + exp(i) * scale * k
         d_old_n2 = decay_of_row[:, r][:, None] * d_next_n  # [z, K]
-        added8 = d_old_n2 + product20[:, r]  # [z, K]
+        added7 = d_old_n2 + product17[:, r]  # [z, K]
         d_write_n_rows[r] = d_next_n
         d_next_n_0_rows[r] = d_next_n
-        d_old_n = added8
+        d_old_n = added7
     d_write_n_rows = ops.stacked(d_write_n_rows, (z, size_K, ), like)  # [z, r, K]
     d_next_n_0_rows = ops.stacked(d_next_n_0_rows, (z, size_K, ), like)  # [z, r, K]
     d_write_part2 = written[:, :, :, None] * d_write_n_rows[:, :, None]  # [z, r, c, K]
@@ -459,33 +453,37 @@ def backward(q, k, v, i, g, u, state_S, summary_partial, summary, cache_S, state
     d_k_part3 = decay_after[:, :, :, None] * d_write  # [z, r, c, K]
     d_k = d_k_part2 + d_k_part3  # [z, r, c, K]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    product21 = torch.einsum("zrcd,zrcV->zrdV", P, d_online2)  # [z, r, d, V]
+    product18 = torch.einsum("zrcd,zrcV->zrdV", P, d_online2)  # [z, r, d, V]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    product22 = torch.einsum("zrcK,zrKV->zrcV", k_c, d_write_S_rows)  # [z, r, c, V]
-    d_written_part = decay_after[:, :, :, None] * product22  # [z, r, c, V]
-    d_written = product21 + d_written_part  # [z, r, c, V]
+    product19 = torch.einsum("zrcK,zrKV->zrcV", k_c, d_write_S_rows)  # [z, r, c, V]
+    d_written_part = decay_after[:, :, :, None] * product19  # [z, r, c, V]
+    d_written = product18 + d_written_part  # [z, r, c, V]
     d_v = written[:, :, :, None] * d_written  # [z, r, c, V]
-    d_written_part2 = torch.einsum("zrcV,zrcV->zrc", v_c, d_written)  # [z, r, c]
+    scaled20 = scaled3[:, :, :, None] * product9  # [z, r, c, d]
+    product20 = torch.einsum("zrcd,zrcd->zrd", P, scaled20)  # [z, r, d]
+    product21 = torch.einsum("zrcV,zrcV->zrc", v_c, product19)  # [z, r, c]
+    scaled21 = decay_after * product21  # [z, r, c]
+    d_written_part2 = product20 + scaled21  # [z, r, c]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    product23 = torch.einsum("zrcd,zrc->zrd", P, d_online)  # [z, r, d]
+    product22 = torch.einsum("zrcd,zrc->zrd", P, d_online)  # [z, r, d]
     # spec line 18: n: exp(g) * n + exp(i) * scale * k
-    product24 = torch.einsum("zrcK,zrK->zrc", k_c, d_write_n_rows)  # [z, r, c]
-    d_written_part3 = decay_after * product24  # [z, r, c]
-    d_written_part4 = product23 + d_written_part3  # [z, r, c]
+    product23 = torch.einsum("zrcK,zrK->zrc", k_c, d_write_n_rows)  # [z, r, c]
+    d_written_part3 = decay_after * product23  # [z, r, c]
+    d_written_part4 = product22 + d_written_part3  # [z, r, c]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
     d_written2 = d_written_part2 + d_written_part4  # [z, r, c]
-    scaled21 = exp * d_written2  # [z, r, c]
-    d_i = (size_K ** -0.5) * scaled21  # [z, r, c]
+    scaled22 = exp * d_written2  # [z, r, c]
+    d_i = (size_K ** -0.5) * scaled22  # [z, r, c]
     mask7 = g_c == -120.0  # [z, r, c]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     mask8 = at_d[None, None] < at_c[None, :, None]  # [z, c, d]
     d_reach = product3 * d_P  # [z, r, c, d]
-    scaled22 = reach * d_reach  # [z, r, c, d]
-    d_gap = torch.where(earlier, scaled22, 0.0)  # [z, r, c, d]
+    scaled23 = reach * d_reach  # [z, r, c, d]
+    d_gap = torch.where(earlier, scaled23, 0.0)  # [z, r, c, d]
     running2 = ops.running(d_gap, 2, reverse=True)  # [z, r, c, d]
     masked6 = torch.where(mask8[:, None], running2, 0.0)  # [z, r, c, d]
     d_log_decay_part = masked6.sum(3)  # [z, r, c]
-    d_decay_part = scaled3 * product16  # [z, r, c]
+    d_decay_part = scaled3 * product11  # [z, r, c]
     d_decay_part2 = product2 * d_online  # [z, r, c]
     d_decay = d_decay_part + d_decay_part2  # [z, r, c]
     d_G = decay * d_decay  # [z, r, c]
@@ -505,10 +503,10 @@ def backward(q, k, v, i, g, u, state_S, summary_partial, summary, cache_S, state
     d_log_decay_part6 = decay_of_row * d_decay_of_row  # [z, r]
     d_log_decay = d_log_decay_part5 + d_log_decay_part6[:, :, None]  # [z, r, c]
     masked8 = torch.where(valid, d_log_decay, 0.0)  # [z, r, c]
-    scaled23 = 0.5 * masked8  # [z, r, c]
+    scaled24 = 0.5 * masked8  # [z, r, c]
     mask9 = g_c > -120.0  # [z, r, c]
     masked9 = torch.where(mask9, masked8, 0.0)  # [z, r, c]
-    d_g = torch.where(mask7, scaled23, masked9)  # [z, r, c]
+    d_g = torch.where(mask7, scaled24, masked9)  # [z, r, c]
     # spec line 25: score: dot(u, summary)
     d_u_part = torch.einsum("znK,zrcn->zrcK", new_summary_z, d_score_cached)  # [z, r, c, K]
     # spec line 24: summary: mean(k)

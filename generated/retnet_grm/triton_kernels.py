@@ -515,13 +515,13 @@ def backward_4(q_ptr, k_ptr, v_ptr, g_ptr, u_ptr, new_summary_ptr, saved_summary
     decay = tl.exp(G.to(tl.float32))  # [c]
     q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     stored_product_2 = tl.load(stored_product_2_ptr + (z * R + r) * (C * size_K) + c[:, None] * (size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [c, K]
-    # spec line 23: weight: softmax(score)
     product = tl.sum(q_c * stored_product_2, 1)  # [c]
+    # spec line 23: weight: softmax(score)
     scaled = decay * product  # [c]
     stored_difference = tl.load(stored_difference_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
     exp_cached = tl.exp(stored_difference)  # [c, n]
     stored_out_2 = tl.load(stored_out_2_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
-    # spec line 16: read: scale * S.T @ q
+    # spec line 22: score: dot(u, summary)
     masked = tl.where(past[None, :], stored_out_2, 0.0)  # [c, n]
     # spec line 23: weight: softmax(score)
     d_weight_cached = (size_K ** (-0.5)) * masked  # [c, n]

@@ -286,8 +286,8 @@ def backward(k):
             k.dot(d_write["c", "K"], v_c["c", "V"], d_old_S["K", "V"], over="V")
             # spec line 16: read: scale * S.T @ q
             k.dot(scaled4["d", "K"], q_c["c", "K"], scaled3["c", "d"], over="c", scale=(weight_online["c"] * scale()), over_lower=True)
-            # spec line 23: weight: softmax(score)
             k.sum(product6["c"], (q_c["c", "K"] * product["c", "K"]), over="K")
+            # spec line 23: weight: softmax(score)
             k.map(added["c"], (decay["c"] * product6["c"]))
             k.sum(added["c"], (q_c["c", "K"] * product3["c", "K"]), over="K", accumulate=True)
             k.map(masked2["c", "n"], k.where((k.iota("n") < k.segment), (scale() * per_n["c", "n"]), 0.0), upto={"n": k.segment})

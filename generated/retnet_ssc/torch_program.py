@@ -276,10 +276,12 @@ def backward(q, k, v, g, u, state_S, summary_partial, summary, cache_S, table, n
     product9 = torch.einsum("zrcK,zrcd->zrdK", q_c, scaled11)  # [z, r, d, K]
     scaled12 = (size_K ** -0.5) * product9  # [z, r, d, K]
     # spec line 23: weight: softmax(score)
-    product10 = torch.einsum("zrcK,zrcK->zrc", q_c, product)  # [z, r, c]
-    scaled13 = decay * product10  # [z, r, c]
-    product11 = torch.einsum("zrcK,zrcK->zrc", q_c, product4)  # [z, r, c]
-    added3 = scaled13 + product11  # [z, r, c]
+    product10 = torch.einsum("zrcK,zrcK->zrc", q_c, product4)  # [z, r, c]
+    # spec line 16: read: scale * S.T @ q
+    product11 = torch.einsum("zrcK,zrcK->zrc", q_c, product)  # [z, r, c]
+    # spec line 23: weight: softmax(score)
+    scaled13 = decay * product11  # [z, r, c]
+    added3 = product10 + scaled13  # [z, r, c]
     scaled14 = share * added3  # [z, r, c]
     d_exp_online_part = (size_K ** -0.5) * scaled14  # [z, r, c]
     scaled15 = exp_online * added3  # [z, r, c]
@@ -354,7 +356,7 @@ def backward(q, k, v, g, u, state_S, summary_partial, summary, cache_S, table, n
     running2 = ops.running(d_gap, 2, reverse=True)  # [z, r, c, d]
     masked5 = torch.where(mask6[:, None], running2, 0.0)  # [z, r, c, d]
     d_log_decay_part2 = masked5.sum(3)  # [z, r, c]
-    scaled23 = weight_online * product10  # [z, r, c]
+    scaled23 = weight_online * product11  # [z, r, c]
     scaled24 = decay * scaled23  # [z, r, c]
     d_G = (size_K ** -0.5) * scaled24  # [z, r, c]
     d_log_decay_part3 = ops.running(d_G.double(), 2, reverse=True)  # [z, r, c]

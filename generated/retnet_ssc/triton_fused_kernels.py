@@ -273,7 +273,7 @@ def fused_backward_0(k_ptr, u_ptr, new_summary_ptr, saved_summary_partial_ptr, s
     weight_cached = tl.where(taking, scaled, 0.0)  # [c, n]
     tl.store(stored_weight_cached_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], weight_cached, mask=(slots[None, :] < N))
     tl.store(stored_total_ptr + (z * R + r) * (C) + c, total3)
-    # spec line 16: read: scale * S.T @ q
+    # spec line 22: score: dot(u, summary)
     masked3 = tl.where(taking, 1.0, 0.0)  # [c, n]
     tl.store(stored_taking_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], masked3, mask=(slots[None, :] < N))
     tl.store(stored_difference_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], difference2, mask=(slots[None, :] < N))
@@ -343,7 +343,7 @@ def fused_backward_1(q_ptr, k_ptr, v_ptr, g_ptr, u_ptr, new_cache_S_ptr, saved_S
         exp = tl.exp(stored_difference2)  # [c]
         scaled = exp * share  # [c]
         masked = tl.where(mask3, scaled, 0.0)  # [c]
-        scaled2 = masked[:, None] * total3  # [c, K]
+        scaled2 = total3 * masked[:, None]  # [c, K]
         over_n += scaled2
         product = tl.sum(q_c * total3, 1)  # [c]
         tl.store(stored_out_ptr + (z * R + r) * (N * C) + n * (C) + c, product)
@@ -405,7 +405,7 @@ def fused_backward_2(q_ptr, k_ptr, v_ptr, g_ptr, u_ptr, new_summary_ptr, saved_s
         d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
         total += lib.dot(d_y_c, tl.trans(v_c), PRECISION)
     stored_taking = tl.load(stored_taking_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
-    # spec line 16: read: scale * S.T @ q
+    # spec line 22: score: dot(u, summary)
     mask = stored_taking > 0.5  # [c, n]
     # spec line 23: weight: softmax(score)
     past = slots < segment  # [n]
@@ -430,13 +430,13 @@ def fused_backward_2(q_ptr, k_ptr, v_ptr, g_ptr, u_ptr, new_summary_ptr, saved_s
     decay = tl.exp(G.to(tl.float32))  # [c]
     q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     stored_product_2 = tl.load(stored_product_2_ptr + (z * R + r) * (C * size_K) + c[:, None] * (size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [c, K]
-    # spec line 23: weight: softmax(score)
     product = tl.sum(q_c * stored_product_2, 1)  # [c]
+    # spec line 23: weight: softmax(score)
     scaled = decay * product  # [c]
     stored_difference = tl.load(stored_difference_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
     exp_cached = tl.exp(stored_difference)  # [c, n]
     stored_out = tl.load(stored_out_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
-    # spec line 16: read: scale * S.T @ q
+    # spec line 22: score: dot(u, summary)
     masked = tl.where(past[None, :], stored_out, 0.0)  # [c, n]
     # spec line 23: weight: softmax(score)
     d_weight_cached = (size_K ** (-0.5)) * masked  # [c, n]
@@ -623,9 +623,7 @@ def fused_backward_4(q_ptr, k_ptr, v_ptr, g_ptr, u_ptr, saved_S_ptr, d_y_ptr, d_
         masked2 = tl.where(mask, running, 0.0)  # [c, d]
         d_log_decay_part2 = tl.sum(masked2, 1)  # [c]
         product4 = lib.dot(d_y_c, tl.trans(saved_S), PRECISION)  # [c, K]
-        # spec line 23: weight: softmax(score)
         product5 = tl.sum(q_c * product4, 1)  # [c]
-        # spec line 16: read: scale * S.T @ q
         scaled8 = product5 * stored_weight_online  # [c]
         scaled9 = decay * scaled8  # [c]
         d_G = (size_K ** (-0.5)) * scaled9  # [c]

@@ -348,9 +348,9 @@ def backward_1(q_ptr, new_cache_S_ptr, d_y_ptr, stored_out_2_ptr, table_ptr, T, 
         tl.store(stored_out_2_ptr + (z * R + r) * (N * C) + n * (C) + c, total)
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_2(k_ptr, v_ptr, a_ptr, b_ptr, l_ptr, u_ptr, new_cache_S_ptr, saved_S_ptr, saved_summary_partial_ptr, d_y_ptr, stored_total_ptr, stored_difference_ptr, stored_largest_ptr, d_q_ptr, stored_product_2_ptr, table_ptr, T, H, R, N,
+def backward_2(k_ptr, v_ptr, a_ptr, b_ptr, l_ptr, u_ptr, new_cache_S_ptr, saved_S_ptr, saved_summary_partial_ptr, d_y_ptr, stored_total_ptr, stored_difference_ptr, stored_largest_ptr, d_q_ptr, stored_product_7_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
-    """A program for every row of the chunk table: d.q, stored.product.2."""
+    """A program for every row of the chunk table: d.q, stored.product.7."""
     r = tl.program_id(0)
     z = tl.program_id(1).to(tl.int64)
     b, h = z // H, z % H
@@ -467,10 +467,10 @@ def backward_2(k_ptr, v_ptr, a_ptr, b_ptr, l_ptr, u_ptr, new_cache_S_ptr, saved_
     d_q_part6 = d_q_part3 + d_q_part5  # [c, K]
     d_q = d_q_part2 + d_q_part6  # [c, K]
     tl.store(d_q_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_q, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
-    tl.store(stored_product_2_ptr + (z * R + r) * (C * size_K) + c[:, None] * (size_K) + at_K[None, :], total2, mask=(at_K[None, :] < size_K))
+    tl.store(stored_product_7_ptr + (z * R + r) * (C * size_K) + c[:, None] * (size_K) + at_K[None, :], total2, mask=(at_K[None, :] < size_K))
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_3(q_ptr, k_ptr, v_ptr, a_ptr, b_ptr, l_ptr, u_ptr, new_summary_ptr, saved_summary_partial_ptr, d_y_ptr, stored_total_ptr, stored_out_2_ptr, stored_difference_ptr, stored_largest_ptr, stored_product_2_ptr, d_u_ptr, stored_d_score_online_ptr, stored_scaled_ptr, table_ptr, T, H, R, N,
+def backward_3(q_ptr, k_ptr, v_ptr, a_ptr, b_ptr, l_ptr, u_ptr, new_summary_ptr, saved_summary_partial_ptr, d_y_ptr, stored_total_ptr, stored_out_2_ptr, stored_difference_ptr, stored_largest_ptr, stored_product_7_ptr, d_u_ptr, stored_d_score_online_ptr, stored_scaled_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
     """A program for every row of the chunk table: d.u, stored.d_score_online, stored.scaled."""
     r = tl.program_id(0)
@@ -487,80 +487,60 @@ def backward_3(q_ptr, k_ptr, v_ptr, a_ptr, b_ptr, l_ptr, u_ptr, new_summary_ptr,
     completes = (count > 0) & (count + offset == 256)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
-    # spec line 18: read: scale * S.T @ q
-    mask = c[:, None] >= c[None, :]  # [c, d]
-    mask2 = c < count  # [d]
-    earlier = mask & mask2[None, :]  # [c, d]
-    valid = c < count  # [c]
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
     number = segment.to(tl.float32)  # []
     scaled = 256.0 * number  # []
     added = offset + c  # [c]
     number2 = added.to(tl.float32)  # [c]
     added2 = scaled + number2  # [c]
-    mask3 = added2 >= 1.0  # [c]
+    mask = added2 >= 1.0  # [c]
+    total = tl.zeros((C, C,), tl.float32)  # [c, d]
+    total2 = tl.zeros((C, C,), tl.float32)  # [c, d]
+    for block_of_V in tl.range(0, tl.cdiv(size_V, block_V), disable_licm=True):  # what is moved out of it would fill registers
+        at_V = block_of_V * block_V + tl.arange(0, block_V)
+        v_c_1 = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+        masked = tl.where(mask[:, None], v_c_1, 0.0)  # [c, V]
+        d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+        total += lib.dot(d_y_c, tl.trans(masked), PRECISION)
+        v_c = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+        total2 += lib.dot(d_y_c, tl.trans(v_c), PRECISION)
+    # spec line 25: weight: softmax(score)
+    past = slots < segment  # [n]
+    valid = c < count  # [c]
+    # spec line 18: read: scale * S.T @ q
+    mask2 = c[:, None] >= c[None, :]  # [c, d]
+    mask3 = c < count  # [d]
+    earlier = mask2 & mask3[None, :]  # [c, d]
+    stored_total = tl.load(stored_total_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    # spec line 25: weight: softmax(score)
+    share = 1.0 / stored_total  # [c]
+    # spec line 23: summary: mean(k)
+    seen = 1.0 + number2  # [c]
+    ratio = 1.0 / seen  # [c]
     a_c = lib.tokens(tl.load(a_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
     logfloor = tl.log(tl.maximum(tl.abs(a_c), 1e-30))  # [c]
     at_least = tl.maximum(logfloor, (-120.0))  # [c]
     log_decay = tl.where(valid, at_least, 0.0)  # [c]
     # spec line 18: read: scale * S.T @ q
     G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
-    b_c = lib.tokens(tl.load(b_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
-    gap = G[:, None] - G[None, :]  # [c, d]
-    masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
-    reach = tl.exp(masked.to(tl.float32))  # [c, d]
-    k_c_1 = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-    key = tl.where(mask3[:, None], k_c_1, 0.0)  # [c, K]
-    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    # spec line 18: read: scale * S.T @ q
-    product = lib.dot(q_c, tl.trans(key), PRECISION)  # [c, d]
-    P = reach * product  # [c, d]
-    l_c = lib.tokens(tl.load(l_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
-    k_c = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    product2 = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
-    P2 = product2 * reach  # [c, d]
-    total = tl.zeros((C,), tl.float32)  # [c]
-    total2 = tl.zeros((C,), tl.float32)  # [c]
-    for block_of_V in tl.range(0, tl.cdiv(size_V, block_V), disable_licm=True):  # what is moved out of it would fill registers
-        at_V = block_of_V * block_V + tl.arange(0, block_V)
-        v_c_1 = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
-        # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-        masked2 = tl.where(mask3[:, None], v_c_1, 0.0)  # [c, V]
-        written = b_c[:, None] * masked2  # [c, V]
-        # spec line 18: read: scale * S.T @ q
-        recent = lib.dot(P, written, PRECISION)  # [c, V]
-        d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
-        total += tl.sum(d_y_c * recent, 1)
-        v_c = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
-        # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-        written2 = l_c[:, None] * v_c  # [c, V]
-        # spec line 18: read: scale * S.T @ q
-        recent2 = lib.dot(P2, written2, PRECISION)  # [c, V]
-        total2 += tl.sum(d_y_c * recent2, 1)
-    # spec line 25: weight: softmax(score)
-    past = slots < segment  # [n]
-    stored_total = tl.load(stored_total_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
-    share = 1.0 / stored_total  # [c]
-    # spec line 23: summary: mean(k)
-    seen = 1.0 + number2  # [c]
-    ratio = 1.0 / seen  # [c]
-    # spec line 18: read: scale * S.T @ q
     decay = tl.exp(G.to(tl.float32))  # [c]
-    stored_product_2 = tl.load(stored_product_2_ptr + (z * R + r) * (C * size_K) + c[:, None] * (size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [c, K]
+    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    stored_product_7 = tl.load(stored_product_7_ptr + (z * R + r) * (C * size_K) + c[:, None] * (size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [c, K]
+    product = tl.sum(q_c * stored_product_7, 1)  # [c]
     # spec line 25: weight: softmax(score)
-    product3 = tl.sum(q_c * stored_product_2, 1)  # [c]
-    scaled2 = decay * product3  # [c]
+    scaled2 = decay * product  # [c]
     stored_difference = tl.load(stored_difference_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
     exp_cached = tl.exp(stored_difference)  # [c, n]
     stored_out_2 = tl.load(stored_out_2_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
-    # spec line 18: read: scale * S.T @ q
-    masked3 = tl.where(past[None, :], stored_out_2, 0.0)  # [c, n]
+    # spec line 24: score: dot(u, summary)
+    masked2 = tl.where(past[None, :], stored_out_2, 0.0)  # [c, n]
     # spec line 25: weight: softmax(score)
-    d_weight_cached = (size_K ** (-0.5)) * masked3  # [c, n]
-    masked4 = tl.where(past[None, :], d_weight_cached, 0.0)  # [c, n]
-    d_share_part = tl.sum(tl.where((slots[None, :] < N), exp_cached * masked4, 0.0), 1)  # [c]
-    d_exp_cached_part = share[:, None] * masked4  # [c, n]
+    d_weight_cached = (size_K ** (-0.5)) * masked2  # [c, n]
+    masked3 = tl.where(past[None, :], d_weight_cached, 0.0)  # [c, n]
+    d_share_part = tl.sum(tl.where((slots[None, :] < N), exp_cached * masked3, 0.0), 1)  # [c]
+    d_exp_cached_part = share[:, None] * masked3  # [c, n]
+    k_c = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     # spec line 23: summary: mean(k)
     summand = tl.where(valid[:, None], k_c, 0.0)  # [c, K]
     running = tl.cumsum(summand, 0)  # [c, K]
@@ -568,8 +548,8 @@ def backward_3(q_ptr, k_ptr, v_ptr, a_ptr, b_ptr, l_ptr, u_ptr, new_summary_ptr,
     sum_so_far = running + saved_summary_partial[None, :]  # [c, K]
     u_c = lib.tokens(tl.load(u_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     # spec line 24: score: dot(u, summary)
-    product4 = tl.sum(u_c * sum_so_far, 1)  # [c]
-    score_online = ratio * product4  # [c]
+    product2 = tl.sum(u_c * sum_so_far, 1)  # [c]
+    score_online = ratio * product2  # [c]
     # spec line 23: summary: mean(k)
     summary_online = ratio[:, None] * sum_so_far  # [c, K]
     stored_largest = tl.load(stored_largest_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
@@ -577,23 +557,44 @@ def backward_3(q_ptr, k_ptr, v_ptr, a_ptr, b_ptr, l_ptr, u_ptr, new_summary_ptr,
     at_least2 = tl.maximum(score_online, stored_largest)  # [c]
     difference = score_online - at_least2  # [c]
     exp_online = tl.exp(difference)  # [c]
-    added3 = total2 + scaled2  # [c]
-    added4 = total + added3  # [c]
-    scaled3 = exp_online * added4  # [c]
-    d_share_part2 = (size_K ** (-0.5)) * scaled3  # [c]
+    # spec line 18: read: scale * S.T @ q
+    gap = G[:, None] - G[None, :]  # [c, d]
+    masked4 = tl.where(earlier, gap, (-10000.0))  # [c, d]
+    reach = tl.exp(masked4.to(tl.float32))  # [c, d]
+    k_c_1 = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    key = tl.where(mask[:, None], k_c_1, 0.0)  # [c, K]
+    # spec line 18: read: scale * S.T @ q
+    product3 = lib.dot(q_c, tl.trans(key), PRECISION)  # [c, d]
+    P = reach * product3  # [c, d]
+    b_c = lib.tokens(tl.load(b_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    # spec line 25: weight: softmax(score)
+    scaled3 = b_c[None, :] * total  # [c, d]
+    product4 = tl.sum(P * scaled3, 1)  # [c]
+    # spec line 18: read: scale * S.T @ q
+    product5 = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
+    P2 = product5 * reach  # [c, d]
+    l_c = lib.tokens(tl.load(l_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    scaled4 = l_c[None, :] * total2  # [c, d]
+    # spec line 25: weight: softmax(score)
+    product6 = tl.sum(P2 * scaled4, 1)  # [c]
+    added3 = product6 + scaled2  # [c]
+    added4 = product4 + added3  # [c]
+    scaled5 = exp_online * added4  # [c]
+    d_share_part2 = (size_K ** (-0.5)) * scaled5  # [c]
     d_share = d_share_part + d_share_part2  # [c]
-    scaled4 = share * d_share  # [c]
-    ratio2 = scaled4 / stored_total  # [c]
+    scaled6 = share * d_share  # [c]
+    ratio2 = scaled6 / stored_total  # [c]
     d_total = -ratio2  # [c]
     d_exp_cached = d_exp_cached_part + d_total[:, None]  # [c, n]
-    scaled5 = exp_cached * d_exp_cached  # [c, n]
-    d_score_cached = tl.where(past[None, :], scaled5, 0.0)  # [c, n]
+    scaled7 = exp_cached * d_exp_cached  # [c, n]
+    d_score_cached = tl.where(past[None, :], scaled7, 0.0)  # [c, n]
     new_summary = tl.load(new_summary_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
     # spec line 24: score: dot(u, summary)
     d_u_part = lib.dot(tl.where((slots[None, :] < N), d_score_cached, 0.0), new_summary, PRECISION)  # [c, K]
     # spec line 25: weight: softmax(score)
-    scaled6 = share * added4  # [c]
-    d_exp_online_part = (size_K ** (-0.5)) * scaled6  # [c]
+    scaled8 = share * added4  # [c]
+    d_exp_online_part = (size_K ** (-0.5)) * scaled8  # [c]
     d_exp_online = d_total + d_exp_online_part  # [c]
     d_score_online = exp_online * d_exp_online  # [c]
     # spec line 24: score: dot(u, summary)
@@ -601,12 +602,12 @@ def backward_3(q_ptr, k_ptr, v_ptr, a_ptr, b_ptr, l_ptr, u_ptr, new_summary_ptr,
     d_u = d_u_part + d_u_part2  # [c, K]
     tl.store(d_u_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_u, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
     tl.store(stored_d_score_online_ptr + (z * R + r) * (C) + c, d_score_online)
-    tl.store(stored_scaled_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], scaled5, mask=(slots[None, :] < N))
+    tl.store(stored_scaled_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], scaled7, mask=(slots[None, :] < N))
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_4(q_ptr, u_ptr, d_y_ptr, d_new_summary_ptr, d_new_cache_S_ptr, stored_scaled_ptr, stored_scaled_2_ptr, d_summary_ptr, d_cache_S_ptr, stored_product_ptr, stored_d_summaries_part_ptr, table_ptr, T, H, R, N,
+def backward_4(q_ptr, u_ptr, d_y_ptr, d_new_summary_ptr, d_new_cache_S_ptr, stored_scaled_ptr, stored_scaled_2_ptr, d_summary_ptr, d_cache_S_ptr, stored_product_6_ptr, stored_d_summaries_part_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
-    """A program for every cached memory, its rows one after the other: d.summary, d.cache.S, stored.product, stored.d_summaries_part."""
+    """A program for every cached memory, its rows one after the other: d.summary, d.cache.S, stored.product.6, stored.d_summaries_part."""
     n = tl.program_id(0)
     z = tl.program_id(1).to(tl.int64)
     b, h = z // H, z % H
@@ -653,12 +654,12 @@ def backward_4(q_ptr, u_ptr, d_y_ptr, d_new_summary_ptr, d_new_cache_S_ptr, stor
     d_cached_S = d_new_cache_S + d_cached_S_part  # [K, V]
     d_cache_S = tl.where(kept, d_cached_S, 0.0)  # [K, V]
     tl.store(d_cache_S_ptr + (z * N + n) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_cache_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
-    tl.store(stored_product_ptr + (z * N + n) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], total, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
+    tl.store(stored_product_6_ptr + (z * N + n) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], total, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
     if (block_of_V == 0):
         tl.store(stored_d_summaries_part_ptr + (z * N + n) * (size_K) + at_K, d_summaries_part, mask=(at_K < size_K))
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_5(q_ptr, a_ptr, u_ptr, d_y_ptr, d_new_state_S_ptr, d_new_summary_ptr, d_new_summary_partial_ptr, d_new_cache_S_ptr, stored_d_score_online_ptr, stored_weight_online_ptr, stored_product_ptr, stored_d_summaries_part_ptr, d_state_S_ptr, d_summary_partial_ptr, stored_d_sum_of_row_ptr, stored_d_increment_S_ptr, stored_out_ptr, table_ptr, T, H, R, N,
+def backward_5(q_ptr, a_ptr, u_ptr, d_y_ptr, d_new_state_S_ptr, d_new_summary_ptr, d_new_summary_partial_ptr, d_new_cache_S_ptr, stored_d_score_online_ptr, stored_weight_online_ptr, stored_product_6_ptr, stored_d_summaries_part_ptr, d_state_S_ptr, d_summary_partial_ptr, stored_d_sum_of_row_ptr, stored_d_increment_S_ptr, stored_out_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
     """The rows one after the other, from the last to the first: d.state.S, d.summary.partial, stored.d_sum_of_row, stored.d_increment_S, stored.out."""
     z = tl.program_id(0).to(tl.int64)
@@ -688,9 +689,9 @@ def backward_5(q_ptr, a_ptr, u_ptr, d_y_ptr, d_new_state_S_ptr, d_new_summary_pt
         token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
         first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
         d_new_cache_S = tl.load(d_new_cache_S_ptr + (z * N + segment) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K * completes.to(tl.int32)) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-        stored_product = tl.load(stored_product_ptr + (z * N + segment) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K * completes.to(tl.int32)) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        stored_product_6 = tl.load(stored_product_6_ptr + (z * N + segment) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K * completes.to(tl.int32)) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
         # spec line 18: read: scale * S.T @ q
-        d_cached_S_part = (size_K ** (-0.5)) * stored_product  # [K, V]
+        d_cached_S_part = (size_K ** (-0.5)) * stored_product_6  # [K, V]
         d_cached_S = d_new_cache_S + d_cached_S_part  # [K, V]
         at_end = tl.where(completes, d_cached_S, 0.0)  # [K, V]
         q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
@@ -753,9 +754,239 @@ def backward_5(q_ptr, a_ptr, u_ptr, d_y_ptr, d_new_state_S_ptr, d_new_summary_pt
         tl.store(d_summary_partial_ptr + z * (size_K) + at_K, d_old_summary_partial, mask=(at_K < size_K))
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_6(q_ptr, k_ptr, a_ptr, b_ptr, l_ptr, d_y_ptr, stored_d_increment_S_ptr, stored_weight_online_ptr, stored_d_v_0_ptr, stored_d_v_1_ptr, stored_product_3_ptr, stored_product_4_ptr, stored_product_7_ptr, table_ptr, T, H, R, N,
+def backward_6(q_ptr, k_ptr, v_ptr, a_ptr, d_y_ptr, stored_d_increment_S_ptr, stored_weight_online_ptr, d_b_ptr, stored_product_8_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
-    """A program for every row of the chunk table: stored.d.v.0, stored.d.v.1, stored.product.3, stored.product.4, stored.product.7."""
+    """A program for every row of the chunk table: d.b, stored.product.8."""
+    r = tl.program_id(0)
+    z = tl.program_id(1).to(tl.int64)
+    b, h = z // H, z % H
+    rows_ptr = table_ptr + b * R * 4
+    c = tl.arange(0, C)
+    at_V = tl.arange(0, block_V)
+    row_ptr = rows_ptr + r * 4
+    start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
+    segment = tl.load(row_ptr + 2)
+    offset = tl.load(row_ptr + 3)  # of its first token in the segment
+    completes = (count > 0) & (count + offset == 256)
+    token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
+    first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    number = segment.to(tl.float32)  # []
+    scaled = 256.0 * number  # []
+    added = offset + c  # [c]
+    number2 = added.to(tl.float32)  # [c]
+    added2 = scaled + number2  # [c]
+    mask = added2 >= 1.0  # [c]
+    v_c_1 = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+    masked = tl.where(mask[:, None], v_c_1, 0.0)  # [c, V]
+    total = tl.zeros((C, C,), tl.float32)  # [c, d]
+    total2 = tl.zeros((C,), tl.float32)  # [c]
+    for block_of_K in tl.range(0, tl.cdiv(size_K, block_K), disable_licm=True):  # what is moved out of it would fill registers
+        at_K = block_of_K * block_K + tl.arange(0, block_K)
+        k_c_1 = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        key = tl.where(mask[:, None], k_c_1, 0.0)  # [c, K]
+        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        total += lib.dot(q_c, tl.trans(key), PRECISION)
+        stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        product = lib.dot(masked, tl.trans(stored_d_increment_S), PRECISION)  # [c, K]
+        total2 += tl.sum(key * product, 1)
+    # spec line 18: read: scale * S.T @ q
+    mask2 = c[:, None] >= c[None, :]  # [c, d]
+    mask3 = c < count  # [d]
+    earlier = mask2 & mask3[None, :]  # [c, d]
+    valid = c < count  # [c]
+    a_c = lib.tokens(tl.load(a_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    logfloor = tl.log(tl.maximum(tl.abs(a_c), 1e-30))  # [c]
+    at_least = tl.maximum(logfloor, (-120.0))  # [c]
+    log_decay = tl.where(valid, at_least, 0.0)  # [c]
+    # spec line 18: read: scale * S.T @ q
+    G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
+    exp = tl.exp(G_after.to(tl.float32))  # [c]
+    decay_after = tl.where(valid, exp, 0.0)  # [c]
+    # spec line 18: read: scale * S.T @ q
+    gap = G[:, None] - G[None, :]  # [c, d]
+    masked2 = tl.where(earlier, gap, (-10000.0))  # [c, d]
+    reach = tl.exp(masked2.to(tl.float32))  # [c, d]
+    P = reach * total  # [c, d]
+    d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+    product2 = lib.dot(d_y_c, tl.trans(masked), PRECISION)  # [c, d]
+    stored_weight_online = tl.load(stored_weight_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    scaled2 = product2 * stored_weight_online[:, None]  # [c, d]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    product3 = tl.sum(P * scaled2, 0)  # [d]
+    scaled3 = (size_K ** (-0.5)) * product3  # [c]
+    scaled4 = decay_after * total2  # [c]
+    d_b = scaled3 + scaled4  # [c]
+    tl.store(d_b_ptr + ((b * T + start) * H + h) * (1) + c * (H * 1), d_b, mask=(c < count))
+    tl.store(stored_product_8_ptr + (z * R + r) * (C) + c, total2)
+
+@triton.jit(do_not_specialize=["T", "H", "R", "N"])
+def backward_7(q_ptr, k_ptr, v_ptr, saved_S_ptr, stored_d_increment_S_ptr, stored_out_ptr, stored_product_7_ptr, stored_product_ptr, stored_product_2_ptr, stored_d_factor_S_ptr, stored_product_3_ptr, stored_product_4_ptr, table_ptr, T, H, R, N,
+               C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
+    """A program for every row of the chunk table: stored.product, stored.product.2, stored.d_factor.S, stored.product.3, stored.product.4."""
+    r = tl.program_id(0)
+    z = tl.program_id(1).to(tl.int64)
+    b, h = z // H, z % H
+    rows_ptr = table_ptr + b * R * 4
+    c = tl.arange(0, C)
+    at_V = tl.arange(0, block_V)
+    row_ptr = rows_ptr + r * 4
+    start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
+    segment = tl.load(row_ptr + 2)
+    offset = tl.load(row_ptr + 3)  # of its first token in the segment
+    completes = (count > 0) & (count + offset == 256)
+    token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
+    first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    number = segment.to(tl.float32)  # []
+    scaled = 256.0 * number  # []
+    added = offset + c  # [c]
+    number2 = added.to(tl.float32)  # [c]
+    added2 = scaled + number2  # [c]
+    mask = added2 >= 1.0  # [c]
+    v_c = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+    total = tl.zeros((C, C,), tl.float32)  # [c, d]
+    total2 = tl.zeros((C, C,), tl.float32)  # [c, d]
+    d_factor_S = tl.zeros((), tl.float32)  # []
+    total3 = tl.zeros((C,), tl.float32)  # [c]
+    total4 = tl.zeros((C,), tl.float32)  # [c]
+    for block_of_K in tl.range(0, tl.cdiv(size_K, block_K), disable_licm=True):  # what is moved out of it would fill registers
+        at_K = block_of_K * block_K + tl.arange(0, block_K)
+        saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        stored_out = tl.load(stored_out_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        d_factor_S += tl.sum(tl.sum(saved_S * stored_out, 1), 0)
+        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        stored_product_7 = tl.load(stored_product_7_ptr + (z * R + r) * (C * size_K) + c[:, None] * (size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [c, K]
+        total3 += tl.sum(q_c * stored_product_7, 1)
+        k_c = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        total += lib.dot(q_c, tl.trans(k_c), PRECISION)
+        k_c_1 = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        key = tl.where(mask[:, None], k_c_1, 0.0)  # [c, K]
+        total2 += lib.dot(q_c, tl.trans(key), PRECISION)
+        stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        product = lib.dot(v_c, tl.trans(stored_d_increment_S), PRECISION)  # [c, K]
+        total4 += tl.sum(k_c * product, 1)
+    tl.store(stored_product_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :], total)
+    tl.store(stored_product_2_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :], total2)
+    tl.store(stored_d_factor_S_ptr + (z * R + r) * (1), d_factor_S)
+    tl.store(stored_product_3_ptr + (z * R + r) * (C) + c, total3)
+    tl.store(stored_product_4_ptr + (z * R + r) * (C) + c, total4)
+
+@triton.jit(do_not_specialize=["T", "H", "R", "N"])
+def backward_8(v_ptr, a_ptr, b_ptr, l_ptr, d_y_ptr, stored_weight_online_ptr, stored_product_ptr, stored_product_2_ptr, stored_d_factor_S_ptr, stored_product_3_ptr, stored_product_4_ptr, stored_product_8_ptr, d_a_ptr, table_ptr, T, H, R, N,
+               C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_V: tl.constexpr, size_K: tl.constexpr, block_V: tl.constexpr, block_K: tl.constexpr):
+    """A program for every row of the chunk table: d.a."""
+    r = tl.program_id(0)
+    z = tl.program_id(1).to(tl.int64)
+    b, h = z // H, z % H
+    rows_ptr = table_ptr + b * R * 4
+    c = tl.arange(0, C)
+    row_ptr = rows_ptr + r * 4
+    start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
+    segment = tl.load(row_ptr + 2)
+    offset = tl.load(row_ptr + 3)  # of its first token in the segment
+    completes = (count > 0) & (count + offset == 256)
+    token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
+    first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    number = segment.to(tl.float32)  # []
+    scaled = 256.0 * number  # []
+    added = offset + c  # [c]
+    number2 = added.to(tl.float32)  # [c]
+    added2 = scaled + number2  # [c]
+    mask = added2 >= 1.0  # [c]
+    total = tl.zeros((C, C,), tl.float32)  # [c, d]
+    total2 = tl.zeros((C, C,), tl.float32)  # [c, d]
+    for block_of_V in tl.range(0, tl.cdiv(size_V, block_V), disable_licm=True):  # what is moved out of it would fill registers
+        at_V = block_of_V * block_V + tl.arange(0, block_V)
+        d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+        v_c = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+        total += lib.dot(d_y_c, tl.trans(v_c), PRECISION)
+        v_c_1 = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+        masked = tl.where(mask[:, None], v_c_1, 0.0)  # [c, V]
+        total2 += lib.dot(d_y_c, tl.trans(masked), PRECISION)
+    valid = c < count  # [c]
+    # spec line 18: read: scale * S.T @ q
+    mask2 = c[None, :] < c[:, None]  # [c, d]
+    mask3 = c[:, None] >= c[None, :]  # [c, d]
+    mask4 = c < count  # [d]
+    earlier = mask3 & mask4[None, :]  # [c, d]
+    a_c = lib.tokens(tl.load(a_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    mask5 = a_c < 0.0  # [c]
+    logfloor = tl.log(tl.maximum(tl.abs(a_c), 1e-30))  # [c]
+    mask6 = logfloor == (-120.0)  # [c]
+    mask7 = logfloor > (-120.0)  # [c]
+    at_least = tl.maximum(logfloor, (-120.0))  # [c]
+    log_decay = tl.where(valid, at_least, 0.0)  # [c]
+    total3 = tl.sum(log_decay, 0)  # []
+    decay_of_row = tl.exp(total3)  # []
+    stored_d_factor_S = tl.load(stored_d_factor_S_ptr + (z * R + r) * (1)).to(tl.float32)  # []
+    d_log_decay_part = decay_of_row * stored_d_factor_S  # []
+    # spec line 18: read: scale * S.T @ q
+    G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
+    exp = tl.exp(G_after.to(tl.float32))  # [c]
+    stored_weight_online = tl.load(stored_weight_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    # spec line 18: read: scale * S.T @ q
+    scaled2 = (size_K ** (-0.5)) * stored_weight_online  # [c]
+    decay = tl.exp(G.to(tl.float32))  # [c]
+    stored_product_3 = tl.load(stored_product_3_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    scaled3 = stored_weight_online * stored_product_3  # [c]
+    scaled4 = decay * scaled3  # [c]
+    d_G = (size_K ** (-0.5)) * scaled4  # [c]
+    d_log_decay_part2 = tl.cumsum(d_G.to(tl.float64), 0, reverse=True)  # [c]
+    l_c = lib.tokens(tl.load(l_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    stored_product_4 = tl.load(stored_product_4_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    d_decay_after_part = l_c * stored_product_4  # [c]
+    b_c = lib.tokens(tl.load(b_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    stored_product_8 = tl.load(stored_product_8_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    d_decay_after_part2 = b_c * stored_product_8  # [c]
+    d_decay_after = d_decay_after_part + d_decay_after_part2  # [c]
+    masked2 = tl.where(valid, d_decay_after, 0.0)  # [c]
+    d_G_after = exp * masked2  # [c]
+    d_log_decay_part3 = lib.sums_before(d_G_after.to(tl.float64), False)  # [c]
+    d_log_decay_part4 = d_log_decay_part2.to(tl.float32) + d_log_decay_part3.to(tl.float32)  # [c]
+    d_log_decay_part5 = d_log_decay_part + d_log_decay_part4  # [c]
+    at_most = tl.minimum(a_c, (-1e-30))  # [c]
+    at_least2 = tl.maximum(a_c, 1e-30)  # [c]
+    masked3 = tl.where(mask5, at_most, at_least2)  # [c]
+    # spec line 18: read: scale * S.T @ q
+    gap = G[:, None] - G[None, :]  # [c, d]
+    masked4 = tl.where(earlier, gap, (-10000.0))  # [c, d]
+    reach = tl.exp(masked4.to(tl.float32))  # [c, d]
+    stored_product = tl.load(stored_product_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
+    scaled5 = total * stored_product  # [c, d]
+    scaled6 = l_c[None, :] * scaled5  # [c, d]
+    d_reach_part = scaled2[:, None] * scaled6  # [c, d]
+    stored_product_2 = tl.load(stored_product_2_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
+    scaled7 = total2 * stored_product_2  # [c, d]
+    scaled8 = scaled2[:, None] * scaled7  # [c, d]
+    d_reach_part2 = b_c[None, :] * scaled8  # [c, d]
+    d_reach = d_reach_part + d_reach_part2  # [c, d]
+    scaled9 = reach * d_reach  # [c, d]
+    d_gap = tl.where(earlier, scaled9, 0.0)  # [c, d]
+    running = tl.cumsum(d_gap, 0, reverse=True)  # [c, d]
+    masked5 = tl.where(mask2, running, 0.0)  # [c, d]
+    d_log_decay_part6 = tl.sum(masked5, 1)  # [c]
+    d_log_decay = d_log_decay_part6 + d_log_decay_part5  # [c]
+    masked6 = tl.where(valid, d_log_decay, 0.0)  # [c]
+    scaled10 = 0.5 * masked6  # [c]
+    masked7 = tl.where(mask7, masked6, 0.0)  # [c]
+    masked8 = tl.where(mask6, scaled10, masked7)  # [c]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    d_a = masked8 / masked3  # [c]
+    tl.store(d_a_ptr + ((b * T + start) * H + h) * (1) + c * (H * 1), d_a, mask=(c < count))
+
+@triton.jit(do_not_specialize=["T", "H", "R", "N"])
+def backward_9(k_ptr, a_ptr, b_ptr, l_ptr, d_y_ptr, stored_d_increment_S_ptr, stored_weight_online_ptr, stored_product_ptr, stored_product_2_ptr, stored_d_v_0_ptr, stored_d_v_1_ptr, table_ptr, T, H, R, N,
+               C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
+    """A program for every row of the chunk table: stored.d.v.0, stored.d.v.1."""
     r = tl.program_id(0)
     z = tl.program_id(1).to(tl.int64)
     b, h = z // H, z % H
@@ -777,78 +1008,66 @@ def backward_6(q_ptr, k_ptr, a_ptr, b_ptr, l_ptr, d_y_ptr, stored_d_increment_S_
     number2 = added.to(tl.float32)  # [c]
     added2 = scaled + number2  # [c]
     mask = added2 >= 1.0  # [c]
-    total = tl.zeros((C, C,), tl.float32)  # [c, d]
+    total = tl.zeros((C, block_V,), tl.float32)  # [c, V]
     total2 = tl.zeros((C, block_V,), tl.float32)  # [c, V]
-    total3 = tl.zeros((C, C,), tl.float32)  # [c, d]
-    total4 = tl.zeros((C, block_V,), tl.float32)  # [c, V]
     for block_of_K in tl.range(0, tl.cdiv(size_K, block_K), disable_licm=True):  # what is moved out of it would fill registers
         at_K = block_of_K * block_K + tl.arange(0, block_K)
-        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
         k_c = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-        total += lib.dot(q_c, tl.trans(k_c), PRECISION)
         stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-        total2 += lib.dot(k_c, stored_d_increment_S, PRECISION)
+        total += lib.dot(k_c, stored_d_increment_S, PRECISION)
         k_c_1 = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
         key = tl.where(mask[:, None], k_c_1, 0.0)  # [c, K]
-        total3 += lib.dot(q_c, tl.trans(key), PRECISION)
-        total4 += lib.dot(key, stored_d_increment_S, PRECISION)
+        total2 += lib.dot(key, stored_d_increment_S, PRECISION)
+    valid = c < count  # [c]
     # spec line 18: read: scale * S.T @ q
     mask2 = c[:, None] >= c[None, :]  # [c, d]
     mask3 = c < count  # [d]
     earlier = mask2 & mask3[None, :]  # [c, d]
-    valid = c < count  # [c]
     a_c = lib.tokens(tl.load(a_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
     logfloor = tl.log(tl.maximum(tl.abs(a_c), 1e-30))  # [c]
     at_least = tl.maximum(logfloor, (-120.0))  # [c]
     log_decay = tl.where(valid, at_least, 0.0)  # [c]
-    # spec line 18: read: scale * S.T @ q
-    G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
-    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
     G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
     exp = tl.exp(G_after.to(tl.float32))  # [c]
     decay_after = tl.where(valid, exp, 0.0)  # [c]
     # spec line 18: read: scale * S.T @ q
+    G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    d_written_part = decay_after[:, None] * total  # [c, V]
+    d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+    stored_weight_online = tl.load(stored_weight_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    # spec line 18: read: scale * S.T @ q
+    scaled2 = d_y_c * stored_weight_online[:, None]  # [c, V]
     gap = G[:, None] - G[None, :]  # [c, d]
     masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
     reach = tl.exp(masked.to(tl.float32))  # [c, d]
-    P = total * reach  # [c, d]
-    d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
-    stored_weight_online = tl.load(stored_weight_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
-    scaled2 = d_y_c * stored_weight_online[:, None]  # [c, V]
+    stored_product = tl.load(stored_product_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
+    P = reach * stored_product  # [c, d]
     product = lib.dot(tl.trans(P), scaled2, PRECISION)  # [d, V]
     scaled3 = (size_K ** (-0.5)) * product  # [d, V]
-    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-    d_written_part = decay_after[:, None] * total2  # [c, V]
-    # spec line 18: read: scale * S.T @ q
-    d_written = scaled3 + d_written_part  # [c, V]
+    d_written = d_written_part + scaled3  # [c, V]
     l_c = lib.tokens(tl.load(l_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
     d_v = l_c[:, None] * d_written  # [c, V]
     tl.store(stored_d_v_0_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], d_v, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
+    d_written_part2 = decay_after[:, None] * total2  # [c, V]
+    stored_product_2 = tl.load(stored_product_2_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
     # spec line 18: read: scale * S.T @ q
-    P2 = reach * total3  # [c, d]
-    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-    d_written_part2 = decay_after[:, None] * total4  # [c, V]
-    # spec line 18: read: scale * S.T @ q
+    P2 = reach * stored_product_2  # [c, d]
     product2 = lib.dot(tl.trans(P2), scaled2, PRECISION)  # [d, V]
     scaled4 = (size_K ** (-0.5)) * product2  # [d, V]
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-    d_written2 = scaled4 + d_written_part2  # [c, V]
+    d_written2 = d_written_part2 + scaled4  # [c, V]
     b_c = lib.tokens(tl.load(b_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
     scaled5 = b_c[:, None] * d_written2  # [c, V]
     d_v2 = tl.where(mask[:, None], scaled5, 0.0)  # [c, V]
     tl.store(stored_d_v_1_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], d_v2, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
-    tl.store(stored_product_3_ptr + (z * R + r) * (C * size_V) + c[:, None] * (size_V) + at_V[None, :], total4, mask=(at_V[None, :] < size_V))
-    if (block_of_V == 0):
-        tl.store(stored_product_4_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :], total3)
-    if (block_of_V == 0):
-        tl.store(stored_product_7_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :], total)
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_7(q_ptr, v_ptr, a_ptr, b_ptr, l_ptr, u_ptr, d_y_ptr, stored_d_sum_of_row_ptr, stored_d_score_online_ptr, stored_d_increment_S_ptr, stored_weight_online_ptr, stored_d_k_0_ptr, stored_d_k_1_ptr, stored_product_5_ptr, stored_product_6_ptr, table_ptr, T, H, R, N,
-               C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
-    """A program for every row of the chunk table: stored.d.k.0, stored.d.k.1, stored.product.5, stored.product.6."""
+def backward_10(q_ptr, v_ptr, a_ptr, b_ptr, l_ptr, u_ptr, d_y_ptr, stored_d_sum_of_row_ptr, stored_d_score_online_ptr, stored_d_increment_S_ptr, stored_weight_online_ptr, stored_d_k_0_ptr, stored_d_k_1_ptr, table_ptr, T, H, R, N,
+                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
+    """A program for every row of the chunk table: stored.d.k.0, stored.d.k.1."""
     r = tl.program_id(0)
     z = tl.program_id(1).to(tl.int64)
     b, h = z // H, z % H
@@ -946,19 +1165,16 @@ def backward_7(q_ptr, v_ptr, a_ptr, b_ptr, l_ptr, u_ptr, d_y_ptr, stored_d_sum_o
     d_key = scaled9 + d_key_part  # [c, K]
     d_k2 = tl.where(mask[:, None], d_key, 0.0)  # [c, K]
     tl.store(stored_d_k_1_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_k2, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
-    tl.store(stored_product_5_ptr + (z * R + r) * (C * size_K) + c[:, None] * (size_K) + at_K[None, :], total4, mask=(at_K[None, :] < size_K))
-    tl.store(stored_product_6_ptr + (z * R + r) * (C * size_K) + c[:, None] * (size_K) + at_K[None, :], total2, mask=(at_K[None, :] < size_K))
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_8(q_ptr, k_ptr, v_ptr, a_ptr, d_y_ptr, stored_d_increment_S_ptr, stored_weight_online_ptr, d_l_ptr, table_ptr, T, H, R, N,
-               C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
+def backward_11(v_ptr, a_ptr, d_y_ptr, stored_weight_online_ptr, stored_product_ptr, stored_product_4_ptr, d_l_ptr, table_ptr, T, H, R, N,
+                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_V: tl.constexpr, size_K: tl.constexpr, block_V: tl.constexpr, block_K: tl.constexpr):
     """A program for every row of the chunk table: d.l."""
     r = tl.program_id(0)
     z = tl.program_id(1).to(tl.int64)
     b, h = z // H, z % H
     rows_ptr = table_ptr + b * R * 4
     c = tl.arange(0, C)
-    at_K = tl.arange(0, block_K)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
     segment = tl.load(row_ptr + 2)
@@ -966,183 +1182,43 @@ def backward_8(q_ptr, k_ptr, v_ptr, a_ptr, d_y_ptr, stored_d_increment_S_ptr, st
     completes = (count > 0) & (count + offset == 256)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
-    # spec line 18: read: scale * S.T @ q
-    mask = c[:, None] >= c[None, :]  # [c, d]
-    mask2 = c < count  # [d]
-    earlier = mask & mask2[None, :]  # [c, d]
-    valid = c < count  # [c]
-    a_c = lib.tokens(tl.load(a_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
-    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-    logfloor = tl.log(tl.maximum(tl.abs(a_c), 1e-30))  # [c]
-    at_least = tl.maximum(logfloor, (-120.0))  # [c]
-    log_decay = tl.where(valid, at_least, 0.0)  # [c]
-    # spec line 18: read: scale * S.T @ q
-    G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
-    stored_weight_online = tl.load(stored_weight_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
-    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    k_c = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    product = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
-    gap = G[:, None] - G[None, :]  # [c, d]
-    masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
-    reach = tl.exp(masked.to(tl.float32))  # [c, d]
-    P = product * reach  # [c, d]
-    total = tl.zeros((C,), tl.float32)  # [c]
-    total2 = tl.zeros((C,), tl.float32)  # [c]
-    for block_of_V in tl.range(0, tl.cdiv(size_V, block_V), disable_licm=True):  # what is moved out of it would fill registers
-        at_V = block_of_V * block_V + tl.arange(0, block_V)
-        d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
-        scaled = d_y_c * stored_weight_online[:, None]  # [c, V]
-        product2 = lib.dot(tl.trans(P), scaled, PRECISION)  # [d, V]
-        v_c = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
-        total += tl.sum(v_c * product2, 1)
-        stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-        # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-        product3 = lib.dot(k_c, stored_d_increment_S, PRECISION)  # [c, V]
-        total2 += tl.sum(v_c * product3, 1)
-    G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
-    exp = tl.exp(G_after.to(tl.float32))  # [c]
-    decay_after = tl.where(valid, exp, 0.0)  # [c]
-    scaled2 = (size_K ** (-0.5)) * total  # [c]
-    scaled3 = decay_after * total2  # [c]
-    d_l = scaled2 + scaled3  # [c]
-    tl.store(d_l_ptr + ((b * T + start) * H + h) * (1) + c * (H * 1), d_l, mask=(c < count))
-
-@triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_9(q_ptr, k_ptr, v_ptr, a_ptr, b_ptr, l_ptr, saved_S_ptr, d_y_ptr, stored_weight_online_ptr, stored_out_ptr, stored_product_7_ptr, stored_product_4_ptr, stored_product_2_ptr, stored_product_6_ptr, stored_product_5_ptr, stored_product_3_ptr, d_a_ptr, d_b_ptr, table_ptr, T, H, R, N,
-               C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
-    """A program for every row of the chunk table: d.a, d.b."""
-    r = tl.program_id(0)
-    z = tl.program_id(1).to(tl.int64)
-    b, h = z // H, z % H
-    rows_ptr = table_ptr + b * R * 4
-    c = tl.arange(0, C)
-    at_K = tl.arange(0, block_K)
-    row_ptr = rows_ptr + r * 4
-    start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
-    segment = tl.load(row_ptr + 2)
-    offset = tl.load(row_ptr + 3)  # of its first token in the segment
-    completes = (count > 0) & (count + offset == 256)
-    token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
-    first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
-    # spec line 18: read: scale * S.T @ q
-    mask = c[:, None] >= c[None, :]  # [c, d]
-    mask2 = c < count  # [d]
-    earlier = mask & mask2[None, :]  # [c, d]
-    valid = c < count  # [c]
-    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-    number = segment.to(tl.float32)  # []
-    scaled = 256.0 * number  # []
-    added = offset + c  # [c]
-    number2 = added.to(tl.float32)  # [c]
-    added2 = scaled + number2  # [c]
-    mask3 = added2 >= 1.0  # [c]
-    a_c = lib.tokens(tl.load(a_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
-    logfloor = tl.log(tl.maximum(tl.abs(a_c), 1e-30))  # [c]
-    at_least = tl.maximum(logfloor, (-120.0))  # [c]
-    log_decay = tl.where(valid, at_least, 0.0)  # [c]
-    # spec line 18: read: scale * S.T @ q
-    G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
-    stored_weight_online = tl.load(stored_weight_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
-    gap = G[:, None] - G[None, :]  # [c, d]
-    masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
-    reach = tl.exp(masked.to(tl.float32))  # [c, d]
-    stored_product_4 = tl.load(stored_product_4_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
-    P = reach * stored_product_4  # [c, d]
     total = tl.zeros((C, C,), tl.float32)  # [c, d]
-    total2 = tl.zeros((C, C,), tl.float32)  # [c, d]
-    d_factor_S = tl.zeros((), tl.float32)  # []
-    total3 = tl.zeros((C,), tl.float32)  # [c]
-    total4 = tl.zeros((C,), tl.float32)  # [c]
     for block_of_V in tl.range(0, tl.cdiv(size_V, block_V), disable_licm=True):  # what is moved out of it would fill registers
         at_V = block_of_V * block_V + tl.arange(0, block_V)
-        saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-        stored_out = tl.load(stored_out_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-        d_factor_S += tl.sum(tl.sum(saved_S * stored_out, 1), 0)
         d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
         v_c = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
         total += lib.dot(d_y_c, tl.trans(v_c), PRECISION)
-        v_c_1 = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
-        # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-        masked2 = tl.where(mask3[:, None], v_c_1, 0.0)  # [c, V]
-        stored_product_3 = tl.load(stored_product_3_ptr + (z * R + r) * (C * size_V) + c[:, None] * (size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [c, V]
-        total4 += tl.sum(masked2 * stored_product_3, 1)
-        total2 += lib.dot(d_y_c, tl.trans(masked2), PRECISION)
-        # spec line 18: read: scale * S.T @ q
-        scaled2 = d_y_c * stored_weight_online[:, None]  # [c, V]
-        product = lib.dot(tl.trans(P), scaled2, PRECISION)  # [d, V]
-        total3 += tl.sum(masked2 * product, 1)
-    mask4 = c[None, :] < c[:, None]  # [c, d]
+    # spec line 18: read: scale * S.T @ q
+    mask = c[:, None] >= c[None, :]  # [c, d]
+    mask2 = c < count  # [d]
+    earlier = mask & mask2[None, :]  # [c, d]
+    valid = c < count  # [c]
+    a_c = lib.tokens(tl.load(a_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-    mask5 = a_c < 0.0  # [c]
-    mask6 = logfloor == (-120.0)  # [c]
-    mask7 = logfloor > (-120.0)  # [c]
-    total5 = tl.sum(log_decay, 0)  # []
-    decay_of_row = tl.exp(total5)  # []
-    d_log_decay_part = decay_of_row * d_factor_S  # []
+    logfloor = tl.log(tl.maximum(tl.abs(a_c), 1e-30))  # [c]
+    at_least = tl.maximum(logfloor, (-120.0))  # [c]
+    log_decay = tl.where(valid, at_least, 0.0)  # [c]
+    # spec line 18: read: scale * S.T @ q
+    G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
     G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
     exp = tl.exp(G_after.to(tl.float32))  # [c]
-    # spec line 18: read: scale * S.T @ q
-    scaled3 = (size_K ** (-0.5)) * stored_weight_online  # [c]
-    decay = tl.exp(G.to(tl.float32))  # [c]
-    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    stored_product_2 = tl.load(stored_product_2_ptr + (z * R + r) * (C * size_K) + c[:, None] * (size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [c, K]
-    # spec line 25: weight: softmax(score)
-    product2 = tl.sum(q_c * stored_product_2, 1)  # [c]
-    # spec line 18: read: scale * S.T @ q
-    scaled4 = stored_weight_online * product2  # [c]
-    scaled5 = decay * scaled4  # [c]
-    d_G = (size_K ** (-0.5)) * scaled5  # [c]
-    d_log_decay_part2 = tl.cumsum(d_G.to(tl.float64), 0, reverse=True)  # [c]
-    k_c = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    stored_product_6 = tl.load(stored_product_6_ptr + (z * R + r) * (C * size_K) + c[:, None] * (size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [c, K]
-    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-    product3 = tl.sum(k_c * stored_product_6, 1)  # [c]
-    l_c = lib.tokens(tl.load(l_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
-    d_decay_after_part = l_c * product3  # [c]
-    at_most = tl.minimum(a_c, (-1e-30))  # [c]
-    at_least2 = tl.maximum(a_c, 1e-30)  # [c]
-    masked3 = tl.where(mask5, at_most, at_least2)  # [c]
-    stored_product_7 = tl.load(stored_product_7_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
-    # spec line 18: read: scale * S.T @ q
-    scaled6 = total * stored_product_7  # [c, d]
-    scaled7 = l_c[None, :] * scaled6  # [c, d]
-    d_reach_part = scaled3[:, None] * scaled7  # [c, d]
-    scaled8 = total2 * stored_product_4  # [c, d]
-    scaled9 = scaled3[:, None] * scaled8  # [c, d]
-    b_c = lib.tokens(tl.load(b_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
-    d_reach_part2 = b_c[None, :] * scaled9  # [c, d]
-    d_reach = d_reach_part + d_reach_part2  # [c, d]
-    scaled10 = reach * d_reach  # [c, d]
-    d_gap = tl.where(earlier, scaled10, 0.0)  # [c, d]
-    running = tl.cumsum(d_gap, 0, reverse=True)  # [c, d]
-    masked4 = tl.where(mask4, running, 0.0)  # [c, d]
-    d_log_decay_part3 = tl.sum(masked4, 1)  # [c]
-    k_c_1 = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-    key = tl.where(mask3[:, None], k_c_1, 0.0)  # [c, K]
-    stored_product_5 = tl.load(stored_product_5_ptr + (z * R + r) * (C * size_K) + c[:, None] * (size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [c, K]
-    product4 = tl.sum(key * stored_product_5, 1)  # [c]
-    d_decay_after_part2 = b_c * product4  # [c]
-    d_decay_after = d_decay_after_part + d_decay_after_part2  # [c]
-    masked5 = tl.where(valid, d_decay_after, 0.0)  # [c]
-    d_G_after = exp * masked5  # [c]
-    d_log_decay_part4 = lib.sums_before(d_G_after.to(tl.float64), False)  # [c]
-    d_log_decay_part5 = d_log_decay_part2.to(tl.float32) + d_log_decay_part4.to(tl.float32)  # [c]
-    d_log_decay_part6 = d_log_decay_part + d_log_decay_part5  # [c]
-    # spec line 18: read: scale * S.T @ q
-    d_log_decay = d_log_decay_part3 + d_log_decay_part6  # [c]
-    masked6 = tl.where(valid, d_log_decay, 0.0)  # [c]
-    scaled11 = 0.5 * masked6  # [c]
-    masked7 = tl.where(mask7, masked6, 0.0)  # [c]
-    masked8 = tl.where(mask6, scaled11, masked7)  # [c]
-    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-    d_a = masked8 / masked3  # [c]
-    tl.store(d_a_ptr + ((b * T + start) * H + h) * (1) + c * (H * 1), d_a, mask=(c < count))
     decay_after = tl.where(valid, exp, 0.0)  # [c]
-    scaled12 = decay_after * total4  # [c]
-    scaled13 = (size_K ** (-0.5)) * total3  # [c]
-    d_b = scaled13 + scaled12  # [c]
-    tl.store(d_b_ptr + ((b * T + start) * H + h) * (1) + c * (H * 1), d_b, mask=(c < count))
+    stored_product_4 = tl.load(stored_product_4_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    scaled = decay_after * stored_product_4  # [c]
+    stored_weight_online = tl.load(stored_weight_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    scaled2 = total * stored_weight_online[:, None]  # [c, d]
+    # spec line 18: read: scale * S.T @ q
+    gap = G[:, None] - G[None, :]  # [c, d]
+    masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
+    reach = tl.exp(masked.to(tl.float32))  # [c, d]
+    stored_product = tl.load(stored_product_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
+    P = reach * stored_product  # [c, d]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    product = tl.sum(scaled2 * P, 0)  # [d]
+    scaled3 = (size_K ** (-0.5)) * product  # [c]
+    d_l = scaled3 + scaled  # [c]
+    tl.store(d_l_ptr + ((b * T + start) * H + h) * (1) + c * (H * 1), d_l, mask=(c < count))
 
 forward = {
     "scratch": [('stored.scaled', 'starts', ('n', 'c')), ('stored.weight_online', 'starts', ('c',))],
@@ -1159,7 +1235,7 @@ forward = {
 }
 
 backward = {
-    "scratch": [('stored.d.k.0', 'token', ('K',)), ('stored.d.k.1', 'token', ('K',)), ('stored.d.v.0', 'token', ('V',)), ('stored.d.v.1', 'token', ('V',)), ('stored.d_sum_of_row', 'starts', ('K',)), ('stored.d_score_online', 'starts', ('c',)), ('stored.d_increment_S', 'starts', ('K', 'V')), ('stored.weight_online', 'starts', ('c',)), ('stored.out', 'starts', ('K', 'V')), ('stored.product', 'slots', ('K', 'V')), ('stored.d_summaries_part', 'slots', ('K',)), ('stored.scaled', 'starts', ('n', 'c')), ('stored.scaled.2', 'starts', ('n', 'c')), ('stored.total', 'starts', ('c',)), ('stored.out.2', 'starts', ('n', 'c')), ('stored.difference', 'starts', ('n', 'c')), ('stored.largest', 'starts', ('c',)), ('stored.product.2', 'starts', ('c', 'K')), ('stored.product.3', 'starts', ('c', 'V')), ('stored.product.4', 'starts', ('c', 'd')), ('stored.product.5', 'starts', ('c', 'K')), ('stored.product.6', 'starts', ('c', 'K')), ('stored.product.7', 'starts', ('c', 'd'))],
+    "scratch": [('stored.d.k.0', 'token', ('K',)), ('stored.d.k.1', 'token', ('K',)), ('stored.d.v.0', 'token', ('V',)), ('stored.d.v.1', 'token', ('V',)), ('stored.d_sum_of_row', 'starts', ('K',)), ('stored.d_score_online', 'starts', ('c',)), ('stored.d_increment_S', 'starts', ('K', 'V')), ('stored.weight_online', 'starts', ('c',)), ('stored.out', 'starts', ('K', 'V')), ('stored.product', 'starts', ('c', 'd')), ('stored.product.2', 'starts', ('c', 'd')), ('stored.d_factor.S', 'starts', ()), ('stored.product.3', 'starts', ('c',)), ('stored.product.4', 'starts', ('c',)), ('stored.product.6', 'slots', ('K', 'V')), ('stored.d_summaries_part', 'slots', ('K',)), ('stored.scaled', 'starts', ('n', 'c')), ('stored.scaled.2', 'starts', ('n', 'c')), ('stored.total', 'starts', ('c',)), ('stored.out.2', 'starts', ('n', 'c')), ('stored.difference', 'starts', ('n', 'c')), ('stored.largest', 'starts', ('c',)), ('stored.product.7', 'starts', ('c', 'K')), ('stored.product.8', 'starts', ('c',))],
     "copies": [],
     "kernels": [
         {"run": backward_0, "grid": 'rows', "blocked": (), "folded": ('K',), "dims": ('K',),
@@ -1167,21 +1243,25 @@ backward = {
         {"run": backward_1, "grid": 'rows', "blocked": (), "folded": ('K',), "dims": ('K', 'V'),
          "products": 1, "tensors": ('q', 'new.cache.S', 'd.y', 'stored.out.2')},
         {"run": backward_2, "grid": 'rows', "blocked": (), "folded": ('V',), "dims": ('K', 'V'),
-         "products": 6, "tensors": ('k', 'v', 'a', 'b', 'l', 'u', 'new.cache.S', 'saved.S', 'saved.summary.partial', 'd.y', 'stored.total', 'stored.difference', 'stored.largest', 'd.q', 'stored.product.2')},
+         "products": 6, "tensors": ('k', 'v', 'a', 'b', 'l', 'u', 'new.cache.S', 'saved.S', 'saved.summary.partial', 'd.y', 'stored.total', 'stored.difference', 'stored.largest', 'd.q', 'stored.product.7')},
         {"run": backward_3, "grid": 'rows', "blocked": (), "folded": ('V',), "dims": ('K', 'V'),
-         "products": 5, "tensors": ('q', 'k', 'v', 'a', 'b', 'l', 'u', 'new.summary', 'saved.summary.partial', 'd.y', 'stored.total', 'stored.out.2', 'stored.difference', 'stored.largest', 'stored.product.2', 'd.u', 'stored.d_score_online', 'stored.scaled')},
+         "products": 5, "tensors": ('q', 'k', 'v', 'a', 'b', 'l', 'u', 'new.summary', 'saved.summary.partial', 'd.y', 'stored.total', 'stored.out.2', 'stored.difference', 'stored.largest', 'stored.product.7', 'd.u', 'stored.d_score_online', 'stored.scaled')},
         {"run": backward_4, "grid": 'slots', "blocked": ('K', 'V'), "folded": (), "dims": ('K', 'V'),
-         "products": 2, "tensors": ('q', 'u', 'd.y', 'd.new.summary', 'd.new.cache.S', 'stored.scaled', 'stored.scaled.2', 'd.summary', 'd.cache.S', 'stored.product', 'stored.d_summaries_part')},
+         "products": 2, "tensors": ('q', 'u', 'd.y', 'd.new.summary', 'd.new.cache.S', 'stored.scaled', 'stored.scaled.2', 'd.summary', 'd.cache.S', 'stored.product.6', 'stored.d_summaries_part')},
         {"run": backward_5, "grid": 'loop', "blocked": ('K', 'V'), "folded": (), "dims": ('K', 'V'),
-         "products": 1, "tensors": ('q', 'a', 'u', 'd.y', 'd.new.state.S', 'd.new.summary', 'd.new.summary.partial', 'd.new.cache.S', 'stored.d_score_online', 'stored.weight_online', 'stored.product', 'stored.d_summaries_part', 'd.state.S', 'd.summary.partial', 'stored.d_sum_of_row', 'stored.d_increment_S', 'stored.out')},
-        {"run": backward_6, "grid": 'rows', "blocked": ('V',), "folded": ('K',), "dims": ('K', 'V'),
-         "products": 6, "tensors": ('q', 'k', 'a', 'b', 'l', 'd.y', 'stored.d_increment_S', 'stored.weight_online', 'stored.d.v.0', 'stored.d.v.1', 'stored.product.3', 'stored.product.4', 'stored.product.7')},
-        {"run": backward_7, "grid": 'rows', "blocked": ('K',), "folded": ('V',), "dims": ('K', 'V'),
-         "products": 6, "tensors": ('q', 'v', 'a', 'b', 'l', 'u', 'd.y', 'stored.d_sum_of_row', 'stored.d_score_online', 'stored.d_increment_S', 'stored.weight_online', 'stored.d.k.0', 'stored.d.k.1', 'stored.product.5', 'stored.product.6')},
-        {"run": backward_8, "grid": 'rows', "blocked": (), "folded": ('V',), "dims": ('K', 'V'),
-         "products": 3, "tensors": ('q', 'k', 'v', 'a', 'd.y', 'stored.d_increment_S', 'stored.weight_online', 'd.l')},
-        {"run": backward_9, "grid": 'rows', "blocked": (), "folded": ('V',), "dims": ('K', 'V'),
-         "products": 3, "tensors": ('q', 'k', 'v', 'a', 'b', 'l', 'saved.S', 'd.y', 'stored.weight_online', 'stored.out', 'stored.product.7', 'stored.product.4', 'stored.product.2', 'stored.product.6', 'stored.product.5', 'stored.product.3', 'd.a', 'd.b')},
+         "products": 1, "tensors": ('q', 'a', 'u', 'd.y', 'd.new.state.S', 'd.new.summary', 'd.new.summary.partial', 'd.new.cache.S', 'stored.d_score_online', 'stored.weight_online', 'stored.product.6', 'stored.d_summaries_part', 'd.state.S', 'd.summary.partial', 'stored.d_sum_of_row', 'stored.d_increment_S', 'stored.out')},
+        {"run": backward_6, "grid": 'rows', "blocked": (), "folded": ('K',), "dims": ('K', 'V'),
+         "products": 3, "tensors": ('q', 'k', 'v', 'a', 'd.y', 'stored.d_increment_S', 'stored.weight_online', 'd.b', 'stored.product.8')},
+        {"run": backward_7, "grid": 'rows', "blocked": (), "folded": ('K',), "dims": ('K', 'V'),
+         "products": 3, "tensors": ('q', 'k', 'v', 'saved.S', 'stored.d_increment_S', 'stored.out', 'stored.product.7', 'stored.product', 'stored.product.2', 'stored.d_factor.S', 'stored.product.3', 'stored.product.4')},
+        {"run": backward_8, "grid": 'rows', "blocked": (), "folded": ('V',), "dims": ('V', 'K'),
+         "products": 2, "tensors": ('v', 'a', 'b', 'l', 'd.y', 'stored.weight_online', 'stored.product', 'stored.product.2', 'stored.d_factor.S', 'stored.product.3', 'stored.product.4', 'stored.product.8', 'd.a')},
+        {"run": backward_9, "grid": 'rows', "blocked": ('V',), "folded": ('K',), "dims": ('K', 'V'),
+         "products": 4, "tensors": ('k', 'a', 'b', 'l', 'd.y', 'stored.d_increment_S', 'stored.weight_online', 'stored.product', 'stored.product.2', 'stored.d.v.0', 'stored.d.v.1')},
+        {"run": backward_10, "grid": 'rows', "blocked": ('K',), "folded": ('V',), "dims": ('K', 'V'),
+         "products": 6, "tensors": ('q', 'v', 'a', 'b', 'l', 'u', 'd.y', 'stored.d_sum_of_row', 'stored.d_score_online', 'stored.d_increment_S', 'stored.weight_online', 'stored.d.k.0', 'stored.d.k.1')},
+        {"run": backward_11, "grid": 'rows', "blocked": (), "folded": ('V',), "dims": ('V', 'K'),
+         "products": 1, "tensors": ('v', 'a', 'd.y', 'stored.weight_online', 'stored.product', 'stored.product.4', 'd.l')},
     ],
     "shifted": [('d.k', (('stored.d.k.0', 0), ('stored.d.k.1', 1))), ('d.v', (('stored.d.v.0', 0), ('stored.d.v.1', 1)))],
 }
