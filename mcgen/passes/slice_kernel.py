@@ -9,6 +9,7 @@ from ..ir.nodes import Param, Program, Result, Value, bodies, dim_of, is_dim, or
 from .apart import leaves_levels, levelled
 from .arrange import pressure
 from .fold import Fold, fold
+from .names_apart import names_apart
 from .prune_loops import prune_loops
 from .rewrite import Rebuilder
 from .simple_slots import simple_slots
@@ -124,7 +125,7 @@ class Kernel:
         made = iter(Rebuilder(self.b, replaced, hook).rebuild(roots))
         results = tuple(replace(r, parts=tuple((next(made), s) for _, s in r.parts)) for r in self.results)
         program = Program("", (), results, "chunk", self.cutter.program.segment)
-        return prune_loops(simple_slots(program, self.b), self.b)
+        return names_apart(prune_loops(simple_slots(program, self.b), self.b), self.b)
 
     def kept(self, loops: TokenLoops) -> tuple[tuple[Value, Param], ...]:
         """Where what is read again lies: in a result, else in memory for the tokens of one row."""

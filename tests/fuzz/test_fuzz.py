@@ -207,6 +207,10 @@ FOUND = {                        # by `mcgen fuzz`, in calls that corner specs d
         "inputs": {"k": ["K"], "v": ["K"], "h": []}, "state": {"S": ["K", "K"]}, "update": {"S": "0.5 * S + outer(k, v)"}, "read": "S.T @ v",
         "output": "v**2"}, "cache": {"inputs": {}, "segments": {"length": 3}, "summary": "sum(k)", "score": "delay(h, 2)",
                                      "weight": "tanh(score) / count"}}, {"K": 4}, tokens=7, cuts=(5,)),
+    "runs of all levels and the run at hand, in one kernel, of a vector that is erased: what both call by one name": Case({"name": "drawn", "rule": {
+        "inputs": {"k": {"shape": ["V"], "domain": "unit"}, "v": ["V"], "q": {"shape": ["V"], "per": "head"}, "w": ["K"]},
+        "state": {"S": ["K", "K"], "Z": ["V"]}, "update": {"Z": "(Z - 0.5 * dot(k, Z) * k) + delay(v, 1) + q"}, "read": "S.T @ w"},
+        "cache": {"inputs": {}, "segments": {"length": 4, "start": "fresh", "growth": "logarithmic"}, "weight": "1"}}, {"K": 3, "V": 2}, tokens=9),
     "a read that a comparison of what is read picks: what memories answer is compared by one loop over them, and read by the next": Case(
         {"name": "drawn", "rule": {"inputs": {"q": ["K"], "k": ["K"], "v": ["V"], "h": []}, "state": {"S": ["K", "V"]}, "update": {"S": "S + outer(k, v)"},
                                    "read": "where(h < (S.T @ q)[0], 0, S @ v)"},
