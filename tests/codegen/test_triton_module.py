@@ -15,7 +15,7 @@ from mcgen.ir.nodes import Param, Program, Result
 
 from ops.specs import SMALL_OF_LARGE
 
-KERNELS = {"linear_attention": (2, 4), "simple_gla": (2, 4), "mlstm+grm": (3, 8), "linear_attention+grm": (3, 7), "swla+ssc": (3, 10),
+KERNELS = {"linear_attention": (2, 4), "simple_gla": (2, 4), "mlstm+grm": (3, 11), "linear_attention+grm": (3, 7), "swla+ssc": (3, 12),
            "mamba1": (1, 3), "longhorn": (1, 3), "mesa": (3, 8)}
 
 
@@ -26,7 +26,7 @@ def text_of(name):
 
 @pytest.mark.parametrize("name", KERNELS)
 def test_few_kernels_are_launched(name):
-    """Budgets: a pass that needs more launches shows here."""
+    """Budgets: a pass that needs more launches shows here. (Kernels that would fill registers are cut, for more launches.)"""
     text = text_of(name)
     count = [sum(isinstance(n, ast.FunctionDef) and n.name.startswith(which) for n in ast.parse(text).body) for which in ("forward_", "backward_")]
     assert tuple(count) <= KERNELS[name] and count[1] <= KERNELS[name][1]
