@@ -103,9 +103,10 @@ class Program:
         raise KeyError(name)
 
 
-def order(roots: Iterable[Value]) -> list[Value]:
-    """Every value below the roots once, arguments before users, in a deterministic order."""
-    seen: set[int] = set()
+def order(roots: Iterable[Value], seen: set[int] | None = None) -> list[Value]:
+    """Every value below the roots once, arguments before users, in a deterministic order. seen: ids of what is left out with all below
+    it; those of what is found join them."""
+    seen = set() if seen is None else seen
     found: list[Value] = []
     stack: list[tuple[Value, bool]] = [(r, False) for r in reversed(list(roots))]
     while stack:

@@ -88,23 +88,7 @@ def _with_leaves(values: Sequence[Value], roots: Sequence[Value]) -> list[Value]
     found: dict[int, Value] = {}
     seen: set[int] = set()
     for v in (*values, *roots):
-        for a in _unseen(v, seen):
+        for a in order([v], seen):
             if a is v or a.op in _FREE:
                 found.setdefault(id(a), a)
     return list(found.values())
-
-
-def _unseen(root: Value, seen: set[int]) -> list[Value]:
-    """What is below a value and was not seen before, arguments first; and the value."""
-    found, stack = [], [(root, iter(root.args))]
-    while stack:
-        v, args = stack[-1]
-        below = next((a for a in args if id(a) not in seen), None)
-        if below is None:
-            stack.pop()
-            if id(v) not in seen or v is root:
-                seen.add(id(v))
-                found.append(v)
-        else:
-            stack.append((below, iter(below.args)))
-    return found

@@ -139,11 +139,11 @@ def test_what_float32_cannot_reach_is_a_class_of_its_own(monkeypatch):
 
 # a step along the gradient of a cube: the states are squared with every token in the end, 1e22, 1e43, ..
 BEYOND = Case({"name": "drawn", "rule": {
-    "inputs": {"k": {"shape": ["K"], "domain": "unit"}, "v": {"shape": ["V"], "domain": "unit"}, "q": ["V"], "b": {"shape": [], "domain": [0, 1]},
-               "w": ["K"], "p": ["V"], "p1": ["V"], "g": {"shape": [], "domain": [float("-inf"), 0]}},
+    "inputs": {"k": {"shape": ["K"], "domain": "unit"}, "q": ["V"], "b": {"shape": [], "domain": [0, 1]}, "w": ["K"],
+               "g": {"shape": [], "domain": [float("-inf"), 0]}},
     "functions": {"step(X1, x1)": "X1 - sigmoid(0) * outer(x1, X1.T @ x1)"},
     "state": {"S": ["K", "V"], "Z": ["K", "V"]}, "objective": "0.1 * sum(abs(S.T @ k - q)**3)",
-    "update": {"Z": "1 * Z - b * grad(S)", "S": "((step(S, softmax(w))) - sigmoid(2) * outer(k, (step(S, softmax(w))).T @ k)) + 0.5 * new(Z)"
+    "update": {"Z": "Z - b * grad(S)", "S": "((step(S, softmax(w))) - sigmoid(2) * outer(k, (step(S, softmax(w))).T @ k)) + 0.5 * new(Z)"
                                                 " - 0.3 * b * grad(S, at=S + 0.5 * Z)"}, "read": "tanh((Z.T @ delay(w, 2)))"},
     "cache": {"inputs": {"u": {"shape": [], "domain": [0, 1]}}, "segments": {"length": 5}, "weight": "u * exp(after(g))"}},
     {"K": 4, "V": 3}, tokens=33, fewer=True, edge="hi", cuts=(32,), inner=16, seed=3)
