@@ -49,38 +49,38 @@ def fused_forward_0(q_ptr, k_ptr, v_ptr, state_S_ptr, cache_S_ptr, y_ptr, new_st
         first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
         tl.store(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
         tl.store(saved_sum_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], sum_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
-        v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+        mask2 = c < count  # [d]
+        earlier = mask & mask2[None, :]  # [c, d]
+        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
         k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        product = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
+        P = tl.where(earlier, product, 0.0)  # [c, d]
+        v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+        recent = lib.dot(P, v_c, PRECISION)  # [c, V]
+        carried = lib.dot(q_c, S, PRECISION)  # [c, V]
+        online = carried + recent  # [c, V]
+        # spec line 18: weight: 1
+        read_S = lib.dot(q_c, sum_S, PRECISION)  # [c, V]
+        added = online + read_S  # [c, V]
         valid = c < count  # [c]
         # spec line 14: S: S + outer(k, v)
         inside = tl.where(valid, 1.0, 0.0)  # [c]
         write = k_c * inside[:, None]  # [c, K]
-        increment_S = lib.dot(tl.trans(v_c), write, PRECISION)  # [V, K]
-        next_S = S + tl.trans(increment_S)  # [K, V]
-        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-        # spec line 15: read: scale * S.T @ q
-        carried = lib.dot(q_c, S, PRECISION)  # [c, V]
-        mask2 = c < count  # [d]
-        earlier = mask & mask2[None, :]  # [c, d]
-        product = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
-        P = tl.where(earlier, product, 0.0)  # [c, d]
-        recent = lib.dot(P, v_c, PRECISION)  # [c, V]
-        online = carried + recent  # [c, V]
-        added = offset + count  # []
-        mask3 = added == 256  # []
+        increment_S = lib.dot(tl.trans(write), v_c, PRECISION)  # [K, V]
+        next_S = S + increment_S  # [K, V]
+        added2 = offset + count  # []
+        mask3 = added2 == 256  # []
         mask4 = count > 0  # []
         completes2 = mask3 & mask4  # []
-        # spec line 18: weight: 1
-        masked = tl.where(completes2, next_S, 0.0)  # [K, V]
-        added2 = sum_S + masked  # [K, V]
-        read_S = lib.dot(q_c, sum_S, PRECISION)  # [c, V]
-        added3 = online + read_S  # [c, V]
-        # spec line 15: read: scale * S.T @ q
-        y = (size_K ** (-0.5)) * added3  # [c, V]
-        tl.store(y_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], y, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
         if completes:
             tl.store(new_cache_S_ptr + (z * N + segment) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], next_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
-        S, sum_S = next_S, added2
+        # spec line 18: weight: 1
+        masked = tl.where(completes2, next_S, 0.0)  # [K, V]
+        added3 = sum_S + masked  # [K, V]
+        # spec line 15: read: scale * S.T @ q
+        y = (size_K ** (-0.5)) * added  # [c, V]
+        tl.store(y_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], y, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
+        S, sum_S = next_S, added3
     tl.store(new_state_S_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
@@ -107,63 +107,69 @@ def fused_backward_0(q_ptr, k_ptr, v_ptr, saved_S_ptr, saved_sum_S_ptr, d_y_ptr,
         completes = (count > 0) & (count + offset == 256)
         token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
         first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
-        k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-        mask2 = c < count  # [d]
-        earlier = mask & mask2[None, :]  # [c, d]
-        v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
-        d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
-        product = lib.dot(d_y_c, tl.trans(v_c), PRECISION)  # [c, d]
-        d_P = (size_K ** (-0.5)) * product  # [c, d]
-        masked = tl.where(earlier, d_P, 0.0)  # [c, d]
-        d_q_part = lib.dot(masked, k_c, PRECISION)  # [c, K]
-        saved_sum_S = tl.load(saved_sum_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        added = offset + count  # []
+        mask2 = added == 256  # []
+        mask3 = count > 0  # []
+        completes2 = mask2 & mask3  # []
         # spec line 18: weight: 1
-        product2 = lib.dot(d_y_c, tl.trans(saved_sum_S), PRECISION)  # [c, K]
-        d_q_part2 = (size_K ** (-0.5)) * product2  # [c, K]
-        # spec line 15: read: scale * S.T @ q
-        d_q_part3 = d_q_part + d_q_part2  # [c, K]
-        saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-        product3 = lib.dot(d_y_c, tl.trans(saved_S), PRECISION)  # [c, K]
-        d_q_part4 = (size_K ** (-0.5)) * product3  # [c, K]
-        d_q = d_q_part3 + d_q_part4  # [c, K]
-        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-        product4 = lib.dot(tl.trans(masked), q_c, PRECISION)  # [d, K]
-        valid = c < count  # [c]
-        # spec line 14: S: S + outer(k, v)
-        inside = tl.where(valid, 1.0, 0.0)  # [c]
+        d_end_sum_S = tl.where(completes2, d_old_sum_S, 0.0)  # [K, V]
         d_new_cache_S = tl.load(d_new_cache_S_ptr + (z * N + segment) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K * completes.to(tl.int32)) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
         # spec line 15: read: scale * S.T @ q
         at_end = tl.where(completes, d_new_cache_S, 0.0)  # [K, V]
         # spec line 18: weight: 1
-        product5 = lib.dot(tl.trans(q_c), d_y_c, PRECISION)  # [K, V]
-        scaled = (size_K ** (-0.5)) * product5  # [K, V]
-        added = offset + count  # []
-        mask3 = added == 256  # []
-        mask4 = count > 0  # []
-        completes2 = mask3 & mask4  # []
-        added2 = d_old_sum_S + scaled  # [K, V]
-        d_end_sum_S = tl.where(completes2, d_old_sum_S, 0.0)  # [K, V]
-        added3 = at_end + d_end_sum_S  # [K, V]
+        added2 = at_end + d_end_sum_S  # [K, V]
         # spec line 15: read: scale * S.T @ q
-        d_next_S = d_old_S + added3  # [K, V]
+        d_next_S = d_old_S + added2  # [K, V]
+        valid = c < count  # [c]
         # spec line 14: S: S + outer(k, v)
-        added4 = d_next_S + scaled  # [K, V]
+        inside = tl.where(valid, 1.0, 0.0)  # [c]
+        k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        product = lib.dot(k_c, d_next_S, PRECISION)  # [c, V]
+        d_v_part = inside[:, None] * product  # [c, V]
+        # spec line 15: read: scale * S.T @ q
+        mask4 = c < count  # [d]
+        earlier = mask & mask4[None, :]  # [c, d]
+        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        product2 = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
+        P = tl.where(earlier, product2, 0.0)  # [c, d]
+        d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+        product3 = lib.dot(tl.trans(P), d_y_c, PRECISION)  # [d, V]
+        scaled = (size_K ** (-0.5)) * product3  # [d, V]
+        # spec line 14: S: S + outer(k, v)
+        d_v = scaled + d_v_part  # [c, V]
+        tl.store(d_v_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], d_v, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
+        v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
         d_write = lib.dot(v_c, tl.trans(d_next_S), PRECISION)  # [c, K]
         d_k_part = inside[:, None] * d_write  # [c, K]
-        d_k = product4 + d_k_part  # [c, K]
         # spec line 15: read: scale * S.T @ q
-        product6 = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
-        P = tl.where(earlier, product6, 0.0)  # [c, d]
-        product7 = lib.dot(tl.trans(P), d_y_c, PRECISION)  # [d, V]
-        scaled2 = (size_K ** (-0.5)) * product7  # [d, V]
+        product4 = lib.dot(d_y_c, tl.trans(v_c), PRECISION)  # [c, d]
+        d_P = (size_K ** (-0.5)) * product4  # [c, d]
+        masked = tl.where(earlier, d_P, 0.0)  # [c, d]
+        product5 = lib.dot(tl.trans(masked), q_c, PRECISION)  # [d, K]
         # spec line 14: S: S + outer(k, v)
-        product8 = lib.dot(k_c, d_next_S, PRECISION)  # [c, V]
-        d_v_part = inside[:, None] * product8  # [c, V]
-        d_v = scaled2 + d_v_part  # [c, V]
-        tl.store(d_q_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_q, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
+        d_k = product5 + d_k_part  # [c, K]
         tl.store(d_k_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_k, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
-        tl.store(d_v_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], d_v, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
-        d_old_sum_S, d_old_S = added2, added4
+        # spec line 15: read: scale * S.T @ q
+        d_q_part = lib.dot(masked, k_c, PRECISION)  # [c, K]
+        saved_sum_S = tl.load(saved_sum_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        # spec line 18: weight: 1
+        product6 = lib.dot(d_y_c, tl.trans(saved_sum_S), PRECISION)  # [c, K]
+        d_q_part2 = (size_K ** (-0.5)) * product6  # [c, K]
+        # spec line 15: read: scale * S.T @ q
+        d_q_part3 = d_q_part + d_q_part2  # [c, K]
+        saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        product7 = lib.dot(d_y_c, tl.trans(saved_S), PRECISION)  # [c, K]
+        d_q_part4 = (size_K ** (-0.5)) * product7  # [c, K]
+        d_q = d_q_part3 + d_q_part4  # [c, K]
+        tl.store(d_q_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_q, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
+        # spec line 18: weight: 1
+        product8 = lib.dot(tl.trans(q_c), d_y_c, PRECISION)  # [K, V]
+        scaled2 = (size_K ** (-0.5)) * product8  # [K, V]
+        # spec line 14: S: S + outer(k, v)
+        added3 = d_next_S + scaled2  # [K, V]
+        # spec line 18: weight: 1
+        added4 = d_old_sum_S + scaled2  # [K, V]
+        d_old_sum_S, d_old_S = added4, added3
     tl.store(d_state_S_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_old_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
     tl.store(stored_d_cache_S_part_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_old_sum_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
 
@@ -193,7 +199,7 @@ forward = {
     "copies": [('new.cache.S', 'cache.S')],
     "kernels": [
         {"run": fused_forward_0, "grid": 'loop', "blocked": ('V',), "folded": (), "dims": ('K', 'V'),
-         "products": 5, "tensors": ('q', 'k', 'v', 'state.S', 'cache.S', 'y', 'new.state.S', 'new.cache.S', 'saved.S', 'saved.sum.S')},
+         "products": 5, "tiles": ((5.0, 3.5), (9.0, 5.5)), "tensors": ('q', 'k', 'v', 'state.S', 'cache.S', 'y', 'new.state.S', 'new.cache.S', 'saved.S', 'saved.sum.S')},
     ],
     "shifted": [],
 }
@@ -203,9 +209,9 @@ backward = {
     "copies": [],
     "kernels": [
         {"run": fused_backward_0, "grid": 'loop', "blocked": (), "folded": (), "dims": ('K', 'V'),
-         "products": 10, "tensors": ('q', 'k', 'v', 'saved.S', 'saved.sum.S', 'd.y', 'd.new.state.S', 'd.new.cache.S', 'd.q', 'd.k', 'd.v', 'd.state.S', 'stored.d_cache.S_part')},
+         "products": 10, "tiles": ((7.25, 7.25), (16.0, 16.0)), "tensors": ('q', 'k', 'v', 'saved.S', 'saved.sum.S', 'd.y', 'd.new.state.S', 'd.new.cache.S', 'd.q', 'd.k', 'd.v', 'd.state.S', 'stored.d_cache.S_part')},
         {"run": fused_backward_1, "grid": 'slots', "blocked": ('K', 'V'), "folded": (), "dims": ('K', 'V'),
-         "products": 0, "tensors": ('d.new.cache.S', 'stored.d_cache.S_part', 'd.cache.S')},
+         "products": 0, "tiles": ((1.02, 0.25), (1.02, 0.25)), "tensors": ('d.new.cache.S', 'stored.d_cache.S_part', 'd.cache.S')},
     ],
     "shifted": [],
 }

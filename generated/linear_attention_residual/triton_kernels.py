@@ -48,23 +48,23 @@ def forward_0(k_ptr, v_ptr, state_S_ptr, cache_S_ptr, new_state_S_ptr, new_cache
         first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
         tl.store(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
         tl.store(saved_sum_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], sum_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
-        v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
-        k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
         valid = c < count  # [c]
         # spec line 14: S: S + outer(k, v)
         inside = tl.where(valid, 1.0, 0.0)  # [c]
+        k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
         write = k_c * inside[:, None]  # [c, K]
-        increment_S = lib.dot(tl.trans(v_c), write, PRECISION)  # [V, K]
-        next_S = S + tl.trans(increment_S)  # [K, V]
+        v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+        increment_S = lib.dot(tl.trans(write), v_c, PRECISION)  # [K, V]
+        next_S = S + increment_S  # [K, V]
         added = offset + count  # []
         mask = added == 256  # []
         mask2 = count > 0  # []
         completes2 = mask & mask2  # []
+        if completes:
+            tl.store(new_cache_S_ptr + (z * N + segment) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], next_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
         # spec line 18: weight: 1
         masked = tl.where(completes2, next_S, 0.0)  # [K, V]
         added2 = sum_S + masked  # [K, V]
-        if completes:
-            tl.store(new_cache_S_ptr + (z * N + segment) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], next_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
         S, sum_S = next_S, added2
     tl.store(new_state_S_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
 
@@ -136,27 +136,30 @@ def backward_0(q_ptr, d_y_ptr, d_new_state_S_ptr, d_new_cache_S_ptr, d_state_S_p
         completes = (count > 0) & (count + offset == 256)
         token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
         first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
-        d_new_cache_S = tl.load(d_new_cache_S_ptr + (z * N + segment) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K * completes.to(tl.int32)) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-        # spec line 15: read: scale * S.T @ q
-        at_end = tl.where(completes, d_new_cache_S, 0.0)  # [K, V]
-        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-        d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
-        # spec line 18: weight: 1
-        product = lib.dot(tl.trans(q_c), d_y_c, PRECISION)  # [K, V]
-        scaled = (size_K ** (-0.5)) * product  # [K, V]
         added = offset + count  # []
         mask = added == 256  # []
         mask2 = count > 0  # []
         completes2 = mask & mask2  # []
-        added2 = d_old_sum_S + scaled  # [K, V]
+        # spec line 18: weight: 1
         d_end_sum_S = tl.where(completes2, d_old_sum_S, 0.0)  # [K, V]
-        added3 = at_end + d_end_sum_S  # [K, V]
+        d_new_cache_S = tl.load(d_new_cache_S_ptr + (z * N + segment) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K * completes.to(tl.int32)) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
         # spec line 15: read: scale * S.T @ q
-        d_next_S = d_old_S + added3  # [K, V]
+        at_end = tl.where(completes, d_new_cache_S, 0.0)  # [K, V]
+        # spec line 18: weight: 1
+        added2 = at_end + d_end_sum_S  # [K, V]
+        # spec line 15: read: scale * S.T @ q
+        d_next_S = d_old_S + added2  # [K, V]
+        d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        # spec line 18: weight: 1
+        product = lib.dot(tl.trans(q_c), d_y_c, PRECISION)  # [K, V]
+        scaled = (size_K ** (-0.5)) * product  # [K, V]
         # spec line 14: S: S + outer(k, v)
-        added4 = d_next_S + scaled  # [K, V]
+        added3 = d_next_S + scaled  # [K, V]
+        # spec line 18: weight: 1
+        added4 = d_old_sum_S + scaled  # [K, V]
         tl.store(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_next_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
-        d_old_sum_S, d_old_S = added2, added4
+        d_old_sum_S, d_old_S = added4, added3
     tl.store(d_state_S_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_old_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
     tl.store(stored_d_cache_S_part_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_old_sum_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
 
@@ -191,16 +194,16 @@ def backward_1(q_ptr, k_ptr, d_y_ptr, stored_d_increment_S_ptr, d_v_ptr, table_p
     mask = c[:, None] >= c[None, :]  # [c, d]
     mask2 = c < count  # [d]
     earlier = mask & mask2[None, :]  # [c, d]
-    valid = c < count  # [c]
-    # spec line 14: S: S + outer(k, v)
-    inside = tl.where(valid, 1.0, 0.0)  # [c]
-    # spec line 15: read: scale * S.T @ q
     P = tl.where(earlier, total, 0.0)  # [c, d]
     d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
     product = lib.dot(tl.trans(P), d_y_c, PRECISION)  # [d, V]
+    valid = c < count  # [c]
+    # spec line 14: S: S + outer(k, v)
+    inside = tl.where(valid, 1.0, 0.0)  # [c]
+    d_v_part = inside[:, None] * total2  # [c, V]
+    # spec line 15: read: scale * S.T @ q
     scaled = (size_K ** (-0.5)) * product  # [d, V]
     # spec line 14: S: S + outer(k, v)
-    d_v_part = inside[:, None] * total2  # [c, V]
     d_v = scaled + d_v_part  # [c, V]
     tl.store(d_v_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], d_v, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
 
@@ -228,22 +231,32 @@ def backward_2(q_ptr, k_ptr, v_ptr, saved_S_ptr, saved_sum_S_ptr, d_y_ptr, store
     d_write = tl.zeros((C, block_K,), tl.float32)  # [c, K]
     for block_of_V in tl.range(0, tl.cdiv(size_V, block_V), disable_licm=True):  # what is moved out of it would fill registers
         at_V = block_of_V * block_V + tl.arange(0, block_V)
-        v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
         d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
-        total += lib.dot(d_y_c, tl.trans(v_c), PRECISION)
         saved_sum_S = tl.load(saved_sum_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
         total2 += lib.dot(d_y_c, tl.trans(saved_sum_S), PRECISION)
         saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
         total3 += lib.dot(d_y_c, tl.trans(saved_S), PRECISION)
+        v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+        total += lib.dot(d_y_c, tl.trans(v_c), PRECISION)
         stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
         d_write += lib.dot(v_c, tl.trans(stored_d_increment_S), PRECISION)
+    valid = c < count  # [c]
+    # spec line 14: S: S + outer(k, v)
+    inside = tl.where(valid, 1.0, 0.0)  # [c]
+    d_k_part = inside[:, None] * d_write  # [c, K]
     # spec line 15: read: scale * S.T @ q
-    mask = c[:, None] >= c[None, :]  # [c, d]
-    mask2 = c < count  # [d]
-    earlier = mask & mask2[None, :]  # [c, d]
     d_P = (size_K ** (-0.5)) * total  # [c, d]
+    mask = c < count  # [d]
+    mask2 = c[:, None] >= c[None, :]  # [c, d]
+    earlier = mask2 & mask[None, :]  # [c, d]
     masked = tl.where(earlier, d_P, 0.0)  # [c, d]
+    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    product = lib.dot(tl.trans(masked), q_c, PRECISION)  # [d, K]
+    # spec line 14: S: S + outer(k, v)
+    d_k = product + d_k_part  # [c, K]
+    tl.store(d_k_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_k, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
     k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    # spec line 15: read: scale * S.T @ q
     d_q_part = lib.dot(masked, k_c, PRECISION)  # [c, K]
     # spec line 18: weight: 1
     d_q_part2 = (size_K ** (-0.5)) * total2  # [c, K]
@@ -252,16 +265,6 @@ def backward_2(q_ptr, k_ptr, v_ptr, saved_S_ptr, saved_sum_S_ptr, d_y_ptr, store
     d_q_part4 = (size_K ** (-0.5)) * total3  # [c, K]
     d_q = d_q_part3 + d_q_part4  # [c, K]
     tl.store(d_q_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_q, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
-    valid = c < count  # [c]
-    # spec line 14: S: S + outer(k, v)
-    inside = tl.where(valid, 1.0, 0.0)  # [c]
-    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    # spec line 15: read: scale * S.T @ q
-    product = lib.dot(tl.trans(masked), q_c, PRECISION)  # [d, K]
-    # spec line 14: S: S + outer(k, v)
-    d_k_part = inside[:, None] * d_write  # [c, K]
-    d_k = product + d_k_part  # [c, K]
-    tl.store(d_k_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_k, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
 def backward_3(d_new_cache_S_ptr, stored_d_cache_S_part_ptr, d_cache_S_ptr, table_ptr, T, H, R, N,
@@ -289,9 +292,9 @@ forward = {
     "copies": [('new.cache.S', 'cache.S')],
     "kernels": [
         {"run": forward_0, "grid": 'loop', "blocked": ('K', 'V'), "folded": (), "dims": ('K', 'V'),
-         "products": 1, "tensors": ('k', 'v', 'state.S', 'cache.S', 'new.state.S', 'new.cache.S', 'saved.S', 'saved.sum.S')},
+         "products": 1, "tiles": ((3.0, 1.25), (3.0, 1.25)), "tensors": ('k', 'v', 'state.S', 'cache.S', 'new.state.S', 'new.cache.S', 'saved.S', 'saved.sum.S')},
         {"run": forward_1, "grid": 'rows', "blocked": ('V',), "folded": ('K',), "dims": ('K', 'V'),
-         "products": 4, "tensors": ('q', 'k', 'v', 'saved.S', 'saved.sum.S', 'y')},
+         "products": 4, "tiles": ((4.0, 2.5), (4.0, 2.5)), "tensors": ('q', 'k', 'v', 'saved.S', 'saved.sum.S', 'y')},
     ],
     "shifted": [],
 }
@@ -301,13 +304,13 @@ backward = {
     "copies": [],
     "kernels": [
         {"run": backward_0, "grid": 'loop', "blocked": ('K', 'V'), "folded": (), "dims": ('K', 'V'),
-         "products": 1, "tensors": ('q', 'd.y', 'd.new.state.S', 'd.new.cache.S', 'd.state.S', 'stored.d_cache.S_part', 'stored.d_increment_S')},
+         "products": 1, "tiles": ((3.0, 1.25), (3.0, 1.25)), "tensors": ('q', 'd.y', 'd.new.state.S', 'd.new.cache.S', 'd.state.S', 'stored.d_cache.S_part', 'stored.d_increment_S')},
         {"run": backward_1, "grid": 'rows', "blocked": ('V',), "folded": ('K',), "dims": ('K', 'V'),
-         "products": 3, "tensors": ('q', 'k', 'd.y', 'stored.d_increment_S', 'd.v')},
+         "products": 3, "tiles": ((4.0, 2.5), (4.0, 2.5)), "tensors": ('q', 'k', 'd.y', 'stored.d_increment_S', 'd.v')},
         {"run": backward_2, "grid": 'rows', "blocked": ('K',), "folded": ('V',), "dims": ('K', 'V'),
-         "products": 6, "tensors": ('q', 'k', 'v', 'saved.S', 'saved.sum.S', 'd.y', 'stored.d_increment_S', 'd.q', 'd.k')},
+         "products": 6, "tiles": ((5.0, 3.0), (5.0, 3.0)), "tensors": ('q', 'k', 'v', 'saved.S', 'saved.sum.S', 'd.y', 'stored.d_increment_S', 'd.q', 'd.k')},
         {"run": backward_3, "grid": 'slots', "blocked": ('K', 'V'), "folded": (), "dims": ('K', 'V'),
-         "products": 0, "tensors": ('d.new.cache.S', 'stored.d_cache.S_part', 'd.cache.S')},
+         "products": 0, "tiles": ((1.02, 0.25), (1.02, 0.25)), "tensors": ('d.new.cache.S', 'stored.d_cache.S_part', 'd.cache.S')},
     ],
     "shifted": [],
 }

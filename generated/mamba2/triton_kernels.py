@@ -44,16 +44,16 @@ def forward_0(k_ptr, v_ptr, dt_ptr, A_ptr, state_S_ptr, new_state_S_ptr, saved_S
         log_decay = tl.where(valid, at_least, 0.0)  # [c]
         total = tl.sum(log_decay, 0)  # []
         decay_of_row = tl.exp(total)  # []
-        v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
-        written = dt_c[:, None] * v_c  # [c, V]
-        k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        scaled2 = S * decay_of_row  # [K, V]
         G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
         exp = tl.exp(G_after.to(tl.float32))  # [c]
         decay_after = tl.where(valid, exp, 0.0)  # [c]
+        v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+        written = dt_c[:, None] * v_c  # [c, V]
+        k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
         write = k_c * decay_after[:, None]  # [c, K]
-        increment_S = lib.dot(tl.trans(written), write, PRECISION)  # [V, K]
-        scaled2 = S * decay_of_row  # [K, V]
-        next_S = scaled2 + tl.trans(increment_S)  # [K, V]
+        increment_S = lib.dot(tl.trans(write), written, PRECISION)  # [K, V]
+        next_S = scaled2 + increment_S  # [K, V]
         S = next_S
     tl.store(new_state_S_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
 
@@ -94,16 +94,16 @@ def forward_1(q_ptr, k_ptr, v_ptr, dt_ptr, A_ptr, saved_S_ptr, y_ptr, table_ptr,
     log_decay = tl.where(valid, at_least, 0.0)  # [c]
     # spec line 15: read: S.T @ q
     G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
-    decay = tl.exp(G.to(tl.float32))  # [c]
-    v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
-    # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
-    written = dt_c[:, None] * v_c  # [c, V]
-    # spec line 15: read: S.T @ q
     gap = G[:, None] - G[None, :]  # [c, d]
     masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
     reach = tl.exp(masked.to(tl.float32))  # [c, d]
     P = total * reach  # [c, d]
+    v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+    # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
+    written = dt_c[:, None] * v_c  # [c, V]
+    # spec line 15: read: S.T @ q
     recent = lib.dot(P, written, PRECISION)  # [c, V]
+    decay = tl.exp(G.to(tl.float32))  # [c]
     carried = decay[:, None] * total2  # [c, V]
     online = recent + carried  # [c, V]
     tl.store(y_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], online, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
@@ -130,30 +130,82 @@ def backward_0(q_ptr, dt_ptr, A_ptr, d_y_ptr, d_new_state_S_ptr, d_state_S_ptr, 
         token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
         first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
         tl.store(stored_out_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_old_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
-        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
         valid = c < count  # [c]
         dt_c = lib.tokens(tl.load(dt_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
         # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
         scaled = A * dt_c  # [c]
         at_least = tl.maximum(scaled, (-120.0))  # [c]
         log_decay = tl.where(valid, at_least, 0.0)  # [c]
+        total = tl.sum(log_decay, 0)  # []
+        decay_of_row = tl.exp(total)  # []
+        d_old_S2 = decay_of_row * d_old_S  # [K, V]
         # spec line 15: read: S.T @ q
         G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
         decay = tl.exp(G.to(tl.float32))  # [c]
+        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
         d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
         scaled2 = decay[:, None] * d_y_c  # [c, V]
         product = lib.dot(tl.trans(q_c), scaled2, PRECISION)  # [K, V]
         # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
-        total = tl.sum(log_decay, 0)  # []
-        decay_of_row = tl.exp(total)  # []
-        d_old_S2 = decay_of_row * d_old_S  # [K, V]
         added = d_old_S2 + product  # [K, V]
         tl.store(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_old_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
         d_old_S = added
     tl.store(d_state_S_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_old_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_1(q_ptr, k_ptr, dt_ptr, A_ptr, d_y_ptr, stored_d_increment_S_ptr, d_v_ptr, table_ptr, T, H, R, N,
+def backward_1(q_ptr, k_ptr, v_ptr, dt_ptr, A_ptr, saved_S_ptr, d_y_ptr, stored_product_2_ptr, stored_d_decay_ptr, stored_product_3_ptr, stored_product_4_ptr, table_ptr, T, H, R, N,
+               C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
+    """A program for every row of the chunk table: stored.product.2, stored.d_decay, stored.product.3, stored.product.4."""
+    r = tl.program_id(0)
+    z = tl.program_id(1).to(tl.int64)
+    b, h = z // H, z % H
+    rows_ptr = table_ptr + b * R * 4
+    c = tl.arange(0, C)
+    at_V = tl.arange(0, block_V)
+    row_ptr = rows_ptr + r * 4
+    start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
+    token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
+    first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+    v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+    # spec line 15: read: S.T @ q
+    product = lib.dot(d_y_c, tl.trans(v_c), PRECISION)  # [c, d]
+    A = tl.load(A_ptr + h * (1)).to(tl.float32)  # []
+    dt_c = lib.tokens(tl.load(dt_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
+    scaled = A * dt_c  # [c]
+    at_least = tl.maximum(scaled, (-120.0))  # [c]
+    valid = c < count  # [c]
+    log_decay = tl.where(valid, at_least, 0.0)  # [c]
+    # spec line 15: read: S.T @ q
+    mask = c < count  # [d]
+    mask2 = c[:, None] >= c[None, :]  # [c, d]
+    earlier = mask2 & mask[None, :]  # [c, d]
+    G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
+    gap = G[:, None] - G[None, :]  # [c, d]
+    masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
+    reach = tl.exp(masked.to(tl.float32))  # [c, d]
+    scaled2 = reach * product  # [c, d]
+    total = tl.zeros((C,), tl.float32)  # [d]
+    d_decay = tl.zeros((C,), tl.float32)  # [c]
+    total2 = tl.zeros((C, C,), tl.float32)  # [c, d]
+    for block_of_K in tl.range(0, tl.cdiv(size_K, block_K), disable_licm=True):  # what is moved out of it would fill registers
+        at_K = block_of_K * block_K + tl.arange(0, block_K)
+        saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        product2 = lib.dot(d_y_c, tl.trans(saved_S), PRECISION)  # [c, K]
+        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        d_decay += tl.sum(q_c * product2, 1)
+        product3 = lib.dot(tl.trans(scaled2), q_c, PRECISION)  # [d, K]
+        k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        total += tl.sum(k_c * product3, 1)
+        total2 += lib.dot(q_c, tl.trans(k_c), PRECISION)
+    tl.store(stored_product_3_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :], product)
+    tl.store(stored_d_decay_ptr + (z * R + r) * (C) + c, d_decay)
+    tl.store(stored_product_2_ptr + (z * R + r) * (C) + c, total)
+    tl.store(stored_product_4_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :], total2)
+
+@triton.jit(do_not_specialize=["T", "H", "R", "N"])
+def backward_2(k_ptr, dt_ptr, A_ptr, d_y_ptr, stored_d_increment_S_ptr, stored_product_4_ptr, d_v_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
     """A program for every row of the chunk table: d.v."""
     r = tl.program_id(0)
@@ -167,49 +219,45 @@ def backward_1(q_ptr, k_ptr, dt_ptr, A_ptr, d_y_ptr, stored_d_increment_S_ptr, d
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
-    total = tl.zeros((C, C,), tl.float32)  # [c, d]
-    total2 = tl.zeros((C, block_V,), tl.float32)  # [c, V]
+    total = tl.zeros((C, block_V,), tl.float32)  # [c, V]
     for block_of_K in tl.range(0, tl.cdiv(size_K, block_K), disable_licm=True):  # what is moved out of it would fill registers
         at_K = block_of_K * block_K + tl.arange(0, block_K)
-        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
         k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-        total += lib.dot(q_c, tl.trans(k_c), PRECISION)
         stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-        total2 += lib.dot(k_c, stored_d_increment_S, PRECISION)
+        total += lib.dot(k_c, stored_d_increment_S, PRECISION)
     # spec line 15: read: S.T @ q
-    mask = c[:, None] >= c[None, :]  # [c, d]
-    mask2 = c < count  # [d]
-    earlier = mask & mask2[None, :]  # [c, d]
-    valid = c < count  # [c]
+    mask = c < count  # [d]
+    mask2 = c[:, None] >= c[None, :]  # [c, d]
+    earlier = mask2 & mask[None, :]  # [c, d]
     A = tl.load(A_ptr + h * (1)).to(tl.float32)  # []
     dt_c = lib.tokens(tl.load(dt_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
     # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
     scaled = A * dt_c  # [c]
     at_least = tl.maximum(scaled, (-120.0))  # [c]
+    valid = c < count  # [c]
     log_decay = tl.where(valid, at_least, 0.0)  # [c]
     # spec line 15: read: S.T @ q
     G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
+    gap = G[:, None] - G[None, :]  # [c, d]
+    masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
+    reach = tl.exp(masked.to(tl.float32))  # [c, d]
+    stored_product_4 = tl.load(stored_product_4_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
+    P = reach * stored_product_4  # [c, d]
+    d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+    product = lib.dot(tl.trans(P), d_y_c, PRECISION)  # [d, V]
     # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
     G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
     exp = tl.exp(G_after.to(tl.float32))  # [c]
     decay_after = tl.where(valid, exp, 0.0)  # [c]
-    # spec line 15: read: S.T @ q
-    gap = G[:, None] - G[None, :]  # [c, d]
-    masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
-    reach = tl.exp(masked.to(tl.float32))  # [c, d]
-    P = total * reach  # [c, d]
-    d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
-    product = lib.dot(tl.trans(P), d_y_c, PRECISION)  # [d, V]
-    # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
-    d_written_part = decay_after[:, None] * total2  # [c, V]
-    d_written = product + d_written_part  # [c, V]
+    d_written_part = decay_after[:, None] * total  # [c, V]
+    d_written = d_written_part + product  # [c, V]
     d_v = dt_c[:, None] * d_written  # [c, V]
     tl.store(d_v_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], d_v, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_2(q_ptr, k_ptr, v_ptr, dt_ptr, A_ptr, saved_S_ptr, d_y_ptr, stored_d_increment_S_ptr, d_q_ptr, d_k_ptr, stored_product_2_ptr, stored_product_3_ptr, stored_product_4_ptr, table_ptr, T, H, R, N,
+def backward_3(q_ptr, k_ptr, v_ptr, dt_ptr, A_ptr, saved_S_ptr, d_y_ptr, stored_d_increment_S_ptr, stored_product_3_ptr, d_q_ptr, d_k_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
-    """A program for every row of the chunk table: d.q, d.k, stored.product.2, stored.product.3, stored.product.4."""
+    """A program for every row of the chunk table: d.q, d.k."""
     r = tl.program_id(0)
     z = tl.program_id(1).to(tl.int64)
     b, h = z // H, z % H
@@ -222,61 +270,57 @@ def backward_2(q_ptr, k_ptr, v_ptr, dt_ptr, A_ptr, saved_S_ptr, d_y_ptr, stored_
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
     total = tl.zeros((C, block_K,), tl.float32)  # [c, K]
-    total2 = tl.zeros((C, C,), tl.float32)  # [c, d]
-    total3 = tl.zeros((C, block_K,), tl.float32)  # [c, K]
+    total2 = tl.zeros((C, block_K,), tl.float32)  # [c, K]
     for block_of_V in tl.range(0, tl.cdiv(size_V, block_V), disable_licm=True):  # what is moved out of it would fill registers
         at_V = block_of_V * block_V + tl.arange(0, block_V)
         d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
         saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
         total += lib.dot(d_y_c, tl.trans(saved_S), PRECISION)
         v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
-        total2 += lib.dot(d_y_c, tl.trans(v_c), PRECISION)
         stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-        total3 += lib.dot(v_c, tl.trans(stored_d_increment_S), PRECISION)
-    valid = c < count  # [c]
+        total2 += lib.dot(v_c, tl.trans(stored_d_increment_S), PRECISION)
     # spec line 15: read: S.T @ q
-    mask = c[:, None] >= c[None, :]  # [c, d]
-    mask2 = c < count  # [d]
-    earlier = mask & mask2[None, :]  # [c, d]
+    mask = c < count  # [d]
+    mask2 = c[:, None] >= c[None, :]  # [c, d]
+    earlier = mask2 & mask[None, :]  # [c, d]
     A = tl.load(A_ptr + h * (1)).to(tl.float32)  # []
     dt_c = lib.tokens(tl.load(dt_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
     # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
     scaled = A * dt_c  # [c]
     at_least = tl.maximum(scaled, (-120.0))  # [c]
+    valid = c < count  # [c]
     log_decay = tl.where(valid, at_least, 0.0)  # [c]
     # spec line 15: read: S.T @ q
     G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
-    decay = tl.exp(G.to(tl.float32))  # [c]
-    d_q_part = decay[:, None] * total  # [c, K]
     gap = G[:, None] - G[None, :]  # [c, d]
     masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
     reach = tl.exp(masked.to(tl.float32))  # [c, d]
-    scaled2 = reach * total2  # [c, d]
-    scaled3 = dt_c[None, :] * scaled2  # [c, d]
-    k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    d_q_part2 = lib.dot(scaled3, k_c, PRECISION)  # [c, K]
-    d_q = d_q_part + d_q_part2  # [c, K]
-    tl.store(d_q_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_q, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
+    stored_product_3 = tl.load(stored_product_3_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
+    scaled2 = reach * stored_product_3  # [c, d]
     # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
     G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
     exp = tl.exp(G_after.to(tl.float32))  # [c]
+    d_write = dt_c[:, None] * total2  # [c, K]
     decay_after = tl.where(valid, exp, 0.0)  # [c]
+    d_k_part = decay_after[:, None] * d_write  # [c, K]
     q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     # spec line 15: read: S.T @ q
     product = lib.dot(tl.trans(scaled2), q_c, PRECISION)  # [d, K]
-    scaled4 = dt_c[:, None] * product  # [d, K]
+    scaled3 = dt_c[:, None] * product  # [d, K]
     # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
-    d_write = dt_c[:, None] * total3  # [c, K]
-    d_k_part = decay_after[:, None] * d_write  # [c, K]
-    d_k = scaled4 + d_k_part  # [c, K]
+    d_k = d_k_part + scaled3  # [c, K]
     tl.store(d_k_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_k, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
-    tl.store(stored_product_2_ptr + (z * R + r) * (C * size_K) + c[:, None] * (size_K) + at_K[None, :], total3, mask=(at_K[None, :] < size_K))
-    tl.store(stored_product_3_ptr + (z * R + r) * (C * size_K) + c[:, None] * (size_K) + at_K[None, :], total, mask=(at_K[None, :] < size_K))
-    if (block_of_K == 0):
-        tl.store(stored_product_4_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :], total2)
+    # spec line 15: read: S.T @ q
+    scaled4 = dt_c[None, :] * scaled2  # [c, d]
+    k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    d_q_part = lib.dot(scaled4, k_c, PRECISION)  # [c, K]
+    decay = tl.exp(G.to(tl.float32))  # [c]
+    d_q_part2 = decay[:, None] * total  # [c, K]
+    d_q = d_q_part2 + d_q_part  # [c, K]
+    tl.store(d_q_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_q, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_3(q_ptr, k_ptr, dt_ptr, A_ptr, saved_S_ptr, stored_out_ptr, stored_product_4_ptr, stored_product_3_ptr, stored_product_2_ptr, d_dt_ptr, stored_product_ptr, table_ptr, T, H, R, N,
+def backward_4(k_ptr, v_ptr, dt_ptr, A_ptr, saved_S_ptr, stored_d_increment_S_ptr, stored_product_2_ptr, stored_d_decay_ptr, stored_product_3_ptr, stored_product_4_ptr, stored_out_ptr, d_dt_ptr, stored_product_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
     """A program for every row of the chunk table: d.dt, stored.product."""
     r = tl.program_id(0)
@@ -289,88 +333,78 @@ def backward_3(q_ptr, k_ptr, dt_ptr, A_ptr, saved_S_ptr, stored_out_ptr, stored_
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
-    # spec line 15: read: S.T @ q
-    mask = c[:, None] >= c[None, :]  # [c, d]
-    mask2 = c < count  # [d]
-    earlier = mask & mask2[None, :]  # [c, d]
-    valid = c < count  # [c]
-    A = tl.load(A_ptr + h * (1)).to(tl.float32)  # []
-    dt_c = lib.tokens(tl.load(dt_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
-    # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
-    scaled = A * dt_c  # [c]
-    at_least = tl.maximum(scaled, (-120.0))  # [c]
-    log_decay = tl.where(valid, at_least, 0.0)  # [c]
-    # spec line 15: read: S.T @ q
-    G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
-    gap = G[:, None] - G[None, :]  # [c, d]
-    masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
-    reach = tl.exp(masked.to(tl.float32))  # [c, d]
-    stored_product_4 = tl.load(stored_product_4_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
-    scaled2 = reach * stored_product_4  # [c, d]
+    v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
     d_factor_S = tl.zeros((), tl.float32)  # []
-    total = tl.zeros((C, C,), tl.float32)  # [c, d]
-    d_decay = tl.zeros((C,), tl.float32)  # [c]
-    total2 = tl.zeros((C,), tl.float32)  # [c]
-    total3 = tl.zeros((C,), tl.float32)  # [d]
+    total = tl.zeros((C,), tl.float32)  # [c]
     for block_of_K in tl.range(0, tl.cdiv(size_K, block_K), disable_licm=True):  # what is moved out of it would fill registers
         at_K = block_of_K * block_K + tl.arange(0, block_K)
         saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
         stored_out = tl.load(stored_out_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
         d_factor_S += tl.sum(tl.sum(saved_S * stored_out, 1), 0)
-        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-        stored_product_3 = tl.load(stored_product_3_ptr + (z * R + r) * (C * size_K) + c[:, None] * (size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [c, K]
-        d_decay += tl.sum(q_c * stored_product_3, 1)
+        stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
+        product = lib.dot(v_c, tl.trans(stored_d_increment_S), PRECISION)  # [c, K]
         k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-        stored_product_2 = tl.load(stored_product_2_ptr + (z * R + r) * (C * size_K) + c[:, None] * (size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [c, K]
-        total2 += tl.sum(k_c * stored_product_2, 1)
-        total += lib.dot(q_c, tl.trans(k_c), PRECISION)
-        product = lib.dot(tl.trans(scaled2), q_c, PRECISION)  # [d, K]
-        total3 += tl.sum(k_c * product, 1)
+        total += tl.sum(k_c * product, 1)
+    valid = c < count  # [c]
+    A = tl.load(A_ptr + h * (1)).to(tl.float32)  # []
+    dt_c = lib.tokens(tl.load(dt_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    scaled = A * dt_c  # [c]
+    at_least = tl.maximum(scaled, (-120.0))  # [c]
+    log_decay = tl.where(valid, at_least, 0.0)  # [c]
+    # spec line 15: read: S.T @ q
+    mask = c[:, None] >= c[None, :]  # [c, d]
+    mask2 = c < count  # [d]
+    earlier = mask & mask2[None, :]  # [c, d]
+    G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
+    gap = G[:, None] - G[None, :]  # [c, d]
+    masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
+    reach = tl.exp(masked.to(tl.float32))  # [c, d]
+    stored_product_3 = tl.load(stored_product_3_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
+    stored_product_4 = tl.load(stored_product_4_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
+    scaled2 = stored_product_3 * stored_product_4  # [c, d]
+    scaled3 = reach * scaled2  # [c, d]
     mask3 = c[None, :] < c[:, None]  # [c, d]
-    mask4 = scaled == (-120.0)  # [c]
-    mask5 = scaled > (-120.0)  # [c]
+    scaled4 = dt_c[None, :] * scaled3  # [c, d]
+    d_gap = tl.where(earlier, scaled4, 0.0)  # [c, d]
+    running = tl.cumsum(d_gap, 0, reverse=True)  # [c, d]
+    masked2 = tl.where(mask3, running, 0.0)  # [c, d]
+    d_log_decay_part = tl.sum(masked2, 1)  # [c]
+    decay = tl.exp(G.to(tl.float32))  # [c]
+    stored_d_decay = tl.load(stored_d_decay_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    d_G = decay * stored_d_decay  # [c]
+    d_log_decay_part2 = tl.cumsum(d_G.to(tl.float64), 0, reverse=True)  # [c]
+    d_log_decay_part3 = d_log_decay_part + d_log_decay_part2.to(tl.float32)  # [c]
     # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
-    total4 = tl.sum(log_decay, 0)  # []
-    decay_of_row = tl.exp(total4)  # []
-    d_log_decay_part = decay_of_row * d_factor_S  # []
     G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
     exp = tl.exp(G_after.to(tl.float32))  # [c]
-    # spec line 15: read: S.T @ q
-    decay = tl.exp(G.to(tl.float32))  # [c]
-    d_G = decay * d_decay  # [c]
-    d_log_decay_part2 = tl.cumsum(d_G.to(tl.float64), 0, reverse=True)  # [c]
-    # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
-    d_decay_after = dt_c * total2  # [c]
-    masked2 = tl.where(valid, d_decay_after, 0.0)  # [c]
-    d_G_after = exp * masked2  # [c]
-    d_log_decay_part3 = lib.sums_before(d_G_after.to(tl.float64), False)  # [c]
-    decay_after = tl.where(valid, exp, 0.0)  # [c]
-    scaled3 = decay_after * total2  # [c]
-    # spec line 15: read: S.T @ q
-    scaled4 = total * stored_product_4  # [c, d]
-    scaled5 = reach * scaled4  # [c, d]
-    scaled6 = dt_c[None, :] * scaled5  # [c, d]
-    d_gap = tl.where(earlier, scaled6, 0.0)  # [c, d]
-    running = tl.cumsum(d_gap, 0, reverse=True)  # [c, d]
-    masked3 = tl.where(mask3, running, 0.0)  # [c, d]
-    d_log_decay_part4 = tl.sum(masked3, 1)  # [c]
-    d_log_decay_part5 = d_log_decay_part4 + d_log_decay_part2.to(tl.float32)  # [c]
-    # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
-    d_log_decay_part6 = d_log_decay_part5 + d_log_decay_part3.to(tl.float32)  # [c]
-    d_log_decay = d_log_decay_part + d_log_decay_part6  # [c]
+    d_decay_after = dt_c * total  # [c]
+    masked3 = tl.where(valid, d_decay_after, 0.0)  # [c]
+    d_G_after = exp * masked3  # [c]
+    d_log_decay_part4 = lib.sums_before(d_G_after.to(tl.float64), False)  # [c]
+    d_log_decay_part5 = d_log_decay_part3 + d_log_decay_part4.to(tl.float32)  # [c]
+    mask4 = scaled == (-120.0)  # [c]
+    mask5 = scaled > (-120.0)  # [c]
+    total2 = tl.sum(log_decay, 0)  # []
+    decay_of_row = tl.exp(total2)  # []
+    d_log_decay_part6 = decay_of_row * d_factor_S  # []
+    d_log_decay = d_log_decay_part6 + d_log_decay_part5  # [c]
     masked4 = tl.where(valid, d_log_decay, 0.0)  # [c]
-    d_dt_part = total3 + scaled3  # [c]
-    scaled7 = 0.5 * masked4  # [c]
+    scaled5 = 0.5 * masked4  # [c]
     masked5 = tl.where(mask5, masked4, 0.0)  # [c]
-    masked6 = tl.where(mask4, scaled7, masked5)  # [c]
+    masked6 = tl.where(mask4, scaled5, masked5)  # [c]
+    decay_after = tl.where(valid, exp, 0.0)  # [c]
+    scaled6 = decay_after * total  # [c]
+    stored_product_2 = tl.load(stored_product_2_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [d]
+    d_dt_part = stored_product_2 + scaled6  # [c]
+    product2 = tl.sum(dt_c * masked6, 0)  # []
+    tl.store(stored_product_ptr + (z * R + r) * (1), product2)
     d_dt_part2 = A * masked6  # [c]
     d_dt = d_dt_part2 + d_dt_part  # [c]
     tl.store(d_dt_ptr + ((b * T + start) * H + h) * (1) + c * (H * 1), d_dt, mask=(c < count))
-    product2 = tl.sum(dt_c * masked6, 0)  # []
-    tl.store(stored_product_ptr + (z * R + r) * (1), product2)
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_4(stored_product_ptr, d_A_ptr, table_ptr, T, H, R, N,
+def backward_5(stored_product_ptr, d_A_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr):
     """The rows one after the other: d.A."""
     z = tl.program_id(0).to(tl.int64)
@@ -389,27 +423,29 @@ forward = {
     "copies": [],
     "kernels": [
         {"run": forward_0, "grid": 'loop', "blocked": ('K', 'V'), "folded": (), "dims": ('K', 'V'),
-         "products": 1, "tensors": ('k', 'v', 'dt', 'A', 'state.S', 'new.state.S', 'saved.S')},
+         "products": 1, "tiles": ((3.25, 1.5), (3.25, 1.5)), "tensors": ('k', 'v', 'dt', 'A', 'state.S', 'new.state.S', 'saved.S')},
         {"run": forward_1, "grid": 'rows', "blocked": ('V',), "folded": ('K',), "dims": ('K', 'V'),
-         "products": 3, "tensors": ('q', 'k', 'v', 'dt', 'A', 'saved.S', 'y')},
+         "products": 3, "tiles": ((4.75, 3.75), (4.75, 3.75)), "tensors": ('q', 'k', 'v', 'dt', 'A', 'saved.S', 'y')},
     ],
     "shifted": [],
 }
 
 backward = {
-    "scratch": [('stored.product', 'starts', ()), ('stored.d_increment_S', 'starts', ('K', 'V')), ('stored.out', 'starts', ('K', 'V')), ('stored.product.2', 'starts', ('c', 'K')), ('stored.product.3', 'starts', ('c', 'K')), ('stored.product.4', 'starts', ('c', 'd'))],
+    "scratch": [('stored.product', 'starts', ()), ('stored.d_increment_S', 'starts', ('K', 'V')), ('stored.product.2', 'starts', ('d',)), ('stored.d_decay', 'starts', ('c',)), ('stored.product.3', 'starts', ('c', 'd')), ('stored.product.4', 'starts', ('c', 'd')), ('stored.out', 'starts', ('K', 'V'))],
     "copies": [],
     "kernels": [
         {"run": backward_0, "grid": 'loop', "blocked": ('K', 'V'), "folded": (), "dims": ('K', 'V'),
-         "products": 1, "tensors": ('q', 'dt', 'A', 'd.y', 'd.new.state.S', 'd.state.S', 'stored.d_increment_S', 'stored.out')},
-        {"run": backward_1, "grid": 'rows', "blocked": ('V',), "folded": ('K',), "dims": ('K', 'V'),
-         "products": 3, "tensors": ('q', 'k', 'dt', 'A', 'd.y', 'stored.d_increment_S', 'd.v')},
-        {"run": backward_2, "grid": 'rows', "blocked": ('K',), "folded": ('V',), "dims": ('K', 'V'),
-         "products": 5, "tensors": ('q', 'k', 'v', 'dt', 'A', 'saved.S', 'd.y', 'stored.d_increment_S', 'd.q', 'd.k', 'stored.product.2', 'stored.product.3', 'stored.product.4')},
-        {"run": backward_3, "grid": 'rows', "blocked": (), "folded": ('K',), "dims": ('K', 'V'),
-         "products": 2, "tensors": ('q', 'k', 'dt', 'A', 'saved.S', 'stored.out', 'stored.product.4', 'stored.product.3', 'stored.product.2', 'd.dt', 'stored.product')},
-        {"run": backward_4, "grid": 'loop', "blocked": (), "folded": (), "dims": (),
-         "products": 0, "tensors": ('stored.product', 'd.A')},
+         "products": 1, "tiles": ((3.25, 1.5), (3.25, 1.5)), "tensors": ('q', 'dt', 'A', 'd.y', 'd.new.state.S', 'd.state.S', 'stored.d_increment_S', 'stored.out')},
+        {"run": backward_1, "grid": 'rows', "blocked": (), "folded": ('K',), "dims": ('K', 'V'),
+         "products": 4, "tiles": ((4.0, 3.5), (6.0, 5.5)), "tensors": ('q', 'k', 'v', 'dt', 'A', 'saved.S', 'd.y', 'stored.product.2', 'stored.d_decay', 'stored.product.3', 'stored.product.4')},
+        {"run": backward_2, "grid": 'rows', "blocked": ('V',), "folded": ('K',), "dims": ('K', 'V'),
+         "products": 2, "tiles": ((4.5, 2.5), (4.5, 2.5)), "tensors": ('k', 'dt', 'A', 'd.y', 'stored.d_increment_S', 'stored.product.4', 'd.v')},
+        {"run": backward_3, "grid": 'rows', "blocked": ('K',), "folded": ('V',), "dims": ('K', 'V'),
+         "products": 4, "tiles": ((4.75, 3.5), (4.75, 3.5)), "tensors": ('q', 'k', 'v', 'dt', 'A', 'saved.S', 'd.y', 'stored.d_increment_S', 'stored.product.3', 'd.q', 'd.k')},
+        {"run": backward_4, "grid": 'rows', "blocked": (), "folded": ('K',), "dims": ('K', 'V'),
+         "products": 1, "tiles": ((4.5, 4.5), (5.0, 4.5)), "tensors": ('k', 'v', 'dt', 'A', 'saved.S', 'stored.d_increment_S', 'stored.product.2', 'stored.d_decay', 'stored.product.3', 'stored.product.4', 'stored.out', 'd.dt', 'stored.product')},
+        {"run": backward_5, "grid": 'loop', "blocked": (), "folded": (), "dims": (),
+         "products": 0, "tiles": ((0.0, 0.0), (0.0, 0.0)), "tensors": ('stored.product', 'd.A')},
     ],
     "shifted": [],
 }

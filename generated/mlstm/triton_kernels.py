@@ -47,24 +47,27 @@ def forward_0(k_ptr, v_ptr, i_ptr, g_ptr, state_S_ptr, state_n_ptr, new_state_S_
         # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
         total = tl.sum(log_decay, 0)  # []
         decay_of_row = tl.exp(total)  # []
-        k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        scaled = S * decay_of_row  # [K, V]
+        # spec line 18: n: exp(g) * n + exp(i) * scale * k
+        scaled2 = n2 * decay_of_row  # [K]
+        # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
         G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
         exp = tl.exp(G_after.to(tl.float32))  # [c]
         decay_after = tl.where(valid, exp, 0.0)  # [c]
-        write = k_c * decay_after[:, None]  # [c, K]
         i_c = lib.tokens(tl.load(i_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
         exp2 = tl.exp(i_c)  # [c]
-        v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
-        scaled = exp2[:, None] * v_c  # [c, V]
-        product = lib.dot(tl.trans(write), scaled, PRECISION)  # [K, V]
-        increment_S = (size_K ** (-0.5)) * product  # [K, V]
-        scaled2 = S * decay_of_row  # [K, V]
-        next_S = scaled2 + increment_S  # [K, V]
+        k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        write = k_c * decay_after[:, None]  # [c, K]
         # spec line 18: n: exp(g) * n + exp(i) * scale * k
-        product2 = tl.sum(exp2[:, None] * write, 0)  # [K]
-        increment_n = (size_K ** (-0.5)) * product2  # [K]
-        scaled3 = n2 * decay_of_row  # [K]
-        next_n = scaled3 + increment_n  # [K]
+        product = tl.sum(exp2[:, None] * write, 0)  # [K]
+        increment_n = (size_K ** (-0.5)) * product  # [K]
+        next_n = scaled2 + increment_n  # [K]
+        v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+        # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+        scaled3 = exp2[:, None] * v_c  # [c, V]
+        product2 = lib.dot(tl.trans(write), scaled3, PRECISION)  # [K, V]
+        increment_S = (size_K ** (-0.5)) * product2  # [K, V]
+        next_S = scaled + increment_S  # [K, V]
         S, n2 = next_S, next_n
     tl.store(new_state_S_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
     if (block_of_V == 0):
@@ -90,53 +93,51 @@ def forward_1(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, saved_S_ptr, saved_n_ptr, y_ptr
     total3 = tl.zeros((C,), tl.float32)  # [c]
     for block_of_K in tl.range(0, tl.cdiv(size_K, block_K), disable_licm=True):  # what is moved out of it would fill registers
         at_K = block_of_K * block_K + tl.arange(0, block_K)
-        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
         saved_n = tl.load(saved_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
         total3 += tl.sum(q_c * saved_n[None, :], 1)
         saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
         total += lib.dot(q_c, saved_S, PRECISION)
         k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
         total2 += lib.dot(q_c, tl.trans(k_c), PRECISION)
-    valid = c < count  # [c]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    mask = c[:, None] >= c[None, :]  # [c, d]
-    mask2 = c < count  # [d]
-    earlier = mask & mask2[None, :]  # [c, d]
+    mask = c < count  # [d]
+    mask2 = c[:, None] >= c[None, :]  # [c, d]
+    earlier = mask2 & mask[None, :]  # [c, d]
     g_c = lib.tokens(tl.load(g_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
     at_least = tl.maximum(g_c, (-120.0))  # [c]
+    valid = c < count  # [c]
     log_decay = tl.where(valid, at_least, 0.0)  # [c]
     G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
-    decay = tl.exp(G.to(tl.float32))  # [c]
-    i_c = lib.tokens(tl.load(i_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
-    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    exp = tl.exp(i_c)  # [c]
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    carried = decay * total3  # [c]
-    carried2 = decay[:, None] * total  # [c, V]
     gap = G[:, None] - G[None, :]  # [c, d]
     masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
     reach = tl.exp(masked.to(tl.float32))  # [c, d]
     P = total2 * reach  # [c, d]
-    product = tl.sum(P * exp[None, :], 1)  # [c]
-    recent = (size_K ** (-0.5)) * product  # [c]
-    online = carried + recent  # [c]
-    abs = tl.abs(online)  # [c]
-    at_least2 = tl.maximum(1.0, abs)  # [c]
-    ratio = 1.0 / at_least2  # [c]
-    v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+    i_c = lib.tokens(tl.load(i_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    exp = tl.exp(i_c)  # [c]
+    v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
     scaled = exp[:, None] * v_c  # [c, V]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    product = tl.sum(P * exp[None, :], 1)  # [c]
     product2 = lib.dot(P, scaled, PRECISION)  # [c, V]
-    recent2 = (size_K ** (-0.5)) * product2  # [c, V]
-    online2 = carried2 + recent2  # [c, V]
-    y = online2 * ratio[:, None]  # [c, V]
+    decay = tl.exp(G.to(tl.float32))  # [c]
+    recent = (size_K ** (-0.5)) * product2  # [c, V]
+    carried = decay[:, None] * total  # [c, V]
+    online = carried + recent  # [c, V]
+    carried2 = decay * total3  # [c]
+    recent2 = (size_K ** (-0.5)) * product  # [c]
+    online2 = carried2 + recent2  # [c]
+    abs = tl.abs(online2)  # [c]
+    at_least2 = tl.maximum(1.0, abs)  # [c]
+    ratio = 1.0 / at_least2  # [c]
+    y = online * ratio[:, None]  # [c, V]
     tl.store(y_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], y, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_0(q_ptr, k_ptr, v_ptr, saved_S_ptr, saved_n_ptr, d_y_ptr, stored_product_ptr, stored_product_2_ptr, stored_product_3_ptr, stored_product_4_ptr, table_ptr, T, H, R, N,
+def backward_0(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, saved_S_ptr, saved_n_ptr, d_y_ptr, stored_product_ptr, stored_product_2_ptr, stored_product_3_ptr, stored_product_4_ptr, stored_product_5_ptr, stored_d_online_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
-    """A program for every row of the chunk table: stored.product, stored.product.2, stored.product.3, stored.product.4."""
+    """A program for every row of the chunk table: stored.product, stored.product.2, stored.product.3, stored.product.4, stored.product.5, stored.d_online."""
     r = tl.program_id(0)
     z = tl.program_id(1).to(tl.int64)
     b, h = z // H, z % H
@@ -153,24 +154,65 @@ def backward_0(q_ptr, k_ptr, v_ptr, saved_S_ptr, saved_n_ptr, d_y_ptr, stored_pr
     total3 = tl.zeros((C,), tl.float32)  # [c]
     for block_of_K in tl.range(0, tl.cdiv(size_K, block_K), disable_licm=True):  # what is moved out of it would fill registers
         at_K = block_of_K * block_K + tl.arange(0, block_K)
-        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-        saved_n = tl.load(saved_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
-        total3 += tl.sum(q_c * saved_n[None, :], 1)
         saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
         # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
         product = lib.dot(d_y_c, tl.trans(saved_S), PRECISION)  # [c, K]
+        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
         total += tl.sum(q_c * product, 1)
         k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
         total2 += lib.dot(q_c, tl.trans(k_c), PRECISION)
-    tl.store(stored_product_ptr + (z * R + r) * (C) + c, total)
+        saved_n = tl.load(saved_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+        total3 += tl.sum(q_c * saved_n[None, :], 1)
     v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
     product2 = lib.dot(d_y_c, tl.trans(v_c), PRECISION)  # [c, d]
     tl.store(stored_product_2_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :], product2)
+    tl.store(stored_product_ptr + (z * R + r) * (C) + c, total)
     tl.store(stored_product_3_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :], total2)
     tl.store(stored_product_4_ptr + (z * R + r) * (C) + c, total3)
+    mask = c[:, None] >= c[None, :]  # [c, d]
+    mask2 = c < count  # [d]
+    earlier = mask & mask2[None, :]  # [c, d]
+    valid = c < count  # [c]
+    g_c = lib.tokens(tl.load(g_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    at_least = tl.maximum(g_c, (-120.0))  # [c]
+    log_decay = tl.where(valid, at_least, 0.0)  # [c]
+    G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
+    gap = G[:, None] - G[None, :]  # [c, d]
+    masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
+    reach = tl.exp(masked.to(tl.float32))  # [c, d]
+    P = total2 * reach  # [c, d]
+    i_c = lib.tokens(tl.load(i_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    exp = tl.exp(i_c)  # [c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    scaled = exp[None, :] * product2  # [c, d]
+    product3 = tl.sum(P * scaled, 1)  # [c]
+    product4 = tl.sum(P * exp[None, :], 1)  # [c]
+    tl.store(stored_product_5_ptr + (z * R + r) * (C) + c, product4)
+    decay = tl.exp(G.to(tl.float32))  # [c]
+    carried = decay * total3  # [c]
+    recent = (size_K ** (-0.5)) * product4  # [c]
+    online = carried + recent  # [c]
+    scaled2 = decay * total  # [c]
+    scaled3 = (size_K ** (-0.5)) * product3  # [c]
+    added = scaled3 + scaled2  # [c]
+    abs = tl.abs(online)  # [c]
+    at_least2 = tl.maximum(1.0, abs)  # [c]
+    ratio = 1.0 / at_least2  # [c]
+    scaled4 = ratio * ratio  # [c]
+    minus = -scaled4  # [c]
+    scaled5 = minus * added  # [c]
+    mask3 = 1.0 == abs  # [c]
+    mask4 = 1.0 > abs  # [c]
+    scaled6 = 0.5 * scaled5  # [c]
+    masked2 = tl.where(mask4, 0.0, scaled5)  # [c]
+    masked3 = tl.where(mask3, scaled6, masked2)  # [c]
+    sign = lib.sign(online)  # [c]
+    d_online = sign * masked3  # [c]
+    tl.store(stored_d_online_ptr + (z * R + r) * (C) + c, d_online)
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_1(q_ptr, i_ptr, g_ptr, saved_n_ptr, d_y_ptr, d_new_state_S_ptr, d_new_state_n_ptr, stored_product_ptr, stored_product_2_ptr, stored_product_3_ptr, d_state_S_ptr, d_state_n_ptr, stored_d_increment_n_ptr, stored_d_increment_S_ptr, stored_out_ptr, stored_out_2_ptr, table_ptr, T, H, R, N,
+def backward_1(q_ptr, g_ptr, saved_n_ptr, d_y_ptr, d_new_state_S_ptr, d_new_state_n_ptr, stored_product_5_ptr, stored_d_online_ptr, d_state_S_ptr, d_state_n_ptr, stored_d_increment_n_ptr, stored_d_increment_S_ptr, stored_out_ptr, stored_out_2_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
     """The rows one after the other, from the last to the first: d.state.S, d.state.n, stored.d_increment_n, stored.d_increment_S, stored.out, stored.out.2."""
     z = tl.program_id(0).to(tl.int64)
@@ -181,8 +223,6 @@ def backward_1(q_ptr, i_ptr, g_ptr, saved_n_ptr, d_y_ptr, d_new_state_S_ptr, d_n
     at_K = tl.arange(0, block_K)
     at_V = block_of_V * block_V + tl.arange(0, block_V)
     d_new_state_S = tl.load(d_new_state_S_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    mask = c[:, None] >= c[None, :]  # [c, d]
     d_new_state_n = tl.load(d_new_state_n_ptr + z * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
     d_old_S = d_new_state_S  # [K, V]
     d_old_n = d_new_state_n  # [K]
@@ -195,75 +235,51 @@ def backward_1(q_ptr, i_ptr, g_ptr, saved_n_ptr, d_y_ptr, d_new_state_S_ptr, d_n
         if (block_of_V == 0):
             tl.store(stored_out_ptr + (z * R + r) * (size_K) + at_K, d_old_n, mask=(at_K < size_K))
         tl.store(stored_out_2_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_old_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
-        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
         valid = c < count  # [c]
         g_c = lib.tokens(tl.load(g_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
         at_least = tl.maximum(g_c, (-120.0))  # [c]
         log_decay = tl.where(valid, at_least, 0.0)  # [c]
-        G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
-        decay = tl.exp(G.to(tl.float32))  # [c]
-        d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
-        saved_n = tl.load(saved_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
-        product = tl.sum(q_c * saved_n[None, :], 1)  # [c]
-        carried = decay * product  # [c]
-        i_c = lib.tokens(tl.load(i_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
-        # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-        exp = tl.exp(i_c)  # [c]
-        # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-        mask2 = c < count  # [d]
-        earlier = mask & mask2[None, :]  # [c, d]
-        gap = G[:, None] - G[None, :]  # [c, d]
-        masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
-        reach = tl.exp(masked.to(tl.float32))  # [c, d]
-        stored_product_3 = tl.load(stored_product_3_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
-        P = reach * stored_product_3  # [c, d]
-        product2 = tl.sum(exp[None, :] * P, 1)  # [c]
-        recent = (size_K ** (-0.5)) * product2  # [c]
-        online = carried + recent  # [c]
-        abs = tl.abs(online)  # [c]
-        at_least2 = tl.maximum(1.0, abs)  # [c]
-        ratio = 1.0 / at_least2  # [c]
-        d_online = d_y_c * ratio[:, None]  # [c, V]
-        scaled = decay[:, None] * d_online  # [c, V]
-        product3 = lib.dot(tl.trans(q_c), scaled, PRECISION)  # [K, V]
         # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
         total = tl.sum(log_decay, 0)  # []
         decay_of_row = tl.exp(total)  # []
         d_old_S2 = decay_of_row * d_old_S  # [K, V]
-        added = d_old_S2 + product3  # [K, V]
-        # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-        sign = lib.sign(online)  # [c]
-        mask3 = 1.0 == abs  # [c]
-        stored_product_2 = tl.load(stored_product_2_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
-        scaled2 = exp[None, :] * stored_product_2  # [c, d]
-        product4 = tl.sum(P * scaled2, 1)  # [c]
-        scaled3 = (size_K ** (-0.5)) * product4  # [c]
-        stored_product = tl.load(stored_product_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
-        scaled4 = decay * stored_product  # [c]
-        added2 = scaled3 + scaled4  # [c]
-        scaled5 = ratio * ratio  # [c]
-        minus = -scaled5  # [c]
-        scaled6 = added2 * minus  # [c]
-        scaled7 = 0.5 * scaled6  # [c]
-        mask4 = 1.0 > abs  # [c]
-        masked2 = tl.where(mask4, 0.0, scaled6)  # [c]
-        masked3 = tl.where(mask3, scaled7, masked2)  # [c]
-        d_online2 = sign * masked3  # [c]
-        scaled8 = decay * d_online2  # [c]
-        product5 = tl.sum(q_c * scaled8[:, None], 0)  # [K]
         # spec line 18: n: exp(g) * n + exp(i) * scale * k
         d_old_n2 = decay_of_row * d_old_n  # [K]
-        added3 = d_old_n2 + product5  # [K]
+        # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+        G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
+        decay = tl.exp(G.to(tl.float32))  # [c]
+        saved_n = tl.load(saved_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+        stored_product_5 = tl.load(stored_product_5_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+        recent = (size_K ** (-0.5)) * stored_product_5  # [c]
+        stored_d_online = tl.load(stored_d_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+        scaled = decay * stored_d_online  # [c]
+        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        product = tl.sum(q_c * saved_n[None, :], 1)  # [c]
+        carried = decay * product  # [c]
+        online = carried + recent  # [c]
+        abs = tl.abs(online)  # [c]
+        at_least2 = tl.maximum(1.0, abs)  # [c]
+        ratio = 1.0 / at_least2  # [c]
+        product2 = tl.sum(q_c * scaled[:, None], 0)  # [K]
+        # spec line 18: n: exp(g) * n + exp(i) * scale * k
+        added = d_old_n2 + product2  # [K]
+        d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+        # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+        d_online = d_y_c * ratio[:, None]  # [c, V]
+        scaled2 = decay[:, None] * d_online  # [c, V]
+        product3 = lib.dot(tl.trans(q_c), scaled2, PRECISION)  # [K, V]
+        # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+        added2 = d_old_S2 + product3  # [K, V]
         if (block_of_V == 0):
             tl.store(stored_d_increment_n_ptr + (z * R + r) * (size_K) + at_K, d_old_n, mask=(at_K < size_K))
         tl.store(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_old_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
-        d_old_S, d_old_n = added, added3
+        d_old_S, d_old_n = added2, added
     tl.store(d_state_S_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_old_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
     if (block_of_V == 0):
         tl.store(d_state_n_ptr + z * (size_K) + at_K, d_old_n, mask=(at_K < size_K))
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_2(q_ptr, k_ptr, i_ptr, g_ptr, saved_n_ptr, d_y_ptr, stored_d_increment_S_ptr, stored_product_3_ptr, d_v_ptr, table_ptr, T, H, R, N,
+def backward_2(q_ptr, k_ptr, i_ptr, g_ptr, saved_n_ptr, d_y_ptr, stored_d_increment_S_ptr, stored_product_3_ptr, stored_product_5_ptr, d_v_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
     """A program for every row of the chunk table: d.v."""
     r = tl.program_id(0)
@@ -281,50 +297,46 @@ def backward_2(q_ptr, k_ptr, i_ptr, g_ptr, saved_n_ptr, d_y_ptr, stored_d_increm
     total2 = tl.zeros((C,), tl.float32)  # [c]
     for block_of_K in tl.range(0, tl.cdiv(size_K, block_K), disable_licm=True):  # what is moved out of it would fill registers
         at_K = block_of_K * block_K + tl.arange(0, block_K)
-        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-        saved_n = tl.load(saved_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
-        total2 += tl.sum(q_c * saved_n[None, :], 1)
         k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
         stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
         total += lib.dot(k_c, stored_d_increment_S, PRECISION)
-    valid = c < count  # [c]
+        saved_n = tl.load(saved_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        total2 += tl.sum(q_c * saved_n[None, :], 1)
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    mask = c[:, None] >= c[None, :]  # [c, d]
-    mask2 = c < count  # [d]
-    earlier = mask & mask2[None, :]  # [c, d]
-    i_c = lib.tokens(tl.load(i_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
-    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    exp = tl.exp(i_c)  # [c]
-    written = exp * (size_K ** (-0.5))  # [c]
+    mask = c < count  # [d]
+    mask2 = c[:, None] >= c[None, :]  # [c, d]
+    earlier = mask2 & mask[None, :]  # [c, d]
     g_c = lib.tokens(tl.load(g_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
     at_least = tl.maximum(g_c, (-120.0))  # [c]
+    valid = c < count  # [c]
     log_decay = tl.where(valid, at_least, 0.0)  # [c]
-    G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
-    exp2 = tl.exp(G_after.to(tl.float32))  # [c]
-    decay_after = tl.where(valid, exp2, 0.0)  # [c]
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
-    decay = tl.exp(G.to(tl.float32))  # [c]
-    carried = decay * total2  # [c]
-    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    d_written_part = decay_after[:, None] * total  # [c, V]
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     gap = G[:, None] - G[None, :]  # [c, d]
     masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
     reach = tl.exp(masked.to(tl.float32))  # [c, d]
     stored_product_3 = tl.load(stored_product_3_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
     P = reach * stored_product_3  # [c, d]
-    product = tl.sum(exp[None, :] * P, 1)  # [c]
-    recent = (size_K ** (-0.5)) * product  # [c]
+    decay = tl.exp(G.to(tl.float32))  # [c]
+    carried = decay * total2  # [c]
+    stored_product_5 = tl.load(stored_product_5_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    recent = (size_K ** (-0.5)) * stored_product_5  # [c]
     online = carried + recent  # [c]
     abs = tl.abs(online)  # [c]
     at_least2 = tl.maximum(1.0, abs)  # [c]
     ratio = 1.0 / at_least2  # [c]
     d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
     d_online = d_y_c * ratio[:, None]  # [c, V]
-    product2 = lib.dot(tl.trans(P), d_online, PRECISION)  # [d, V]
+    product = lib.dot(tl.trans(P), d_online, PRECISION)  # [d, V]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    d_written = d_written_part + product2  # [c, V]
+    G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
+    exp = tl.exp(G_after.to(tl.float32))  # [c]
+    decay_after = tl.where(valid, exp, 0.0)  # [c]
+    d_written_part = decay_after[:, None] * total  # [c, V]
+    d_written = d_written_part + product  # [c, V]
+    i_c = lib.tokens(tl.load(i_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    exp2 = tl.exp(i_c)  # [c]
+    written = exp2 * (size_K ** (-0.5))  # [c]
     d_v = written[:, None] * d_written  # [c, V]
     tl.store(d_v_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], d_v, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
 
@@ -354,80 +366,79 @@ def backward_3(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, saved_S_ptr, saved_n_ptr, d_y_
         stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
         total2 += lib.dot(v_c, tl.trans(stored_d_increment_S), PRECISION)
     valid = c < count  # [c]
+    g_c = lib.tokens(tl.load(g_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    at_least = tl.maximum(g_c, (-120.0))  # [c]
+    log_decay = tl.where(valid, at_least, 0.0)  # [c]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     mask = c[:, None] >= c[None, :]  # [c, d]
     mask2 = c < count  # [d]
     earlier = mask & mask2[None, :]  # [c, d]
-    g_c = lib.tokens(tl.load(g_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
-    at_least = tl.maximum(g_c, (-120.0))  # [c]
-    log_decay = tl.where(valid, at_least, 0.0)  # [c]
     G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
-    decay = tl.exp(G.to(tl.float32))  # [c]
-    stored_product_4 = tl.load(stored_product_4_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
-    carried = decay * stored_product_4  # [c]
-    i_c = lib.tokens(tl.load(i_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
-    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    exp = tl.exp(i_c)  # [c]
-    stored_product = tl.load(stored_product_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    scaled = decay * stored_product  # [c]
-    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    written = exp * (size_K ** (-0.5))  # [c]
-    stored_product_2 = tl.load(stored_product_2_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    scaled2 = exp[None, :] * stored_product_2  # [c, d]
-    scaled3 = written[None, :] * stored_product_2  # [c, d]
     gap = G[:, None] - G[None, :]  # [c, d]
     masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
     reach = tl.exp(masked.to(tl.float32))  # [c, d]
+    i_c = lib.tokens(tl.load(i_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    exp = tl.exp(i_c)  # [c]
     stored_product_3 = tl.load(stored_product_3_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     P = reach * stored_product_3  # [c, d]
-    product = tl.sum(exp[None, :] * P, 1)  # [c]
-    recent = (size_K ** (-0.5)) * product  # [c]
+    stored_product_2 = tl.load(stored_product_2_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
+    scaled = exp[None, :] * stored_product_2  # [c, d]
+    product = tl.sum(P * scaled, 1)  # [c]
+    product2 = tl.sum(exp[None, :] * P, 1)  # [c]
+    decay = tl.exp(G.to(tl.float32))  # [c]
+    stored_product_4 = tl.load(stored_product_4_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    carried = decay * stored_product_4  # [c]
+    recent = (size_K ** (-0.5)) * product2  # [c]
     online = carried + recent  # [c]
-    product2 = tl.sum(P * scaled2, 1)  # [c]
-    scaled4 = (size_K ** (-0.5)) * product2  # [c]
-    added = scaled4 + scaled  # [c]
+    scaled2 = (size_K ** (-0.5)) * product  # [c]
+    stored_product = tl.load(stored_product_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    scaled3 = decay * stored_product  # [c]
+    added = scaled2 + scaled3  # [c]
     abs = tl.abs(online)  # [c]
-    sign = lib.sign(online)  # [c]
-    mask3 = 1.0 == abs  # [c]
-    mask4 = 1.0 > abs  # [c]
     at_least2 = tl.maximum(1.0, abs)  # [c]
     ratio = 1.0 / at_least2  # [c]
-    d_P_part = ratio[:, None] * scaled3  # [c, d]
-    scaled5 = decay * ratio  # [c]
-    d_q_part = total * scaled5[:, None]  # [c, K]
-    scaled6 = ratio * ratio  # [c]
-    minus = -scaled6  # [c]
-    scaled7 = minus * added  # [c]
-    scaled8 = 0.5 * scaled7  # [c]
-    masked2 = tl.where(mask4, 0.0, scaled7)  # [c]
-    masked3 = tl.where(mask3, scaled8, masked2)  # [c]
+    scaled4 = ratio * ratio  # [c]
+    minus = -scaled4  # [c]
+    scaled5 = minus * added  # [c]
+    mask3 = 1.0 == abs  # [c]
+    mask4 = 1.0 > abs  # [c]
+    scaled6 = 0.5 * scaled5  # [c]
+    masked2 = tl.where(mask4, 0.0, scaled5)  # [c]
+    masked3 = tl.where(mask3, scaled6, masked2)  # [c]
+    sign = lib.sign(online)  # [c]
     d_online = sign * masked3  # [c]
-    scaled9 = decay * d_online  # [c]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    written = exp * (size_K ** (-0.5))  # [c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    scaled7 = written[None, :] * stored_product_2  # [c, d]
+    d_P_part = ratio[:, None] * scaled7  # [c, d]
     d_P_part2 = written[None, :] * d_online[:, None]  # [c, d]
     d_P = d_P_part + d_P_part2  # [c, d]
-    scaled10 = reach * d_P  # [c, d]
+    scaled8 = reach * d_P  # [c, d]
+    scaled9 = decay * d_online  # [c]
     k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    d_q_part2 = lib.dot(scaled10, k_c, PRECISION)  # [c, K]
+    d_q_part = lib.dot(scaled8, k_c, PRECISION)  # [c, K]
     saved_n = tl.load(saved_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
-    d_q_part3 = saved_n[None, :] * scaled9[:, None]  # [c, K]
-    d_q_part4 = d_q_part3 + d_q_part2  # [c, K]
-    d_q = d_q_part + d_q_part4  # [c, K]
+    d_q_part2 = saved_n[None, :] * scaled9[:, None]  # [c, K]
+    d_q_part3 = d_q_part2 + d_q_part  # [c, K]
+    scaled10 = decay * ratio  # [c]
+    d_q_part4 = total * scaled10[:, None]  # [c, K]
+    d_q = d_q_part4 + d_q_part3  # [c, K]
     tl.store(d_q_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_q, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
+    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    product3 = lib.dot(tl.trans(scaled8), q_c, PRECISION)  # [d, K]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    d_write_part = written[:, None] * total2  # [c, K]
+    stored_d_increment_n = tl.load(stored_d_increment_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+    # spec line 18: n: exp(g) * n + exp(i) * scale * k
+    d_write_part2 = written[:, None] * stored_d_increment_n[None, :]  # [c, K]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    d_write = d_write_part + d_write_part2  # [c, K]
     G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
     exp2 = tl.exp(G_after.to(tl.float32))  # [c]
     decay_after = tl.where(valid, exp2, 0.0)  # [c]
-    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    product3 = lib.dot(tl.trans(scaled10), q_c, PRECISION)  # [d, K]
-    stored_d_increment_n = tl.load(stored_d_increment_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
-    # spec line 18: n: exp(g) * n + exp(i) * scale * k
-    d_write_part = written[:, None] * stored_d_increment_n[None, :]  # [c, K]
-    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    d_write_part2 = written[:, None] * total2  # [c, K]
-    d_write = d_write_part2 + d_write_part  # [c, K]
     d_k_part = decay_after[:, None] * d_write  # [c, K]
     d_k = product3 + d_k_part  # [c, K]
     tl.store(d_k_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_k, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
@@ -456,152 +467,147 @@ def backward_4(k_ptr, v_ptr, i_ptr, g_ptr, saved_S_ptr, saved_n_ptr, stored_prod
         saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
         stored_out_2 = tl.load(stored_out_2_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
         d_factor_S += tl.sum(tl.sum(saved_S * stored_out_2, 1), 0)
-        saved_n = tl.load(saved_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
-        stored_out = tl.load(stored_out_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
-        d_factor_n += tl.sum(saved_n * stored_out, 0)
-        k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-        stored_d_increment_n = tl.load(stored_d_increment_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
-        total2 += tl.sum(k_c * stored_d_increment_n[None, :], 1)
         stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
         # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
         product = lib.dot(v_c, tl.trans(stored_d_increment_S), PRECISION)  # [c, K]
+        k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
         total += tl.sum(k_c * product, 1)
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    mask = c[:, None] >= c[None, :]  # [c, d]
-    mask2 = c < count  # [d]
-    earlier = mask & mask2[None, :]  # [c, d]
+        stored_d_increment_n = tl.load(stored_d_increment_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+        total2 += tl.sum(k_c * stored_d_increment_n[None, :], 1)
+        saved_n = tl.load(saved_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+        stored_out = tl.load(stored_out_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+        d_factor_n += tl.sum(saved_n * stored_out, 0)
     valid = c < count  # [c]
-    i_c = lib.tokens(tl.load(i_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
-    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    exp = tl.exp(i_c)  # [c]
     g_c = lib.tokens(tl.load(g_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
     at_least = tl.maximum(g_c, (-120.0))  # [c]
     log_decay = tl.where(valid, at_least, 0.0)  # [c]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    mask = c < count  # [d]
+    mask2 = c[:, None] >= c[None, :]  # [c, d]
+    earlier = mask2 & mask[None, :]  # [c, d]
     G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
-    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
-    exp2 = tl.exp(G_after.to(tl.float32))  # [c]
-    decay_after = tl.where(valid, exp2, 0.0)  # [c]
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    decay = tl.exp(G.to(tl.float32))  # [c]
-    stored_product_4 = tl.load(stored_product_4_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
-    carried = decay * stored_product_4  # [c]
-    stored_product = tl.load(stored_product_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
-    scaled = decay * stored_product  # [c]
-    # spec line 18: n: exp(g) * n + exp(i) * scale * k
-    d_written_part = decay_after * total2  # [c]
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     gap = G[:, None] - G[None, :]  # [c, d]
     masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
     reach = tl.exp(masked.to(tl.float32))  # [c, d]
+    i_c = lib.tokens(tl.load(i_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    exp = tl.exp(i_c)  # [c]
+    stored_product_2 = tl.load(stored_product_2_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    scaled = exp[None, :] * stored_product_2  # [c, d]
     stored_product_3 = tl.load(stored_product_3_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
     P = reach * stored_product_3  # [c, d]
-    product2 = tl.sum(exp[None, :] * P, 1)  # [c]
-    recent = (size_K ** (-0.5)) * product2  # [c]
+    product2 = tl.sum(P * scaled, 1)  # [c]
+    decay = tl.exp(G.to(tl.float32))  # [c]
+    scaled2 = (size_K ** (-0.5)) * product2  # [c]
+    stored_product = tl.load(stored_product_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    scaled3 = decay * stored_product  # [c]
+    added = scaled2 + scaled3  # [c]
+    product3 = tl.sum(exp[None, :] * P, 1)  # [c]
+    recent = (size_K ** (-0.5)) * product3  # [c]
+    stored_product_4 = tl.load(stored_product_4_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    carried = decay * stored_product_4  # [c]
     online = carried + recent  # [c]
     abs = tl.abs(online)  # [c]
-    sign = lib.sign(online)  # [c]
-    mask3 = 1.0 == abs  # [c]
-    mask4 = 1.0 > abs  # [c]
     at_least2 = tl.maximum(1.0, abs)  # [c]
     ratio = 1.0 / at_least2  # [c]
-    scaled2 = ratio * ratio  # [c]
-    minus = -scaled2  # [c]
-    stored_product_2 = tl.load(stored_product_2_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
-    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    scaled3 = stored_product_2 * ratio[:, None]  # [c, d]
-    product3 = tl.sum(P * scaled3, 0)  # [d]
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    scaled4 = exp[None, :] * stored_product_2  # [c, d]
-    product4 = tl.sum(P * scaled4, 1)  # [c]
-    scaled5 = (size_K ** (-0.5)) * product4  # [c]
-    added = scaled5 + scaled  # [c]
-    scaled6 = minus * added  # [c]
-    scaled7 = 0.5 * scaled6  # [c]
-    masked2 = tl.where(mask4, 0.0, scaled6)  # [c]
-    masked3 = tl.where(mask3, scaled7, masked2)  # [c]
+    scaled4 = ratio * ratio  # [c]
+    minus = -scaled4  # [c]
+    scaled5 = minus * added  # [c]
+    mask3 = 1.0 > abs  # [c]
+    mask4 = 1.0 == abs  # [c]
+    masked2 = tl.where(mask3, 0.0, scaled5)  # [c]
+    scaled6 = 0.5 * scaled5  # [c]
+    masked3 = tl.where(mask4, scaled6, masked2)  # [c]
+    sign = lib.sign(online)  # [c]
     d_online = sign * masked3  # [c]
-    product5 = tl.sum(P * d_online[:, None], 0)  # [d]
-    # spec line 18: n: exp(g) * n + exp(i) * scale * k
-    d_written_part2 = product5 + d_written_part  # [c]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    scaled8 = decay_after * total  # [c]
-    d_written_part3 = product3 + scaled8  # [c]
-    d_written = d_written_part3 + d_written_part2  # [c]
-    scaled9 = exp * d_written  # [c]
-    d_i = (size_K ** (-0.5)) * scaled9  # [c]
-    tl.store(d_i_ptr + ((b * T + start) * H + h) * (1) + c * (H * 1), d_i, mask=(c < count))
-    mask5 = g_c == (-120.0)  # [c]
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    mask6 = c[None, :] < c[:, None]  # [c, d]
-    mask7 = g_c > (-120.0)  # [c]
-    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    d_decay_of_row = d_factor_S + d_factor_n  # []
-    total3 = tl.sum(log_decay, 0)  # []
-    decay_of_row = tl.exp(total3)  # []
-    d_log_decay_part = decay_of_row * d_decay_of_row  # []
     written = exp * (size_K ** (-0.5))  # [c]
-    scaled10 = exp * total2  # [c]
-    scaled11 = (size_K ** (-0.5)) * scaled10  # [c]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    scaled12 = written[None, :] * stored_product_2  # [c, d]
-    d_P_part = ratio[:, None] * scaled12  # [c, d]
-    d_decay_part = stored_product * ratio  # [c]
-    d_decay_part2 = stored_product_4 * d_online  # [c]
-    d_decay = d_decay_part + d_decay_part2  # [c]
-    d_G = decay * d_decay  # [c]
-    d_log_decay_part2 = tl.cumsum(d_G.to(tl.float64), 0, reverse=True)  # [c]
+    scaled7 = written[None, :] * stored_product_2  # [c, d]
+    d_P_part = ratio[:, None] * scaled7  # [c, d]
     d_P_part2 = written[None, :] * d_online[:, None]  # [c, d]
     d_P = d_P_part + d_P_part2  # [c, d]
     d_reach = stored_product_3 * d_P  # [c, d]
-    scaled13 = reach * d_reach  # [c, d]
-    d_gap = tl.where(earlier, scaled13, 0.0)  # [c, d]
+    scaled8 = reach * d_reach  # [c, d]
+    d_gap = tl.where(earlier, scaled8, 0.0)  # [c, d]
     running = tl.cumsum(d_gap, 0, reverse=True)  # [c, d]
-    masked4 = tl.where(mask6, running, 0.0)  # [c, d]
-    d_log_decay_part3 = tl.sum(masked4, 1)  # [c]
-    d_log_decay_part4 = d_log_decay_part3 + d_log_decay_part2.to(tl.float32)  # [c]
+    mask5 = c[None, :] < c[:, None]  # [c, d]
+    masked4 = tl.where(mask5, running, 0.0)  # [c, d]
+    d_log_decay_part = tl.sum(masked4, 1)  # [c]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    scaled14 = exp * total  # [c]
-    scaled15 = (size_K ** (-0.5)) * scaled14  # [c]
-    d_decay_after = scaled15 + scaled11  # [c]
+    scaled9 = stored_product_2 * ratio[:, None]  # [c, d]
+    product4 = tl.sum(P * scaled9, 0)  # [d]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    product5 = tl.sum(P * d_online[:, None], 0)  # [d]
+    d_decay_part = stored_product_4 * d_online  # [c]
+    d_decay_part2 = stored_product * ratio  # [c]
+    d_decay = d_decay_part2 + d_decay_part  # [c]
+    d_G = decay * d_decay  # [c]
+    d_log_decay_part2 = tl.cumsum(d_G.to(tl.float64), 0, reverse=True)  # [c]
+    d_log_decay_part3 = d_log_decay_part + d_log_decay_part2.to(tl.float32)  # [c]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    scaled10 = exp * total2  # [c]
+    scaled11 = (size_K ** (-0.5)) * scaled10  # [c]
+    scaled12 = exp * total  # [c]
+    scaled13 = (size_K ** (-0.5)) * scaled12  # [c]
+    d_decay_after = scaled13 + scaled11  # [c]
+    G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
+    exp2 = tl.exp(G_after.to(tl.float32))  # [c]
     masked5 = tl.where(valid, d_decay_after, 0.0)  # [c]
     d_G_after = exp2 * masked5  # [c]
-    d_log_decay_part5 = lib.sums_before(d_G_after.to(tl.float64), False)  # [c]
-    d_log_decay_part6 = d_log_decay_part4 + d_log_decay_part5.to(tl.float32)  # [c]
-    d_log_decay = d_log_decay_part + d_log_decay_part6  # [c]
+    d_log_decay_part4 = lib.sums_before(d_G_after.to(tl.float64), False)  # [c]
+    d_log_decay_part5 = d_log_decay_part3 + d_log_decay_part4.to(tl.float32)  # [c]
+    mask6 = g_c > (-120.0)  # [c]
+    mask7 = g_c == (-120.0)  # [c]
+    total3 = tl.sum(log_decay, 0)  # []
+    d_decay_of_row = d_factor_S + d_factor_n  # []
+    decay_of_row = tl.exp(total3)  # []
+    d_log_decay_part6 = decay_of_row * d_decay_of_row  # []
+    d_log_decay = d_log_decay_part6 + d_log_decay_part5  # [c]
     masked6 = tl.where(valid, d_log_decay, 0.0)  # [c]
-    scaled16 = 0.5 * masked6  # [c]
-    masked7 = tl.where(mask7, masked6, 0.0)  # [c]
-    d_g = tl.where(mask5, scaled16, masked7)  # [c]
+    masked7 = tl.where(mask6, masked6, 0.0)  # [c]
+    scaled14 = 0.5 * masked6  # [c]
+    d_g = tl.where(mask7, scaled14, masked7)  # [c]
     tl.store(d_g_ptr + ((b * T + start) * H + h) * (1) + c * (H * 1), d_g, mask=(c < count))
+    decay_after = tl.where(valid, exp2, 0.0)  # [c]
+    # spec line 18: n: exp(g) * n + exp(i) * scale * k
+    d_written_part = decay_after * total2  # [c]
+    d_written_part2 = product5 + d_written_part  # [c]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    scaled15 = decay_after * total  # [c]
+    d_written_part3 = product4 + scaled15  # [c]
+    d_written = d_written_part3 + d_written_part2  # [c]
+    scaled16 = exp * d_written  # [c]
+    d_i = (size_K ** (-0.5)) * scaled16  # [c]
+    tl.store(d_i_ptr + ((b * T + start) * H + h) * (1) + c * (H * 1), d_i, mask=(c < count))
 
 forward = {
     "scratch": [],
     "copies": [],
     "kernels": [
         {"run": forward_0, "grid": 'loop', "blocked": ('K', 'V'), "folded": (), "dims": ('K', 'V'),
-         "products": 1, "tensors": ('k', 'v', 'i', 'g', 'state.S', 'state.n', 'new.state.S', 'new.state.n', 'saved.S', 'saved.n')},
+         "products": 1, "tiles": ((3.25, 1.5), (3.25, 1.5)), "tensors": ('k', 'v', 'i', 'g', 'state.S', 'state.n', 'new.state.S', 'new.state.n', 'saved.S', 'saved.n')},
         {"run": forward_1, "grid": 'rows', "blocked": ('V',), "folded": ('K',), "dims": ('K', 'V'),
-         "products": 3, "tensors": ('q', 'k', 'v', 'i', 'g', 'saved.S', 'saved.n', 'y')},
+         "products": 3, "tiles": ((5.0, 3.5), (5.0, 3.5)), "tensors": ('q', 'k', 'v', 'i', 'g', 'saved.S', 'saved.n', 'y')},
     ],
     "shifted": [],
 }
 
 backward = {
-    "scratch": [('stored.product', 'starts', ('c',)), ('stored.product.2', 'starts', ('c', 'd')), ('stored.product.3', 'starts', ('c', 'd')), ('stored.product.4', 'starts', ('c',)), ('stored.d_increment_n', 'starts', ('K',)), ('stored.d_increment_S', 'starts', ('K', 'V')), ('stored.out', 'starts', ('K',)), ('stored.out.2', 'starts', ('K', 'V'))],
+    "scratch": [('stored.product', 'starts', ('c',)), ('stored.product.2', 'starts', ('c', 'd')), ('stored.product.3', 'starts', ('c', 'd')), ('stored.product.4', 'starts', ('c',)), ('stored.d_increment_n', 'starts', ('K',)), ('stored.d_increment_S', 'starts', ('K', 'V')), ('stored.out', 'starts', ('K',)), ('stored.out.2', 'starts', ('K', 'V')), ('stored.product.5', 'starts', ('c',)), ('stored.d_online', 'starts', ('c',))],
     "copies": [],
     "kernels": [
         {"run": backward_0, "grid": 'rows', "blocked": (), "folded": ('K',), "dims": ('K', 'V'),
-         "products": 3, "tensors": ('q', 'k', 'v', 'saved.S', 'saved.n', 'd.y', 'stored.product', 'stored.product.2', 'stored.product.3', 'stored.product.4')},
+         "products": 3, "tiles": ((5.0, 5.0), (6.0, 5.5)), "tensors": ('q', 'k', 'v', 'i', 'g', 'saved.S', 'saved.n', 'd.y', 'stored.product', 'stored.product.2', 'stored.product.3', 'stored.product.4', 'stored.product.5', 'stored.d_online')},
         {"run": backward_1, "grid": 'loop', "blocked": ('V',), "folded": (), "dims": ('K', 'V'),
-         "products": 1, "tensors": ('q', 'i', 'g', 'saved.n', 'd.y', 'd.new.state.S', 'd.new.state.n', 'stored.product', 'stored.product.2', 'stored.product.3', 'd.state.S', 'd.state.n', 'stored.d_increment_n', 'stored.d_increment_S', 'stored.out', 'stored.out.2')},
+         "products": 1, "tiles": ((3.25, 2.25), (6.25, 4.25)), "tensors": ('q', 'g', 'saved.n', 'd.y', 'd.new.state.S', 'd.new.state.n', 'stored.product.5', 'stored.d_online', 'd.state.S', 'd.state.n', 'stored.d_increment_n', 'stored.d_increment_S', 'stored.out', 'stored.out.2')},
         {"run": backward_2, "grid": 'rows', "blocked": ('V',), "folded": ('K',), "dims": ('K', 'V'),
-         "products": 2, "tensors": ('q', 'k', 'i', 'g', 'saved.n', 'd.y', 'stored.d_increment_S', 'stored.product.3', 'd.v')},
+         "products": 2, "tiles": ((4.25, 3.0), (4.25, 3.0)), "tensors": ('q', 'k', 'i', 'g', 'saved.n', 'd.y', 'stored.d_increment_S', 'stored.product.3', 'stored.product.5', 'd.v')},
         {"run": backward_3, "grid": 'rows', "blocked": ('K',), "folded": ('V',), "dims": ('K', 'V'),
-         "products": 4, "tensors": ('q', 'k', 'v', 'i', 'g', 'saved.S', 'saved.n', 'd.y', 'stored.product', 'stored.product.2', 'stored.product.3', 'stored.product.4', 'stored.d_increment_n', 'stored.d_increment_S', 'd.q', 'd.k')},
+         "products": 4, "tiles": ((6.25, 5.75), (6.25, 5.75)), "tensors": ('q', 'k', 'v', 'i', 'g', 'saved.S', 'saved.n', 'd.y', 'stored.product', 'stored.product.2', 'stored.product.3', 'stored.product.4', 'stored.d_increment_n', 'stored.d_increment_S', 'd.q', 'd.k')},
         {"run": backward_4, "grid": 'rows', "blocked": (), "folded": ('K',), "dims": ('K', 'V'),
-         "products": 1, "tensors": ('k', 'v', 'i', 'g', 'saved.S', 'saved.n', 'stored.product', 'stored.product.2', 'stored.product.3', 'stored.product.4', 'stored.d_increment_n', 'stored.d_increment_S', 'stored.out', 'stored.out.2', 'd.i', 'd.g')},
+         "products": 1, "tiles": ((8.0, 8.0), (10.0, 8.5)), "tensors": ('k', 'v', 'i', 'g', 'saved.S', 'saved.n', 'stored.product', 'stored.product.2', 'stored.product.3', 'stored.product.4', 'stored.d_increment_n', 'stored.d_increment_S', 'stored.out', 'stored.out.2', 'd.i', 'd.g')},
     ],
     "shifted": [],
 }

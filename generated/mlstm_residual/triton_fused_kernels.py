@@ -53,24 +53,27 @@ def fused_forward_0(k_ptr, v_ptr, i_ptr, g_ptr, state_S_ptr, state_n_ptr, new_st
         # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
         total = tl.sum(log_decay, 0)  # []
         decay_of_row = tl.exp(total)  # []
-        k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        scaled = S * decay_of_row  # [K, V]
+        # spec line 18: n: exp(g) * n + exp(i) * scale * k
+        scaled2 = n2 * decay_of_row  # [K]
+        # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
         G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
         exp = tl.exp(G_after.to(tl.float32))  # [c]
         decay_after = tl.where(valid, exp, 0.0)  # [c]
-        write = k_c * decay_after[:, None]  # [c, K]
         i_c = lib.tokens(tl.load(i_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
         exp2 = tl.exp(i_c)  # [c]
-        v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
-        scaled = exp2[:, None] * v_c  # [c, V]
-        product = lib.dot(tl.trans(write), scaled, PRECISION)  # [K, V]
-        increment_S = (size_K ** (-0.5)) * product  # [K, V]
-        scaled2 = S * decay_of_row  # [K, V]
-        next_S = scaled2 + increment_S  # [K, V]
+        k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        write = k_c * decay_after[:, None]  # [c, K]
         # spec line 18: n: exp(g) * n + exp(i) * scale * k
-        product2 = tl.sum(exp2[:, None] * write, 0)  # [K]
-        increment_n = (size_K ** (-0.5)) * product2  # [K]
-        scaled3 = n2 * decay_of_row  # [K]
-        next_n = scaled3 + increment_n  # [K]
+        product = tl.sum(exp2[:, None] * write, 0)  # [K]
+        increment_n = (size_K ** (-0.5)) * product  # [K]
+        next_n = scaled2 + increment_n  # [K]
+        v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+        # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+        scaled3 = exp2[:, None] * v_c  # [c, V]
+        product2 = lib.dot(tl.trans(write), scaled3, PRECISION)  # [K, V]
+        increment_S = (size_K ** (-0.5)) * product2  # [K, V]
+        next_S = scaled + increment_S  # [K, V]
         if completes:
             tl.store(new_cache_S_ptr + (z * N + segment) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], next_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
         if completes & (block_of_V == 0):
@@ -129,18 +132,13 @@ def fused_forward_2(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, new_cache_S_ptr, saved_S_
     total3 = tl.zeros((C,), tl.float32)  # [c]
     for block_of_K in tl.range(0, tl.cdiv(size_K, block_K), disable_licm=True):  # what is moved out of it would fill registers
         at_K = block_of_K * block_K + tl.arange(0, block_K)
-        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
         saved_n = tl.load(saved_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
         total3 += tl.sum(q_c * saved_n[None, :], 1)
         saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
         total += lib.dot(q_c, saved_S, PRECISION)
         k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
         total2 += lib.dot(q_c, tl.trans(k_c), PRECISION)
-    valid = c < count  # [c]
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    mask = c[:, None] >= c[None, :]  # [c, d]
-    mask2 = c < count  # [d]
-    earlier = mask & mask2[None, :]  # [c, d]
     stored_read_n = tl.load(stored_read_n_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
     recalled = tl.zeros((C, block_V,), tl.float32)  # [c, V]
     for slot in range(0, segment):
@@ -152,43 +150,46 @@ def fused_forward_2(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, new_cache_S_ptr, saved_S_
             new_cache_S = tl.load(new_cache_S_ptr + (z * N + n) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
             q_c2 = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
             read_S += lib.dot(q_c2, new_cache_S, PRECISION)
-        mask3 = n < segment  # []
-        masked = tl.where(mask3, 1.0, 0.0)  # []
+        # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+        mask = n < segment  # []
+        masked = tl.where(mask, 1.0, 0.0)  # []
         abs = tl.abs(stored_read_n2)  # [c]
         at_least = tl.maximum(1.0, abs)  # [c]
         ratio = 1.0 / at_least  # [c]
         answer = ratio[:, None] * read_S  # [c, V]
         scaled = masked * answer  # [c, V]
         recalled += scaled
+    mask2 = c < count  # [d]
+    mask3 = c[:, None] >= c[None, :]  # [c, d]
+    earlier = mask3 & mask2[None, :]  # [c, d]
     g_c = lib.tokens(tl.load(g_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
     at_least2 = tl.maximum(g_c, (-120.0))  # [c]
+    valid = c < count  # [c]
     log_decay = tl.where(valid, at_least2, 0.0)  # [c]
     G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
-    decay = tl.exp(G.to(tl.float32))  # [c]
-    i_c = lib.tokens(tl.load(i_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
-    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    exp = tl.exp(i_c)  # [c]
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    carried = decay * total3  # [c]
-    carried2 = decay[:, None] * total  # [c, V]
     gap = G[:, None] - G[None, :]  # [c, d]
     masked2 = tl.where(earlier, gap, (-10000.0))  # [c, d]
     reach = tl.exp(masked2.to(tl.float32))  # [c, d]
     P = total2 * reach  # [c, d]
-    product = tl.sum(P * exp[None, :], 1)  # [c]
-    recent = (size_K ** (-0.5)) * product  # [c]
-    online = carried + recent  # [c]
-    abs2 = tl.abs(online)  # [c]
-    at_least3 = tl.maximum(1.0, abs2)  # [c]
-    ratio2 = 1.0 / at_least3  # [c]
-    v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+    i_c = lib.tokens(tl.load(i_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    exp = tl.exp(i_c)  # [c]
+    v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
     scaled2 = exp[:, None] * v_c  # [c, V]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    product = tl.sum(P * exp[None, :], 1)  # [c]
     product2 = lib.dot(P, scaled2, PRECISION)  # [c, V]
-    recent2 = (size_K ** (-0.5)) * product2  # [c, V]
-    online2 = carried2 + recent2  # [c, V]
-    scaled3 = online2 * ratio2[:, None]  # [c, V]
+    decay = tl.exp(G.to(tl.float32))  # [c]
+    recent = (size_K ** (-0.5)) * product2  # [c, V]
+    carried = decay[:, None] * total  # [c, V]
+    online = carried + recent  # [c, V]
+    carried2 = decay * total3  # [c]
+    recent2 = (size_K ** (-0.5)) * product  # [c]
+    online2 = carried2 + recent2  # [c]
+    abs2 = tl.abs(online2)  # [c]
+    at_least3 = tl.maximum(1.0, abs2)  # [c]
+    ratio2 = 1.0 / at_least3  # [c]
+    scaled3 = online * ratio2[:, None]  # [c, V]
     y = scaled3 + recalled  # [c, V]
     tl.store(y_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], y, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
 
@@ -217,24 +218,24 @@ def fused_backward_0(q_ptr, k_ptr, v_ptr, new_cache_n_ptr, saved_S_ptr, saved_n_
     total3 = tl.zeros((C,), tl.float32)  # [c]
     for block_of_K in tl.range(0, tl.cdiv(size_K, block_K), disable_licm=True):  # what is moved out of it would fill registers
         at_K = block_of_K * block_K + tl.arange(0, block_K)
-        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-        saved_n = tl.load(saved_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
-        total3 += tl.sum(q_c * saved_n[None, :], 1)
-        new_cache_n = tl.load(new_cache_n_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
-        read_n += lib.dot(q_c, tl.trans(new_cache_n), PRECISION)
         saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
         # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
         product = lib.dot(d_y_c, tl.trans(saved_S), PRECISION)  # [c, K]
+        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
         total += tl.sum(q_c * product, 1)
+        new_cache_n = tl.load(new_cache_n_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
+        read_n += lib.dot(q_c, tl.trans(new_cache_n), PRECISION)
         k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
         total2 += lib.dot(q_c, tl.trans(k_c), PRECISION)
-    tl.store(stored_read_n_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], read_n, mask=(slots[None, :] < N))
-    tl.store(stored_product_ptr + (z * R + r) * (C) + c, total)
+        saved_n = tl.load(saved_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+        total3 += tl.sum(q_c * saved_n[None, :], 1)
     v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
     product2 = lib.dot(d_y_c, tl.trans(v_c), PRECISION)  # [c, d]
     tl.store(stored_product_2_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :], product2)
-    tl.store(stored_product_3_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :], total2)
+    tl.store(stored_product_ptr + (z * R + r) * (C) + c, total)
     tl.store(stored_product_4_ptr + (z * R + r) * (C) + c, total3)
+    tl.store(stored_product_3_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :], total2)
+    tl.store(stored_read_n_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], read_n, mask=(slots[None, :] < N))
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
 def fused_backward_1(new_cache_S_ptr, d_y_ptr, stored_read_n_ptr, stored_d_q_part_ptr, table_ptr, T, H, R, N,
@@ -331,91 +332,93 @@ def fused_backward_3(k_ptr, i_ptr, g_ptr, new_cache_n_ptr, saved_S_ptr, saved_n_
         d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
         saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
         total += lib.dot(d_y_c, tl.trans(saved_S), PRECISION)
-    valid = c < count  # [c]
+    stored_read_n = tl.load(stored_read_n_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    mask = c[:, None] >= c[None, :]  # [c, d]
-    mask2 = c < count  # [d]
-    earlier = mask & mask2[None, :]  # [c, d]
+    abs = tl.abs(stored_read_n)  # [c, n]
+    at_least = tl.maximum(1.0, abs)  # [c, n]
+    ratio = 1.0 / at_least  # [c, n]
+    scaled = ratio * ratio  # [c, n]
     past = slots < segment  # [n]
+    weight_cached = tl.where(past, 1.0, 0.0)  # [n]
+    scaled2 = weight_cached[None, :] * scaled  # [c, n]
+    stored_out = tl.load(stored_out_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
+    # spec line 18: n: exp(g) * n + exp(i) * scale * k
+    masked = tl.where(past[None, :], stored_out, 0.0)  # [c, n]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    minus = -scaled2  # [c, n]
+    scaled3 = minus * masked  # [c, n]
+    mask = 1.0 > abs  # [c, n]
+    mask2 = 1.0 == abs  # [c, n]
+    masked2 = tl.where(mask, 0.0, scaled3)  # [c, n]
+    scaled4 = 0.5 * scaled3  # [c, n]
+    masked3 = tl.where(mask2, scaled4, masked2)  # [c, n]
+    sign = lib.sign(stored_read_n)  # [c, n]
+    d_read_n = sign * masked3  # [c, n]
+    new_cache_n = tl.load(new_cache_n_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
+    d_q_part = lib.dot(tl.where((slots[None, :] < N), d_read_n, 0.0), new_cache_n, PRECISION)  # [c, K]
+    stored_d_q_part = tl.load(stored_d_q_part_ptr + (z * R + r) * (C * size_K) + c[:, None] * (size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [c, K]
+    d_q_part2 = stored_d_q_part + d_q_part  # [c, K]
+    mask3 = c < count  # [d]
+    mask4 = c[:, None] >= c[None, :]  # [c, d]
+    earlier = mask4 & mask3[None, :]  # [c, d]
     g_c = lib.tokens(tl.load(g_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
-    at_least = tl.maximum(g_c, (-120.0))  # [c]
-    log_decay = tl.where(valid, at_least, 0.0)  # [c]
+    at_least2 = tl.maximum(g_c, (-120.0))  # [c]
+    valid = c < count  # [c]
+    log_decay = tl.where(valid, at_least2, 0.0)  # [c]
     G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
-    decay = tl.exp(G.to(tl.float32))  # [c]
-    stored_product_4 = tl.load(stored_product_4_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
-    carried = decay * stored_product_4  # [c]
+    gap = G[:, None] - G[None, :]  # [c, d]
+    masked4 = tl.where(earlier, gap, (-10000.0))  # [c, d]
+    reach = tl.exp(masked4.to(tl.float32))  # [c, d]
+    stored_product_3 = tl.load(stored_product_3_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
+    P = reach * stored_product_3  # [c, d]
     i_c = lib.tokens(tl.load(i_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
     exp = tl.exp(i_c)  # [c]
-    written = exp * (size_K ** (-0.5))  # [c]
-    stored_product = tl.load(stored_product_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    scaled = decay * stored_product  # [c]
-    weight_cached = tl.where(past, 1.0, 0.0)  # [n]
     stored_product_2 = tl.load(stored_product_2_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
-    scaled2 = written[None, :] * stored_product_2  # [c, d]
-    scaled3 = exp[None, :] * stored_product_2  # [c, d]
-    gap = G[:, None] - G[None, :]  # [c, d]
-    masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
-    reach = tl.exp(masked.to(tl.float32))  # [c, d]
-    stored_product_3 = tl.load(stored_product_3_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
-    P = reach * stored_product_3  # [c, d]
-    product = tl.sum(exp[None, :] * P, 1)  # [c]
-    recent = (size_K ** (-0.5)) * product  # [c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    scaled5 = exp[None, :] * stored_product_2  # [c, d]
+    product = tl.sum(P * scaled5, 1)  # [c]
+    product2 = tl.sum(exp[None, :] * P, 1)  # [c]
+    decay = tl.exp(G.to(tl.float32))  # [c]
+    stored_product = tl.load(stored_product_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    scaled6 = decay * stored_product  # [c]
+    scaled7 = (size_K ** (-0.5)) * product  # [c]
+    added = scaled7 + scaled6  # [c]
+    recent = (size_K ** (-0.5)) * product2  # [c]
+    stored_product_4 = tl.load(stored_product_4_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    carried = decay * stored_product_4  # [c]
     online = carried + recent  # [c]
-    product2 = tl.sum(P * scaled3, 1)  # [c]
-    scaled4 = (size_K ** (-0.5)) * product2  # [c]
-    added = scaled4 + scaled  # [c]
-    abs = tl.abs(online)  # [c]
-    sign = lib.sign(online)  # [c]
-    mask3 = 1.0 == abs  # [c]
-    mask4 = 1.0 > abs  # [c]
-    at_least2 = tl.maximum(1.0, abs)  # [c]
-    ratio = 1.0 / at_least2  # [c]
-    d_P_part = ratio[:, None] * scaled2  # [c, d]
-    scaled5 = decay * ratio  # [c]
-    d_q_part = total * scaled5[:, None]  # [c, K]
-    scaled6 = ratio * ratio  # [c]
-    minus = -scaled6  # [c]
-    scaled7 = minus * added  # [c]
-    scaled8 = 0.5 * scaled7  # [c]
-    masked2 = tl.where(mask4, 0.0, scaled7)  # [c]
-    masked3 = tl.where(mask3, scaled8, masked2)  # [c]
-    d_online = sign * masked3  # [c]
-    scaled9 = decay * d_online  # [c]
+    abs2 = tl.abs(online)  # [c]
+    at_least3 = tl.maximum(1.0, abs2)  # [c]
+    ratio2 = 1.0 / at_least3  # [c]
+    scaled8 = ratio2 * ratio2  # [c]
+    minus2 = -scaled8  # [c]
+    scaled9 = minus2 * added  # [c]
+    mask5 = 1.0 > abs2  # [c]
+    mask6 = 1.0 == abs2  # [c]
+    masked5 = tl.where(mask5, 0.0, scaled9)  # [c]
+    scaled10 = 0.5 * scaled9  # [c]
+    masked6 = tl.where(mask6, scaled10, masked5)  # [c]
+    sign2 = lib.sign(online)  # [c]
+    d_online = sign2 * masked6  # [c]
+    scaled11 = decay * d_online  # [c]
+    saved_n = tl.load(saved_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+    d_q_part3 = saved_n[None, :] * scaled11[:, None]  # [c, K]
+    d_q_part4 = d_q_part3 + d_q_part2  # [c, K]
+    # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+    written = exp * (size_K ** (-0.5))  # [c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    scaled12 = written[None, :] * stored_product_2  # [c, d]
+    d_P_part = ratio2[:, None] * scaled12  # [c, d]
     d_P_part2 = written[None, :] * d_online[:, None]  # [c, d]
     d_P = d_P_part + d_P_part2  # [c, d]
-    scaled10 = reach * d_P  # [c, d]
+    scaled13 = reach * d_P  # [c, d]
     k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    d_q_part2 = lib.dot(scaled10, k_c, PRECISION)  # [c, K]
-    saved_n = tl.load(saved_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
-    d_q_part3 = saved_n[None, :] * scaled9[:, None]  # [c, K]
-    stored_read_n = tl.load(stored_read_n_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
-    sign2 = lib.sign(stored_read_n)  # [c, n]
-    abs2 = tl.abs(stored_read_n)  # [c, n]
-    mask5 = 1.0 == abs2  # [c, n]
-    mask6 = 1.0 > abs2  # [c, n]
-    at_least3 = tl.maximum(1.0, abs2)  # [c, n]
-    ratio2 = 1.0 / at_least3  # [c, n]
-    scaled11 = ratio2 * ratio2  # [c, n]
-    scaled12 = weight_cached[None, :] * scaled11  # [c, n]
-    minus2 = -scaled12  # [c, n]
-    stored_out = tl.load(stored_out_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
-    # spec line 18: n: exp(g) * n + exp(i) * scale * k
-    masked4 = tl.where(past[None, :], stored_out, 0.0)  # [c, n]
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    scaled13 = minus2 * masked4  # [c, n]
-    scaled14 = 0.5 * scaled13  # [c, n]
-    masked5 = tl.where(mask6, 0.0, scaled13)  # [c, n]
-    masked6 = tl.where(mask5, scaled14, masked5)  # [c, n]
-    d_read_n = sign2 * masked6  # [c, n]
-    new_cache_n = tl.load(new_cache_n_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
-    d_q_part4 = lib.dot(tl.where((slots[None, :] < N), d_read_n, 0.0), new_cache_n, PRECISION)  # [c, K]
-    stored_d_q_part = tl.load(stored_d_q_part_ptr + (z * R + r) * (C * size_K) + c[:, None] * (size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [c, K]
-    d_q_part5 = stored_d_q_part + d_q_part4  # [c, K]
-    d_q_part6 = d_q_part3 + d_q_part5  # [c, K]
-    d_q_part7 = d_q_part2 + d_q_part6  # [c, K]
-    d_q = d_q_part + d_q_part7  # [c, K]
+    d_q_part5 = lib.dot(scaled13, k_c, PRECISION)  # [c, K]
+    d_q_part6 = d_q_part5 + d_q_part4  # [c, K]
+    scaled14 = decay * ratio2  # [c]
+    d_q_part7 = total * scaled14[:, None]  # [c, K]
+    d_q = d_q_part7 + d_q_part6  # [c, K]
     tl.store(d_q_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_q, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
@@ -513,64 +516,34 @@ def fused_backward_5(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, saved_S_ptr, saved_n_ptr
         completes = (count > 0) & (count + offset == 256)
         token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
         first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
-        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        valid = c < count  # [c]
         mask3 = c < count  # [d]
         earlier = mask & mask3[None, :]  # [c, d]
-        valid = c < count  # [c]
         g_c = lib.tokens(tl.load(g_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+        mask4 = g_c == (-120.0)  # [c]
+        mask5 = g_c > (-120.0)  # [c]
         at_least = tl.maximum(g_c, (-120.0))  # [c]
         log_decay = tl.where(valid, at_least, 0.0)  # [c]
-        G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
-        gap = G[:, None] - G[None, :]  # [c, d]
-        masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
-        reach = tl.exp(masked.to(tl.float32))  # [c, d]
-        decay = tl.exp(G.to(tl.float32))  # [c]
-        saved_n = tl.load(saved_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
-        product = tl.sum(q_c * saved_n[None, :], 1)  # [c]
-        carried = decay * product  # [c]
-        k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-        product2 = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
-        P = product2 * reach  # [c, d]
-        i_c = lib.tokens(tl.load(i_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
         # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+        total = tl.sum(log_decay, 0)  # []
+        decay_of_row = tl.exp(total)  # []
+        saved_n = tl.load(saved_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+        i_c = lib.tokens(tl.load(i_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
         exp = tl.exp(i_c)  # [c]
+        d_new_cache_n2 = tl.load(d_new_cache_n_ptr + (z * N + segment) * (size_K) + at_K, mask=(at_K < size_K * completes.to(tl.int32)), other=0.0).to(tl.float32)  # [K]
+        stored_d_cached_n_part2 = tl.load(stored_d_cached_n_part_ptr + (z * N + segment) * (size_K) + at_K, mask=(at_K < size_K * completes.to(tl.int32)), other=0.0).to(tl.float32)  # [K]
         # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-        product3 = tl.sum(P * exp[None, :], 1)  # [c]
-        recent = (size_K ** (-0.5)) * product3  # [c]
-        online = carried + recent  # [c]
-        abs = tl.abs(online)  # [c]
-        at_least2 = tl.maximum(1.0, abs)  # [c]
-        ratio = 1.0 / at_least2  # [c]
+        d_cached_n2 = d_new_cache_n2 + stored_d_cached_n_part2  # [K]
+        at_end = tl.where(completes, d_cached_n2, 0.0)  # [K]
+        d_next_n = d_old_n + at_end  # [K]
+        # spec line 18: n: exp(g) * n + exp(i) * scale * k
+        d_factor_n = tl.sum(saved_n * d_next_n, 0)  # []
+        d_old_n2 = decay_of_row * d_next_n  # [K]
         # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
         written = exp * (size_K ** (-0.5))  # [c]
-        d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
-        v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
         # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-        product4 = lib.dot(d_y_c, tl.trans(v_c), PRECISION)  # [c, d]
-        scaled = written[None, :] * product4  # [c, d]
-        d_P_part = ratio[:, None] * scaled  # [c, d]
-        sign = lib.sign(online)  # [c]
-        mask4 = 1.0 == abs  # [c]
-        scaled2 = ratio * ratio  # [c]
-        minus = -scaled2  # [c]
-        scaled3 = exp[None, :] * product4  # [c, d]
-        product5 = tl.sum(P * scaled3, 1)  # [c]
-        scaled4 = (size_K ** (-0.5)) * product5  # [c]
-        saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-        product6 = lib.dot(d_y_c, tl.trans(saved_S), PRECISION)  # [c, K]
-        product7 = tl.sum(q_c * product6, 1)  # [c]
-        scaled5 = decay * product7  # [c]
-        added = scaled4 + scaled5  # [c]
-        scaled6 = minus * added  # [c]
-        scaled7 = 0.5 * scaled6  # [c]
-        mask5 = 1.0 > abs  # [c]
-        masked2 = tl.where(mask5, 0.0, scaled6)  # [c]
-        masked3 = tl.where(mask4, scaled7, masked2)  # [c]
-        d_online = sign * masked3  # [c]
-        d_P_part2 = written[None, :] * d_online[:, None]  # [c, d]
-        d_P = d_P_part + d_P_part2  # [c, d]
-        scaled8 = reach * d_P  # [c, d]
-        product8 = lib.dot(tl.trans(scaled8), q_c, PRECISION)  # [d, K]
+        G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
+        decay = tl.exp(G.to(tl.float32))  # [c]
         # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
         G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
         exp2 = tl.exp(G_after.to(tl.float32))  # [c]
@@ -579,99 +552,138 @@ def fused_backward_5(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, saved_S_ptr, saved_n_ptr
         stored_d_cached_S_part = tl.load(stored_d_cached_S_part_ptr + (z * N + segment) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K * completes.to(tl.int32)) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
         # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
         d_cached_S = d_new_cache_S + stored_d_cached_S_part  # [K, V]
-        at_end = tl.where(completes, d_cached_S, 0.0)  # [K, V]
-        d_online2 = d_y_c * ratio[:, None]  # [c, V]
-        scaled9 = decay[:, None] * d_online2  # [c, V]
-        product9 = lib.dot(tl.trans(q_c), scaled9, PRECISION)  # [K, V]
-        # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-        total = tl.sum(log_decay, 0)  # []
-        decay_of_row = tl.exp(total)  # []
-        # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-        d_next_S = d_old_S + at_end  # [K, V]
+        at_end2 = tl.where(completes, d_cached_S, 0.0)  # [K, V]
+        d_next_S = d_old_S + at_end2  # [K, V]
         # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
         d_old_S2 = decay_of_row * d_next_S  # [K, V]
-        added2 = d_old_S2 + product9  # [K, V]
-        product10 = lib.dot(v_c, tl.trans(d_next_S), PRECISION)  # [c, K]
-        d_write_part = written[:, None] * product10  # [c, K]
-        d_new_cache_n2 = tl.load(d_new_cache_n_ptr + (z * N + segment) * (size_K) + at_K, mask=(at_K < size_K * completes.to(tl.int32)), other=0.0).to(tl.float32)  # [K]
-        stored_d_cached_n_part2 = tl.load(stored_d_cached_n_part_ptr + (z * N + segment) * (size_K) + at_K, mask=(at_K < size_K * completes.to(tl.int32)), other=0.0).to(tl.float32)  # [K]
+        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
         # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-        d_cached_n2 = d_new_cache_n2 + stored_d_cached_n_part2  # [K]
-        at_end2 = tl.where(completes, d_cached_n2, 0.0)  # [K]
-        scaled10 = decay * d_online  # [c]
-        product11 = tl.sum(q_c * scaled10[:, None], 0)  # [K]
-        d_next_n = d_old_n + at_end2  # [K]
+        product = tl.sum(q_c * saved_n[None, :], 1)  # [c]
+        carried = decay * product  # [c]
+        d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+        k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
         # spec line 18: n: exp(g) * n + exp(i) * scale * k
-        d_old_n2 = decay_of_row * d_next_n  # [K]
-        added3 = d_old_n2 + product11  # [K]
-        d_write_part2 = written[:, None] * d_next_n[None, :]  # [c, K]
+        product2 = tl.sum(k_c * d_next_n[None, :], 1)  # [c]
+        d_written_part = decay_after * product2  # [c]
         # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-        d_write = d_write_part + d_write_part2  # [c, K]
+        scaled = exp * product2  # [c]
+        scaled2 = (size_K ** (-0.5)) * scaled  # [c]
+        # spec line 18: n: exp(g) * n + exp(i) * scale * k
+        d_write_part = written[:, None] * d_next_n[None, :]  # [c, K]
+        # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+        product3 = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
+        v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+        product4 = lib.dot(d_y_c, tl.trans(v_c), PRECISION)  # [c, d]
+        # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+        product5 = lib.dot(v_c, tl.trans(d_next_S), PRECISION)  # [c, K]
+        product6 = tl.sum(k_c * product5, 1)  # [c]
+        d_write_part2 = written[:, None] * product5  # [c, K]
+        d_write = d_write_part2 + d_write_part  # [c, K]
         d_k_part = decay_after[:, None] * d_write  # [c, K]
-        d_k = product8 + d_k_part  # [c, K]
+        product7 = lib.dot(k_c, d_next_S, PRECISION)  # [c, V]
+        d_written_part2 = decay_after[:, None] * product7  # [c, V]
+        scaled3 = decay_after * product6  # [c]
+        scaled4 = exp * product6  # [c]
+        scaled5 = (size_K ** (-0.5)) * scaled4  # [c]
+        d_decay_after = scaled5 + scaled2  # [c]
+        masked = tl.where(valid, d_decay_after, 0.0)  # [c]
+        d_G_after = exp2 * masked  # [c]
+        d_log_decay_part = lib.sums_before(d_G_after.to(tl.float64), False)  # [c]
         # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-        product12 = lib.dot(tl.trans(P), d_online2, PRECISION)  # [d, V]
+        scaled6 = exp[None, :] * product4  # [c, d]
+        saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
         # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-        product13 = lib.dot(k_c, d_next_S, PRECISION)  # [c, V]
-        d_written_part = decay_after[:, None] * product13  # [c, V]
-        d_written = product12 + d_written_part  # [c, V]
-        d_v = written[:, None] * d_written  # [c, V]
-        scaled11 = ratio[:, None] * product4  # [c, d]
-        product14 = tl.sum(P * scaled11, 0)  # [d]
-        product15 = tl.sum(k_c * product10, 1)  # [c]
-        scaled12 = decay_after * product15  # [c]
-        d_written_part2 = product14 + scaled12  # [c]
-        # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-        product16 = tl.sum(P * d_online[:, None], 0)  # [d]
-        # spec line 18: n: exp(g) * n + exp(i) * scale * k
-        product17 = tl.sum(k_c * d_next_n[None, :], 1)  # [c]
-        d_written_part3 = decay_after * product17  # [c]
-        d_written_part4 = product16 + d_written_part3  # [c]
-        # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-        d_written2 = d_written_part2 + d_written_part4  # [c]
-        scaled13 = exp * d_written2  # [c]
-        d_i = (size_K ** (-0.5)) * scaled13  # [c]
-        mask6 = g_c == (-120.0)  # [c]
         d_factor_S = tl.sum(tl.sum(saved_S * d_next_S, 1), 0)  # []
-        # spec line 18: n: exp(g) * n + exp(i) * scale * k
-        d_factor_n = tl.sum(saved_n * d_next_n, 0)  # []
+        # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+        product8 = lib.dot(d_y_c, tl.trans(saved_S), PRECISION)  # [c, K]
+        product9 = tl.sum(q_c * product8, 1)  # [c]
         # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
         d_decay_of_row = d_factor_S + d_factor_n  # []
-        d_log_decay_part = decay_of_row * d_decay_of_row  # []
+        d_log_decay_part2 = decay_of_row * d_decay_of_row  # []
         # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-        d_reach = product2 * d_P  # [c, d]
-        scaled14 = reach * d_reach  # [c, d]
-        d_gap = tl.where(earlier, scaled14, 0.0)  # [c, d]
-        running = tl.cumsum(d_gap, 0, reverse=True)  # [c, d]
-        masked4 = tl.where(mask2, running, 0.0)  # [c, d]
-        d_log_decay_part2 = tl.sum(masked4, 1)  # [c]
-        d_decay_part = ratio * product7  # [c]
-        d_decay_part2 = product * d_online  # [c]
+        scaled7 = decay * product9  # [c]
+        scaled8 = written[None, :] * product4  # [c, d]
+        gap = G[:, None] - G[None, :]  # [c, d]
+        masked2 = tl.where(earlier, gap, (-10000.0))  # [c, d]
+        reach = tl.exp(masked2.to(tl.float32))  # [c, d]
+        P = product3 * reach  # [c, d]
+        product10 = tl.sum(P * scaled6, 1)  # [c]
+        scaled9 = (size_K ** (-0.5)) * product10  # [c]
+        added = scaled9 + scaled7  # [c]
+        product11 = tl.sum(P * exp[None, :], 1)  # [c]
+        recent = (size_K ** (-0.5)) * product11  # [c]
+        online = carried + recent  # [c]
+        abs = tl.abs(online)  # [c]
+        sign = lib.sign(online)  # [c]
+        mask6 = 1.0 == abs  # [c]
+        mask7 = 1.0 > abs  # [c]
+        at_least2 = tl.maximum(1.0, abs)  # [c]
+        ratio = 1.0 / at_least2  # [c]
+        d_online = d_y_c * ratio[:, None]  # [c, V]
+        d_P_part = ratio[:, None] * scaled8  # [c, d]
+        # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+        scaled10 = ratio[:, None] * product4  # [c, d]
+        product12 = tl.sum(P * scaled10, 0)  # [d]
+        d_written_part3 = product12 + scaled3  # [c]
+        # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+        d_decay_part = ratio * product9  # [c]
+        scaled11 = ratio * ratio  # [c]
+        minus = -scaled11  # [c]
+        scaled12 = minus * added  # [c]
+        scaled13 = 0.5 * scaled12  # [c]
+        masked3 = tl.where(mask7, 0.0, scaled12)  # [c]
+        masked4 = tl.where(mask6, scaled13, masked3)  # [c]
+        d_online2 = sign * masked4  # [c]
+        d_decay_part2 = product * d_online2  # [c]
         d_decay = d_decay_part + d_decay_part2  # [c]
         d_G = decay * d_decay  # [c]
-        d_log_decay_part3 = tl.cumsum(d_G.to(tl.float64), 0, reverse=True)  # [c]
-        d_log_decay_part4 = d_log_decay_part2 + d_log_decay_part3.to(tl.float32)  # [c]
+        scaled14 = decay * d_online2  # [c]
+        product13 = tl.sum(q_c * scaled14[:, None], 0)  # [K]
+        # spec line 18: n: exp(g) * n + exp(i) * scale * k
+        added2 = d_old_n2 + product13  # [K]
+        # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+        product14 = tl.sum(P * d_online2[:, None], 0)  # [d]
+        product15 = lib.dot(tl.trans(P), d_online, PRECISION)  # [d, V]
+        scaled15 = decay[:, None] * d_online  # [c, V]
+        product16 = lib.dot(tl.trans(q_c), scaled15, PRECISION)  # [K, V]
         # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-        scaled15 = exp * product15  # [c]
-        scaled16 = (size_K ** (-0.5)) * scaled15  # [c]
-        scaled17 = exp * product17  # [c]
-        scaled18 = (size_K ** (-0.5)) * scaled17  # [c]
-        d_decay_after = scaled16 + scaled18  # [c]
-        masked5 = tl.where(valid, d_decay_after, 0.0)  # [c]
-        d_G_after = exp2 * masked5  # [c]
-        d_log_decay_part5 = lib.sums_before(d_G_after.to(tl.float64), False)  # [c]
-        d_log_decay_part6 = d_log_decay_part4 + d_log_decay_part5.to(tl.float32)  # [c]
-        d_log_decay = d_log_decay_part + d_log_decay_part6  # [c]
+        added3 = d_old_S2 + product16  # [K, V]
+        d_written = product15 + d_written_part2  # [c, V]
+        d_v = written[:, None] * d_written  # [c, V]
+        tl.store(d_v_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], d_v, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
+        # spec line 18: n: exp(g) * n + exp(i) * scale * k
+        d_written_part4 = product14 + d_written_part  # [c]
+        # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+        d_written2 = d_written_part3 + d_written_part4  # [c]
+        scaled16 = exp * d_written2  # [c]
+        d_i = (size_K ** (-0.5)) * scaled16  # [c]
+        tl.store(d_i_ptr + ((b * T + start) * H + h) * (1) + c * (H * 1), d_i, mask=(c < count))
+        # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+        d_log_decay_part3 = tl.cumsum(d_G.to(tl.float64), 0, reverse=True)  # [c]
+        d_P_part2 = written[None, :] * d_online2[:, None]  # [c, d]
+        d_P = d_P_part + d_P_part2  # [c, d]
+        d_reach = product3 * d_P  # [c, d]
+        scaled17 = reach * d_P  # [c, d]
+        product17 = lib.dot(tl.trans(scaled17), q_c, PRECISION)  # [d, K]
+        # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+        d_k = product17 + d_k_part  # [c, K]
+        tl.store(d_k_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_k, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
+        # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+        scaled18 = reach * d_reach  # [c, d]
+        d_gap = tl.where(earlier, scaled18, 0.0)  # [c, d]
+        running = tl.cumsum(d_gap, 0, reverse=True)  # [c, d]
+        masked5 = tl.where(mask2, running, 0.0)  # [c, d]
+        d_log_decay_part4 = tl.sum(masked5, 1)  # [c]
+        d_log_decay_part5 = d_log_decay_part4 + d_log_decay_part3.to(tl.float32)  # [c]
+        # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+        d_log_decay_part6 = d_log_decay_part5 + d_log_decay_part.to(tl.float32)  # [c]
+        d_log_decay = d_log_decay_part2 + d_log_decay_part6  # [c]
         masked6 = tl.where(valid, d_log_decay, 0.0)  # [c]
         scaled19 = 0.5 * masked6  # [c]
-        mask7 = g_c > (-120.0)  # [c]
-        masked7 = tl.where(mask7, masked6, 0.0)  # [c]
-        d_g = tl.where(mask6, scaled19, masked7)  # [c]
-        tl.store(d_k_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_k, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
-        tl.store(d_v_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], d_v, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
-        tl.store(d_i_ptr + ((b * T + start) * H + h) * (1) + c * (H * 1), d_i, mask=(c < count))
+        masked7 = tl.where(mask5, masked6, 0.0)  # [c]
+        d_g = tl.where(mask4, scaled19, masked7)  # [c]
         tl.store(d_g_ptr + ((b * T + start) * H + h) * (1) + c * (H * 1), d_g, mask=(c < count))
-        d_old_S, d_old_n = added2, added3
+        d_old_S, d_old_n = added3, added2
     tl.store(d_state_S_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_old_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
     tl.store(d_state_n_ptr + z * (size_K) + at_K, d_old_n, mask=(at_K < size_K))
 
@@ -680,11 +692,11 @@ forward = {
     "copies": [('new.cache.S', 'cache.S'), ('new.cache.n', 'cache.n')],
     "kernels": [
         {"run": fused_forward_0, "grid": 'loop', "blocked": ('K', 'V'), "folded": (), "dims": ('K', 'V'),
-         "products": 1, "tensors": ('k', 'v', 'i', 'g', 'state.S', 'state.n', 'new.state.S', 'new.state.n', 'new.cache.S', 'new.cache.n', 'saved.S', 'saved.n')},
+         "products": 1, "tiles": ((3.25, 1.5), (3.25, 1.5)), "tensors": ('k', 'v', 'i', 'g', 'state.S', 'state.n', 'new.state.S', 'new.state.n', 'new.cache.S', 'new.cache.n', 'saved.S', 'saved.n')},
         {"run": fused_forward_1, "grid": 'rows', "blocked": (), "folded": ('K',), "dims": ('K',),
-         "products": 1, "tensors": ('q', 'new.cache.n', 'stored.read_n')},
+         "products": 1, "tiles": ((3.0, 2.0), (3.0, 2.0)), "tensors": ('q', 'new.cache.n', 'stored.read_n')},
         {"run": fused_forward_2, "grid": 'rows', "blocked": ('V',), "folded": ('K',), "dims": ('K', 'V'),
-         "products": 4, "tensors": ('q', 'k', 'v', 'i', 'g', 'new.cache.S', 'saved.S', 'saved.n', 'stored.read_n', 'y')},
+         "products": 4, "tiles": ((5.0, 3.5), (5.0, 3.5)), "tensors": ('q', 'k', 'v', 'i', 'g', 'new.cache.S', 'saved.S', 'saved.n', 'stored.read_n', 'y')},
     ],
     "shifted": [],
 }
@@ -694,17 +706,17 @@ backward = {
     "copies": [],
     "kernels": [
         {"run": fused_backward_0, "grid": 'rows', "blocked": (), "folded": ('K',), "dims": ('K', 'V'),
-         "products": 4, "tensors": ('q', 'k', 'v', 'new.cache.n', 'saved.S', 'saved.n', 'd.y', 'stored.read_n', 'stored.product', 'stored.product.2', 'stored.product.3', 'stored.product.4')},
+         "products": 4, "tiles": ((3.0, 3.0), (5.0, 5.0)), "tensors": ('q', 'k', 'v', 'new.cache.n', 'saved.S', 'saved.n', 'd.y', 'stored.read_n', 'stored.product', 'stored.product.2', 'stored.product.3', 'stored.product.4')},
         {"run": fused_backward_1, "grid": 'rows', "blocked": ('K',), "folded": ('V',), "dims": ('K', 'V'),
-         "products": 1, "tensors": ('new.cache.S', 'd.y', 'stored.read_n', 'stored.d_q_part')},
+         "products": 1, "tiles": ((3.0, 1.75), (3.0, 1.75)), "tensors": ('new.cache.S', 'd.y', 'stored.read_n', 'stored.d_q_part')},
         {"run": fused_backward_2, "grid": 'rows', "blocked": (), "folded": ('K',), "dims": ('K', 'V'),
-         "products": 1, "tensors": ('q', 'new.cache.S', 'd.y', 'stored.out')},
+         "products": 1, "tiles": ((3.0, 2.0), (5.0, 3.5)), "tensors": ('q', 'new.cache.S', 'd.y', 'stored.out')},
         {"run": fused_backward_3, "grid": 'rows', "blocked": ('K',), "folded": ('V',), "dims": ('K', 'V'),
-         "products": 3, "tensors": ('k', 'i', 'g', 'new.cache.n', 'saved.S', 'saved.n', 'd.y', 'stored.read_n', 'stored.out', 'stored.d_q_part', 'stored.product', 'stored.product.2', 'stored.product.3', 'stored.product.4', 'd.q')},
+         "products": 3, "tiles": ((6.0, 5.5), (6.0, 5.5)), "tensors": ('k', 'i', 'g', 'new.cache.n', 'saved.S', 'saved.n', 'd.y', 'stored.read_n', 'stored.out', 'stored.d_q_part', 'stored.product', 'stored.product.2', 'stored.product.3', 'stored.product.4', 'd.q')},
         {"run": fused_backward_4, "grid": 'slots', "blocked": ('K', 'V'), "folded": (), "dims": ('K', 'V'),
-         "products": 2, "tensors": ('q', 'd.y', 'd.new.cache.S', 'd.new.cache.n', 'stored.read_n', 'stored.out', 'd.cache.S', 'd.cache.n', 'stored.d_cached_n_part', 'stored.d_cached_S_part')},
+         "products": 1, "tiles": ((2.1, 1.08), (2.1, 1.08)), "tensors": ('q', 'd.y', 'd.new.cache.S', 'd.new.cache.n', 'stored.read_n', 'stored.out', 'd.cache.S', 'd.cache.n', 'stored.d_cached_n_part', 'stored.d_cached_S_part')},
         {"run": fused_backward_5, "grid": 'loop', "blocked": (), "folded": (), "dims": ('K', 'V'),
-         "products": 8, "tensors": ('q', 'k', 'v', 'i', 'g', 'saved.S', 'saved.n', 'd.y', 'd.new.state.S', 'd.new.state.n', 'd.new.cache.S', 'd.new.cache.n', 'stored.d_cached_n_part', 'stored.d_cached_S_part', 'd.k', 'd.v', 'd.i', 'd.g', 'd.state.S', 'd.state.n')},
+         "products": 8, "tiles": ((14.5, 14.5), (27.75, 27.75)), "tensors": ('q', 'k', 'v', 'i', 'g', 'saved.S', 'saved.n', 'd.y', 'd.new.state.S', 'd.new.state.n', 'd.new.cache.S', 'd.new.cache.n', 'stored.d_cached_n_part', 'stored.d_cached_S_part', 'd.k', 'd.v', 'd.i', 'd.g', 'd.state.S', 'd.state.n')},
     ],
     "shifted": [],
 }

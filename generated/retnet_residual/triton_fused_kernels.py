@@ -51,50 +51,50 @@ def fused_forward_0(q_ptr, k_ptr, v_ptr, g_ptr, state_S_ptr, cache_S_ptr, y_ptr,
         first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
         tl.store(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
         tl.store(saved_sum_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], sum_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
+        mask2 = c < count  # [d]
+        earlier = mask & mask2[None, :]  # [c, d]
         valid = c < count  # [c]
         log_decay = tl.where(valid, at_least, 0.0)  # [c]
-        # spec line 15: S: exp(g) * S + outer(k, v)
-        total = tl.sum(log_decay, 0)  # []
-        decay_of_row = tl.exp(total)  # []
-        v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+        G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
+        gap = G[:, None] - G[None, :]  # [c, d]
+        masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
+        reach = tl.exp(masked.to(tl.float32))  # [c, d]
+        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
         k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        product = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
+        P = product * reach  # [c, d]
+        decay = tl.exp(G.to(tl.float32))  # [c]
+        product2 = lib.dot(q_c, S, PRECISION)  # [c, V]
+        carried = product2 * decay[:, None]  # [c, V]
+        v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+        recent = lib.dot(P, v_c, PRECISION)  # [c, V]
+        online = carried + recent  # [c, V]
+        # spec line 19: weight: 1
+        read_S = lib.dot(q_c, sum_S, PRECISION)  # [c, V]
+        added = online + read_S  # [c, V]
+        # spec line 15: S: exp(g) * S + outer(k, v)
         G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
         exp = tl.exp(G_after.to(tl.float32))  # [c]
         decay_after = tl.where(valid, exp, 0.0)  # [c]
         write = k_c * decay_after[:, None]  # [c, K]
-        increment_S = lib.dot(tl.trans(v_c), write, PRECISION)  # [V, K]
+        increment_S = lib.dot(tl.trans(write), v_c, PRECISION)  # [K, V]
+        total = tl.sum(log_decay, 0)  # []
+        decay_of_row = tl.exp(total)  # []
         scaled = S * decay_of_row  # [K, V]
-        next_S = scaled + tl.trans(increment_S)  # [K, V]
-        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-        # spec line 16: read: scale * S.T @ q
-        product = lib.dot(q_c, S, PRECISION)  # [c, V]
-        G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
-        decay = tl.exp(G.to(tl.float32))  # [c]
-        carried = product * decay[:, None]  # [c, V]
-        product2 = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
-        mask2 = c < count  # [d]
-        earlier = mask & mask2[None, :]  # [c, d]
-        gap = G[:, None] - G[None, :]  # [c, d]
-        masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
-        reach = tl.exp(masked.to(tl.float32))  # [c, d]
-        P = product2 * reach  # [c, d]
-        recent = lib.dot(P, v_c, PRECISION)  # [c, V]
-        online = carried + recent  # [c, V]
-        added = offset + count  # []
-        mask3 = added == 256  # []
+        next_S = scaled + increment_S  # [K, V]
+        added2 = offset + count  # []
+        mask3 = added2 == 256  # []
         mask4 = count > 0  # []
         completes2 = mask3 & mask4  # []
-        # spec line 19: weight: 1
-        masked2 = tl.where(completes2, next_S, 0.0)  # [K, V]
-        added2 = sum_S + masked2  # [K, V]
-        read_S = lib.dot(q_c, sum_S, PRECISION)  # [c, V]
-        added3 = online + read_S  # [c, V]
-        # spec line 16: read: scale * S.T @ q
-        y = (size_K ** (-0.5)) * added3  # [c, V]
-        tl.store(y_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], y, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
         if completes:
             tl.store(new_cache_S_ptr + (z * N + segment) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], next_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
-        S, sum_S = next_S, added2
+        # spec line 19: weight: 1
+        masked2 = tl.where(completes2, next_S, 0.0)  # [K, V]
+        added3 = sum_S + masked2  # [K, V]
+        # spec line 16: read: scale * S.T @ q
+        y = (size_K ** (-0.5)) * added  # [c, V]
+        tl.store(y_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], y, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
+        S, sum_S = next_S, added3
     tl.store(new_state_S_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
@@ -125,105 +125,111 @@ def fused_backward_0(q_ptr, k_ptr, v_ptr, g_ptr, saved_S_ptr, saved_sum_S_ptr, d
         completes = (count > 0) & (count + offset == 256)
         token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
         first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+        mask3 = c < count  # [d]
+        earlier = mask & mask3[None, :]  # [c, d]
         valid = c < count  # [c]
         log_decay = tl.where(valid, at_least, 0.0)  # [c]
         G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
-        decay = tl.exp(G.to(tl.float32))  # [c]
-        scaled = decay * (size_K ** (-0.5))  # [c]
-        d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
-        saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-        product = lib.dot(d_y_c, tl.trans(saved_S), PRECISION)  # [c, K]
-        d_q_part = scaled[:, None] * product  # [c, K]
-        saved_sum_S = tl.load(saved_sum_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-        # spec line 19: weight: 1
-        product2 = lib.dot(d_y_c, tl.trans(saved_sum_S), PRECISION)  # [c, K]
-        d_q_part2 = (size_K ** (-0.5)) * product2  # [c, K]
-        k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-        # spec line 16: read: scale * S.T @ q
-        mask3 = c < count  # [d]
-        earlier = mask & mask3[None, :]  # [c, d]
         gap = G[:, None] - G[None, :]  # [c, d]
         masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
         reach = tl.exp(masked.to(tl.float32))  # [c, d]
-        v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
-        product3 = lib.dot(d_y_c, tl.trans(v_c), PRECISION)  # [c, d]
-        scaled2 = reach * product3  # [c, d]
-        product4 = lib.dot(scaled2, k_c, PRECISION)  # [c, K]
-        d_q_part3 = (size_K ** (-0.5)) * product4  # [c, K]
-        d_q_part4 = d_q_part2 + d_q_part3  # [c, K]
-        d_q = d_q_part + d_q_part4  # [c, K]
-        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-        product5 = lib.dot(tl.trans(scaled2), q_c, PRECISION)  # [d, K]
-        scaled3 = (size_K ** (-0.5)) * product5  # [d, K]
-        # spec line 15: S: exp(g) * S + outer(k, v)
-        G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
-        exp = tl.exp(G_after.to(tl.float32))  # [c]
-        decay_after = tl.where(valid, exp, 0.0)  # [c]
-        d_new_cache_S = tl.load(d_new_cache_S_ptr + (z * N + segment) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K * completes.to(tl.int32)) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-        # spec line 16: read: scale * S.T @ q
-        at_end = tl.where(completes, d_new_cache_S, 0.0)  # [K, V]
-        # spec line 19: weight: 1
-        product6 = lib.dot(tl.trans(q_c), d_y_c, PRECISION)  # [K, V]
-        scaled4 = (size_K ** (-0.5)) * product6  # [K, V]
         added = offset + count  # []
         mask4 = added == 256  # []
         mask5 = count > 0  # []
         completes2 = mask4 & mask5  # []
-        added2 = d_old_sum_S + scaled4  # [K, V]
+        # spec line 19: weight: 1
         d_end_sum_S = tl.where(completes2, d_old_sum_S, 0.0)  # [K, V]
-        added3 = at_end + d_end_sum_S  # [K, V]
+        d_new_cache_S = tl.load(d_new_cache_S_ptr + (z * N + segment) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K * completes.to(tl.int32)) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
         # spec line 16: read: scale * S.T @ q
-        scaled5 = decay[:, None] * d_y_c  # [c, V]
-        product7 = lib.dot(tl.trans(q_c), scaled5, PRECISION)  # [K, V]
-        scaled6 = (size_K ** (-0.5)) * product7  # [K, V]
-        # spec line 15: S: exp(g) * S + outer(k, v)
-        total2 = tl.sum(log_decay, 0)  # []
-        decay_of_row = tl.exp(total2)  # []
+        at_end = tl.where(completes, d_new_cache_S, 0.0)  # [K, V]
+        # spec line 19: weight: 1
+        added2 = at_end + d_end_sum_S  # [K, V]
         # spec line 16: read: scale * S.T @ q
-        d_next_S = d_old_S + added3  # [K, V]
+        d_next_S = d_old_S + added2  # [K, V]
         # spec line 15: S: exp(g) * S + outer(k, v)
-        d_old_S2 = decay_of_row * d_next_S  # [K, V]
-        added4 = d_old_S2 + scaled6  # [K, V]
+        G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
+        exp = tl.exp(G_after.to(tl.float32))  # [c]
+        decay_after = tl.where(valid, exp, 0.0)  # [c]
+        k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        product = lib.dot(k_c, d_next_S, PRECISION)  # [c, V]
+        d_v_part = decay_after[:, None] * product  # [c, V]
+        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        # spec line 16: read: scale * S.T @ q
+        product2 = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
+        P = product2 * reach  # [c, d]
+        d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+        product3 = lib.dot(tl.trans(P), d_y_c, PRECISION)  # [d, V]
+        scaled = (size_K ** (-0.5)) * product3  # [d, V]
+        # spec line 15: S: exp(g) * S + outer(k, v)
+        d_v = scaled + d_v_part  # [c, V]
+        tl.store(d_v_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], d_v, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
+        v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+        # spec line 16: read: scale * S.T @ q
+        product4 = lib.dot(d_y_c, tl.trans(v_c), PRECISION)  # [c, d]
+        scaled2 = reach * product4  # [c, d]
+        product5 = lib.dot(tl.trans(scaled2), q_c, PRECISION)  # [d, K]
+        scaled3 = (size_K ** (-0.5)) * product5  # [d, K]
+        # spec line 15: S: exp(g) * S + outer(k, v)
         d_write = lib.dot(v_c, tl.trans(d_next_S), PRECISION)  # [c, K]
         d_k_part = decay_after[:, None] * d_write  # [c, K]
         d_k = scaled3 + d_k_part  # [c, K]
+        tl.store(d_k_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_k, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
+        d_decay_after = tl.sum(k_c * d_write, 1)  # [c]
         # spec line 16: read: scale * S.T @ q
-        product8 = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
-        P = product8 * reach  # [c, d]
-        product9 = lib.dot(tl.trans(P), d_y_c, PRECISION)  # [d, V]
-        scaled7 = (size_K ** (-0.5)) * product9  # [d, V]
+        product6 = lib.dot(scaled2, k_c, PRECISION)  # [c, K]
+        d_q_part = (size_K ** (-0.5)) * product6  # [c, K]
+        saved_sum_S = tl.load(saved_sum_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        # spec line 19: weight: 1
+        product7 = lib.dot(d_y_c, tl.trans(saved_sum_S), PRECISION)  # [c, K]
+        d_q_part2 = (size_K ** (-0.5)) * product7  # [c, K]
+        # spec line 16: read: scale * S.T @ q
+        d_q_part3 = d_q_part2 + d_q_part  # [c, K]
+        decay = tl.exp(G.to(tl.float32))  # [c]
+        scaled4 = decay * (size_K ** (-0.5))  # [c]
+        saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        product8 = lib.dot(d_y_c, tl.trans(saved_S), PRECISION)  # [c, K]
+        d_q_part4 = scaled4[:, None] * product8  # [c, K]
+        d_q = d_q_part4 + d_q_part3  # [c, K]
+        tl.store(d_q_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_q, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
+        scaled5 = product2 * product4  # [c, d]
+        scaled6 = reach * scaled5  # [c, d]
         # spec line 15: S: exp(g) * S + outer(k, v)
-        product10 = lib.dot(k_c, d_next_S, PRECISION)  # [c, V]
-        d_v_part = decay_after[:, None] * product10  # [c, V]
-        d_v = scaled7 + d_v_part  # [c, V]
         d_factor_S = tl.sum(tl.sum(saved_S * d_next_S, 1), 0)  # []
-        d_log_decay_part = decay_of_row * d_factor_S  # []
+        total2 = tl.sum(log_decay, 0)  # []
         # spec line 16: read: scale * S.T @ q
-        scaled8 = product8 * product3  # [c, d]
-        scaled9 = reach * scaled8  # [c, d]
-        scaled10 = (size_K ** (-0.5)) * scaled9  # [c, d]
+        scaled7 = decay[:, None] * d_y_c  # [c, V]
+        product9 = lib.dot(tl.trans(q_c), scaled7, PRECISION)  # [K, V]
+        scaled8 = (size_K ** (-0.5)) * product9  # [K, V]
+        # spec line 15: S: exp(g) * S + outer(k, v)
+        decay_of_row = tl.exp(total2)  # []
+        d_old_S2 = decay_of_row * d_next_S  # [K, V]
+        added3 = d_old_S2 + scaled8  # [K, V]
+        # spec line 16: read: scale * S.T @ q
+        product10 = tl.sum(q_c * product8, 1)  # [c]
+        # spec line 19: weight: 1
+        product11 = lib.dot(tl.trans(q_c), d_y_c, PRECISION)  # [K, V]
+        scaled9 = (size_K ** (-0.5)) * product11  # [K, V]
+        added4 = d_old_sum_S + scaled9  # [K, V]
+        # spec line 16: read: scale * S.T @ q
+        scaled10 = (size_K ** (-0.5)) * scaled6  # [c, d]
         d_gap = tl.where(earlier, scaled10, 0.0)  # [c, d]
         running = tl.cumsum(d_gap, 0, reverse=True)  # [c, d]
         masked2 = tl.where(mask2, running, 0.0)  # [c, d]
-        d_log_decay_part2 = tl.sum(masked2, 1)  # [c]
-        product11 = tl.sum(q_c * product, 1)  # [c]
-        scaled11 = decay * product11  # [c]
+        d_log_decay_part = tl.sum(masked2, 1)  # [c]
+        scaled11 = decay * product10  # [c]
         d_G = (size_K ** (-0.5)) * scaled11  # [c]
-        d_log_decay_part3 = tl.cumsum(d_G.to(tl.float64), 0, reverse=True)  # [c]
-        d_log_decay_part4 = d_log_decay_part2 + d_log_decay_part3.to(tl.float32)  # [c]
+        d_log_decay_part2 = tl.cumsum(d_G.to(tl.float64), 0, reverse=True)  # [c]
+        d_log_decay_part3 = d_log_decay_part + d_log_decay_part2.to(tl.float32)  # [c]
         # spec line 15: S: exp(g) * S + outer(k, v)
-        d_decay_after = tl.sum(k_c * d_write, 1)  # [c]
         masked3 = tl.where(valid, d_decay_after, 0.0)  # [c]
         d_G_after = exp * masked3  # [c]
-        d_log_decay_part5 = lib.sums_before(d_G_after.to(tl.float64), False)  # [c]
-        d_log_decay_part6 = d_log_decay_part4 + d_log_decay_part5.to(tl.float32)  # [c]
-        d_log_decay = d_log_decay_part + d_log_decay_part6  # [c]
+        d_log_decay_part4 = lib.sums_before(d_G_after.to(tl.float64), False)  # [c]
+        d_log_decay_part5 = d_log_decay_part3 + d_log_decay_part4.to(tl.float32)  # [c]
+        d_log_decay_part6 = decay_of_row * d_factor_S  # []
+        d_log_decay = d_log_decay_part6 + d_log_decay_part5  # [c]
         masked4 = tl.where(valid, d_log_decay, 0.0)  # [c]
         total += tl.sum(masked4, 0)
-        tl.store(d_q_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_q, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
-        tl.store(d_k_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_k, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
-        tl.store(d_v_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], d_v, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
-        d_old_sum_S, d_old_S = added2, added4
+        d_old_sum_S, d_old_S = added4, added3
     mask6 = g == (-120.0)  # []
     scaled12 = 0.5 * total  # []
     mask7 = g > (-120.0)  # []
@@ -259,7 +265,7 @@ forward = {
     "copies": [('new.cache.S', 'cache.S')],
     "kernels": [
         {"run": fused_forward_0, "grid": 'loop', "blocked": ('V',), "folded": (), "dims": ('K', 'V'),
-         "products": 5, "tensors": ('q', 'k', 'v', 'g', 'state.S', 'cache.S', 'y', 'new.state.S', 'new.cache.S', 'saved.S', 'saved.sum.S')},
+         "products": 5, "tiles": ((5.5, 5.0), (9.25, 7.0)), "tensors": ('q', 'k', 'v', 'g', 'state.S', 'cache.S', 'y', 'new.state.S', 'new.cache.S', 'saved.S', 'saved.sum.S')},
     ],
     "shifted": [],
 }
@@ -269,9 +275,9 @@ backward = {
     "copies": [],
     "kernels": [
         {"run": fused_backward_0, "grid": 'loop', "blocked": (), "folded": (), "dims": ('K', 'V'),
-         "products": 11, "tensors": ('q', 'k', 'v', 'g', 'saved.S', 'saved.sum.S', 'd.y', 'd.new.state.S', 'd.new.cache.S', 'd.q', 'd.k', 'd.v', 'd.g', 'd.state.S', 'stored.d_cache.S_part')},
+         "products": 11, "tiles": ((9.75, 9.75), (17.75, 17.75)), "tensors": ('q', 'k', 'v', 'g', 'saved.S', 'saved.sum.S', 'd.y', 'd.new.state.S', 'd.new.cache.S', 'd.q', 'd.k', 'd.v', 'd.g', 'd.state.S', 'stored.d_cache.S_part')},
         {"run": fused_backward_1, "grid": 'slots', "blocked": ('K', 'V'), "folded": (), "dims": ('K', 'V'),
-         "products": 0, "tensors": ('d.new.cache.S', 'stored.d_cache.S_part', 'd.cache.S')},
+         "products": 0, "tiles": ((1.02, 0.25), (1.02, 0.25)), "tensors": ('d.new.cache.S', 'stored.d_cache.S_part', 'd.cache.S')},
     ],
     "shifted": [],
 }

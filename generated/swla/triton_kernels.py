@@ -45,27 +45,27 @@ def forward_0(k_ptr, v_ptr, a_ptr, b_ptr, l_ptr, state_S_ptr, new_state_S_ptr, s
         log_decay = tl.where(valid, at_least, 0.0)  # [c]
         total = tl.sum(log_decay, 0)  # []
         decay_of_row = tl.exp(total)  # []
+        scaled = S * decay_of_row  # [K, V]
         l_c = lib.tokens(tl.load(l_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
-        v_c = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
-        written = l_c[:, None] * v_c  # [c, V]
-        k_c = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
         G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
         exp = tl.exp(G_after.to(tl.float32))  # [c]
         decay_after = tl.where(valid, exp, 0.0)  # [c]
-        write = k_c * decay_after[:, None]  # [c, K]
-        product = lib.dot(tl.trans(written), write, PRECISION)  # [V, K]
         b_c = lib.tokens(tl.load(b_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
         added = offset + c  # [c]
         mask = added >= 1  # [c]
+        v_c = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+        written = l_c[:, None] * v_c  # [c, V]
+        k_c = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        write = k_c * decay_after[:, None]  # [c, K]
+        product = lib.dot(tl.trans(write), written, PRECISION)  # [K, V]
         v_c_1 = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
         masked = tl.where(mask[:, None], v_c_1, 0.0)  # [c, V]
         written2 = b_c[:, None] * masked  # [c, V]
         k_c_1 = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
         key = tl.where(mask[:, None], k_c_1, 0.0)  # [c, K]
         write2 = decay_after[:, None] * key  # [c, K]
-        product2 = lib.dot(tl.trans(written2), write2, PRECISION)  # [V, K]
-        increment_S = product + product2  # [V, K]
-        scaled = S * decay_of_row  # [K, V]
+        product2 = lib.dot(tl.trans(write2), written2, PRECISION)  # [K, V]
+        increment_S = tl.trans(product) + tl.trans(product2)  # [V, K]
         next_S = scaled + tl.trans(increment_S)  # [K, V]
         S = next_S
     tl.store(new_state_S_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
@@ -103,40 +103,38 @@ def forward_1(q_ptr, k_ptr, v_ptr, a_ptr, b_ptr, l_ptr, saved_S_ptr, y_ptr, tabl
         total2 += lib.dot(q_c, tl.trans(key), PRECISION)
         saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
         total3 += lib.dot(q_c, saved_S, PRECISION)
-    # spec line 18: read: scale * S.T @ q
-    mask2 = c[:, None] >= c[None, :]  # [c, d]
-    mask3 = c < count  # [d]
-    earlier = mask2 & mask3[None, :]  # [c, d]
-    valid = c < count  # [c]
     a_c = lib.tokens(tl.load(a_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
-    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
     logfloor = tl.log(tl.maximum(tl.abs(a_c), 1e-30))  # [c]
     at_least = tl.maximum(logfloor, (-120.0))  # [c]
+    valid = c < count  # [c]
     log_decay = tl.where(valid, at_least, 0.0)  # [c]
     # spec line 18: read: scale * S.T @ q
+    mask2 = c < count  # [d]
+    mask3 = c[:, None] >= c[None, :]  # [c, d]
+    earlier = mask3 & mask2[None, :]  # [c, d]
     G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
-    decay = tl.exp(G.to(tl.float32))  # [c]
-    l_c = lib.tokens(tl.load(l_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
-    v_c = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
-    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-    written = l_c[:, None] * v_c  # [c, V]
-    # spec line 18: read: scale * S.T @ q
     gap = G[:, None] - G[None, :]  # [c, d]
     masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
     reach = tl.exp(masked.to(tl.float32))  # [c, d]
-    P = total * reach  # [c, d]
-    recent = lib.dot(P, written, PRECISION)  # [c, V]
-    P2 = reach * total2  # [c, d]
     v_c_1 = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
     masked2 = tl.where(mask[:, None], v_c_1, 0.0)  # [c, V]
     b_c = lib.tokens(tl.load(b_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
-    written2 = b_c[:, None] * masked2  # [c, V]
+    written = b_c[:, None] * masked2  # [c, V]
+    # spec line 18: read: scale * S.T @ q
+    P = reach * total2  # [c, d]
+    recent = lib.dot(P, written, PRECISION)  # [c, V]
+    decay = tl.exp(G.to(tl.float32))  # [c]
+    carried = decay[:, None] * total3  # [c, V]
+    added2 = recent + carried  # [c, V]
+    P2 = total * reach  # [c, d]
+    l_c = lib.tokens(tl.load(l_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    v_c = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    written2 = l_c[:, None] * v_c  # [c, V]
     # spec line 18: read: scale * S.T @ q
     recent2 = lib.dot(P2, written2, PRECISION)  # [c, V]
-    carried = decay[:, None] * total3  # [c, V]
-    added2 = recent2 + carried  # [c, V]
-    online = recent + added2  # [c, V]
+    online = recent2 + added2  # [c, V]
     y = (size_K ** (-0.5)) * online  # [c, V]
     tl.store(y_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], y, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
 
@@ -161,24 +159,24 @@ def backward_0(q_ptr, a_ptr, d_y_ptr, d_new_state_S_ptr, d_state_S_ptr, stored_d
         token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
         first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
         tl.store(stored_out_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_old_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
-        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
         valid = c < count  # [c]
         a_c = lib.tokens(tl.load(a_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
         # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
         logfloor = tl.log(tl.maximum(tl.abs(a_c), 1e-30))  # [c]
         at_least = tl.maximum(logfloor, (-120.0))  # [c]
         log_decay = tl.where(valid, at_least, 0.0)  # [c]
+        total = tl.sum(log_decay, 0)  # []
+        decay_of_row = tl.exp(total)  # []
+        d_old_S2 = decay_of_row * d_old_S  # [K, V]
         # spec line 18: read: scale * S.T @ q
         G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
         decay = tl.exp(G.to(tl.float32))  # [c]
+        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
         d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
         scaled = decay[:, None] * d_y_c  # [c, V]
         product = lib.dot(tl.trans(q_c), scaled, PRECISION)  # [K, V]
         scaled2 = (size_K ** (-0.5)) * product  # [K, V]
         # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-        total = tl.sum(log_decay, 0)  # []
-        decay_of_row = tl.exp(total)  # []
-        d_old_S2 = decay_of_row * d_old_S  # [K, V]
         added = d_old_S2 + scaled2  # [K, V]
         tl.store(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_old_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
         d_old_S = added
@@ -200,10 +198,10 @@ def backward_1(q_ptr, k_ptr, v_ptr, saved_S_ptr, d_y_ptr, stored_product_ptr, st
     offset = tl.load(row_ptr + 3)  # of its first token in the segment
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
     added = offset + c  # [c]
     mask = added >= 1  # [c]
-    d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
     total = tl.zeros((C,), tl.float32)  # [c]
     total2 = tl.zeros((C, C,), tl.float32)  # [c, d]
     total3 = tl.zeros((C, C,), tl.float32)  # [c, d]
@@ -220,16 +218,16 @@ def backward_1(q_ptr, k_ptr, v_ptr, saved_S_ptr, d_y_ptr, stored_product_ptr, st
         total2 += lib.dot(q_c, tl.trans(key), PRECISION)
         k_c = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
         total3 += lib.dot(q_c, tl.trans(k_c), PRECISION)
-    tl.store(stored_product_ptr + (z * R + r) * (C) + c, total)
     v_c_1 = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
     masked = tl.where(mask[:, None], v_c_1, 0.0)  # [c, V]
     # spec line 18: read: scale * S.T @ q
     product2 = lib.dot(d_y_c, tl.trans(masked), PRECISION)  # [c, d]
     tl.store(stored_product_2_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :], product2)
-    tl.store(stored_product_3_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :], total2)
     v_c = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
     product3 = lib.dot(d_y_c, tl.trans(v_c), PRECISION)  # [c, d]
     tl.store(stored_product_4_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :], product3)
+    tl.store(stored_product_ptr + (z * R + r) * (C) + c, total)
+    tl.store(stored_product_3_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :], total2)
     tl.store(stored_product_5_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :], total3)
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
@@ -256,53 +254,55 @@ def backward_2(k_ptr, a_ptr, b_ptr, l_ptr, d_y_ptr, stored_d_increment_S_ptr, st
     total2 = tl.zeros((C, block_V,), tl.float32)  # [c, V]
     for block_of_K in tl.range(0, tl.cdiv(size_K, block_K), disable_licm=True):  # what is moved out of it would fill registers
         at_K = block_of_K * block_K + tl.arange(0, block_K)
-        k_c = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-        stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-        total += lib.dot(k_c, stored_d_increment_S, PRECISION)
         k_c_1 = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
         key = tl.where(mask[:, None], k_c_1, 0.0)  # [c, K]
+        stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
         total2 += lib.dot(key, stored_d_increment_S, PRECISION)
-    valid = c < count  # [c]
+        k_c = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        total += lib.dot(k_c, stored_d_increment_S, PRECISION)
     # spec line 18: read: scale * S.T @ q
-    mask2 = c[:, None] >= c[None, :]  # [c, d]
-    mask3 = c < count  # [d]
-    earlier = mask2 & mask3[None, :]  # [c, d]
+    mask2 = c < count  # [d]
+    mask3 = c[:, None] >= c[None, :]  # [c, d]
+    earlier = mask3 & mask2[None, :]  # [c, d]
     a_c = lib.tokens(tl.load(a_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
     logfloor = tl.log(tl.maximum(tl.abs(a_c), 1e-30))  # [c]
     at_least = tl.maximum(logfloor, (-120.0))  # [c]
+    valid = c < count  # [c]
     log_decay = tl.where(valid, at_least, 0.0)  # [c]
-    G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
-    exp = tl.exp(G_after.to(tl.float32))  # [c]
-    decay_after = tl.where(valid, exp, 0.0)  # [c]
     # spec line 18: read: scale * S.T @ q
     G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
-    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-    d_written_part = decay_after[:, None] * total  # [c, V]
-    # spec line 18: read: scale * S.T @ q
     gap = G[:, None] - G[None, :]  # [c, d]
     masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
     reach = tl.exp(masked.to(tl.float32))  # [c, d]
-    stored_product_5 = tl.load(stored_product_5_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
-    P = reach * stored_product_5  # [c, d]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
+    exp = tl.exp(G_after.to(tl.float32))  # [c]
+    stored_product_3 = tl.load(stored_product_3_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
+    # spec line 18: read: scale * S.T @ q
+    P = reach * stored_product_3  # [c, d]
     d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
     product = lib.dot(tl.trans(P), d_y_c, PRECISION)  # [d, V]
     scaled = (size_K ** (-0.5)) * product  # [d, V]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    decay_after = tl.where(valid, exp, 0.0)  # [c]
+    d_written_part = decay_after[:, None] * total2  # [c, V]
     d_written = d_written_part + scaled  # [c, V]
-    l_c = lib.tokens(tl.load(l_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
-    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-    d_v = l_c[:, None] * d_written  # [c, V]
-    tl.store(stored_d_v_0_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], d_v, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
-    d_written_part2 = decay_after[:, None] * total2  # [c, V]
-    stored_product_3 = tl.load(stored_product_3_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
+    stored_product_5 = tl.load(stored_product_5_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
     # spec line 18: read: scale * S.T @ q
-    P2 = reach * stored_product_3  # [c, d]
+    P2 = reach * stored_product_5  # [c, d]
     product2 = lib.dot(tl.trans(P2), d_y_c, PRECISION)  # [d, V]
-    scaled2 = (size_K ** (-0.5)) * product2  # [d, V]
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    d_written_part2 = decay_after[:, None] * total  # [c, V]
+    # spec line 18: read: scale * S.T @ q
+    scaled2 = (size_K ** (-0.5)) * product2  # [d, V]
     d_written2 = d_written_part2 + scaled2  # [c, V]
     b_c = lib.tokens(tl.load(b_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
-    scaled3 = b_c[:, None] * d_written2  # [c, V]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    scaled3 = b_c[:, None] * d_written  # [c, V]
+    l_c = lib.tokens(tl.load(l_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    d_v = l_c[:, None] * d_written2  # [c, V]
+    tl.store(stored_d_v_0_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], d_v, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
     d_v2 = tl.where(mask[:, None], scaled3, 0.0)  # [c, V]
     tl.store(stored_d_v_1_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], d_v2, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
 
@@ -330,53 +330,53 @@ def backward_3(q_ptr, v_ptr, a_ptr, b_ptr, l_ptr, stored_d_increment_S_ptr, stor
     total2 = tl.zeros((C, block_K,), tl.float32)  # [c, K]
     for block_of_V in tl.range(0, tl.cdiv(size_V, block_V), disable_licm=True):  # what is moved out of it would fill registers
         at_V = block_of_V * block_V + tl.arange(0, block_V)
-        v_c = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
-        stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-        total += lib.dot(v_c, tl.trans(stored_d_increment_S), PRECISION)
         v_c_1 = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
         masked = tl.where(mask[:, None], v_c_1, 0.0)  # [c, V]
+        stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
         total2 += lib.dot(masked, tl.trans(stored_d_increment_S), PRECISION)
+        v_c = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+        total += lib.dot(v_c, tl.trans(stored_d_increment_S), PRECISION)
     valid = c < count  # [c]
+    a_c = lib.tokens(tl.load(a_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    logfloor = tl.log(tl.maximum(tl.abs(a_c), 1e-30))  # [c]
+    at_least = tl.maximum(logfloor, (-120.0))  # [c]
+    log_decay = tl.where(valid, at_least, 0.0)  # [c]
     # spec line 18: read: scale * S.T @ q
     mask2 = c[:, None] >= c[None, :]  # [c, d]
     mask3 = c < count  # [d]
     earlier = mask2 & mask3[None, :]  # [c, d]
-    l_c = lib.tokens(tl.load(l_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
-    scaled = (size_K ** (-0.5)) * l_c  # [d]
-    a_c = lib.tokens(tl.load(a_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
-    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-    logfloor = tl.log(tl.maximum(tl.abs(a_c), 1e-30))  # [c]
-    at_least = tl.maximum(logfloor, (-120.0))  # [c]
-    log_decay = tl.where(valid, at_least, 0.0)  # [c]
-    G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
-    exp = tl.exp(G_after.to(tl.float32))  # [c]
-    decay_after = tl.where(valid, exp, 0.0)  # [c]
-    # spec line 18: read: scale * S.T @ q
     G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
-    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-    d_write = l_c[:, None] * total  # [c, K]
-    d_k_part = decay_after[:, None] * d_write  # [c, K]
-    # spec line 18: read: scale * S.T @ q
     gap = G[:, None] - G[None, :]  # [c, d]
     masked2 = tl.where(earlier, gap, (-10000.0))  # [c, d]
     reach = tl.exp(masked2.to(tl.float32))  # [c, d]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
+    exp = tl.exp(G_after.to(tl.float32))  # [c]
+    l_c = lib.tokens(tl.load(l_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    d_write = l_c[:, None] * total  # [c, K]
+    # spec line 18: read: scale * S.T @ q
+    scaled = (size_K ** (-0.5)) * l_c  # [d]
     stored_product_4 = tl.load(stored_product_4_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
     scaled2 = reach * stored_product_4  # [c, d]
     q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     product = lib.dot(tl.trans(scaled2), q_c, PRECISION)  # [d, K]
     scaled3 = scaled[:, None] * product  # [d, K]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    decay_after = tl.where(valid, exp, 0.0)  # [c]
+    d_k_part = decay_after[:, None] * d_write  # [c, K]
+    # spec line 18: read: scale * S.T @ q
     d_k = d_k_part + scaled3  # [c, K]
     tl.store(stored_d_k_0_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_k, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
+    stored_product_2 = tl.load(stored_product_2_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
+    scaled4 = reach * stored_product_2  # [c, d]
+    product2 = lib.dot(tl.trans(scaled4), q_c, PRECISION)  # [d, K]
     b_c = lib.tokens(tl.load(b_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
-    scaled4 = (size_K ** (-0.5)) * b_c  # [d]
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
     d_write2 = b_c[:, None] * total2  # [c, K]
     d_key_part = decay_after[:, None] * d_write2  # [c, K]
-    stored_product_2 = tl.load(stored_product_2_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
     # spec line 18: read: scale * S.T @ q
-    scaled5 = reach * stored_product_2  # [c, d]
-    product2 = lib.dot(tl.trans(scaled5), q_c, PRECISION)  # [d, K]
-    scaled6 = scaled4[:, None] * product2  # [d, K]
+    scaled5 = (size_K ** (-0.5)) * b_c  # [d]
+    scaled6 = scaled5[:, None] * product2  # [d, K]
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
     d_key = d_key_part + scaled6  # [c, K]
     d_k2 = tl.where(mask[:, None], d_key, 0.0)  # [c, K]
@@ -405,46 +405,44 @@ def backward_4(k_ptr, a_ptr, b_ptr, l_ptr, saved_S_ptr, d_y_ptr, stored_product_
         d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
         saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
         total += lib.dot(d_y_c, tl.trans(saved_S), PRECISION)
-    valid = c < count  # [c]
     # spec line 18: read: scale * S.T @ q
-    mask = c[:, None] >= c[None, :]  # [c, d]
-    mask2 = c < count  # [d]
-    earlier = mask & mask2[None, :]  # [c, d]
+    mask = c < count  # [d]
+    mask2 = c[:, None] >= c[None, :]  # [c, d]
+    earlier = mask2 & mask[None, :]  # [c, d]
     a_c = lib.tokens(tl.load(a_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
     logfloor = tl.log(tl.maximum(tl.abs(a_c), 1e-30))  # [c]
     at_least = tl.maximum(logfloor, (-120.0))  # [c]
+    valid = c < count  # [c]
     log_decay = tl.where(valid, at_least, 0.0)  # [c]
     # spec line 18: read: scale * S.T @ q
     G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
-    decay = tl.exp(G.to(tl.float32))  # [c]
-    scaled = decay * (size_K ** (-0.5))  # [c]
-    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-    added = offset + c  # [c]
-    mask3 = added >= 1  # [c]
-    # spec line 18: read: scale * S.T @ q
-    d_q_part = scaled[:, None] * total  # [c, K]
-    k_c_1 = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-    key = tl.where(mask3[:, None], k_c_1, 0.0)  # [c, K]
-    # spec line 18: read: scale * S.T @ q
     gap = G[:, None] - G[None, :]  # [c, d]
     masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
     reach = tl.exp(masked.to(tl.float32))  # [c, d]
-    stored_product_2 = tl.load(stored_product_2_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
-    scaled2 = reach * stored_product_2  # [c, d]
-    b_c = lib.tokens(tl.load(b_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
-    scaled3 = b_c[None, :] * scaled2  # [c, d]
-    product = lib.dot(scaled3, key, PRECISION)  # [c, K]
-    d_q_part2 = (size_K ** (-0.5)) * product  # [c, K]
-    d_q_part3 = d_q_part + d_q_part2  # [c, K]
     stored_product_4 = tl.load(stored_product_4_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
-    scaled4 = reach * stored_product_4  # [c, d]
+    scaled = reach * stored_product_4  # [c, d]
     l_c = lib.tokens(tl.load(l_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
-    scaled5 = l_c[None, :] * scaled4  # [c, d]
+    scaled2 = l_c[None, :] * scaled  # [c, d]
     k_c = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    product2 = lib.dot(scaled5, k_c, PRECISION)  # [c, K]
-    d_q_part4 = (size_K ** (-0.5)) * product2  # [c, K]
+    product = lib.dot(scaled2, k_c, PRECISION)  # [c, K]
+    stored_product_2 = tl.load(stored_product_2_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
+    scaled3 = reach * stored_product_2  # [c, d]
+    b_c = lib.tokens(tl.load(b_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    scaled4 = b_c[None, :] * scaled3  # [c, d]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    added = offset + c  # [c]
+    mask3 = added >= 1  # [c]
+    k_c_1 = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    key = tl.where(mask3[:, None], k_c_1, 0.0)  # [c, K]
+    # spec line 18: read: scale * S.T @ q
+    product2 = lib.dot(scaled4, key, PRECISION)  # [c, K]
+    decay = tl.exp(G.to(tl.float32))  # [c]
+    scaled5 = decay * (size_K ** (-0.5))  # [c]
+    d_q_part = scaled5[:, None] * total  # [c, K]
+    d_q_part2 = (size_K ** (-0.5)) * product2  # [c, K]
+    d_q_part3 = d_q_part + d_q_part2  # [c, K]
+    d_q_part4 = (size_K ** (-0.5)) * product  # [c, K]
     d_q = d_q_part3 + d_q_part4  # [c, K]
     tl.store(d_q_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_q, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
 
@@ -467,123 +465,125 @@ def backward_5(k_ptr, v_ptr, a_ptr, b_ptr, l_ptr, saved_S_ptr, stored_d_incremen
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
     added = offset + c  # [c]
     mask = added >= 1  # [c]
-    v_c = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
     v_c_1 = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
     masked = tl.where(mask[:, None], v_c_1, 0.0)  # [c, V]
+    v_c = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
     d_factor_S = tl.zeros((), tl.float32)  # []
     total = tl.zeros((C,), tl.float32)  # [c]
     total2 = tl.zeros((C,), tl.float32)  # [c]
     for block_of_K in tl.range(0, tl.cdiv(size_K, block_K), disable_licm=True):  # what is moved out of it would fill registers
         at_K = block_of_K * block_K + tl.arange(0, block_K)
-        saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
         stored_out = tl.load(stored_out_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
         d_factor_S += tl.sum(tl.sum(saved_S * stored_out, 1), 0)
-        stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-        product = lib.dot(v_c, tl.trans(stored_d_increment_S), PRECISION)  # [c, K]
-        k_c = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-        total += tl.sum(k_c * product, 1)
         k_c_1 = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
         key = tl.where(mask[:, None], k_c_1, 0.0)  # [c, K]
-        product2 = lib.dot(masked, tl.trans(stored_d_increment_S), PRECISION)  # [c, K]
-        total2 += tl.sum(key * product2, 1)
+        stored_d_increment_S = tl.load(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        product = lib.dot(masked, tl.trans(stored_d_increment_S), PRECISION)  # [c, K]
+        total2 += tl.sum(key * product, 1)
+        product2 = lib.dot(v_c, tl.trans(stored_d_increment_S), PRECISION)  # [c, K]
+        k_c = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        total += tl.sum(k_c * product2, 1)
     valid = c < count  # [c]
-    # spec line 18: read: scale * S.T @ q
-    mask2 = c[None, :] < c[:, None]  # [c, d]
-    mask3 = c[:, None] >= c[None, :]  # [c, d]
-    mask4 = c < count  # [d]
-    earlier = mask3 & mask4[None, :]  # [c, d]
     a_c = lib.tokens(tl.load(a_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
-    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-    mask5 = a_c < 0.0  # [c]
     logfloor = tl.log(tl.maximum(tl.abs(a_c), 1e-30))  # [c]
-    mask6 = logfloor == (-120.0)  # [c]
-    mask7 = logfloor > (-120.0)  # [c]
     at_least = tl.maximum(logfloor, (-120.0))  # [c]
     log_decay = tl.where(valid, at_least, 0.0)  # [c]
-    total3 = tl.sum(log_decay, 0)  # []
-    decay_of_row = tl.exp(total3)  # []
-    d_log_decay_part = decay_of_row * d_factor_S  # []
     # spec line 18: read: scale * S.T @ q
+    mask2 = c < count  # [d]
+    mask3 = c[:, None] >= c[None, :]  # [c, d]
+    earlier = mask3 & mask2[None, :]  # [c, d]
     G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
+    gap = G[:, None] - G[None, :]  # [c, d]
+    masked2 = tl.where(earlier, gap, (-10000.0))  # [c, d]
+    reach = tl.exp(masked2.to(tl.float32))  # [c, d]
+    stored_product_2 = tl.load(stored_product_2_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
+    scaled = reach * stored_product_2  # [c, d]
+    stored_product_3 = tl.load(stored_product_3_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    product3 = tl.sum(stored_product_3 * scaled, 0)  # [d]
+    # spec line 18: read: scale * S.T @ q
+    scaled2 = stored_product_2 * stored_product_3  # [c, d]
+    stored_product_4 = tl.load(stored_product_4_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
+    scaled3 = reach * stored_product_4  # [c, d]
+    stored_product_5 = tl.load(stored_product_5_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    product4 = tl.sum(stored_product_5 * scaled3, 0)  # [d]
+    # spec line 18: read: scale * S.T @ q
+    scaled4 = stored_product_4 * stored_product_5  # [c, d]
+    scaled5 = (size_K ** (-0.5)) * scaled2  # [c, d]
+    b_c = lib.tokens(tl.load(b_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    d_reach_part = b_c[None, :] * scaled5  # [c, d]
+    l_c = lib.tokens(tl.load(l_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+    scaled6 = l_c[None, :] * scaled4  # [c, d]
+    d_reach_part2 = (size_K ** (-0.5)) * scaled6  # [c, d]
+    d_reach = d_reach_part2 + d_reach_part  # [c, d]
+    scaled7 = reach * d_reach  # [c, d]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    d_decay_after_part = b_c * total2  # [c]
+    d_decay_after_part2 = l_c * total  # [c]
+    d_decay_after = d_decay_after_part2 + d_decay_after_part  # [c]
     G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
     exp = tl.exp(G_after.to(tl.float32))  # [c]
     # spec line 18: read: scale * S.T @ q
     decay = tl.exp(G.to(tl.float32))  # [c]
     stored_product = tl.load(stored_product_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
-    scaled = decay * stored_product  # [c]
-    d_G = (size_K ** (-0.5)) * scaled  # [c]
+    scaled8 = decay * stored_product  # [c]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    masked3 = tl.where(valid, d_decay_after, 0.0)  # [c]
+    d_G_after = exp * masked3  # [c]
+    # spec line 18: read: scale * S.T @ q
+    d_G = (size_K ** (-0.5)) * scaled8  # [c]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    d_log_decay_part = lib.sums_before(d_G_after.to(tl.float64), False)  # [c]
+    # spec line 18: read: scale * S.T @ q
     d_log_decay_part2 = tl.cumsum(d_G.to(tl.float64), 0, reverse=True)  # [c]
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-    at_most = tl.minimum(a_c, (-1e-30))  # [c]
-    at_least2 = tl.maximum(a_c, 1e-30)  # [c]
-    masked2 = tl.where(mask5, at_most, at_least2)  # [c]
+    d_log_decay_part3 = d_log_decay_part2.to(tl.float32) + d_log_decay_part.to(tl.float32)  # [c]
     # spec line 18: read: scale * S.T @ q
-    gap = G[:, None] - G[None, :]  # [c, d]
-    masked3 = tl.where(earlier, gap, (-10000.0))  # [c, d]
-    reach = tl.exp(masked3.to(tl.float32))  # [c, d]
-    stored_product_4 = tl.load(stored_product_4_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
-    stored_product_5 = tl.load(stored_product_5_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
-    scaled2 = stored_product_4 * stored_product_5  # [c, d]
-    l_c = lib.tokens(tl.load(l_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
-    scaled3 = l_c[None, :] * scaled2  # [c, d]
-    d_reach_part = (size_K ** (-0.5)) * scaled3  # [c, d]
-    stored_product_2 = tl.load(stored_product_2_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
-    stored_product_3 = tl.load(stored_product_3_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
-    scaled4 = stored_product_2 * stored_product_3  # [c, d]
-    scaled5 = (size_K ** (-0.5)) * scaled4  # [c, d]
-    b_c = lib.tokens(tl.load(b_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
-    d_reach_part2 = b_c[None, :] * scaled5  # [c, d]
-    d_reach = d_reach_part + d_reach_part2  # [c, d]
-    scaled6 = reach * d_reach  # [c, d]
-    d_gap = tl.where(earlier, scaled6, 0.0)  # [c, d]
+    d_gap = tl.where(earlier, scaled7, 0.0)  # [c, d]
     running = tl.cumsum(d_gap, 0, reverse=True)  # [c, d]
-    masked4 = tl.where(mask2, running, 0.0)  # [c, d]
-    d_log_decay_part3 = tl.sum(masked4, 1)  # [c]
+    mask4 = c[None, :] < c[:, None]  # [c, d]
+    masked4 = tl.where(mask4, running, 0.0)  # [c, d]
+    d_log_decay_part4 = tl.sum(masked4, 1)  # [c]
     # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-    d_decay_after_part = l_c * total  # [c]
-    d_decay_after_part2 = b_c * total2  # [c]
-    d_decay_after = d_decay_after_part + d_decay_after_part2  # [c]
-    masked5 = tl.where(valid, d_decay_after, 0.0)  # [c]
-    d_G_after = exp * masked5  # [c]
-    d_log_decay_part4 = lib.sums_before(d_G_after.to(tl.float64), False)  # [c]
-    d_log_decay_part5 = d_log_decay_part2.to(tl.float32) + d_log_decay_part4.to(tl.float32)  # [c]
-    d_log_decay_part6 = d_log_decay_part + d_log_decay_part5  # [c]
-    # spec line 18: read: scale * S.T @ q
-    d_log_decay = d_log_decay_part3 + d_log_decay_part6  # [c]
-    masked6 = tl.where(valid, d_log_decay, 0.0)  # [c]
-    scaled7 = 0.5 * masked6  # [c]
-    masked7 = tl.where(mask7, masked6, 0.0)  # [c]
-    masked8 = tl.where(mask6, scaled7, masked7)  # [c]
-    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-    d_a = masked8 / masked2  # [c]
-    tl.store(d_a_ptr + ((b * T + start) * H + h) * (1) + c * (H * 1), d_a, mask=(c < count))
     decay_after = tl.where(valid, exp, 0.0)  # [c]
-    # spec line 18: read: scale * S.T @ q
-    scaled8 = reach * stored_product_2  # [c, d]
-    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-    product3 = tl.sum(stored_product_3 * scaled8, 0)  # [d]
-    scaled9 = (size_K ** (-0.5)) * product3  # [c]
-    scaled10 = decay_after * total2  # [c]
-    d_b = scaled9 + scaled10  # [c]
-    tl.store(d_b_ptr + ((b * T + start) * H + h) * (1) + c * (H * 1), d_b, mask=(c < count))
-    # spec line 18: read: scale * S.T @ q
-    scaled11 = reach * stored_product_4  # [c, d]
-    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-    product4 = tl.sum(stored_product_5 * scaled11, 0)  # [d]
-    scaled12 = (size_K ** (-0.5)) * product4  # [c]
-    scaled13 = decay_after * total  # [c]
-    d_l = scaled12 + scaled13  # [c]
+    scaled9 = decay_after * total  # [c]
+    scaled10 = (size_K ** (-0.5)) * product4  # [c]
+    d_l = scaled10 + scaled9  # [c]
     tl.store(d_l_ptr + ((b * T + start) * H + h) * (1) + c * (H * 1), d_l, mask=(c < count))
+    scaled11 = decay_after * total2  # [c]
+    scaled12 = (size_K ** (-0.5)) * product3  # [c]
+    d_b = scaled12 + scaled11  # [c]
+    tl.store(d_b_ptr + ((b * T + start) * H + h) * (1) + c * (H * 1), d_b, mask=(c < count))
+    mask5 = a_c < 0.0  # [c]
+    at_least2 = tl.maximum(a_c, 1e-30)  # [c]
+    at_most = tl.minimum(a_c, (-1e-30))  # [c]
+    masked5 = tl.where(mask5, at_most, at_least2)  # [c]
+    total3 = tl.sum(log_decay, 0)  # []
+    decay_of_row = tl.exp(total3)  # []
+    d_log_decay_part5 = decay_of_row * d_factor_S  # []
+    d_log_decay_part6 = d_log_decay_part5 + d_log_decay_part3  # [c]
+    # spec line 18: read: scale * S.T @ q
+    d_log_decay = d_log_decay_part4 + d_log_decay_part6  # [c]
+    mask6 = logfloor > (-120.0)  # [c]
+    mask7 = logfloor == (-120.0)  # [c]
+    masked6 = tl.where(valid, d_log_decay, 0.0)  # [c]
+    masked7 = tl.where(mask6, masked6, 0.0)  # [c]
+    scaled13 = 0.5 * masked6  # [c]
+    masked8 = tl.where(mask7, scaled13, masked7)  # [c]
+    # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+    d_a = masked8 / masked5  # [c]
+    tl.store(d_a_ptr + ((b * T + start) * H + h) * (1) + c * (H * 1), d_a, mask=(c < count))
 
 forward = {
     "scratch": [],
     "copies": [],
     "kernels": [
         {"run": forward_0, "grid": 'loop', "blocked": ('K', 'V'), "folded": (), "dims": ('K', 'V'),
-         "products": 2, "tensors": ('k', 'v', 'a', 'b', 'l', 'state.S', 'new.state.S', 'saved.S')},
+         "products": 2, "tiles": ((4.25, 1.75), (4.25, 1.75)), "tensors": ('k', 'v', 'a', 'b', 'l', 'state.S', 'new.state.S', 'saved.S')},
         {"run": forward_1, "grid": 'rows', "blocked": ('V',), "folded": ('K',), "dims": ('K', 'V'),
-         "products": 5, "tensors": ('q', 'k', 'v', 'a', 'b', 'l', 'saved.S', 'y')},
+         "products": 5, "tiles": ((5.5, 4.0), (5.5, 4.0)), "tensors": ('q', 'k', 'v', 'a', 'b', 'l', 'saved.S', 'y')},
     ],
     "shifted": [],
 }
@@ -593,17 +593,17 @@ backward = {
     "copies": [],
     "kernels": [
         {"run": backward_0, "grid": 'loop', "blocked": ('K', 'V'), "folded": (), "dims": ('K', 'V'),
-         "products": 1, "tensors": ('q', 'a', 'd.y', 'd.new.state.S', 'd.state.S', 'stored.d_increment_S', 'stored.out')},
+         "products": 1, "tiles": ((3.25, 1.5), (3.25, 1.5)), "tensors": ('q', 'a', 'd.y', 'd.new.state.S', 'd.state.S', 'stored.d_increment_S', 'stored.out')},
         {"run": backward_1, "grid": 'rows', "blocked": (), "folded": ('K',), "dims": ('K', 'V'),
-         "products": 5, "tensors": ('q', 'k', 'v', 'saved.S', 'd.y', 'stored.product', 'stored.product.2', 'stored.product.3', 'stored.product.4', 'stored.product.5')},
+         "products": 5, "tiles": ((4.0, 3.5), (6.0, 5.5)), "tensors": ('q', 'k', 'v', 'saved.S', 'd.y', 'stored.product', 'stored.product.2', 'stored.product.3', 'stored.product.4', 'stored.product.5')},
         {"run": backward_2, "grid": 'rows', "blocked": ('V',), "folded": ('K',), "dims": ('K', 'V'),
-         "products": 4, "tensors": ('k', 'a', 'b', 'l', 'd.y', 'stored.d_increment_S', 'stored.product.5', 'stored.product.3', 'stored.d.v.0', 'stored.d.v.1')},
+         "products": 4, "tiles": ((6.25, 3.5), (6.25, 3.5)), "tensors": ('k', 'a', 'b', 'l', 'd.y', 'stored.d_increment_S', 'stored.product.5', 'stored.product.3', 'stored.d.v.0', 'stored.d.v.1')},
         {"run": backward_3, "grid": 'rows', "blocked": ('K',), "folded": ('V',), "dims": ('K', 'V'),
-         "products": 4, "tensors": ('q', 'v', 'a', 'b', 'l', 'stored.d_increment_S', 'stored.product.4', 'stored.product.2', 'stored.d.k.0', 'stored.d.k.1')},
+         "products": 4, "tiles": ((6.5, 4.25), (6.5, 4.25)), "tensors": ('q', 'v', 'a', 'b', 'l', 'stored.d_increment_S', 'stored.product.4', 'stored.product.2', 'stored.d.k.0', 'stored.d.k.1')},
         {"run": backward_4, "grid": 'rows', "blocked": ('K',), "folded": ('V',), "dims": ('K', 'V'),
-         "products": 3, "tensors": ('k', 'a', 'b', 'l', 'saved.S', 'd.y', 'stored.product.2', 'stored.product.4', 'd.q')},
+         "products": 3, "tiles": ((5.5, 3.5), (5.5, 3.5)), "tensors": ('k', 'a', 'b', 'l', 'saved.S', 'd.y', 'stored.product.2', 'stored.product.4', 'd.q')},
         {"run": backward_5, "grid": 'rows', "blocked": (), "folded": ('K',), "dims": ('K', 'V'),
-         "products": 2, "tensors": ('k', 'v', 'a', 'b', 'l', 'saved.S', 'stored.d_increment_S', 'stored.product', 'stored.out', 'stored.product.2', 'stored.product.3', 'stored.product.4', 'stored.product.5', 'd.a', 'd.b', 'd.l')},
+         "products": 2, "tiles": ((7.25, 7.25), (7.25, 7.25)), "tensors": ('k', 'v', 'a', 'b', 'l', 'saved.S', 'stored.d_increment_S', 'stored.product', 'stored.out', 'stored.product.2', 'stored.product.3', 'stored.product.4', 'stored.product.5', 'd.a', 'd.b', 'd.l')},
     ],
     "shifted": [('d.k', (('stored.d.k.0', 0), ('stored.d.k.1', 1))), ('d.v', (('stored.d.v.0', 0), ('stored.d.v.1', 1)))],
 }

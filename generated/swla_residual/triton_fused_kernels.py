@@ -49,78 +49,78 @@ def fused_forward_0(q_ptr, k_ptr, v_ptr, a_ptr, b_ptr, l_ptr, state_S_ptr, cache
         first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
         tl.store(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
         tl.store(saved_sum_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], sum_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
-        l_c = lib.tokens(tl.load(l_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
-        v_c = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
-        # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-        written = l_c[:, None] * v_c  # [c, V]
-        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-        k_c = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-        # spec line 18: read: scale * S.T @ q
-        product = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
         mask2 = c < count  # [d]
         earlier = mask & mask2[None, :]  # [c, d]
-        valid = c < count  # [c]
         a_c = lib.tokens(tl.load(a_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
         # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
         logfloor = tl.log(tl.maximum(tl.abs(a_c), 1e-30))  # [c]
         at_least = tl.maximum(logfloor, (-120.0))  # [c]
+        valid = c < count  # [c]
         log_decay = tl.where(valid, at_least, 0.0)  # [c]
         # spec line 18: read: scale * S.T @ q
         G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
         gap = G[:, None] - G[None, :]  # [c, d]
         masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
         reach = tl.exp(masked.to(tl.float32))  # [c, d]
-        P = product * reach  # [c, d]
-        recent = lib.dot(P, written, PRECISION)  # [c, V]
         decay = tl.exp(G.to(tl.float32))  # [c]
+        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        product = lib.dot(q_c, S, PRECISION)  # [c, V]
+        carried = decay[:, None] * product  # [c, V]
         # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-        total = tl.sum(log_decay, 0)  # []
-        decay_of_row = tl.exp(total)  # []
-        G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
-        exp = tl.exp(G_after.to(tl.float32))  # [c]
-        decay_after = tl.where(valid, exp, 0.0)  # [c]
-        write = k_c * decay_after[:, None]  # [c, K]
-        product2 = lib.dot(tl.trans(written), write, PRECISION)  # [V, K]
-        b_c = lib.tokens(tl.load(b_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
-        number = segment.to(tl.float32)  # []
-        scaled = 256.0 * number  # []
         added = offset + c  # [c]
-        number2 = added.to(tl.float32)  # [c]
-        added2 = scaled + number2  # [c]
+        number = added.to(tl.float32)  # [c]
+        number2 = segment.to(tl.float32)  # []
+        scaled = 256.0 * number2  # []
+        added2 = scaled + number  # [c]
         mask3 = added2 >= 1.0  # [c]
         v_c_1 = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
         masked2 = tl.where(mask3[:, None], v_c_1, 0.0)  # [c, V]
-        written2 = b_c[:, None] * masked2  # [c, V]
+        b_c = lib.tokens(tl.load(b_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+        written = b_c[:, None] * masked2  # [c, V]
         k_c_1 = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
         key = tl.where(mask3[:, None], k_c_1, 0.0)  # [c, K]
-        write2 = decay_after[:, None] * key  # [c, K]
-        product3 = lib.dot(tl.trans(written2), write2, PRECISION)  # [V, K]
-        increment_S = product2 + product3  # [V, K]
+        # spec line 18: read: scale * S.T @ q
+        product2 = lib.dot(q_c, tl.trans(key), PRECISION)  # [c, d]
+        P = reach * product2  # [c, d]
+        recent = lib.dot(P, written, PRECISION)  # [c, V]
+        added3 = carried + recent  # [c, V]
+        k_c = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        product3 = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
+        P2 = product3 * reach  # [c, d]
+        l_c = lib.tokens(tl.load(l_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+        v_c = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+        # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+        written2 = l_c[:, None] * v_c  # [c, V]
+        # spec line 18: read: scale * S.T @ q
+        recent2 = lib.dot(P2, written2, PRECISION)  # [c, V]
+        online = recent2 + added3  # [c, V]
+        # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+        read_S = lib.dot(q_c, sum_S, PRECISION)  # [c, V]
+        added4 = online + read_S  # [c, V]
+        G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
+        exp = tl.exp(G_after.to(tl.float32))  # [c]
+        decay_after = tl.where(valid, exp, 0.0)  # [c]
+        write = decay_after[:, None] * key  # [c, K]
+        product4 = lib.dot(tl.trans(write), written, PRECISION)  # [K, V]
+        write2 = k_c * decay_after[:, None]  # [c, K]
+        product5 = lib.dot(tl.trans(write2), written2, PRECISION)  # [K, V]
+        increment_S = tl.trans(product5) + tl.trans(product4)  # [V, K]
+        total = tl.sum(log_decay, 0)  # []
+        decay_of_row = tl.exp(total)  # []
         scaled2 = S * decay_of_row  # [K, V]
         next_S = scaled2 + tl.trans(increment_S)  # [K, V]
-        # spec line 18: read: scale * S.T @ q
-        product4 = lib.dot(q_c, S, PRECISION)  # [c, V]
-        carried = decay[:, None] * product4  # [c, V]
-        product5 = lib.dot(q_c, tl.trans(key), PRECISION)  # [c, d]
-        P2 = reach * product5  # [c, d]
-        recent2 = lib.dot(P2, written2, PRECISION)  # [c, V]
-        added3 = carried + recent2  # [c, V]
-        online = recent + added3  # [c, V]
-        added4 = offset + count  # []
-        mask4 = added4 == 256  # []
+        added5 = offset + count  # []
+        mask4 = added5 == 256  # []
         mask5 = count > 0  # []
         completes2 = mask4 & mask5  # []
-        # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-        masked3 = tl.where(completes2, next_S, 0.0)  # [K, V]
-        added5 = sum_S + masked3  # [K, V]
-        read_S = lib.dot(q_c, sum_S, PRECISION)  # [c, V]
-        added6 = online + read_S  # [c, V]
-        # spec line 18: read: scale * S.T @ q
-        y = (size_K ** (-0.5)) * added6  # [c, V]
-        tl.store(y_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], y, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
         if completes:
             tl.store(new_cache_S_ptr + (z * N + segment) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], next_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
-        S, sum_S = next_S, added5
+        masked3 = tl.where(completes2, next_S, 0.0)  # [K, V]
+        added6 = sum_S + masked3  # [K, V]
+        # spec line 18: read: scale * S.T @ q
+        y = (size_K ** (-0.5)) * added4  # [c, V]
+        tl.store(y_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], y, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
+        S, sum_S = next_S, added6
     tl.store(new_state_S_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
@@ -148,6 +148,37 @@ def fused_backward_0(q_ptr, k_ptr, v_ptr, a_ptr, b_ptr, l_ptr, saved_S_ptr, save
         completes = (count > 0) & (count + offset == 256)
         token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
         first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+        # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+        added = offset + c  # [c]
+        number = added.to(tl.float32)  # [c]
+        number2 = segment.to(tl.float32)  # []
+        scaled = 256.0 * number2  # []
+        added2 = scaled + number  # [c]
+        mask3 = added2 >= 1.0  # [c]
+        v_c_1 = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+        masked = tl.where(mask3[:, None], v_c_1, 0.0)  # [c, V]
+        k_c_1 = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        key = tl.where(mask3[:, None], k_c_1, 0.0)  # [c, K]
+        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        # spec line 18: read: scale * S.T @ q
+        product = lib.dot(q_c, tl.trans(key), PRECISION)  # [c, d]
+        d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+        product2 = lib.dot(d_y_c, tl.trans(masked), PRECISION)  # [c, d]
+        scaled2 = product * product2  # [c, d]
+        scaled3 = (size_K ** (-0.5)) * scaled2  # [c, d]
+        b_c = lib.tokens(tl.load(b_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+        d_reach_part = b_c[None, :] * scaled3  # [c, d]
+        l_c = lib.tokens(tl.load(l_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+        k_c = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        product3 = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
+        v_c = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+        product4 = lib.dot(d_y_c, tl.trans(v_c), PRECISION)  # [c, d]
+        scaled4 = product3 * product4  # [c, d]
+        scaled5 = l_c[None, :] * scaled4  # [c, d]
+        d_reach_part2 = (size_K ** (-0.5)) * scaled5  # [c, d]
+        d_reach = d_reach_part2 + d_reach_part  # [c, d]
+        mask4 = c < count  # [d]
+        earlier = mask & mask4[None, :]  # [c, d]
         valid = c < count  # [c]
         a_c = lib.tokens(tl.load(a_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
         # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
@@ -156,184 +187,161 @@ def fused_backward_0(q_ptr, k_ptr, v_ptr, a_ptr, b_ptr, l_ptr, saved_S_ptr, save
         log_decay = tl.where(valid, at_least, 0.0)  # [c]
         # spec line 18: read: scale * S.T @ q
         G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
-        decay = tl.exp(G.to(tl.float32))  # [c]
-        scaled = decay * (size_K ** (-0.5))  # [c]
-        d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
-        saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-        product = lib.dot(d_y_c, tl.trans(saved_S), PRECISION)  # [c, K]
-        d_q_part = scaled[:, None] * product  # [c, K]
-        saved_sum_S = tl.load(saved_sum_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-        # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-        product2 = lib.dot(d_y_c, tl.trans(saved_sum_S), PRECISION)  # [c, K]
-        d_q_part2 = (size_K ** (-0.5)) * product2  # [c, K]
-        number = segment.to(tl.float32)  # []
-        scaled2 = 256.0 * number  # []
-        added = offset + c  # [c]
-        number2 = added.to(tl.float32)  # [c]
-        added2 = scaled2 + number2  # [c]
-        mask3 = added2 >= 1.0  # [c]
-        k_c_1 = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-        key = tl.where(mask3[:, None], k_c_1, 0.0)  # [c, K]
-        b_c = lib.tokens(tl.load(b_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
-        # spec line 18: read: scale * S.T @ q
-        mask4 = c < count  # [d]
-        earlier = mask & mask4[None, :]  # [c, d]
         gap = G[:, None] - G[None, :]  # [c, d]
-        masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
-        reach = tl.exp(masked.to(tl.float32))  # [c, d]
-        v_c_1 = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
-        # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-        masked2 = tl.where(mask3[:, None], v_c_1, 0.0)  # [c, V]
-        # spec line 18: read: scale * S.T @ q
-        product3 = lib.dot(d_y_c, tl.trans(masked2), PRECISION)  # [c, d]
-        scaled3 = reach * product3  # [c, d]
-        scaled4 = b_c[None, :] * scaled3  # [c, d]
-        product4 = lib.dot(scaled4, key, PRECISION)  # [c, K]
-        d_q_part3 = (size_K ** (-0.5)) * product4  # [c, K]
-        d_q_part4 = d_q_part2 + d_q_part3  # [c, K]
-        d_q_part5 = d_q_part + d_q_part4  # [c, K]
-        k_c = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-        l_c = lib.tokens(tl.load(l_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
-        v_c = lib.tokens(tl.load(v_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
-        product5 = lib.dot(d_y_c, tl.trans(v_c), PRECISION)  # [c, d]
-        scaled5 = reach * product5  # [c, d]
-        scaled6 = l_c[None, :] * scaled5  # [c, d]
-        product6 = lib.dot(scaled6, k_c, PRECISION)  # [c, K]
-        d_q_part6 = (size_K ** (-0.5)) * product6  # [c, K]
-        d_q = d_q_part5 + d_q_part6  # [c, K]
-        scaled7 = (size_K ** (-0.5)) * l_c  # [d]
-        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-        product7 = lib.dot(tl.trans(scaled5), q_c, PRECISION)  # [d, K]
-        scaled8 = scaled7[:, None] * product7  # [d, K]
-        # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-        G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
-        exp = tl.exp(G_after.to(tl.float32))  # [c]
-        decay_after = tl.where(valid, exp, 0.0)  # [c]
-        d_new_cache_S = tl.load(d_new_cache_S_ptr + (z * N + segment) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K * completes.to(tl.int32)) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-        # spec line 18: read: scale * S.T @ q
-        at_end = tl.where(completes, d_new_cache_S, 0.0)  # [K, V]
-        # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-        product8 = lib.dot(tl.trans(q_c), d_y_c, PRECISION)  # [K, V]
-        scaled9 = (size_K ** (-0.5)) * product8  # [K, V]
+        masked2 = tl.where(earlier, gap, (-10000.0))  # [c, d]
+        reach = tl.exp(masked2.to(tl.float32))  # [c, d]
         added3 = offset + count  # []
         mask5 = added3 == 256  # []
         mask6 = count > 0  # []
         completes2 = mask5 & mask6  # []
-        added4 = d_old_sum_S + scaled9  # [K, V]
+        # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
         d_end_sum_S = tl.where(completes2, d_old_sum_S, 0.0)  # [K, V]
-        added5 = at_end + d_end_sum_S  # [K, V]
+        d_new_cache_S = tl.load(d_new_cache_S_ptr + (z * N + segment) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K * completes.to(tl.int32)) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
         # spec line 18: read: scale * S.T @ q
-        scaled10 = decay[:, None] * d_y_c  # [c, V]
-        product9 = lib.dot(tl.trans(q_c), scaled10, PRECISION)  # [K, V]
-        scaled11 = (size_K ** (-0.5)) * product9  # [K, V]
+        at_end = tl.where(completes, d_new_cache_S, 0.0)  # [K, V]
         # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-        total = tl.sum(log_decay, 0)  # []
-        decay_of_row = tl.exp(total)  # []
+        added4 = at_end + d_end_sum_S  # [K, V]
         # spec line 18: read: scale * S.T @ q
-        d_next_S = d_old_S + added5  # [K, V]
+        d_next_S = d_old_S + added4  # [K, V]
         # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-        d_old_S2 = decay_of_row * d_next_S  # [K, V]
-        added6 = d_old_S2 + scaled11  # [K, V]
-        product10 = lib.dot(v_c, tl.trans(d_next_S), PRECISION)  # [c, K]
-        d_write = l_c[:, None] * product10  # [c, K]
-        d_k_part = decay_after[:, None] * d_write  # [c, K]
+        G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
+        exp = tl.exp(G_after.to(tl.float32))  # [c]
+        decay_after = tl.where(valid, exp, 0.0)  # [c]
+        product5 = lib.dot(key, d_next_S, PRECISION)  # [c, V]
+        d_written_part = decay_after[:, None] * product5  # [c, V]
         # spec line 18: read: scale * S.T @ q
-        d_k = scaled8 + d_k_part  # [c, K]
-        scaled12 = (size_K ** (-0.5)) * b_c  # [d]
-        product11 = lib.dot(tl.trans(scaled3), q_c, PRECISION)  # [d, K]
-        scaled13 = scaled12[:, None] * product11  # [d, K]
+        P = reach * product  # [c, d]
+        product6 = lib.dot(tl.trans(P), d_y_c, PRECISION)  # [d, V]
+        scaled6 = (size_K ** (-0.5)) * product6  # [d, V]
         # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-        product12 = lib.dot(masked2, tl.trans(d_next_S), PRECISION)  # [c, K]
-        d_write2 = b_c[:, None] * product12  # [c, K]
-        d_key_part = decay_after[:, None] * d_write2  # [c, K]
-        d_key = scaled13 + d_key_part  # [c, K]
-        d_k2 = tl.where(mask3[:, None], d_key, 0.0)  # [c, K]
+        d_written = scaled6 + d_written_part  # [c, V]
+        product7 = lib.dot(k_c, d_next_S, PRECISION)  # [c, V]
+        d_written_part2 = decay_after[:, None] * product7  # [c, V]
         # spec line 18: read: scale * S.T @ q
-        product13 = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
-        P = product13 * reach  # [c, d]
-        product14 = lib.dot(tl.trans(P), d_y_c, PRECISION)  # [d, V]
-        scaled14 = (size_K ** (-0.5)) * product14  # [d, V]
+        P2 = product3 * reach  # [c, d]
+        product8 = lib.dot(tl.trans(P2), d_y_c, PRECISION)  # [d, V]
+        scaled7 = (size_K ** (-0.5)) * product8  # [d, V]
+        d_written2 = scaled7 + d_written_part2  # [c, V]
+        scaled8 = reach * product2  # [c, d]
+        scaled9 = (size_K ** (-0.5)) * b_c  # [d]
+        product9 = lib.dot(tl.trans(scaled8), q_c, PRECISION)  # [d, K]
+        scaled10 = scaled9[:, None] * product9  # [d, K]
         # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-        product15 = lib.dot(k_c, d_next_S, PRECISION)  # [c, V]
-        d_written_part = decay_after[:, None] * product15  # [c, V]
+        product10 = lib.dot(masked, tl.trans(d_next_S), PRECISION)  # [c, K]
+        d_write = b_c[:, None] * product10  # [c, K]
+        d_key_part = decay_after[:, None] * d_write  # [c, K]
+        d_key = scaled10 + d_key_part  # [c, K]
         # spec line 18: read: scale * S.T @ q
-        d_written = scaled14 + d_written_part  # [c, V]
+        scaled11 = reach * d_reach  # [c, d]
+        scaled12 = reach * product4  # [c, d]
+        scaled13 = (size_K ** (-0.5)) * l_c  # [d]
+        product11 = lib.dot(tl.trans(scaled12), q_c, PRECISION)  # [d, K]
+        scaled14 = scaled13[:, None] * product11  # [d, K]
         # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-        d_v = l_c[:, None] * d_written  # [c, V]
+        product12 = lib.dot(v_c, tl.trans(d_next_S), PRECISION)  # [c, K]
+        d_write2 = l_c[:, None] * product12  # [c, K]
+        d_k_part = decay_after[:, None] * d_write2  # [c, K]
         # spec line 18: read: scale * S.T @ q
-        product16 = lib.dot(q_c, tl.trans(key), PRECISION)  # [c, d]
-        P2 = reach * product16  # [c, d]
-        product17 = lib.dot(tl.trans(P2), d_y_c, PRECISION)  # [d, V]
-        scaled15 = (size_K ** (-0.5)) * product17  # [d, V]
+        d_k = scaled14 + d_k_part  # [c, K]
+        tl.store(stored_d_k_0_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_k, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
         # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-        product18 = lib.dot(key, d_next_S, PRECISION)  # [c, V]
-        d_written_part2 = decay_after[:, None] * product18  # [c, V]
-        d_written2 = scaled15 + d_written_part2  # [c, V]
-        scaled16 = b_c[:, None] * d_written2  # [c, V]
-        d_v2 = tl.where(mask3[:, None], scaled16, 0.0)  # [c, V]
-        mask7 = logfloor == (-120.0)  # [c]
+        product13 = tl.sum(product3 * scaled12, 0)  # [d]
+        product14 = tl.sum(k_c * product12, 1)  # [c]
         # spec line 18: read: scale * S.T @ q
-        scaled17 = product13 * product5  # [c, d]
-        scaled18 = l_c[None, :] * scaled17  # [c, d]
-        d_reach_part = (size_K ** (-0.5)) * scaled18  # [c, d]
-        scaled19 = product16 * product3  # [c, d]
-        scaled20 = (size_K ** (-0.5)) * scaled19  # [c, d]
-        d_reach_part2 = b_c[None, :] * scaled20  # [c, d]
-        d_reach = d_reach_part + d_reach_part2  # [c, d]
-        scaled21 = reach * d_reach  # [c, d]
-        d_gap = tl.where(earlier, scaled21, 0.0)  # [c, d]
-        running = tl.cumsum(d_gap, 0, reverse=True)  # [c, d]
-        masked3 = tl.where(mask2, running, 0.0)  # [c, d]
-        d_log_decay_part = tl.sum(masked3, 1)  # [c]
+        scaled15 = l_c[None, :] * scaled12  # [c, d]
+        product15 = lib.dot(scaled15, k_c, PRECISION)  # [c, K]
+        # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+        product16 = tl.sum(product * scaled8, 0)  # [d]
+        product17 = tl.sum(key * product10, 1)  # [c]
+        # spec line 18: read: scale * S.T @ q
+        scaled16 = b_c[None, :] * scaled8  # [c, d]
+        product18 = lib.dot(scaled16, key, PRECISION)  # [c, K]
+        d_q_part = (size_K ** (-0.5)) * product18  # [c, K]
+        saved_sum_S = tl.load(saved_sum_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+        product19 = lib.dot(d_y_c, tl.trans(saved_sum_S), PRECISION)  # [c, K]
+        d_q_part2 = (size_K ** (-0.5)) * product19  # [c, K]
+        # spec line 18: read: scale * S.T @ q
+        d_q_part3 = d_q_part2 + d_q_part  # [c, K]
+        decay = tl.exp(G.to(tl.float32))  # [c]
+        scaled17 = decay * (size_K ** (-0.5))  # [c]
+        saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        product20 = lib.dot(d_y_c, tl.trans(saved_S), PRECISION)  # [c, K]
+        d_q_part4 = scaled17[:, None] * product20  # [c, K]
+        d_q_part5 = d_q_part4 + d_q_part3  # [c, K]
+        d_q_part6 = (size_K ** (-0.5)) * product15  # [c, K]
+        d_q = d_q_part5 + d_q_part6  # [c, K]
+        tl.store(d_q_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_q, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
         # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
         d_factor_S = tl.sum(tl.sum(saved_S * d_next_S, 1), 0)  # []
-        d_log_decay_part2 = decay_of_row * d_factor_S  # []
+        total = tl.sum(log_decay, 0)  # []
         # spec line 18: read: scale * S.T @ q
-        product19 = tl.sum(q_c * product, 1)  # [c]
-        scaled22 = decay * product19  # [c]
-        d_G = (size_K ** (-0.5)) * scaled22  # [c]
-        d_log_decay_part3 = tl.cumsum(d_G.to(tl.float64), 0, reverse=True)  # [c]
+        scaled18 = decay[:, None] * d_y_c  # [c, V]
+        product21 = lib.dot(tl.trans(q_c), scaled18, PRECISION)  # [K, V]
+        scaled19 = (size_K ** (-0.5)) * product21  # [K, V]
         # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-        product20 = tl.sum(k_c * product10, 1)  # [c]
-        d_decay_after_part = l_c * product20  # [c]
-        product21 = tl.sum(key * product12, 1)  # [c]
-        d_decay_after_part2 = b_c * product21  # [c]
-        d_decay_after = d_decay_after_part + d_decay_after_part2  # [c]
-        masked4 = tl.where(valid, d_decay_after, 0.0)  # [c]
-        d_G_after = exp * masked4  # [c]
-        d_log_decay_part4 = lib.sums_before(d_G_after.to(tl.float64), False)  # [c]
-        d_log_decay_part5 = d_log_decay_part3.to(tl.float32) + d_log_decay_part4.to(tl.float32)  # [c]
-        d_log_decay_part6 = d_log_decay_part2 + d_log_decay_part5  # [c]
+        decay_of_row = tl.exp(total)  # []
+        d_old_S2 = decay_of_row * d_next_S  # [K, V]
+        added5 = d_old_S2 + scaled19  # [K, V]
         # spec line 18: read: scale * S.T @ q
-        d_log_decay = d_log_decay_part + d_log_decay_part6  # [c]
-        masked5 = tl.where(valid, d_log_decay, 0.0)  # [c]
-        scaled23 = 0.5 * masked5  # [c]
-        mask8 = logfloor > (-120.0)  # [c]
-        masked6 = tl.where(mask8, masked5, 0.0)  # [c]
-        masked7 = tl.where(mask7, scaled23, masked6)  # [c]
+        product22 = tl.sum(q_c * product20, 1)  # [c]
         # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-        mask9 = a_c < 0.0  # [c]
-        at_most = tl.minimum(a_c, (-1e-30))  # [c]
-        at_least2 = tl.maximum(a_c, 1e-30)  # [c]
-        masked8 = tl.where(mask9, at_most, at_least2)  # [c]
-        d_a = masked7 / masked8  # [c]
-        product22 = tl.sum(product16 * scaled3, 0)  # [d]
-        scaled24 = (size_K ** (-0.5)) * product22  # [c]
-        scaled25 = decay_after * product21  # [c]
-        d_b = scaled24 + scaled25  # [c]
-        product23 = tl.sum(product13 * scaled5, 0)  # [d]
-        scaled26 = (size_K ** (-0.5)) * product23  # [c]
-        scaled27 = decay_after * product20  # [c]
-        d_l = scaled26 + scaled27  # [c]
-        tl.store(d_q_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_q, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
-        tl.store(stored_d_k_0_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_k, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
-        tl.store(stored_d_k_1_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_k2, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
-        tl.store(stored_d_v_0_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], d_v, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
-        tl.store(stored_d_v_1_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], d_v2, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
-        tl.store(d_a_ptr + ((b * T + start) * H + h) * (1) + c * (H * 1), d_a, mask=(c < count))
-        tl.store(d_b_ptr + ((b * T + start) * H + h) * (1) + c * (H * 1), d_b, mask=(c < count))
+        product23 = lib.dot(tl.trans(q_c), d_y_c, PRECISION)  # [K, V]
+        scaled20 = (size_K ** (-0.5)) * product23  # [K, V]
+        added6 = d_old_sum_S + scaled20  # [K, V]
+        d_decay_after_part = b_c * product17  # [c]
+        d_decay_after_part2 = l_c * product14  # [c]
+        d_decay_after = d_decay_after_part2 + d_decay_after_part  # [c]
+        masked3 = tl.where(valid, d_decay_after, 0.0)  # [c]
+        d_G_after = exp * masked3  # [c]
+        # spec line 18: read: scale * S.T @ q
+        scaled21 = decay * product22  # [c]
+        d_G = (size_K ** (-0.5)) * scaled21  # [c]
+        # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+        d_log_decay_part = lib.sums_before(d_G_after.to(tl.float64), False)  # [c]
+        # spec line 18: read: scale * S.T @ q
+        d_log_decay_part2 = tl.cumsum(d_G.to(tl.float64), 0, reverse=True)  # [c]
+        # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+        d_log_decay_part3 = d_log_decay_part2.to(tl.float32) + d_log_decay_part.to(tl.float32)  # [c]
+        # spec line 18: read: scale * S.T @ q
+        d_gap = tl.where(earlier, scaled11, 0.0)  # [c, d]
+        running = tl.cumsum(d_gap, 0, reverse=True)  # [c, d]
+        masked4 = tl.where(mask2, running, 0.0)  # [c, d]
+        d_log_decay_part4 = tl.sum(masked4, 1)  # [c]
+        # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+        scaled22 = decay_after * product14  # [c]
+        scaled23 = (size_K ** (-0.5)) * product13  # [c]
+        d_l = scaled23 + scaled22  # [c]
         tl.store(d_l_ptr + ((b * T + start) * H + h) * (1) + c * (H * 1), d_l, mask=(c < count))
-        d_old_sum_S, d_old_S = added4, added6
+        scaled24 = decay_after * product17  # [c]
+        scaled25 = (size_K ** (-0.5)) * product16  # [c]
+        d_b = scaled25 + scaled24  # [c]
+        tl.store(d_b_ptr + ((b * T + start) * H + h) * (1) + c * (H * 1), d_b, mask=(c < count))
+        mask7 = a_c < 0.0  # [c]
+        at_least2 = tl.maximum(a_c, 1e-30)  # [c]
+        at_most = tl.minimum(a_c, (-1e-30))  # [c]
+        masked5 = tl.where(mask7, at_most, at_least2)  # [c]
+        d_log_decay_part5 = decay_of_row * d_factor_S  # []
+        d_log_decay_part6 = d_log_decay_part5 + d_log_decay_part3  # [c]
+        # spec line 18: read: scale * S.T @ q
+        d_log_decay = d_log_decay_part4 + d_log_decay_part6  # [c]
+        mask8 = logfloor > (-120.0)  # [c]
+        mask9 = logfloor == (-120.0)  # [c]
+        masked6 = tl.where(valid, d_log_decay, 0.0)  # [c]
+        masked7 = tl.where(mask8, masked6, 0.0)  # [c]
+        scaled26 = 0.5 * masked6  # [c]
+        masked8 = tl.where(mask9, scaled26, masked7)  # [c]
+        # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+        d_a = masked8 / masked5  # [c]
+        tl.store(d_a_ptr + ((b * T + start) * H + h) * (1) + c * (H * 1), d_a, mask=(c < count))
+        scaled27 = b_c[:, None] * d_written  # [c, V]
+        d_v = l_c[:, None] * d_written2  # [c, V]
+        tl.store(stored_d_v_0_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], d_v, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
+        d_v2 = tl.where(mask3[:, None], scaled27, 0.0)  # [c, V]
+        tl.store(stored_d_v_1_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], d_v2, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
+        d_k2 = tl.where(mask3[:, None], d_key, 0.0)  # [c, K]
+        tl.store(stored_d_k_1_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_k2, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
+        d_old_sum_S, d_old_S = added6, added5
     tl.store(d_state_S_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_old_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
     tl.store(stored_d_cache_S_part_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_old_sum_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
 
@@ -363,7 +371,7 @@ forward = {
     "copies": [('new.cache.S', 'cache.S')],
     "kernels": [
         {"run": fused_forward_0, "grid": 'loop', "blocked": ('V',), "folded": (), "dims": ('K', 'V'),
-         "products": 8, "tensors": ('q', 'k', 'v', 'a', 'b', 'l', 'state.S', 'cache.S', 'y', 'new.state.S', 'new.cache.S', 'saved.S', 'saved.sum.S')},
+         "products": 8, "tiles": ((7.5, 6.5), (12.25, 9.5)), "tensors": ('q', 'k', 'v', 'a', 'b', 'l', 'state.S', 'cache.S', 'y', 'new.state.S', 'new.cache.S', 'saved.S', 'saved.sum.S')},
     ],
     "shifted": [],
 }
@@ -373,9 +381,9 @@ backward = {
     "copies": [],
     "kernels": [
         {"run": fused_backward_0, "grid": 'loop', "blocked": (), "folded": (), "dims": ('K', 'V'),
-         "products": 18, "tensors": ('q', 'k', 'v', 'a', 'b', 'l', 'saved.S', 'saved.sum.S', 'd.y', 'd.new.state.S', 'd.new.cache.S', 'd.q', 'stored.d.k.0', 'stored.d.k.1', 'stored.d.v.0', 'stored.d.v.1', 'd.a', 'd.b', 'd.l', 'd.state.S', 'stored.d_cache.S_part')},
+         "products": 18, "tiles": ((18.0, 18.0), (30.0, 30.0)), "tensors": ('q', 'k', 'v', 'a', 'b', 'l', 'saved.S', 'saved.sum.S', 'd.y', 'd.new.state.S', 'd.new.cache.S', 'd.q', 'stored.d.k.0', 'stored.d.k.1', 'stored.d.v.0', 'stored.d.v.1', 'd.a', 'd.b', 'd.l', 'd.state.S', 'stored.d_cache.S_part')},
         {"run": fused_backward_1, "grid": 'slots', "blocked": ('K', 'V'), "folded": (), "dims": ('K', 'V'),
-         "products": 0, "tensors": ('d.new.cache.S', 'stored.d_cache.S_part', 'd.cache.S')},
+         "products": 0, "tiles": ((1.02, 0.25), (1.02, 0.25)), "tensors": ('d.new.cache.S', 'stored.d_cache.S_part', 'd.cache.S')},
     ],
     "shifted": [('d.k', (('stored.d.k.0', 0), ('stored.d.k.1', 1))), ('d.v', (('stored.d.v.0', 0), ('stored.d.v.1', 1)))],
 }

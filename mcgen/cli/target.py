@@ -20,7 +20,7 @@ def check(folder: Path, target: str, chunk: int | None, given: list[str], precis
     backend, _ = parse_target(target)
     manifest = read_manifest(folder / "manifest.json")
     sizes = sizes_of(manifest, given)
-    chunk = chunk or Schedules(manifest.chunk, sides=manifest.sides, many=manifest.many, loads=manifest.loads).usual("cuda", sizes)
+    chunk = chunk or Schedules(manifest.chunk, sides=manifest.sides, loads=manifest.loads).usual("cuda", sizes)
     console = make_console()
     record = {"precision": precision} if precision else {}
     options = {name_of(kernel): chosen(kernel, sizes, record, backend) for kernel in kernels(*forms(folder))}

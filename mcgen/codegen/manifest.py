@@ -2,11 +2,10 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Sequence
+from typing import Any, Mapping
 
-from ..ir.nodes import Program, bodies, dim_of
+from ..ir.nodes import dim_of
 from ..passes.pipeline import Compiled
-from ..passes.stages import MANY_PRODUCTS
 from ..spec.nodes import Domain
 
 FORMAT = 3
@@ -16,7 +15,7 @@ SLOTS = "#slots"                # stands for the number of cached memories in a 
 LEVELS = "#levels"              # the same for the levels of merging segments
 
 
-def manifest_of(compiled: Compiled, spec_name: str, loads: Sequence[tuple[int, tuple[str, ...]]] = ()) -> dict[str, Any]:
+def manifest_of(compiled: Compiled, spec_name: str, loads: Mapping[str, tuple[float, float]] | None = None) -> dict[str, Any]:
     """The manifest as plain data; `mcgen.runtime.manifest` reads it. loads: of its GPU kernels, see there."""
     model, spec = compiled.model, compiled.model.spec
     delays = {p.name: p.delay for p in compiled.forward.params if p.delay}
@@ -47,8 +46,8 @@ def manifest_of(compiled: Compiled, spec_name: str, loads: Sequence[tuple[int, t
         "delays": delays, "cache": cache,
         "constants": {name: str(text) for block in ("rule", "cache") for name, text in
                       spec.raw.get(block, {}).get("constants", {}).items()},
-        "chunks": list(CHUNKS), "chunk": CHUNK, "sides": _sides(compiled), **({"many": True} if _many(compiled.forward) else {}),
-        **({"loads": [[products, list(dims)] for products, dims in loads]} if loads else {}),
+        "chunks": list(CHUNKS), "chunk": CHUNK, "sides": _sides(compiled),
+        **({"loads": {dim: list(fills) for dim, fills in loads.items()}} if loads else {}),
         "forward": {"params": [*forward, "call.table"], "results": results[: compiled.results]},
         "backward": {"params": [*forward, "call.table", *backward[len(forward):]],
                      "results": [r.name for r in compiled.backward.results]},
@@ -59,11 +58,6 @@ def manifest_of(compiled: Compiled, spec_name: str, loads: Sequence[tuple[int, t
 def _sides(compiled: Compiled) -> list[str | int]:
     """The dims of states, whose size says how long a chunk should be."""
     return list(dict.fromkeys(d for s in compiled.model.states.values() for d in s.shape))
-
-
-def _many(program: Program) -> bool:
-    """Whether a row of tokens takes many products of matrices beyond those of its decay, as its systems and factors for each channel do."""
-    return any(v.op in ("solve", *MANY_PRODUCTS) or any(map(_many, bodies(v))) for v in program.order())
 
 
 def _size(axis: str, merging: bool) -> str | int:

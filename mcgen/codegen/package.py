@@ -36,7 +36,7 @@ def texts(compiled: Compiled, spec: Spec, gpus: bool = True) -> dict[str, str]:
     from .triton_module import triton_modules
     from .tvm_module import tvm_module
 
-    split, fused, loads = triton_modules(compiled) if gpus else (None, None, [])
+    split, fused, loads = triton_modules(compiled) if gpus else (None, None, {})
     manifest = manifest_of(compiled, spec.name, loads)
     found = {
         "spec.yaml": dump_spec(spec),

@@ -7,8 +7,7 @@ from ..ir.nodes import Program
 from ..passes.apart import Entangled
 from ..passes.pipeline import Compiled
 from ..passes.slice import Sliced, cut
-from ..passes.slice_kernel import products
-from ..runtime.triton.options import FEW, FUSED
+from ..runtime.triton.options import FUSED
 from .formulas import formulas
 from .triton_expr import CALLS, INFIX
 from .triton_printer import Printed, print_kernel
@@ -34,38 +33,39 @@ _KIND = {"rows": "A program for every row of the chunk table", "loop": "The rows
          "slots": "A program for every cached memory, its rows one after the other"}
 
 
-Load = tuple[int, tuple[str, ...]]
+Loads = dict[str, tuple[float, float]]
 OPS = {"const", "size", "iota", "row", "param", "load", "map", "sum", "max", "dot", "cumsum", "rename", "collect", "expose", "keep", "topk", "scan",
        "slots", "out", "take", "give", "solve", "cumprod", "decayed", "pair", "papply", "pfactor", "dense_solve"}
 FUNCTIONS = {*INFIX, *CALLS, "neg", "float", "stop", "logfloor", "pow"}
 
 
-def triton_modules(compiled: Compiled) -> tuple[str | None, str | None, list[Load]]:
+def triton_modules(compiled: Compiled) -> tuple[str | None, str | None, Loads]:
     """The whole module in its split form, and in its fused one: None where that is the same; and the split form's loads. None twice for a
     program with an operation that no GPU kernel has yet: torch computes it there."""
     b = compiled.source.builder
     programs = (("forward", compiled.forward), ("backward", compiled.backward))
     if not all(printable(program) for _, program in programs):
-        return None, None, []
+        return None, None, {}
     try:
         slices = [cut(program, b) for _, program in programs]
         split = [_program(which, sliced, "") for (which, _), sliced in zip(programs, slices)]
         fused = [_program(which, cut(program, b, True), FUSED) for which, program in programs]
     except Entangled:
-        return None, None, []
+        return None, None, {}
     same = _bodies(split) == _bodies(fused)
     title = f"{compiled.model.name} on GPUs"
     one_pass = None if same else _module(f"{title}: one pass over the rows, where one can.", compiled, fused)
     return _module(f"{title}.", compiled, split), one_pass, loads(slices)
 
 
-def loads(programs: Iterable[Sliced]) -> list[Load]:
-    """Of all kernels with many products that have a dim whole: how many, and which dims."""
-    found = set()
-    for s in (s for sliced in programs for s in sliced.slices):
-        if s.whole and products(s.program.order()) > FEW:
-            found.add((products(s.program.order()), s.whole))
-    return sorted(found)
+def loads(programs: Iterable[Sliced]) -> Loads:
+    """dim -> what kernels of several products that have it whole fill of registers at most, if it has 64 entries and if 128."""
+    found: Loads = {}
+    for s in (s for sliced in programs for s in sliced.slices if s.whole and s.load):
+        for dim in s.whole:
+            short, long = (max(x) for x in zip(s.fills(), found.get(dim, (0.0, 0.0))))
+            found[dim] = round(short, 2), round(long, 2)
+    return dict(sorted(found.items()))
 
 
 def _bodies(printed: list[tuple[list[str], str]]) -> list[str]:
@@ -108,7 +108,7 @@ def _plan(which: str, sliced: Sliced, printed: list[Printed]) -> str:
         grid = "units" if s.kind == "slots" and s.slot == "m" else s.kind
         levels = '"levels": True, ' if s.levels else ""
         lines.append(f'        {{"run": {p.name}, "grid": {grid!r}, {levels}"blocked": {s.blocked!r}, "folded": {s.folded!r}, "dims": {p.dims!r},')
-        lines.append(f'         "products": {products(s.program.order())}, "tensors": {p.tensors!r}}},')
+        lines.append(f'         "products": {s.products}, "tiles": {s.tiles()!r}, "tensors": {p.tensors!r}}},')
     lines.append("    ],")
     lines.append(f'    "shifted": {list(sliced.shifted)!r},')
     lines.append("}")

@@ -51,6 +51,12 @@ def carried(v: Value) -> bool:
     return v.op == "out" and v["kind"] == "start" and scans_rows(v.args[0])
 
 
+def stored(r: Result) -> Value:
+    """The value that a kernel stores for a result, or the loop that does."""
+    value = r.parts[0][0]
+    return value.args[0] if value.op == "collect" or (value.op == "out" and value["kind"] == "stack") else value
+
+
 class _Kernel(Tokens):
     """The frame: where the program stands, before the rows, each row, after the rows."""
 
@@ -125,18 +131,21 @@ class _Kernel(Tokens):
         self.row()
         for once in self.slice.fold.passes if self.slice.fold else ():
             self.blocks(once)
-        for r in self.program.results:
-            value = r.parts[0][0]
-            if set(self.slice.folded) & set(value.axes):
-                continue                                 # stored block by block
-            if value.op == "out" and value["kind"] == "stack":
-                self.statements([value.args[0]])
-                continue
-            if value.op == "collect":
-                value = value.args[0]
-            self.statements(arrange([value]))
-            if handed_out(value) is None:
-                self.store(r, self.get(value))
+        rest = [r for r in self.program.results if not set(self.slice.folded) & set(r.parts[0][0].axes)]           # others block by block
+        self.give(rest, arrange([stored(r) for r in rest]))
+
+    def give(self, results: list[Result], values: Sequence[Value]) -> None:
+        """The values in order, each result stored as soon as it is there: what is read for one needs no registers by the next."""
+        waiting: dict[int, list[Result]] = {}
+        for r in results:
+            if r.parts[0][0].op != "out" or (r.parts[0][0]["kind"] != "stack" and handed_out(r.parts[0][0]) is None):      # its loop stores others
+                waiting.setdefault(id(stored(r)), []).append(r)
+        for v in values:
+            self.statements([v])
+            for r in waiting.pop(id(v), ()):
+                self.store(r, self.get(v))
+        for r in (r for rs in waiting.values() for r in rs):
+            self.store(r, self.get(stored(r)))
 
     # -- a loop over rows --------------------------------------------------------------------------------------
     def loop(self) -> None:
@@ -150,26 +159,40 @@ class _Kernel(Tokens):
         for total in totals:
             self.total(total)
         inside = [v for v in values if scopes[id(v)] == "row"]
-        stored = [r for r in self.program.results if r.kind in ("starts", "token") or r.parts[0][0].op == "collect"]
-        if scans or totals or stored:
+        given = [r for r in self.program.results if r.kind in ("starts", "token") or r.parts[0][0].op == "collect"]
+        if scans or totals or given:
             self.loop_over("i" if self.slice.reverse else "r", "0", "R")
             if self.slice.reverse:
                 self.line("r = R - 1 - i")
             self.row()
-            first = [r for r in stored if carried(r.parts[0][0])]
+            first = [r for r in given if carried(r.parts[0][0])]
             for r in first:                              # nothing else may need them: no registers for them in the row's loops
                 value = r.parts[0][0]
                 self.store(r, self.carries[id(value.args[0])][value["index"]])
-            self.statements(inside)
+            before = [v for v in values if scopes[id(v)] == "before"]
+            rest = [r for r in given if r not in first]
+            self.give(rest, [*self.of_row(before, inside, totals, rest), *inside])
             for total in totals:
                 self.add(total)
-            for r in stored:
-                value = r.parts[0][0]
-                if r not in first and handed_out(value) is None:
-                    self.store(r, self.get(value.args[0] if value.op == "collect" else value))
+            self.leave(scans)
             self.advance(scans)
             self.close()
-        self.after([r for r in self.program.results if r not in stored])
+        self.after([r for r in self.program.results if r not in given])
+
+    def of_row(self, before: list[Value], inside: list[Value], totals: list[Value], given: list[Result]) -> list[Value]:
+        """What is computed in each row, in order, with the bodies of its scans."""
+        scans = [v for v in inside if scans_rows(v)]
+        stands = dict.fromkeys(map(id, before)) | self.enter(scans)
+        names = {p.name for scan in scans for p in scan["body"].params[:scan["carries"]]}
+        carries = {x["name"]: x for scan in scans for x in scan["body"].order() if x.op == "param" and x["name"] in names}
+        for v in inside:
+            if v.op == "out" and scans_rows(v.args[0]):
+                body, n = v.args[0]["body"], v.args[0]["carries"]
+                stands[id(v)] = body.results[n + v["index"]].parts[0][0] if v["kind"] == "y" else carries.get(body.params[v["index"]].name)
+        last = [x for scan in scans for r in scan["body"].results[:scan["carries"]] for x, _ in r.parts]
+        last += [a for total in totals for a in total.args]
+        roots = [*last, *(x for scan in scans for r in scan["body"].results for x, _ in r.parts), *map(stored, given)]
+        return arrange(roots, stands, list(carries.values()), last)
 
     def after(self, results: list[Result]) -> None:
         """One result after the other: what is read for the first needs no registers by the second."""

@@ -51,6 +51,7 @@ class Tiles:
         self.indent = "    "
         self.names: dict[int, Name] = {}
         self.taken = set(OWN)
+        self.dims = list(dict.fromkeys(dim_of(a) for p in (*program.params, *program.results) for a in p.axes))       # as tensors have them
         self.spec_line = 0
         self.pointers = {p.name: self.fresh(f"{p.name}_ptr") for p in (*program.params, *program.results)}
         self.padding = Padding()

@@ -4,7 +4,7 @@ from __future__ import annotations
 from ..ir.nodes import Program, Result, Value, order, sort_axes
 from ..passes.padding import padded
 from ..passes.slice import Slice
-from ..passes.token_loops import over_tokens, per_token, token_loops
+from ..passes.token_loops import per_token, token_loops
 from .triton_expr import aligned
 from .triton_slots import Slots
 from .triton_tiles import Name
@@ -74,9 +74,6 @@ class Tokens(Slots):
             self.names[id(v)] = Name("")                    # stored by the loop itself
 
     def scan(self, v: Value) -> None:
-        if not over_tokens(v):
-            super().scan(v)
-            return
         body: Program = v["body"]
         n, m = v["carries"], v["xs"]
         consts = {p.name: self.get(a) for p, a in zip(body.params[n + m:], v.args[n + m:])}

@@ -4,15 +4,14 @@ from __future__ import annotations
 from typing import Iterable
 
 from ..ir.naming import stem
-from ..ir.nodes import Program, Value, order, sort_axes
+from ..ir.nodes import Program, Value, dim_of, order, sort_axes
 from ..ir.verifier import BrokenProgram
 from ..passes.apart import levelled
-from ..passes.arrange import arrange
 from ..passes.fold import Fold
 from ..passes.held import matrix
 from ..passes.padding import padded
 from .triton_expr import COMPARE, call, integer, number
-from .triton_tiles import Name, Tiles, size
+from .triton_tiles import TOKENS, Name, Tiles, size
 
 
 class Values(Tiles):
@@ -175,12 +174,18 @@ class Values(Tiles):
         return text, axes
 
     def product(self, v: Value, names: list[Name], over: str) -> tuple[str, tuple[str, ...]]:
-        out = self.tile_axes(v.axes)
+        out = self.upright(self.tile_axes(v.axes))
         left, right = (0, 1) if out[0] in names[0].axes else (1, 0)
         sides = []
         for i, axes in ((left, (out[0], over)), (right, (over, out[1]))):
             sides.append(self.cleaned(v.args[i], self.aligned(names[i], axes), axes, (over,)))
         return f"lib.dot({sides[0]}, {sides[1]}, PRECISION)", out
+
+    def upright(self, axes: tuple[str, ...]) -> tuple[str, ...]:
+        """The axes of a product: dims as they lie in memory, those that kernels are cut along last: rows are what instructions want many of."""
+        if any(a in TOKENS for a in axes):
+            return axes
+        return tuple(sorted(axes, key=lambda a: (a in self.blocked, self.dims.index(dim_of(a)))))
 
     def _cumsum(self, v: Value) -> None:
         name = self.get(v.args[0])
@@ -260,28 +265,32 @@ class Values(Tiles):
         raise NotImplementedError
 
     # -- scans -------------------------------------------------------------------------------------------------
+    def enter(self, scans: list[Value]) -> dict[int, Value | None]:
+        """Gives the scans' bodies their parameters, which are had where they are asked for; id of a parameter that is no carry -> what it is."""
+        stands: dict[int, Value | None] = {}
+        known = {p.name for p in self.program.params}
+        for scan in scans:
+            body, n = scan["body"], scan["carries"]
+            own = {x["name"]: x for x in body.order() if x.op == "param"}
+            for p, arg in zip(body.params, [scan] * n + list(scan.args[n:])):
+                mine = own.get(p.name)
+                if self.given.setdefault(p.name, arg) is not arg or (p.name in known and mine is not None and mine is not arg):
+                    raise BrokenProgram(f"{self.program.name}: {p.name} is a parameter of a scan, and another value's name")
+            self.bound |= {p.name: name for p, name in zip(body.params, self.carries[id(scan)])}
+            given = {p.name: arg for p, arg in zip(body.params[n:], scan.args[n:]) if own.get(p.name) is not arg}
+            self.memories |= given
+            stands |= {id(own[name]): arg for name, arg in given.items() if name in own}
+            self.names[id(scan)] = Name("")
+        return stands
+
+    def leave(self, scans: list[Value]) -> None:
+        """Requires: all that the scans' bodies compute is there."""
+        for scan in scans:
+            results = scan["body"].results
+            self.next[id(scan)] = [self.clean_full(r.parts[0][0], carry.axes) for carry, r in zip(self.carries[id(scan)], results)]
+
     def scan(self, v: Value) -> None:
-        body: Program = v["body"]
-        n = v["carries"]
-        outer, memories = dict(self.bound), dict(self.memories)
-        for p, arg in zip(body.params, [v] * n + list(v.args[n:])):
-            if self.given.setdefault(p.name, arg) is not arg:            # what is made of it would be taken for the other's
-                raise BrokenProgram(f"{self.program.name}: two scans of a kernel have a parameter {p.name}, for different values")
-        for p, name in zip(body.params[:n], self.carries[id(v)]):
-            self.bound[p.name] = name
-        for p, arg in zip(body.params[n:], v.args[n:]):
-            if id(arg) in self.again:
-                self.memories[p.name] = arg
-            elif self.wanted(arg) or id(arg) in self.names:
-                self.bound[p.name] = self.get(arg)
-        self.statements(arrange(body.roots()))
-        self.bound = outer
-        made = []
-        for carry, r in zip(self.carries[id(v)], body.results[:n]):
-            made.append(self.clean_full(r.parts[0][0], carry.axes))
-        self.memories = memories
-        self.next[id(v)] = made
-        self.names[id(v)] = Name("")
+        raise NotImplementedError
 
     def out(self, v: Value) -> None:
         loop, i = v.args[0], v["index"]

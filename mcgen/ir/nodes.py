@@ -18,7 +18,7 @@ subexpressions are computed once by construction.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Container, Iterable, Iterator
+from typing import Any, Callable, Container, Iterable, Iterator, Sequence
 
 from ..diagnostics import Pos
 
@@ -103,9 +103,9 @@ class Program:
         raise KeyError(name)
 
 
-def order(roots: Iterable[Value], seen: set[int] | None = None) -> list[Value]:
+def order(roots: Iterable[Value], seen: set[int] | None = None, below: Callable[[Value], Sequence[Value]] = lambda v: v.args) -> list[Value]:
     """Every value below the roots once, arguments before users, in a deterministic order. seen: ids of what is left out with all below
-    it; those of what is found join them."""
+    it; those of what is found join them. below: what counts as a value's arguments."""
     seen = set() if seen is None else seen
     found: list[Value] = []
     stack: list[tuple[Value, bool]] = [(r, False) for r in reversed(list(roots))]
@@ -116,7 +116,7 @@ def order(roots: Iterable[Value], seen: set[int] | None = None) -> list[Value]:
         elif id(value) not in seen:
             seen.add(id(value))
             stack.append((value, True))
-            stack.extend((a, False) for a in reversed(value.args) if id(a) not in seen)
+            stack.extend((a, False) for a in reversed(below(value)) if id(a) not in seen)
     return found
 
 

@@ -119,9 +119,10 @@ def _passes(axis: str, roots: Sequence[Value], loops: Mapping[int, tuple[Pass, .
             if id(v) not in inside:
                 inside.add(id(v))
                 stack += [a for a in v.args if id(a) in along and id(a) not in sums]
-        wanted = arrange([v for v in values if id(v) in inside])
+        wanted = arrange(made)
         inside |= _again(wanted, inside, along)
-        passes.append(Pass(tuple(v for v in wanted if id(v) not in along and id(v) not in inside), tuple(v for v in wanted if id(v) in inside),
+        there = dict.fromkeys(id(v) for v in wanted if id(v) not in inside)
+        passes.append(Pass(tuple(v for v in wanted if id(v) not in along and id(v) in there), tuple(v for v in arrange(made, there) if id(v) in inside),
                            tuple(v for v in made if id(v) in sums), tuple(v for v in made if id(v) not in sums)))
     return tuple(passes)
 

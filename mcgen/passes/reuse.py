@@ -31,7 +31,7 @@ def reuse(slices: Sequence[Slice], scratch: Sequence[Param], fresh: Callable[[st
 
 def loaded(s: Slice) -> bool:
     """Whether it fills registers with tiles as long as a dim."""
-    return bool(s.whole) and products(s.program.order()) > FEW
+    return bool(s.whole) and s.products > FEW
 
 
 class _Shared:

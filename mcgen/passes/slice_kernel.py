@@ -2,12 +2,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Callable, Iterable, NamedTuple, Sequence
 
 from ..ir.builder import Builder
 from ..ir.nodes import Param, Program, Result, Value, bodies, dim_of, is_dim, order, slot_axis, sort_axes
 from .apart import leaves_levels, levelled
-from .arrange import pressure
+from .arrange import SIDE, Pressure
 from .fold import Fold, fold
 from .names_apart import names_apart
 from .prune_loops import prune_loops
@@ -18,9 +19,9 @@ from .token_loops import TokenLoops, over_tokens, scans_rows, token_loops
 
 MANY = 6                         # for how many products of matrices such a value counts
 PASSES = 2                       # how often such a kernel may go over the blocks of a dim
-LEAST = 4                        # products of a kernel that may need more registers than there are
-TILES = 6.2                      # tiles with sides of 64 that are alive at once in registers, at most
-LONG = 6                         # products of a kernel that has tiles as long as a dim, at most
+LEAST = 3, 4                     # products of a kernel that may need more registers than there are, and of one that may where a dim has 128
+TILES = 6.45                     # tiles with sides of 64 that are alive at once in registers, at most
+LARGE, LOOP = 6.9, 14            # the same where a dim has 128; and in a loop over rows, whose states lie there anyway
 SIZE = 64                        # what every axis counts when stored elements are compared
 
 
@@ -61,19 +62,46 @@ class Slice:
         cut = {dim_of(a) for a in (*self.blocked, *self.folded)}
         return tuple(sorted({dim_of(a) for v in self.program.order() for a in v.axes if is_dim(a) and not dim_of(a).isdigit()} - cut))
 
+    @property
+    def products(self) -> int:
+        """How many products of matrices one of its programs takes."""
+        return products(self.program.order(), self.slot if self.kind == "slots" else "")
+
+    @cached_property
     def load(self) -> float:
-        """What it needs of registers, 1 if it fills them: by the tiles alive at once, or by its products, where tiles are as long as a dim.
-        0 for a kernel of few products."""
-        count = products(self.program.order())
-        if count < LEAST:
-            return 0.0
-        return max(pressure(self.program.roots(), self.folded) / TILES, count / LONG if self.whole else 0.0)
+        """What it needs of registers, 1 if the tiles alive at once fill them; 0 for a kernel of few products."""
+        return max(self.fills())
+
+    def filled(self, results: Sequence[Result]) -> float:
+        """The same for some of its results."""
+        return max(self._fills(Pressure([v for r in results for v, _ in r.parts])))
+
+    def fills(self) -> tuple[float, float]:
+        """What the tiles alive at once fill of registers with blocks of 32, and with blocks of 16 and 128 of the dims that it has whole; 0
+        for few products."""
+        return self._fills(Pressure(self.program.roots())) if self.products >= LEAST[0] else (0.0, 0.0)
+
+    def _fills(self, alive: Pressure) -> tuple[float, float]:
+        most = (LOOP, LOOP) if self.kind == "loop" else (TILES, LARGE)
+        return self._tiles(alive, 0.5) / most[0], self._tiles(alive, 0.25, 2) / most[1] if self.products >= LEAST[1] else 0.0
+
+    def tiles(self) -> tuple[tuple[float, ...], ...]:
+        """How many tiles of 64 x 64 are alive at once, where dims that it has whole have 64, and 128; for each with blocks of 64, and of 32."""
+        alive = Pressure(self.program.roots())
+        return tuple(tuple(round(self._tiles(alive, block, long), 2) for block in (1, 0.5)) for long in (1, 2))
+
+    def _tiles(self, alive: Pressure, block: float, long: float = 1) -> float:
+        cut = {*self.blocked, *self.folded}
+        axes = {a for v in self.program.order() for a in v.axes if is_dim(a) and not dim_of(a).isdigit()}
+        one = {self.slot: 1 / SIDE} if self.kind == "slots" else {}
+        return alive.tiles({a: block if a in cut else long for a in axes} | one, self.folded)
 
     def folding(self) -> Slice:
-        """A kernel over rows goes over blocks; twice only where that spares many products their long sides."""
+        """A kernel over rows goes over blocks; twice only where that spares many products their long sides, or registers."""
+        plain = replace(self, fold=None)
         if self.kind != "rows":
-            return replace(self, fold=None)
-        return replace(self, fold=fold(self.program, self.blocked, PASSES if products(self.program.order()) > MANY else 1))
+            return plain
+        return replace(self, fold=fold(self.program, self.blocked, PASSES if self.products > MANY or plain.load > 1 else 1))
 
     def part(self, results: Sequence[Result], params: Iterable[Param], b: Builder) -> Slice:
         """The same kind of kernel for these results, which read some of these parameters; of loops what they need. Requires: it reads again
@@ -107,7 +135,7 @@ class Kernel:
     def load(self) -> float:
         """See `Slice.load`."""
         program = self.program(lambda v: self.b.param(Param(f"{self.b.serial(v)}", "starts", tuple(a for a in v.axes if a != "r"), dtype=v.dtype)))
-        return Slice(program, self.kind, self.reverse, separable(program)).folding().load()
+        return Slice(program, self.kind, self.reverse, separable(program)).folding().load
 
     def program(self, read: Callable[[Value], Value]) -> Program:
         """What this kernel computes, with `read` for what comes from memory; without its parameters."""
@@ -226,6 +254,12 @@ class Kernel:
         """Whether it is a number of a token, or of a pair of them, that is a sum along dims."""
         return v.op in ("sum", "dot", "max") and any(map(is_dim, v["over"])) and not set(v.axes) - {"r", "c", "d"}
 
+    @staticmethod
+    def of_pairs(v: Value) -> bool:
+        """Whether it is a number of a token that is a sum of one of each pair of tokens: that is no work for what runs in order."""
+        return v.op in ("sum", "dot", "max") and {"c", "d"} & set(v["over"]) and len(set(v.axes) - {"r"}) == 1 and any(
+            {"c", "d"} <= set(a.axes) for a in v.args)
+
     def cost(self, v: Value, limit: int) -> tuple[int, bool]:
         """Elements per row that have to be in memory for v, and whether v is what is read."""
         key = (id(v), limit)
@@ -236,7 +270,7 @@ class Kernel:
     def weigh(self, v: Value, limit: int) -> tuple[int, bool]:
         if self.made_elsewhere(v):
             return 0, True
-        if self.apart and self.summed(v) and self.storable(v):
+        if ((self.apart and self.summed(v)) or (self.kind == "loop" and not self.stages.fused and self.of_pairs(v))) and self.storable(v):
             return self.elements(v), True
         if self.stages.weight(v) < limit:
             return 0, False
@@ -291,11 +325,12 @@ class Kernel:
                     changed = True
 
 
-def products(values: Iterable[Value]) -> int:
-    """How many products of matrices the values take, those in loops too; the parts of one operation's derivative take them once."""
+def products(values: Iterable[Value], one: str = "") -> int:
+    """How many products of matrices the values take, those in loops too; the parts of one operation's derivative take them once. one: an
+    axis of which a kernel has one entry at a time."""
     values = list(values)
     parts = {(*map(id, v.args), v.op) for v in values if v.op in MANY_PRODUCTS}
-    return MANY * len(parts) + sum((v.op == "dot" and is_product(v)) + sum(products(body.order()) for body in bodies(v)) for v in values)
+    return MANY * len(parts) + sum((v.op == "dot" and is_product(v, one)) + sum(products(body.order(), one) for body in bodies(v)) for v in values)
 
 
 def separable(program: Program) -> tuple[str, ...]:

@@ -7,13 +7,13 @@ from typing import Iterable, Sequence
 
 from ..ir.naming import stem
 from ..ir.nodes import AXIS_ORDER, Param, Result, Value, is_dim, order
-from .arrange import pressure
 from .rewrite import Rebuilder
-from .slice_kernel import TILES, Kernel, Slice, products
-from .stages import is_product
+from .slice_kernel import Kernel, Slice, products
+from .stages import is_product, over_rows
 
 MOST = 12                        # products of matrices of one kernel over rows, where it can be cut
 WHOLE = 9                        # of one that has a dim whole, where kernels without one can compute more than half of them
+TRIED = 8                        # values of which one is stored for the sake of load
 LESS = 0.9                       # of a kernel's load, at most, is left for each part by a cut for its sake
 
 
@@ -28,15 +28,17 @@ class _Parts:
 
     def of(self, whole: Slice) -> list[Slice]:
         """The kernel, or several, later ones first."""
-        if whole.kind != "rows" or whole.kept or (whole.fold and whole.fold.loops):
+        if whole.kind != "rows" or whole.kept:
             return [whole]
-        count, load = products(whole.program.order()), whole.load()
+        count, load = whole.products, whole.load
         if load <= 1 and (whole.fold is None or count <= (WHOLE if whole.whole else MOST)):
             return [whole]
-        found = self.divided(whole, count, TILES) if load > 1 else []
-        if not found[1:] and whole.fold is not None:
+        found = self.divided(whole, count, full=1) if load > 1 else []
+        if (not found[1:] or again(whole, found)) and whole.fold is not None:
             found = self.by_blocks(whole, count, load)
-        if not found[1:]:
+        if (not found[1:] or again(whole, found)) and load > 1:
+            found = self.at_one(whole, load)
+        if not found[1:] or again(whole, found):
             return [whole]
         known = {p.name for p in (*self.cutter.scratch, *whole.program.params)} | {r.name for r in whole.program.results}
         self.cutter.scratch += {p.name: p for s in found for p in s.program.params if p.name not in known}.values()
@@ -53,27 +55,36 @@ class _Parts:
             found = self.apart(whole, list(results), summands(axis, sums))
         elif all("r" in v.axes and v.dtype == "f" for v in sums):
             found = self.apart(whole, rest, sums, along)
-        if found and load > 1 and max(s.load() for s in found) <= LESS * load:
+        if found and load > 1 and max(s.load for s in found) <= LESS * load:
             return found
-        found = [part for s in found or [] for part in ([s] if products(s.program.order()) < count else self.divided(s, count))]
-        if not found or any(products(s.program.order()) >= count for s in found):
+        found = [part for s in found or [] for part in ([s] if s.products < count else self.divided(s, count))]
+        if not found or any(s.products >= count for s in found):
             found = self.divided(whole, count)
-        return [] if count <= MOST and 2 * sum(products(s.program.order()) for s in found if s.whole) >= count else found
+        return [] if count <= MOST and 2 * sum(s.products for s in found if s.whole) >= count else found
 
-    def divided(self, whole: Slice, count: int, tiles: float = math.inf) -> list[Slice]:
-        """Kernels of few products each, and of so many tiles at once, for some of the results, where that computes little twice."""
+    def at_one(self, whole: Slice, load: float) -> list[Slice]:
+        """One product or sum is stored by a kernel for it alone, the one that leaves least in both, of those with about half of all below."""
+        values = whole.program.order()
+        able = [v for v in values if v.op in ("dot", "sum") and "r" in v.axes and not over_rows(v)]
+        of_rows = sorted(able, key=lambda v: abs(2 * len(order([v])) - len(values)))[:TRIED]
+        found = [self.apart(whole, list(whole.program.results), [v]) for v in of_rows]
+        most, best = min(((max(s.load for s in slices), slices) for slices in found), key=lambda f: f[0], default=(load, []))
+        return best if most <= LESS * load else []
+
+    def divided(self, whole: Slice, count: int, full: float = math.inf) -> list[Slice]:
+        """Kernels of few products each, which fill registers so far, for some of the results, where that computes little twice."""
         groups: list[list[Result]] = []
         roots = lambda results: [v for r in results for v, _ in r.parts]
-        alive = lambda results: 0.0 if tiles == math.inf else pressure(roots(results), whole.folded)
+        filled = lambda results: 0.0 if full == math.inf else whole.filled(results)
         needs = lambda results: products(order(roots(results)))
         for r in whole.program.results:
-            able = [g for g in groups if needs([*g, r]) <= MOST and alive([*g, r]) <= max(tiles, alive(g), alive([r]))]
+            able = [g for g in groups if needs([*g, r]) <= MOST and filled([*g, r]) <= max(full, filled(g), filled([r]))]
             if able:
                 max(able, key=lambda g: needs(g) + needs([r]) - needs([*g, r])).append(r)         # what most is shared with
             else:
                 groups.append([r])
         made = [whole.part(results, whole.program.params, self.cutter.b) for results in groups]
-        return made if 2 * sum(products(s.program.order()) for s in made) <= 3 * count else [whole]
+        return made if 2 * sum(s.products for s in made) <= 3 * count else [whole]
 
     def apart(self, whole: Slice, results: list[Result], values: list[Value], more: Sequence[Result] = ()) -> list[Slice]:
         """A kernel for the results, which reads the values, and the one before it, for them and for what else it shall give."""
@@ -104,6 +115,12 @@ def summands(axis: str, sums: Iterable[Value]) -> list[Value]:
         elif dear[id(v)] and axis in v.axes and v.dtype == "f":
             found[id(v)] = v
     return list(found.values())
+
+
+def again(whole: Slice, found: Iterable[Slice]) -> bool:
+    """Whether kernels found for one would run a loop of its twice."""
+    loops = lambda s: sum(v.op in ("slots", "scan") for v in s.program.order())
+    return sum(map(loops, found)) > loops(whole)
 
 
 def until(roots: Iterable[Value], known: Iterable[Value]) -> list[Value]:

@@ -18,9 +18,9 @@ Way = tuple[bool, bool]                  # of a loop over rows: whether in rever
 MANY_PRODUCTS = ("inverse", "pair", "papply", "channels")        # a kernel's work each: in memory for all other kernels
 
 
-def is_product(v: Value) -> bool:
-    """Whether a dot is one of matrices: both sides have an axis of their own."""
-    x, y = ({a for a in arg.axes if a != "r"} - set(v["over"]) for arg in v.args)
+def is_product(v: Value, one: str = "") -> bool:
+    """Whether a dot is one of matrices: both sides have an axis of their own. one: an axis of one entry."""
+    x, y = (set(arg.axes) - {"r", one, *v["over"]} for arg in v.args)
     return bool(x - y) and bool(y - x)
 
 

@@ -177,7 +177,7 @@ class Backends:
     def __init__(self, manifest: Manifest, program: ModuleType, kernels: Mapping[str, Callable[[], ModuleType]], forced: str | None,
                  schedules: Schedules | None = None):
         self.name, self.forced = manifest.name, forced
-        self.schedules = schedules or Schedules(manifest.chunk, sides=manifest.sides, many=manifest.many, loads=manifest.loads)
+        self.schedules = schedules or Schedules(manifest.chunk, sides=manifest.sides, loads=manifest.loads)
         self.layout = Layout(manifest)
         self.torch = TorchBackend(manifest, self.layout, program)
         self.tvm = TvmBackend(manifest, self.layout, kernels["tvm"], self.schedules) if "tvm" in kernels else None

@@ -104,8 +104,7 @@ class Manifest:
     chunks: tuple[int, ...]
     chunk: int
     sides: Shape                             # the dims of states in chunk form
-    many: bool                               # whether a row takes many products of matrices
-    loads: tuple[tuple[int, tuple[str, ...]], ...]       # of kernels on GPUs that have dims whole: products of matrices, the dims
+    loads: dict                              # dim -> what GPU kernels that have it whole fill of registers, with 64 entries and with 128
     forward_params: tuple[str, ...]
     forward_results: tuple[str, ...]
     backward_params: tuple[str, ...]
@@ -174,8 +173,8 @@ def parse_manifest(raw: dict) -> Manifest:
         memory_keys=keys, dims=tuple(raw["dims"]),
         derived=tuple((name, size_of(str(text))) for name, text in (raw.get("derived") or {}).items()),
         states=states, output=tuple(raw["output"]), cache=cache, run=raw.get("run"), constants=raw.get("constants") or {},
-        chunks=tuple(raw["chunks"]), chunk=raw["chunk"], sides=tuple(raw["sides"]), many=raw.get("many", False),
-        loads=tuple((products, tuple(dims)) for products, dims in raw.get("loads", ())),
+        chunks=tuple(raw["chunks"]), chunk=raw["chunk"], sides=tuple(raw["sides"]),
+        loads={dim: (usual, large) for dim, (usual, large) in raw.get("loads", {}).items()},
         forward_params=tuple(forward["params"]), forward_results=tuple(r for r in forward["results"] if r not in dict(saved)),
         backward_params=tuple(backward["params"]), backward_results=tuple(backward["results"]), saved=saved, raw=raw)
 

@@ -43,7 +43,7 @@ def load_package(path: str | Path, *, backend: str | None = None, schedule: Sche
         kernels = {name: partial(_module, folder / f"{name}_kernels.py", digest) for name in KERNELS
                    if (folder / f"{name}_kernels.py").is_file()}
         backends = Backends(manifest, program, kernels, backend,
-                            Schedules(manifest.chunk, record_folders(folder), schedule, manifest.sides, manifest.many, manifest.loads))
+                            Schedules(manifest.chunk, record_folders(folder), schedule, manifest.sides, manifest.loads))
         _loaded[key] = Op(manifest, program, backends, register(manifest, backends, digest), folder)
     return _loaded[key]
 

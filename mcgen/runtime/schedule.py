@@ -17,7 +17,7 @@ from .records import Entry, entries_for
 KEPT = 256
 SHORT, LONG = 32, 128
 LENGTHS = (128, 64, 32, 16)
-REGISTERS = 20_480               # products of a kernel, times tokens of a chunk, times a side: what registers hold on a GPU
+NO_DIM = 1 << 31                 # is so long
 
 
 @dataclass(frozen=True)
@@ -47,18 +47,18 @@ def options_of(options: Sequence[tuple[str, int | str]], kernel: str) -> dict[st
 
 class Schedules:
     """The schedule of each call of one op. `forced` holds for every call; else the record's, else the usual
-    one: `chunk` tokens, but SHORT on a CPU where every side of a state is below LONG, and on GPUs
-    where a row takes `many` products, and there as few as it takes that no kernel of `loads`, (products of matrices, the dims that it has
-    whole), holds more than REGISTERS.
+    one: `chunk` tokens, but SHORT on a CPU where every side of a state is below LONG, and on GPUs as few as it takes that no kernel that has
+    a dim of `loads` whole overfills registers. loads: dim -> what it fills of them at 64 tokens, if the dim has 64 entries, and if 128.
 
     A token costs C (K + V) within its row and K V / C for the state between rows. On a CPU, where blocks above the diagonal are not
-    computed, they meet near half a side; of states that go from token to token a short row keeps fewer at once, in nearer caches. On a GPU what a row's many products are made of fills its registers.
+    computed, they meet near half a side; of states that go from token to token a short row keeps fewer at once, in nearer caches.
     """
 
     def __init__(self, chunk: int, folders: Sequence[Path] = (), forced: Schedule | None = None, sides: Sequence[str | int] = (),
-                 many: bool = False, loads: Sequence[tuple[int, Sequence[str]]] = ()):
+                 loads: Mapping[str, tuple[float, float]] | None = None):
         self.folders, self.forced = tuple(folders), forced
-        self._chunk, self._sides, self._many, self._loads = chunk, tuple(sides), many, tuple(loads)
+        self._chunk, self._sides = chunk, tuple(sides)
+        self._most = [{dim: _most(*fills, length) for dim, fills in (loads or {}).items()} for length in LENGTHS]
         self._found: dict[tuple, Schedule] = {}
 
         def traced_chunk(device: str, dtype: str, marks: tuple[bool, ...]) -> int:
@@ -81,14 +81,14 @@ class Schedules:
         a traced call knows where sizes are symbols."""
         found = [size if isinstance(size, int) else sizes[size] for size in self._sides]
         short = len(found) > 0 and all([size < LONG for size in found])
-        return short, *(all(products * chunk * sizes[dim] <= REGISTERS for products, dims in self._loads for dim in dims) for chunk in LENGTHS)
+        return short, *(all(sizes[dim] <= most for dim, most in each.items()) for each in self._most)
 
     def _usual(self, device: str, marks: tuple[bool, ...]) -> int:
         short, *held = marks
         if device == "cpu":
             return min(self._chunk, SHORT) if short else self._chunk
         longest = next((chunk for chunk, holds in zip(LENGTHS, held) if holds), LENGTHS[-1])
-        return min(self._chunk, longest, *([SHORT] if self._many else []))
+        return min(self._chunk, longest)
 
     def find(self, device: torch.device, dtype: torch.dtype, sizes: Mapping[str, int], heads: int, tokens: int) -> Schedule:
         """heads: B*H. The row of this dtype and these sizes whose B*H and T are nearest, as powers of two."""
@@ -104,6 +104,12 @@ class Schedules:
                 self._found.clear()
             self._found[key] = found
         return found
+
+
+def _most(usual: float, large: float, tokens: int) -> int:
+    """The longest dim with which a chunk of so many tokens does not overfill registers, where 64 tokens fill so much of them at 64 and 128."""
+    room, more = 64 / tokens - usual, large - usual
+    return min(NO_DIM, math.floor(64 + 64 * room / more)) if more > 0 else NO_DIM if room >= 0 else 0
 
 
 def look_up(entries: Sequence[Entry], dtype: str, sizes: Mapping[str, int], heads: int, tokens: int) -> Entry | None:

@@ -15,7 +15,7 @@ from mcgen.ir.nodes import Param, Program, Result
 
 from ops.specs import SMALL_OF_LARGE
 
-KERNELS = {"linear_attention": (2, 4), "simple_gla": (2, 4), "mlstm+grm": (3, 11), "linear_attention+grm": (3, 7), "swla+ssc": (3, 12),
+KERNELS = {"linear_attention": (2, 4), "simple_gla": (2, 4), "mlstm+grm": (3, 12), "linear_attention+grm": (3, 8), "swla+ssc": (3, 12),
            "mamba1": (1, 3), "longhorn": (1, 3), "mesa": (3, 8)}
 
 

@@ -102,9 +102,9 @@ def test_many_products_are_cut():
 
 
 def test_a_dim_from_end_to_end_and_many_products():
-    """Ten products over blocks of V with K whole: what takes K whole is stored by a kernel cut along V, the sums over V are one cut along K."""
+    """Ten products over blocks of V with K whole are several kernels, none of which fills registers."""
     state = compiled("erase")
-    slices = cut(state.backward, state.source.builder).slices
-    assert max(products(s.program.order()) for s in slices if s.whole and s.fold) <= WHOLE
-    stores, = (s for s in slices if s.blocked == ("V",) and any(r.name.startswith("stored.value") for r in s.program.results))
-    assert stores.folded == ("K",) and not stores.whole
+    slices = [s for s in cut(state.backward, state.source.builder).slices if s.kind == "rows"]
+    assert len(slices) > 2 and max(s.load for s in slices) <= 1
+    assert max(s.products for s in slices if s.whole and s.fold) <= WHOLE
+

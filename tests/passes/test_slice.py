@@ -85,7 +85,7 @@ def test_kernels_fit_in_registers(name):
     state = compile_model(elaborate(load_spec(name)))
     agree_state(state, [False])
     slices = cut(state.backward, state.source.builder).slices
-    assert max(s.load() for s in slices if s.kind == "rows") < 1.34
+    assert max(s.load for s in slices if s.kind == "rows") < 1.34
     assert len({s.program.name for s in slices for r in s.program.results if s.kind == "loop" and r.name.startswith("d.state.")}) == 1
 
 

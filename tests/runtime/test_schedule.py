@@ -129,15 +129,12 @@ def test_the_usual_chunk_is_shorter_on_a_cpu_for_small_states(sides, device, siz
     assert Schedules(16, sides=sides).usual(device, sizes) == 16
 
 
-def test_the_usual_chunk_is_shorter_on_a_gpu_for_many_products():
-    found = Schedules(64, sides=("K",), many=True)
-    assert (found.usual("cuda", {"K": 128}), found.usual("cpu", {"K": 128})) == (32, 64)
-
-
 def test_the_usual_chunk_is_what_a_gpus_registers_hold():
-    found = Schedules(64, loads=[(4, ("K",)), (5, ("K", "V"))])
-    assert [found.usual("cuda", {"K": k, "V": v}) for k, v in ((64, 64), (64, 128), (256, 64), (1024, 64))] == [64, 32, 16, 16]
+    """At 64 tokens of a chunk they are full at K = 192, and V alone never fills them."""
+    found = Schedules(64, loads={"K": (0.5, 0.75), "V": (0.25, 0.25)})
+    assert [found.usual("cuda", {"K": k, "V": v}) for k, v in ((64, 64), (192, 1024), (193, 64), (448, 64), (1024, 64))] == [64, 64, 32, 32, 16]
     assert found.usual("cpu", {"K": 256, "V": 64}) == 64
+    assert Schedules(64, loads={"K": (1.25, 2.0)}).usual("cuda", {"K": 16}) == 64 and Schedules(64, loads={"K": (1.25, 1.25)}).usual("cuda", {"K": 64}) == 32
 
 
 def test_a_traced_call_with_a_schedule():

@@ -23,8 +23,10 @@ EXACT = {"cuda": "tf32x3", "hip": "ieee", "interpreter": "ieee"}       # nearest
 
 SERIAL = {"tf32x3": "tf32x3-serial"}                                  # the same in a loop: slower, in fewer registers
 FEW = 3                           # products of a kernel whose operands, tiles with sides of 64, fit in registers all at once
-MANY = 12                        # products of a loop that carries half a tile of its states beside them, at most
-TILE = 4096                       # numbers of a tile, at most
+HELD, LARGE, LOOP = 5.95, 4.4, 10.5        # tiles with sides of 64 that registers hold at once, nothing spilled; so of a kernel that has a longer
+                                  # dim whole; and in loops, where what they carry lies anyway
+BESIDE, CUT = 3.2, 4.6            # the same with the operands of a few products, all parts at once; of one or two where programs are cut along a dim
+TILE = 4096                       # numbers of a tile of a loop, at most
 
 
 @dataclass(frozen=True)
@@ -112,20 +114,28 @@ def exact(precision: str, backend: str) -> str:
 
 
 def default(kernel: Mapping[str, Any], sizes: Mapping[str, int], backend: str = "cuda") -> Options:
-    """What fits in registers without spilling, by size alone. Tiles of at most 64 along the dims that can be cut, and of fewer where a dim
-    that can't be is longer, or where a kernel goes over the blocks with its sums in registers; 8 warps for tiles of 64, whose products take
-    registers; products in turns where there are many, or three in a kernel that goes over blocks and is not cut."""
-    cut, folded = [plain(axis) for axis in kernel["blocked"]], [plain(axis) for axis in kernel["folded"]]
-    whole = max([64, *(power(sizes[dim]) for dim in kernel["dims"] if dim not in (*cut, *folded))])
+    """What fits in registers without spilling at 64 tokens of a chunk, by the tiles that are alive at once: the longest tiles along the dims
+    that can be cut, in a loop of fewer programs shorter ones; few products at once where their operands fit too, else in turns; 8 warps for
+    tiles of 64, whose products take registers."""
+    cut = cut_dims(kernel)
+    whole = max([64, *(power(sizes[dim]) for dim in kernel["dims"] if dim not in cut)])
     few = kernel["products"] * whole <= FEW * 64 and (kernel["grid"] != "loop" or kernel["products"] < 2)       # a loop holds states beside
-    busy = kernel["grid"] == "loop" and kernel["products"] > MANY
-    shares = {**dict.fromkeys(cut, 2 if busy else 1), **dict.fromkeys(folded, 2 if few else 4)}
-    blocks = {dim: max(16, min(64, power(sizes[dim]), TILE // share // whole)) for dim, share in shares.items()}
-    largest = max((power(sizes[dim]) if backend == "cuda" else blocks.get(dim, power(sizes[dim])) for dim in kernel["dims"]), default=16)
-    at_once = few and (cut or not folded or kernel["products"] < FEW)
+    most = LOOP if kernel["grid"] == "loop" else HELD if whole == 64 else LARGE
+    side = longest(kernel, whole, CUT if kernel["blocked"] and kernel["products"] < FEW else BESIDE) if few else 0
+    at_once, side = side > 0, side or longest(kernel, whole, most) or BLOCKS[0]
+    blocks = {dim: max(BLOCKS[0], min(side, power(sizes[dim]), TILE // whole if kernel["grid"] == "loop" else side)) for dim in cut}
+    largest = max((power(sizes[dim]) if backend == "cuda" else blocks.get(dim, power(sizes[dim])) for dim in kernel["dims"]), default=64)
     usual = EXACT[backend]
     return Options(num_warps=8 if largest > 64 or (backend == "cuda" and largest == 64) else 4,
                    precision=usual if at_once else SERIAL.get(usual, usual), blocks=blocks)
+
+
+def longest(kernel: Mapping[str, Any], whole: int, most: float) -> int:
+    """The longest side of blocks with which no more than so many tiles are alive at once, where a chunk has 64 tokens and the longest dim
+    that a program has whole so many entries; 0 if even the shortest for which that is known is too long."""
+    usual, long = kernel["tiles"]
+    fits = (tiles + (more - tiles) * (whole / 64 - 1) <= most for tiles, more in zip(usual, long))
+    return next((side for side, fit in zip((64, 32), fits) if fit), 0)
 
 
 def chosen(kernel: Mapping[str, Any], sizes: Mapping[str, int], record: Mapping[str, Any] | None, backend: str = "cuda") -> Options:
