@@ -4,14 +4,14 @@ from __future__ import annotations
 from typing import Iterable
 
 from ..ir.naming import stem
-from ..ir.nodes import Program, Value, dim_of, order, sort_axes
+from ..ir.nodes import Program, Value, dim_of, is_dim, order, sort_axes
 from ..ir.verifier import BrokenProgram
 from ..passes.apart import levelled
 from ..passes.fold import Fold
 from ..passes.held import matrix
 from ..passes.padding import padded
 from .triton_expr import COMPARE, call, integer, number
-from .triton_tiles import TOKENS, Name, Tiles, size
+from .triton_tiles import Name, Tiles, size
 
 
 class Values(Tiles):
@@ -183,7 +183,7 @@ class Values(Tiles):
 
     def upright(self, axes: tuple[str, ...]) -> tuple[str, ...]:
         """The axes of a product: dims as they lie in memory, those that kernels are cut along last: rows are what instructions want many of."""
-        if any(a in TOKENS for a in axes):
+        if not all(is_dim(a) and dim_of(a) in self.dims for a in axes):
             return axes
         return tuple(sorted(axes, key=lambda a: (a in self.blocked, self.dims.index(dim_of(a)))))
 

@@ -104,6 +104,9 @@ FOUND = [                        # by `mcgen fuzz`, shrunk
     op("a_read_of_a_read_across_channels", rule={
         "inputs": {"q": ["K"], "w": ["K"], "v": ["K"], "k": {"shape": ["K"], "domain": [0, 1]}, "a": {"shape": ["K"], "domain": [0, 1]}},
         "state": {"S": ["K", "K"]}, "update": {"S": "outer(k, a) * S + outer(q, w)"}, "read": "S @ (S.T @ v)"}),
+    op("a_matrix_times_every_cached_vector", rule={
+        "inputs": {"q": ["K"], "k": ["K"], "W": {"shape": ["K", "K"], "per": "head"}}, "state": {"m": ["K"]}, "update": {"m": "0.9 * m + k"},
+        "read": "maximum(W @ m, q)"}, cache={"inputs": {}, "summary": None, "score": None, "weight": "exp(-0.3 * age)"}),
 ]
 CORNERS = {s["name"]: s for s in (
     op("fresh_gate", cache={"segments": {"length": 12, "start": "fresh"}}),
