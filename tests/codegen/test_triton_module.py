@@ -13,7 +13,7 @@ from mcgen.codegen.triton_printer import used
 from mcgen.ir.builder import Builder
 from mcgen.ir.nodes import Param, Program, Result
 
-from ops.specs import SMALL_OF_LARGE
+from ops.specs import CORNERS, SMALL_OF_LARGE
 
 KERNELS = {"linear_attention": (2, 4), "simple_gla": (2, 4), "mlstm+grm": (3, 12), "linear_attention+grm": (3, 8), "swla+ssc": (3, 12),
            "mamba1": (1, 3), "longhorn": (1, 3), "mesa": (3, 8)}
@@ -60,10 +60,19 @@ def test_a_scan_takes_one_token_at_a_time():
     assert "('each.S', 'memory', ('c', 'K', 'V'))" in backward           # the states of one row, for every sequence and head
 
 
+def corner(name, spec):
+    tree = {k: {a: b for a, b in v.items() if b is not None} for k, v in spec.items() if k != "name"}
+    return mcgen.load_spec({"name": name, **tree})
+
+
+def test_products_with_every_cached_memory_are_printed():
+    name = "a_matrix_times_every_cached_vector"
+    assert "lib.dot(" in files(corner(name, CORNERS[name]))["triton_kernels.py"]
+
+
 @pytest.mark.parametrize("name", SMALL_OF_LARGE)
 def test_loops_over_tokens_of_what_has_levels_are_printed(name):
-    tree = {k: {a: b for a, b in v.items() if b is not None} for k, v in SMALL_OF_LARGE[name].items() if k != "name"}
-    made = files(mcgen.load_spec({"name": name, **tree}))["triton_kernels.py"]
+    made = files(corner(name, SMALL_OF_LARGE[name]))["triton_kernels.py"]
     assert ast.parse(made) and "for j in range(" in made
 
 
