@@ -8,7 +8,7 @@ from ..ir.nodes import Value, dim_of, is_dim, order
 from .precision import precise
 
 SIDE = 64                                                # what an axis counts
-SLOTS = ("r", "n", "m", "l")
+_ONE = ("r", "n", "m", "l")                              # axes of which a program has one entry at a time, of matrices
 COPIES = 16                                              # of a vector of numbers, in the threads that have a part of a tile
 PARTS = {"channels": 3}                                  # what an operation makes at once
 _NAMES = ("const", "size", "iota", "row", "rename")      # no statement of its own
@@ -23,7 +23,7 @@ def arrange(roots: Sequence[Value], stands: Mapping[int, Value | None] | None = 
     all statements. held: tiles that are there too, until they have been used. kept: roots that stay until the end; others are stored at
     once.
     """
-    graph = _Graph(roots, stands or {}, held, kept)
+    graph = _Graph(roots, stands, held, kept)
     return graph.with_names(graph.best())
 
 
@@ -45,7 +45,8 @@ class Pressure:
 class _Graph:
     """The statements of some values, what each needs, and what needs it."""
 
-    def __init__(self, roots: Sequence[Value], stands: Mapping[int, Value | None] | None = None, held: Sequence[Value] = (), kept: Sequence[Value] = ()):
+    def __init__(self, roots: Sequence[Value], stands: Mapping[int, Value | None] | None = None, held: Sequence[Value] = (),
+                 kept: Sequence[Value] = ()):
         self.roots, self.stands = roots, stands or {}
         below = order(roots, below=self.below)
         self.wide = precise(below)
@@ -88,7 +89,7 @@ class _Graph:
         """How many numbers of 32 bits. Of matrices for every slot there is one at a time; a vector lies in many threads."""
         if v.dtype == "b":
             return 0
-        once = SLOTS if sum(map(is_dim, v.axes)) > 1 else ("r",)
+        once = _ONE if sum(map(is_dim, v.axes)) > 1 else ("r",)
         sides = [min(int(dim_of(a)), SIDE) if dim_of(a).isdigit() else SIDE for a in v.axes if a not in once]
         return math.prod(sides) * (2 if id(v) in self.wide else 1) * (COPIES if len(sides) == 1 else 1)
 
@@ -96,7 +97,11 @@ class _Graph:
         """The first of equals is the first depth first."""
         left = {i: len(users) + (i in self.kept) for i, users in self.users.items()}
         missing = {i: len(needed) for i, needed in self.needed.items()}
-        cost = lambda v: (-1, self.place[id(v)]) if id(v) in self.held else (max(0, self.sizes[id(v)] - sum(self.sizes[id(a)] for a in self.needed[id(v)] if left[id(a)] <= 1)), self.place[id(v)])
+
+        def cost(v: Value) -> tuple[int, int]:
+            freed = sum(self.sizes[id(a)] for a in self.needed[id(v)] if left[id(a)] <= 1)
+            return -1 if id(v) in self.held else max(0, self.sizes[id(v)] - freed), self.place[id(v)]
+
         able = {id(v): cost(v) for v in self.values if not missing[id(v)]}
         found: list[Value] = []
         while able:
@@ -116,7 +121,11 @@ class _Graph:
         """What is needed comes as late as it may: it is then no tile before. way: -1 if depth first the first of equals comes last."""
         missing = {i: len(users) for i, users in self.users.items()}
         alive = set(self.kept)
-        cost = lambda v: (id(v) in self.held, sum(self.sizes[id(a)] for a in self.needed[id(v)] if id(a) not in alive) - self.sizes[id(v)], -way * self.place[id(v)])
+
+        def cost(v: Value) -> tuple[bool, int, int]:
+            new = sum(self.sizes[id(a)] for a in self.needed[id(v)] if id(a) not in alive)
+            return id(v) in self.held, new - self.sizes[id(v)], -way * self.place[id(v)]
+
         able = {id(v): cost(v) for v in self.values if not missing[id(v)]}
         found: list[Value] = []
         while able:

@@ -65,7 +65,7 @@ class _Parts:
     def at_one(self, whole: Slice, load: float) -> list[Slice]:
         """One product or sum is stored by a kernel for it alone, the one that leaves least in both, of those with about half of all below."""
         values = whole.program.order()
-        able = [v for v in values if v.op in ("dot", "sum") and "r" in v.axes and not over_rows(v)]
+        able = [v for v in values if v.op in ("dot", "sum") and "r" in v.axes and v.dtype == "f" and not over_rows(v)]
         of_rows = sorted(able, key=lambda v: abs(2 * len(order([v])) - len(values)))[:TRIED]
         found = [self.apart(whole, list(whole.program.results), [v]) for v in of_rows]
         most, best = min(((max(s.load for s in slices), slices) for slices in found), key=lambda f: f[0], default=(load, []))
