@@ -4,6 +4,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Callable, Iterator
 
+from ..diagnostics import NotLowered
 from ..ir.builder import Builder
 from ..ir.nodes import Program
 from ..ir.verifier import verify_program
@@ -19,6 +20,7 @@ from .lift import lift
 from .slots import loop_slots
 from .solve_apart import solve_apart
 
+TENSORS = 62                     # of an operator, beside the chunk table and the length of a chunk: torch takes 64 arguments
 # after differentiation, each from program to program
 PASSES: tuple[tuple[str, Callable[[Program, Builder], Program]], ...] = (
     ("expand", expand),
@@ -44,8 +46,11 @@ class Compiled:
 
 
 def compile_model(model: Model) -> Compiled:
-    """All programs of an op. Raises NotLowered for what no pass lowers."""
+    """All programs of an op. Raises NotLowered for what no pass lowers, and for more tensors than an operator of torch may have."""
     *_, (_, last) = stages(model)
+    most = max(len(x) for program in (last.forward, last.backward) for x in (program.params, program.results))
+    if most > TENSORS:
+        raise NotLowered(f"inputs, states and gradients of {most} tensors (an operator of torch has at most {TENSORS})", hint="split the rule into several ops")
     return last
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from mcgen.diagnostics import NotLowered
 from mcgen.ir import autodiff, functions
 from mcgen.ir.builder import Builder
 from mcgen.ir.nodes import Param, Program, Result
@@ -224,3 +225,13 @@ def test_bisect_holds_the_first_stage_to_what_is_known():
     assert all(c is None for _, c in bisect(model, trial(model, x, 4), {"y": want}))
     (stage, change), = bisect(model, trial(model, x, 4), {"y": want + 1e-3 * torch.ones_like(want)})
     assert stage == "build" and change.what == "y"
+
+
+def test_more_tensors_than_an_operator_of_torch_may_have_are_refused():
+    def op(count):
+        names = [f"x{i}" for i in range(count)]
+        return elaborate(load_spec({"name": "many", "rule": {"inputs": {n: ["K"] for n in names}, "state": {"m": ["K"]},
+                                                             "update": {"m": "0.5 * m + " + " + ".join(names)}, "read": "m"}}))
+    with pytest.raises(NotLowered, match="of 74 tensors .an operator of torch has at most 62"):
+        compile_model(op(70))
+    compile_model(op(20))

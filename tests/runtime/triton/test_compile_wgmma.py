@@ -15,8 +15,9 @@ from mcgen.runtime.triton.options import default, knobs, precisions
 
 pytest.importorskip("triton")
 CHUNK = 64                       # a warpgroup's products have 64 rows
-NAMES = ("linear_attention", "simple_gla", "retnet", "mamba2", "mlstm", "gla", "rwkv6", "hgrn2", "deltanet", "gated_delta", "comba", "kda", "rwkv7",
-         "linear_attention_normalised", "swla", "mesa", "simple_gla+grm", "mlstm+grm", "gla+grm", "deltanet+grm", "gated_delta+grm")
+NAMES = ("linear_attention", "simple_gla", "retnet", "mamba2", "mlstm", "gla", "rwkv6", "hgrn2", "deltanet", "gated_delta", "comba", "kda", "gdn2", "rwkv7",
+         "titans_linear", "delta_product", "linear_attention_normalised", "swla", "mesa", "simple_gla+grm", "mlstm+grm", "gla+grm", "deltanet+grm",
+         "gated_delta+grm", "kda+grm")
 SIZES, LARGE = ({"K": side, "V": side} for side in (64, 128))
 
 
