@@ -138,7 +138,7 @@ class _Kernel(Tokens):
         """The values in order, each result stored as soon as it is there: what is read for one needs no registers by the next."""
         waiting: dict[int, list[Result]] = {}
         for r in results:
-            if r.parts[0][0].op != "out" or (r.parts[0][0]["kind"] != "stack" and handed_out(r.parts[0][0]) is None):      # its loop stores others
+            if stored(r).op != "slots" and handed_out(stored(r)) is None:                 # loops over slots and tokens store what they give
                 waiting.setdefault(id(stored(r)), []).append(r)
         for v in values:
             self.statements([v])
@@ -153,12 +153,12 @@ class _Kernel(Tokens):
         scopes = self.scopes(values)
         scans = [v for v in values if scans_rows(v)]
         totals = list(filter(over_rows, values))
-        self.statements([v for v in values if scopes[id(v)] == "before"])
+        before, inside = ([v for v in values if scopes[id(v)] == scope] for scope in ("before", "row"))
+        self.statements(before)
         for scan in scans:
             self.start(scan)
         for total in totals:
             self.total(total)
-        inside = [v for v in values if scopes[id(v)] == "row"]
         given = [r for r in self.program.results if r.kind in ("starts", "token") or r.parts[0][0].op == "collect"]
         if scans or totals or given:
             self.loop_over("i" if self.slice.reverse else "r", "0", "R")
@@ -169,7 +169,6 @@ class _Kernel(Tokens):
             for r in first:                              # nothing else may need them: no registers for them in the row's loops
                 value = r.parts[0][0]
                 self.store(r, self.carries[id(value.args[0])][value["index"]])
-            before = [v for v in values if scopes[id(v)] == "before"]
             rest = [r for r in given if r not in first]
             self.give(rest, [*self.of_row(before, inside, totals, rest), *inside])
             for total in totals:

@@ -50,7 +50,7 @@ def compile_model(model: Model) -> Compiled:
     *_, (_, last) = stages(model)
     most = max(len(x) for program in (last.forward, last.backward) for x in (program.params, program.results))
     if most > TENSORS:
-        raise NotLowered(f"inputs, states and gradients of {most} tensors (an operator of torch has at most {TENSORS})", hint="split the rule into several ops")
+        raise NotLowered(f"an op of {most} tensors, with gradients and what they need (an operator of torch has at most {TENSORS})", hint="split the rule into several ops")
     return last
 
 

@@ -232,6 +232,6 @@ def test_more_tensors_than_an_operator_of_torch_may_have_are_refused():
         names = [f"x{i}" for i in range(count)]
         return elaborate(load_spec({"name": "many", "rule": {"inputs": {n: ["K"] for n in names}, "state": {"m": ["K"]},
                                                              "update": {"m": "0.5 * m + " + " + ".join(names)}, "read": "m"}}))
-    with pytest.raises(NotLowered, match="of 74 tensors .an operator of torch has at most 62"):
+    with pytest.raises(NotLowered, match="an op of 74 tensors.*at most 62"):
         compile_model(op(70))
     compile_model(op(20))

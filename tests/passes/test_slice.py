@@ -81,11 +81,11 @@ def test_work_over_the_slots_stays_in_grids():
 
 @pytest.mark.parametrize("name", ["mlstm", "comba", "kda", "rwkv7", "titans_linear"])
 def test_kernels_fit_in_registers(name):
-    """What would fill them is cut, into kernels that agree with the whole; loops are not. (At most a third over the estimate.)"""
+    """What would fill them is cut, into kernels that agree with the whole; loops are not."""
     state = compile_model(elaborate(load_spec(name)))
     agree_state(state, [False])
     slices = cut(state.backward, state.source.builder).slices
-    assert max(s.load for s in slices if s.kind == "rows") < 1.34
+    assert max(s.load for s in slices if s.kind == "rows") <= 1
     assert len({s.program.name for s in slices for r in s.program.results if s.kind == "loop" and r.name.startswith("d.state.")}) == 1
 
 

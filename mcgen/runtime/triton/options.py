@@ -23,9 +23,11 @@ EXACT = {"cuda": "tf32x3", "hip": "ieee", "interpreter": "ieee"}       # nearest
 
 SERIAL = {"tf32x3": "tf32x3-serial"}                                  # the same in a loop: slower, in fewer registers
 FEW = 3                           # products of a kernel whose operands, tiles with sides of 64, fit in registers all at once
-HELD, LARGE, LOOP = 5.95, 4.4, 10.5        # tiles with sides of 64 that registers hold at once, nothing spilled; so of a kernel that has a longer
-                                  # dim whole; and in loops, where what they carry lies anyway
-BESIDE, CUT = 3.2, 4.6            # the same with the operands of a few products, all parts at once; of one or two where programs are cut along a dim
+HELD = 5.95                       # tiles with sides of 64 that registers hold at once, nothing spilled, by the estimate of `mcgen.passes.arrange`
+HELD_LONG = 4.4                   # so of a kernel that has a dim of more than 64 whole
+HELD_LOOP = 10.5                  # and in loops, where what they carry lies anyway
+BESIDE = 3.2                      # the same beside the operands of a few products, all parts at once
+BESIDE_CUT = 4.6                  # of one or two products, where programs are cut along a dim
 TILE = 4096                       # numbers of a tile of a loop, at most
 
 
@@ -120,8 +122,8 @@ def default(kernel: Mapping[str, Any], sizes: Mapping[str, int], backend: str = 
     cut = cut_dims(kernel)
     whole = max([64, *(power(sizes[dim]) for dim in kernel["dims"] if dim not in cut)])
     few = kernel["products"] * whole <= FEW * 64 and (kernel["grid"] != "loop" or kernel["products"] < 2)       # a loop holds states beside
-    most = LOOP if kernel["grid"] == "loop" else HELD if whole == 64 else LARGE
-    side = longest(kernel, whole, CUT if kernel["blocked"] and kernel["products"] < FEW else BESIDE) if few else 0
+    most = HELD_LOOP if kernel["grid"] == "loop" else HELD if whole == 64 else HELD_LONG
+    side = longest(kernel, whole, BESIDE_CUT if kernel["blocked"] and kernel["products"] < FEW else BESIDE) if few else 0
     at_once, side = side > 0, side or longest(kernel, whole, most) or BLOCKS[0]
     blocks = {dim: max(BLOCKS[0], min(side, power(sizes[dim]), TILE // whole if kernel["grid"] == "loop" else side)) for dim in cut}
     largest = max((power(sizes[dim]) if backend == "cuda" else blocks.get(dim, power(sizes[dim])) for dim in kernel["dims"]), default=64)
