@@ -194,9 +194,9 @@ def forward_2(q_ptr, k_ptr, v_ptr, new_cache_S_ptr, saved_S_ptr, stored_weight_c
     tl.store(y_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], y, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_0(q_ptr, k_ptr, v_ptr, u_ptr, new_summary_ptr, saved_S_ptr, saved_summary_partial_ptr, d_y_ptr, stored_weight_online_ptr, stored_weight_cached_ptr, stored_total_ptr, stored_taking_ptr, stored_difference_ptr, stored_product_2_ptr, stored_product_3_ptr, stored_product_4_ptr, stored_product_5_ptr, stored_largest_ptr, table_ptr, T, H, R, N,
+def backward_0(q_ptr, k_ptr, v_ptr, u_ptr, new_summary_ptr, saved_S_ptr, saved_summary_partial_ptr, d_y_ptr, stored_weight_online_ptr, stored_weight_cached_ptr, stored_total_ptr, stored_taking_ptr, stored_difference_ptr, stored_product_3_ptr, stored_product_4_ptr, stored_product_5_ptr, stored_product_6_ptr, stored_largest_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
-    """A program for every row of the chunk table: stored.weight_online, stored.weight_cached, stored.total, stored.taking, stored.difference, stored.product.2, stored.product.3, stored.product.4, stored.product.5, stored.largest."""
+    """A program for every row of the chunk table: stored.weight_online, stored.weight_cached, stored.total, stored.taking, stored.difference, stored.product.3, stored.product.4, stored.product.5, stored.product.6, stored.largest."""
     r = tl.program_id(0)
     z = tl.program_id(1).to(tl.int64)
     b, h = z // H, z % H
@@ -238,10 +238,10 @@ def backward_0(q_ptr, k_ptr, v_ptr, u_ptr, new_summary_ptr, saved_S_ptr, saved_s
     v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
     # spec line 15: read: scale * S.T @ q
     product2 = lib.dot(d_y_c, tl.trans(v_c), PRECISION)  # [c, d]
-    tl.store(stored_product_3_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :], product2)
-    tl.store(stored_product_2_ptr + (z * R + r) * (C) + c, total2)
-    tl.store(stored_product_4_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :], total3)
-    tl.store(stored_product_5_ptr + (z * R + r) * (C) + c, total)
+    tl.store(stored_product_4_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :], product2)
+    tl.store(stored_product_3_ptr + (z * R + r) * (C) + c, total2)
+    tl.store(stored_product_5_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :], total3)
+    tl.store(stored_product_6_ptr + (z * R + r) * (C) + c, total)
     # spec line 22: weight: softmax(score)
     past = slots < segment  # [n]
     masked = tl.where(past[None, :], score_cached, (-1e+30))  # [c, n]
@@ -276,7 +276,7 @@ def backward_0(q_ptr, k_ptr, v_ptr, u_ptr, new_summary_ptr, saved_S_ptr, saved_s
     tl.store(stored_taking_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], masked3, mask=(slots[None, :] < N))
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_1(q_ptr, k_ptr, u_ptr, new_cache_S_ptr, saved_S_ptr, saved_summary_partial_ptr, d_y_ptr, stored_total_ptr, stored_taking_ptr, stored_difference_ptr, stored_largest_ptr, stored_product_3_ptr, d_q_ptr, stored_out_ptr, table_ptr, T, H, R, N,
+def backward_1(q_ptr, k_ptr, u_ptr, new_cache_S_ptr, saved_S_ptr, saved_summary_partial_ptr, d_y_ptr, stored_total_ptr, stored_taking_ptr, stored_difference_ptr, stored_largest_ptr, stored_product_4_ptr, d_q_ptr, stored_out_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
     """A program for every row of the chunk table: d.q, stored.out."""
     r = tl.program_id(0)
@@ -355,8 +355,8 @@ def backward_1(q_ptr, k_ptr, u_ptr, new_cache_S_ptr, saved_S_ptr, saved_summary_
     mask2 = c[:, None] >= c[None, :]  # [c, d]
     mask3 = c < count  # [d]
     earlier = mask2 & mask3[None, :]  # [c, d]
-    stored_product_3 = tl.load(stored_product_3_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
-    d_P = stored_product_3 * scaled3[:, None]  # [c, d]
+    stored_product_4 = tl.load(stored_product_4_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
+    d_P = stored_product_4 * scaled3[:, None]  # [c, d]
     masked2 = tl.where(earlier, d_P, 0.0)  # [c, d]
     d_q_part = lib.dot(masked2, k_c, PRECISION)  # [c, K]
     d_q_part2 = (size_K ** (-0.5)) * over_n  # [c, K]
@@ -366,7 +366,7 @@ def backward_1(q_ptr, k_ptr, u_ptr, new_cache_S_ptr, saved_S_ptr, saved_summary_
     tl.store(d_q_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_q, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_2(stored_total_ptr, stored_out_ptr, stored_taking_ptr, stored_difference_ptr, stored_product_2_ptr, stored_product_3_ptr, stored_product_4_ptr, stored_product_5_ptr, stored_largest_ptr, stored_d_score_online_ptr, stored_d_score_cached_ptr, table_ptr, T, H, R, N,
+def backward_2(stored_total_ptr, stored_out_ptr, stored_taking_ptr, stored_difference_ptr, stored_product_3_ptr, stored_product_4_ptr, stored_product_5_ptr, stored_product_6_ptr, stored_largest_ptr, stored_d_score_online_ptr, stored_d_score_cached_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, block_K: tl.constexpr):
     """A program for every row of the chunk table: stored.d_score_online, stored.d_score_cached."""
     r = tl.program_id(0)
@@ -384,11 +384,11 @@ def backward_2(stored_total_ptr, stored_out_ptr, stored_taking_ptr, stored_diffe
     mask = c[:, None] >= c[None, :]  # [c, d]
     mask2 = c < count  # [d]
     earlier = mask & mask2[None, :]  # [c, d]
+    stored_product_5 = tl.load(stored_product_5_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
+    P = tl.where(earlier, stored_product_5, 0.0)  # [c, d]
     stored_product_4 = tl.load(stored_product_4_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
-    P = tl.where(earlier, stored_product_4, 0.0)  # [c, d]
-    stored_product_3 = tl.load(stored_product_3_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
     # spec line 22: weight: softmax(score)
-    product = tl.sum(stored_product_3 * P, 1)  # [c]
+    product = tl.sum(stored_product_4 * P, 1)  # [c]
     stored_taking = tl.load(stored_taking_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
     mask3 = stored_taking > 0.5  # [c, n]
     # spec line 20: summary: mean(k)
@@ -396,15 +396,15 @@ def backward_2(stored_total_ptr, stored_out_ptr, stored_taking_ptr, stored_diffe
     number = added.to(tl.float32)  # [c]
     seen = 1.0 + number  # [c]
     ratio = 1.0 / seen  # [c]
-    stored_product_5 = tl.load(stored_product_5_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    stored_product_6 = tl.load(stored_product_6_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
     # spec line 21: score: dot(u, summary)
-    score_online = ratio * stored_product_5  # [c]
+    score_online = ratio * stored_product_6  # [c]
     stored_largest = tl.load(stored_largest_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
     # spec line 22: weight: softmax(score)
     at_least = tl.maximum(stored_largest, score_online)  # [c]
     difference = score_online - at_least  # [c]
-    stored_product_2 = tl.load(stored_product_2_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
-    added2 = stored_product_2 + product  # [c]
+    stored_product_3 = tl.load(stored_product_3_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    added2 = stored_product_3 + product  # [c]
     exp_online = tl.exp(difference)  # [c]
     scaled = exp_online * added2  # [c]
     d_share_part = (size_K ** (-0.5)) * scaled  # [c]
@@ -434,9 +434,9 @@ def backward_2(stored_total_ptr, stored_out_ptr, stored_taking_ptr, stored_diffe
     tl.store(stored_d_score_cached_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], d_score_cached, mask=(slots[None, :] < N))
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_3(k_ptr, new_summary_ptr, saved_summary_partial_ptr, stored_total_ptr, stored_out_ptr, stored_taking_ptr, stored_difference_ptr, stored_product_2_ptr, stored_product_3_ptr, stored_product_4_ptr, stored_product_5_ptr, stored_largest_ptr, d_u_ptr, table_ptr, T, H, R, N,
+def backward_3(k_ptr, u_ptr, new_summary_ptr, saved_summary_partial_ptr, stored_total_ptr, stored_out_ptr, stored_taking_ptr, stored_difference_ptr, stored_product_3_ptr, stored_product_4_ptr, stored_product_5_ptr, stored_product_6_ptr, stored_largest_ptr, d_u_ptr, stored_product_2_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, block_K: tl.constexpr):
-    """A program for every row of the chunk table: d.u."""
+    """A program for every row of the chunk table: d.u, stored.product.2."""
     r = tl.program_id(0)
     z = tl.program_id(1).to(tl.int64)
     b, h = z // H, z % H
@@ -456,23 +456,23 @@ def backward_3(k_ptr, new_summary_ptr, saved_summary_partial_ptr, stored_total_p
     mask = c < count  # [d]
     mask2 = c[:, None] >= c[None, :]  # [c, d]
     earlier = mask2 & mask[None, :]  # [c, d]
+    stored_product_5 = tl.load(stored_product_5_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
+    P = tl.where(earlier, stored_product_5, 0.0)  # [c, d]
     stored_product_4 = tl.load(stored_product_4_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
-    P = tl.where(earlier, stored_product_4, 0.0)  # [c, d]
-    stored_product_3 = tl.load(stored_product_3_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
     # spec line 22: weight: softmax(score)
-    product = tl.sum(stored_product_3 * P, 1)  # [c]
+    product = tl.sum(stored_product_4 * P, 1)  # [c]
     stored_taking = tl.load(stored_taking_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
     mask3 = stored_taking > 0.5  # [c, n]
-    stored_product_2 = tl.load(stored_product_2_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
-    added = stored_product_2 + product  # [c]
+    stored_product_3 = tl.load(stored_product_3_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    added = stored_product_3 + product  # [c]
     # spec line 20: summary: mean(k)
     added2 = offset + c  # [c]
     number = added2.to(tl.float32)  # [c]
     seen = 1.0 + number  # [c]
     ratio = 1.0 / seen  # [c]
-    stored_product_5 = tl.load(stored_product_5_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    stored_product_6 = tl.load(stored_product_6_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
     # spec line 21: score: dot(u, summary)
-    score_online = ratio * stored_product_5  # [c]
+    score_online = ratio * stored_product_6  # [c]
     stored_largest = tl.load(stored_largest_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
     # spec line 22: weight: softmax(score)
     at_least = tl.maximum(stored_largest, score_online)  # [c]
@@ -506,9 +506,14 @@ def backward_3(k_ptr, new_summary_ptr, saved_summary_partial_ptr, stored_total_p
     d_exp_online_part = (size_K ** (-0.5)) * scaled4  # [c]
     d_exp_online = d_total + d_exp_online_part  # [c]
     d_score_online = exp_online * d_exp_online  # [c]
+    u_c = lib.tokens(tl.load(u_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    # spec line 21: score: dot(u, summary)
+    d_summary_online = u_c * d_score_online[:, None]  # [c, K]
+    # spec line 20: summary: mean(k)
+    product2 = tl.sum(ratio[:, None] * d_summary_online, 0)  # [K]
+    tl.store(stored_product_2_ptr + (z * R + r) * (size_K) + at_K, product2, mask=(at_K < size_K))
     valid = c < count  # [c]
     k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    # spec line 20: summary: mean(k)
     summand = tl.where(valid[:, None], k_c, 0.0)  # [c, K]
     running = tl.cumsum(summand, 0)  # [c, K]
     saved_summary_partial = tl.load(saved_summary_partial_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
@@ -570,7 +575,7 @@ def backward_4(q_ptr, u_ptr, d_y_ptr, d_new_summary_ptr, d_new_cache_S_ptr, stor
         tl.store(stored_d_summaries_part_ptr + (z * N + n) * (size_K) + at_K, d_summaries_part, mask=(at_K < size_K))
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_5(q_ptr, u_ptr, d_y_ptr, d_new_state_S_ptr, d_new_summary_ptr, d_new_summary_partial_ptr, d_new_cache_S_ptr, stored_d_score_online_ptr, stored_weight_online_ptr, stored_product_ptr, stored_d_summaries_part_ptr, d_state_S_ptr, d_summary_partial_ptr, stored_d_sum_of_row_ptr, stored_d_increment_S_ptr, table_ptr, T, H, R, N,
+def backward_5(q_ptr, d_y_ptr, d_new_state_S_ptr, d_new_summary_ptr, d_new_summary_partial_ptr, d_new_cache_S_ptr, stored_weight_online_ptr, stored_product_ptr, stored_product_2_ptr, stored_d_summaries_part_ptr, d_state_S_ptr, d_summary_partial_ptr, stored_d_sum_of_row_ptr, stored_d_increment_S_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
     """The rows one after the other, from the last to the first: d.state.S, d.summary.partial, stored.d_sum_of_row, stored.d_increment_S."""
     z = tl.program_id(0).to(tl.int64)
@@ -614,18 +619,8 @@ def backward_5(q_ptr, u_ptr, d_y_ptr, d_new_state_S_ptr, d_new_summary_ptr, d_ne
         scaled2 = (size_K ** (-0.5)) * product  # [K, V]
         # spec line 14: S: S + outer(k, v)
         added = d_next_S + scaled2  # [K, V]
-        stored_d_score_online = tl.load(stored_d_score_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
-        u_c = lib.tokens(tl.load(u_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-        # spec line 21: score: dot(u, summary)
-        d_summary_online = u_c * stored_d_score_online[:, None]  # [c, K]
-        # spec line 20: summary: mean(k)
-        added2 = offset + c  # [c]
-        number = added2.to(tl.float32)  # [c]
-        seen = 1.0 + number  # [c]
-        ratio = 1.0 / seen  # [c]
-        product2 = tl.sum(ratio[:, None] * d_summary_online, 0)  # [K]
-        added3 = offset + count  # []
-        mask = added3 == 256  # []
+        added2 = offset + count  # []
+        mask = added2 == 256  # []
         d_new_summary2 = tl.load(d_new_summary_ptr + (z * N + segment) * (size_K) + at_K, mask=(at_K < size_K * completes.to(tl.int32)), other=0.0).to(tl.float32)  # [K]
         stored_d_summaries_part2 = tl.load(stored_d_summaries_part_ptr + (z * N + segment) * (size_K) + at_K, mask=(at_K < size_K * completes.to(tl.int32)), other=0.0).to(tl.float32)  # [K]
         # spec line 21: score: dot(u, summary)
@@ -637,17 +632,18 @@ def backward_5(q_ptr, u_ptr, d_y_ptr, d_new_state_S_ptr, d_new_summary_ptr, d_ne
         completes2 = mask & mask2  # []
         d_partial_part = tl.where(completes2, 0.0, d_old_summary_partial)  # [K]
         d_partial = scaled3 + d_partial_part  # [K]
-        added4 = d_partial + product2  # [K]
+        stored_product_2 = tl.load(stored_product_2_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+        added3 = d_partial + stored_product_2  # [K]
         if (block_of_V == 0):
             tl.store(stored_d_sum_of_row_ptr + (z * R + r) * (size_K) + at_K, d_partial, mask=(at_K < size_K))
         tl.store(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_next_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
-        d_old_S, d_old_summary_partial = added, added4
+        d_old_S, d_old_summary_partial = added, added3
     tl.store(d_state_S_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_old_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
     if (block_of_V == 0):
         tl.store(d_summary_partial_ptr + z * (size_K) + at_K, d_old_summary_partial, mask=(at_K < size_K))
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_6(k_ptr, d_y_ptr, stored_weight_online_ptr, stored_d_increment_S_ptr, stored_product_4_ptr, d_v_ptr, table_ptr, T, H, R, N,
+def backward_6(k_ptr, d_y_ptr, stored_weight_online_ptr, stored_d_increment_S_ptr, stored_product_5_ptr, d_v_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
     """A program for every row of the chunk table: d.v."""
     r = tl.program_id(0)
@@ -677,8 +673,8 @@ def backward_6(k_ptr, d_y_ptr, stored_weight_online_ptr, stored_d_increment_S_pt
     mask = c < count  # [d]
     mask2 = c[:, None] >= c[None, :]  # [c, d]
     earlier = mask2 & mask[None, :]  # [c, d]
-    stored_product_4 = tl.load(stored_product_4_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
-    P = tl.where(earlier, stored_product_4, 0.0)  # [c, d]
+    stored_product_5 = tl.load(stored_product_5_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
+    P = tl.where(earlier, stored_product_5, 0.0)  # [c, d]
     product = lib.dot(tl.trans(P), scaled, PRECISION)  # [d, V]
     valid = c < count  # [c]
     # spec line 14: S: S + outer(k, v)
@@ -691,7 +687,7 @@ def backward_6(k_ptr, d_y_ptr, stored_weight_online_ptr, stored_d_increment_S_pt
     tl.store(d_v_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], d_v, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_7(q_ptr, v_ptr, u_ptr, stored_d_sum_of_row_ptr, stored_d_score_online_ptr, stored_weight_online_ptr, stored_d_increment_S_ptr, stored_product_3_ptr, d_k_ptr, table_ptr, T, H, R, N,
+def backward_7(q_ptr, v_ptr, u_ptr, stored_d_sum_of_row_ptr, stored_d_score_online_ptr, stored_weight_online_ptr, stored_d_increment_S_ptr, stored_product_4_ptr, d_k_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
     """A program for every row of the chunk table: d.k."""
     r = tl.program_id(0)
@@ -717,8 +713,8 @@ def backward_7(q_ptr, v_ptr, u_ptr, stored_d_sum_of_row_ptr, stored_d_score_onli
     stored_weight_online = tl.load(stored_weight_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
     # spec line 15: read: scale * S.T @ q
     scaled = (size_K ** (-0.5)) * stored_weight_online  # [c]
-    stored_product_3 = tl.load(stored_product_3_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
-    d_P = scaled[:, None] * stored_product_3  # [c, d]
+    stored_product_4 = tl.load(stored_product_4_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
+    d_P = scaled[:, None] * stored_product_4  # [c, d]
     mask = c < count  # [d]
     mask2 = c[:, None] >= c[None, :]  # [c, d]
     earlier = mask2 & mask[None, :]  # [c, d]
@@ -763,25 +759,25 @@ forward = {
 }
 
 backward = {
-    "scratch": [('stored.d_sum_of_row', 'starts', ('K',)), ('stored.d_score_online', 'starts', ('c',)), ('stored.weight_online', 'starts', ('c',)), ('stored.d_increment_S', 'starts', ('K', 'V')), ('stored.product', 'slots', ('K', 'V')), ('stored.d_summaries_part', 'slots', ('K',)), ('stored.d_score_cached', 'starts', ('n', 'c')), ('stored.weight_cached', 'starts', ('n', 'c')), ('stored.total', 'starts', ('c',)), ('stored.out', 'starts', ('n', 'c')), ('stored.taking', 'starts', ('n', 'c')), ('stored.difference', 'starts', ('n', 'c')), ('stored.product.2', 'starts', ('c',)), ('stored.product.3', 'starts', ('c', 'd')), ('stored.product.4', 'starts', ('c', 'd')), ('stored.product.5', 'starts', ('c',)), ('stored.largest', 'starts', ('c',))],
+    "scratch": [('stored.d_sum_of_row', 'starts', ('K',)), ('stored.d_score_online', 'starts', ('c',)), ('stored.weight_online', 'starts', ('c',)), ('stored.d_increment_S', 'starts', ('K', 'V')), ('stored.product', 'slots', ('K', 'V')), ('stored.product.2', 'starts', ('K',)), ('stored.d_summaries_part', 'slots', ('K',)), ('stored.d_score_cached', 'starts', ('n', 'c')), ('stored.weight_cached', 'starts', ('n', 'c')), ('stored.total', 'starts', ('c',)), ('stored.out', 'starts', ('n', 'c')), ('stored.taking', 'starts', ('n', 'c')), ('stored.difference', 'starts', ('n', 'c')), ('stored.product.3', 'starts', ('c',)), ('stored.product.4', 'starts', ('c', 'd')), ('stored.product.5', 'starts', ('c', 'd')), ('stored.product.6', 'starts', ('c',)), ('stored.largest', 'starts', ('c',))],
     "copies": [],
     "kernels": [
         {"run": backward_0, "grid": 'rows', "blocked": (), "folded": ('K',), "dims": ('K', 'V'),
-         "products": 4, "tiles": ((3.25, 3.0), (5.0, 5.0)), "tensors": ('q', 'k', 'v', 'u', 'new.summary', 'saved.S', 'saved.summary.partial', 'd.y', 'stored.weight_online', 'stored.weight_cached', 'stored.total', 'stored.taking', 'stored.difference', 'stored.product.2', 'stored.product.3', 'stored.product.4', 'stored.product.5', 'stored.largest')},
+         "products": 4, "tiles": ((3.25, 3.0), (5.0, 5.0)), "tensors": ('q', 'k', 'v', 'u', 'new.summary', 'saved.S', 'saved.summary.partial', 'd.y', 'stored.weight_online', 'stored.weight_cached', 'stored.total', 'stored.taking', 'stored.difference', 'stored.product.3', 'stored.product.4', 'stored.product.5', 'stored.product.6', 'stored.largest')},
         {"run": backward_1, "grid": 'rows', "blocked": (), "folded": ('V',), "dims": ('K', 'V'),
-         "products": 3, "tiles": ((5.25, 4.25), (7.5, 7.25)), "tensors": ('q', 'k', 'u', 'new.cache.S', 'saved.S', 'saved.summary.partial', 'd.y', 'stored.total', 'stored.taking', 'stored.difference', 'stored.largest', 'stored.product.3', 'd.q', 'stored.out')},
+         "products": 3, "tiles": ((5.25, 4.25), (7.5, 7.25)), "tensors": ('q', 'k', 'u', 'new.cache.S', 'saved.S', 'saved.summary.partial', 'd.y', 'stored.total', 'stored.taking', 'stored.difference', 'stored.largest', 'stored.product.4', 'd.q', 'stored.out')},
         {"run": backward_2, "grid": 'rows', "blocked": (), "folded": (), "dims": ('K',),
-         "products": 0, "tiles": ((3.25, 3.25), (3.25, 3.25)), "tensors": ('stored.total', 'stored.out', 'stored.taking', 'stored.difference', 'stored.product.2', 'stored.product.3', 'stored.product.4', 'stored.product.5', 'stored.largest', 'stored.d_score_online', 'stored.d_score_cached')},
+         "products": 0, "tiles": ((3.25, 3.25), (3.25, 3.25)), "tensors": ('stored.total', 'stored.out', 'stored.taking', 'stored.difference', 'stored.product.3', 'stored.product.4', 'stored.product.5', 'stored.product.6', 'stored.largest', 'stored.d_score_online', 'stored.d_score_cached')},
         {"run": backward_3, "grid": 'rows', "blocked": ('K',), "folded": (), "dims": ('K',),
-         "products": 1, "tiles": ((4.25, 3.5), (4.25, 3.5)), "tensors": ('k', 'new.summary', 'saved.summary.partial', 'stored.total', 'stored.out', 'stored.taking', 'stored.difference', 'stored.product.2', 'stored.product.3', 'stored.product.4', 'stored.product.5', 'stored.largest', 'd.u')},
+         "products": 1, "tiles": ((4.25, 3.5), (4.25, 3.5)), "tensors": ('k', 'u', 'new.summary', 'saved.summary.partial', 'stored.total', 'stored.out', 'stored.taking', 'stored.difference', 'stored.product.3', 'stored.product.4', 'stored.product.5', 'stored.product.6', 'stored.largest', 'd.u', 'stored.product.2')},
         {"run": backward_4, "grid": 'slots', "blocked": ('K', 'V'), "folded": (), "dims": ('K', 'V'),
          "products": 1, "tiles": ((2.02, 1.02), (2.02, 1.02)), "tensors": ('q', 'u', 'd.y', 'd.new.summary', 'd.new.cache.S', 'stored.d_score_cached', 'stored.weight_cached', 'd.summary', 'd.cache.S', 'stored.product', 'stored.d_summaries_part')},
         {"run": backward_5, "grid": 'loop', "blocked": ('K', 'V'), "folded": (), "dims": ('K', 'V'),
-         "products": 1, "tiles": ((3.0, 1.25), (3.0, 1.25)), "tensors": ('q', 'u', 'd.y', 'd.new.state.S', 'd.new.summary', 'd.new.summary.partial', 'd.new.cache.S', 'stored.d_score_online', 'stored.weight_online', 'stored.product', 'stored.d_summaries_part', 'd.state.S', 'd.summary.partial', 'stored.d_sum_of_row', 'stored.d_increment_S')},
+         "products": 1, "tiles": ((3.0, 1.25), (3.0, 1.25)), "tensors": ('q', 'd.y', 'd.new.state.S', 'd.new.summary', 'd.new.summary.partial', 'd.new.cache.S', 'stored.weight_online', 'stored.product', 'stored.product.2', 'stored.d_summaries_part', 'd.state.S', 'd.summary.partial', 'stored.d_sum_of_row', 'stored.d_increment_S')},
         {"run": backward_6, "grid": 'rows', "blocked": ('V',), "folded": ('K',), "dims": ('K', 'V'),
-         "products": 2, "tiles": ((4.0, 2.0), (4.0, 2.0)), "tensors": ('k', 'd.y', 'stored.weight_online', 'stored.d_increment_S', 'stored.product.4', 'd.v')},
+         "products": 2, "tiles": ((4.0, 2.0), (4.0, 2.0)), "tensors": ('k', 'd.y', 'stored.weight_online', 'stored.d_increment_S', 'stored.product.5', 'd.v')},
         {"run": backward_7, "grid": 'rows', "blocked": ('K',), "folded": ('V',), "dims": ('K', 'V'),
-         "products": 2, "tiles": ((4.0, 2.0), (4.0, 2.0)), "tensors": ('q', 'v', 'u', 'stored.d_sum_of_row', 'stored.d_score_online', 'stored.weight_online', 'stored.d_increment_S', 'stored.product.3', 'd.k')},
+         "products": 2, "tiles": ((4.0, 2.0), (4.0, 2.0)), "tensors": ('q', 'v', 'u', 'stored.d_sum_of_row', 'stored.d_score_online', 'stored.weight_online', 'stored.d_increment_S', 'stored.product.4', 'd.k')},
     ],
     "shifted": [],
 }

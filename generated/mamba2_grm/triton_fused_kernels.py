@@ -367,9 +367,9 @@ def fused_backward_1(q_ptr, k_ptr, dt_ptr, A_ptr, u_ptr, new_cache_S_ptr, saved_
     masked2 = tl.where(earlier, gap, (-10000.0))  # [c, d]
     reach = tl.exp(masked2.to(tl.float32))  # [c, d]
     stored_product_5 = tl.load(stored_product_5_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
-    scaled4 = reach * stored_product_5  # [c, d]
-    scaled5 = dt_c[None, :] * scaled4  # [c, d]
-    product2 = lib.dot(scaled5, k_c, PRECISION)  # [c, K]
+    P = reach * stored_product_5  # [c, d]
+    scaled4 = dt_c[None, :] * P  # [c, d]
+    product2 = lib.dot(scaled4, k_c, PRECISION)  # [c, K]
     # spec line 20: summary: mean(k)
     added = offset + c  # [c]
     number = added.to(tl.float32)  # [c]
@@ -387,8 +387,8 @@ def fused_backward_1(q_ptr, k_ptr, dt_ptr, A_ptr, u_ptr, new_cache_S_ptr, saved_
     d_q_part2 = weight_online[:, None] * product2  # [c, K]
     d_q_part3 = d_q_part + d_q_part2  # [c, K]
     decay = tl.exp(G.to(tl.float32))  # [c]
-    scaled6 = decay * weight_online  # [c]
-    d_q_part4 = total * scaled6[:, None]  # [c, K]
+    scaled5 = decay * weight_online  # [c]
+    d_q_part4 = total * scaled5[:, None]  # [c, K]
     d_q = d_q_part4 + d_q_part3  # [c, K]
     tl.store(d_q_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_q, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
 
@@ -850,7 +850,7 @@ def fused_backward_7(dt_ptr, A_ptr, stored_weight_online_ptr, stored_product_ptr
     d_decay = stored_weight_online * stored_product_4  # [c]
     d_G = decay * d_decay  # [c]
     d_log_decay_part2 = tl.cumsum(d_G.to(tl.float64), 0, reverse=True)  # [c]
-    d_log_decay_part3 = d_log_decay_part + d_log_decay_part2.to(tl.float32)  # [c]
+    d_log_decay_part3 = d_log_decay_part2.to(tl.float32) + d_log_decay_part  # [c]
     # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
     G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]
     exp = tl.exp(G_after.to(tl.float32))  # [c]
@@ -976,11 +976,11 @@ def fused_backward_9(q_ptr, v_ptr, dt_ptr, A_ptr, u_ptr, stored_d_sum_of_row_ptr
     masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
     reach = tl.exp(masked.to(tl.float32))  # [c, d]
     stored_product_5 = tl.load(stored_product_5_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
-    scaled2 = reach * stored_product_5  # [c, d]
+    P = reach * stored_product_5  # [c, d]
     stored_weight_online = tl.load(stored_weight_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
-    scaled3 = stored_weight_online[:, None] * scaled2  # [c, d]
+    scaled2 = stored_weight_online[:, None] * P  # [c, d]
     q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-    product = lib.dot(tl.trans(scaled3), q_c, PRECISION)  # [d, K]
+    product = lib.dot(tl.trans(scaled2), q_c, PRECISION)  # [d, K]
     stored_d_score_online = tl.load(stored_d_score_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
     u_c = lib.tokens(tl.load(u_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     # spec line 21: score: dot(u, summary)
@@ -995,11 +995,11 @@ def fused_backward_9(q_ptr, v_ptr, dt_ptr, A_ptr, u_ptr, stored_d_sum_of_row_ptr
     stored_d_sum_of_row = tl.load(stored_d_sum_of_row_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
     d_summand = stored_d_sum_of_row[None, :] + d_summand_part  # [c, K]
     # spec line 15: read: S.T @ q
-    scaled4 = dt_c[:, None] * product  # [d, K]
+    scaled3 = dt_c[:, None] * product  # [d, K]
     # spec line 20: summary: mean(k)
     d_k_part = tl.where(valid[:, None], d_summand, 0.0)  # [c, K]
     # spec line 15: read: S.T @ q
-    d_k_part2 = d_k_part + scaled4  # [c, K]
+    d_k_part2 = d_k_part + scaled3  # [c, K]
     # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
     d_write = dt_c[:, None] * total  # [c, K]
     G_after = lib.sums_before(log_decay.to(tl.float64), True)  # [c]

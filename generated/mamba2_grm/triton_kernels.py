@@ -216,9 +216,9 @@ def forward_2(q_ptr, k_ptr, v_ptr, dt_ptr, A_ptr, new_cache_S_ptr, saved_S_ptr, 
     tl.store(y_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], mixed, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_0(q_ptr, k_ptr, v_ptr, dt_ptr, A_ptr, u_ptr, new_summary_ptr, saved_S_ptr, saved_summary_partial_ptr, d_y_ptr, stored_weight_online_ptr, stored_product_2_ptr, stored_product_3_ptr, stored_product_4_ptr, stored_product_5_ptr, stored_total_ptr, stored_difference_ptr, stored_product_6_ptr, stored_largest_ptr, table_ptr, T, H, R, N,
+def backward_0(q_ptr, k_ptr, v_ptr, dt_ptr, A_ptr, u_ptr, new_summary_ptr, saved_S_ptr, saved_summary_partial_ptr, d_y_ptr, stored_weight_online_ptr, stored_product_3_ptr, stored_product_4_ptr, stored_product_5_ptr, stored_product_6_ptr, stored_total_ptr, stored_difference_ptr, stored_product_7_ptr, stored_largest_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
-    """A program for every row of the chunk table: stored.weight_online, stored.product.2, stored.product.3, stored.product.4, stored.product.5, stored.total, stored.difference, stored.product.6, stored.largest."""
+    """A program for every row of the chunk table: stored.weight_online, stored.product.3, stored.product.4, stored.product.5, stored.product.6, stored.total, stored.difference, stored.product.7, stored.largest."""
     r = tl.program_id(0)
     z = tl.program_id(1).to(tl.int64)
     b, h = z // H, z % H
@@ -271,9 +271,9 @@ def backward_0(q_ptr, k_ptr, v_ptr, dt_ptr, A_ptr, u_ptr, new_summary_ptr, saved
     gap = G[:, None] - G[None, :]  # [c, d]
     masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
     reach = tl.exp(masked.to(tl.float32))  # [c, d]
-    tl.store(stored_product_4_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :], total3)
+    tl.store(stored_product_5_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :], total3)
     P = total3 * reach  # [c, d]
-    tl.store(stored_product_6_ptr + (z * R + r) * (C) + c, total)
+    tl.store(stored_product_7_ptr + (z * R + r) * (C) + c, total)
     # spec line 20: summary: mean(k)
     added = offset + c  # [c]
     number = added.to(tl.float32)  # [c]
@@ -301,15 +301,15 @@ def backward_0(q_ptr, k_ptr, v_ptr, dt_ptr, A_ptr, u_ptr, new_summary_ptr, saved
     v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
     # spec line 15: read: S.T @ q
     product2 = lib.dot(d_y_c, tl.trans(v_c), PRECISION)  # [c, d]
-    tl.store(stored_product_3_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :], product2)
+    tl.store(stored_product_4_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :], product2)
     # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
     scaled2 = weight_online[:, None] * product2  # [c, d]
     product3 = tl.sum(P * scaled2, 0)  # [d]
-    tl.store(stored_product_5_ptr + (z * R + r) * (C) + c, product3)
-    tl.store(stored_product_2_ptr + (z * R + r) * (C) + c, total2)
+    tl.store(stored_product_6_ptr + (z * R + r) * (C) + c, product3)
+    tl.store(stored_product_3_ptr + (z * R + r) * (C) + c, total2)
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_1(q_ptr, k_ptr, dt_ptr, A_ptr, u_ptr, new_cache_S_ptr, saved_S_ptr, saved_summary_partial_ptr, d_y_ptr, stored_total_ptr, stored_difference_ptr, stored_largest_ptr, stored_product_3_ptr, d_q_ptr, stored_d_weight_cached_ptr, table_ptr, T, H, R, N,
+def backward_1(q_ptr, k_ptr, dt_ptr, A_ptr, u_ptr, new_cache_S_ptr, saved_S_ptr, saved_summary_partial_ptr, d_y_ptr, stored_total_ptr, stored_difference_ptr, stored_largest_ptr, stored_product_4_ptr, d_q_ptr, stored_d_weight_cached_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
     """A program for every row of the chunk table: d.q, stored.d_weight_cached."""
     r = tl.program_id(0)
@@ -383,8 +383,8 @@ def backward_1(q_ptr, k_ptr, dt_ptr, A_ptr, u_ptr, new_cache_S_ptr, saved_S_ptr,
     gap = G[:, None] - G[None, :]  # [c, d]
     masked2 = tl.where(earlier, gap, (-10000.0))  # [c, d]
     reach = tl.exp(masked2.to(tl.float32))  # [c, d]
-    stored_product_3 = tl.load(stored_product_3_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
-    scaled4 = reach * stored_product_3  # [c, d]
+    stored_product_4 = tl.load(stored_product_4_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
+    scaled4 = reach * stored_product_4  # [c, d]
     scaled5 = dt_c[None, :] * scaled4  # [c, d]
     product2 = lib.dot(scaled5, k_c, PRECISION)  # [c, K]
     # spec line 20: summary: mean(k)
@@ -452,7 +452,7 @@ def backward_2(q_ptr, d_y_ptr, d_new_cache_S_ptr, stored_total_ptr, stored_diffe
     tl.store(stored_d_cached_S_part_ptr + (z * N + n) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_cached_S_part, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_3(q_ptr, dt_ptr, A_ptr, d_y_ptr, d_new_state_S_ptr, d_new_cache_S_ptr, stored_total_ptr, stored_product_6_ptr, stored_largest_ptr, stored_d_cached_S_part_ptr, d_state_S_ptr, stored_d_increment_S_ptr, stored_out_ptr, table_ptr, T, H, R, N,
+def backward_3(q_ptr, dt_ptr, A_ptr, d_y_ptr, d_new_state_S_ptr, d_new_cache_S_ptr, stored_total_ptr, stored_product_7_ptr, stored_largest_ptr, stored_d_cached_S_part_ptr, d_state_S_ptr, stored_d_increment_S_ptr, stored_out_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
     """The rows one after the other, from the last to the first: d.state.S, stored.d_increment_S, stored.out."""
     z = tl.program_id(0).to(tl.int64)
@@ -494,9 +494,9 @@ def backward_3(q_ptr, dt_ptr, A_ptr, d_y_ptr, d_new_state_S_ptr, d_new_cache_S_p
         number = added.to(tl.float32)  # [c]
         seen = 1.0 + number  # [c]
         ratio = 1.0 / seen  # [c]
-        stored_product_6 = tl.load(stored_product_6_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+        stored_product_7 = tl.load(stored_product_7_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
         # spec line 21: score: dot(u, summary)
-        score_online = ratio * stored_product_6  # [c]
+        score_online = ratio * stored_product_7  # [c]
         stored_largest = tl.load(stored_largest_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
         # spec line 22: weight: softmax(score)
         at_least2 = tl.maximum(stored_largest, score_online)  # [c]
@@ -526,7 +526,7 @@ def backward_3(q_ptr, dt_ptr, A_ptr, d_y_ptr, d_new_state_S_ptr, d_new_cache_S_p
     tl.store(d_state_S_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_old_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_4(dt_ptr, A_ptr, stored_product_2_ptr, stored_product_3_ptr, stored_product_4_ptr, stored_total_ptr, stored_d_weight_cached_ptr, stored_difference_ptr, stored_product_6_ptr, stored_largest_ptr, stored_d_score_online_ptr, stored_scaled_ptr, table_ptr, T, H, R, N,
+def backward_4(dt_ptr, A_ptr, stored_product_3_ptr, stored_product_4_ptr, stored_product_5_ptr, stored_total_ptr, stored_d_weight_cached_ptr, stored_difference_ptr, stored_product_7_ptr, stored_largest_ptr, stored_d_score_online_ptr, stored_scaled_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr):
     """A program for every row of the chunk table: stored.d_score_online, stored.scaled."""
     r = tl.program_id(0)
@@ -557,26 +557,26 @@ def backward_4(dt_ptr, A_ptr, stored_product_2_ptr, stored_product_3_ptr, stored
     gap = G[:, None] - G[None, :]  # [c, d]
     masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
     reach = tl.exp(masked.to(tl.float32))  # [c, d]
+    stored_product_5 = tl.load(stored_product_5_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
+    P = reach * stored_product_5  # [c, d]
     stored_product_4 = tl.load(stored_product_4_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
-    P = reach * stored_product_4  # [c, d]
-    stored_product_3 = tl.load(stored_product_3_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
-    scaled2 = dt_c[None, :] * stored_product_3  # [c, d]
+    scaled2 = dt_c[None, :] * stored_product_4  # [c, d]
     # spec line 22: weight: softmax(score)
     product = tl.sum(P * scaled2, 1)  # [c]
     # spec line 15: read: S.T @ q
     decay = tl.exp(G.to(tl.float32))  # [c]
-    stored_product_2 = tl.load(stored_product_2_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    stored_product_3 = tl.load(stored_product_3_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
     # spec line 22: weight: softmax(score)
-    scaled3 = decay * stored_product_2  # [c]
+    scaled3 = decay * stored_product_3  # [c]
     d_weight_online = product + scaled3  # [c]
     # spec line 20: summary: mean(k)
     added = offset + c  # [c]
     number = added.to(tl.float32)  # [c]
     seen = 1.0 + number  # [c]
     ratio = 1.0 / seen  # [c]
-    stored_product_6 = tl.load(stored_product_6_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    stored_product_7 = tl.load(stored_product_7_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
     # spec line 21: score: dot(u, summary)
-    score_online = ratio * stored_product_6  # [c]
+    score_online = ratio * stored_product_7  # [c]
     stored_largest = tl.load(stored_largest_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
     # spec line 22: weight: softmax(score)
     at_least2 = tl.maximum(stored_largest, score_online)  # [c]
@@ -606,9 +606,9 @@ def backward_4(dt_ptr, A_ptr, stored_product_2_ptr, stored_product_3_ptr, stored
     tl.store(stored_d_score_online_ptr + (z * R + r) * (C) + c, d_score_online)
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_5(k_ptr, dt_ptr, A_ptr, new_summary_ptr, saved_summary_partial_ptr, stored_product_2_ptr, stored_product_3_ptr, stored_product_4_ptr, stored_total_ptr, stored_d_weight_cached_ptr, stored_difference_ptr, stored_product_6_ptr, stored_largest_ptr, d_u_ptr, table_ptr, T, H, R, N,
+def backward_5(k_ptr, dt_ptr, A_ptr, u_ptr, new_summary_ptr, saved_summary_partial_ptr, stored_product_3_ptr, stored_product_4_ptr, stored_product_5_ptr, stored_total_ptr, stored_d_weight_cached_ptr, stored_difference_ptr, stored_product_7_ptr, stored_largest_ptr, d_u_ptr, stored_product_2_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, block_K: tl.constexpr):
-    """A program for every row of the chunk table: d.u."""
+    """A program for every row of the chunk table: d.u, stored.product.2."""
     r = tl.program_id(0)
     z = tl.program_id(1).to(tl.int64)
     b, h = z // H, z % H
@@ -639,26 +639,26 @@ def backward_5(k_ptr, dt_ptr, A_ptr, new_summary_ptr, saved_summary_partial_ptr,
     gap = G[:, None] - G[None, :]  # [c, d]
     masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
     reach = tl.exp(masked.to(tl.float32))  # [c, d]
+    stored_product_5 = tl.load(stored_product_5_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
+    P = reach * stored_product_5  # [c, d]
     stored_product_4 = tl.load(stored_product_4_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
-    P = reach * stored_product_4  # [c, d]
-    stored_product_3 = tl.load(stored_product_3_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
-    scaled2 = dt_c[None, :] * stored_product_3  # [c, d]
+    scaled2 = dt_c[None, :] * stored_product_4  # [c, d]
     # spec line 22: weight: softmax(score)
     product = tl.sum(P * scaled2, 1)  # [c]
     # spec line 15: read: S.T @ q
     decay = tl.exp(G.to(tl.float32))  # [c]
-    stored_product_2 = tl.load(stored_product_2_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    stored_product_3 = tl.load(stored_product_3_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
     # spec line 22: weight: softmax(score)
-    scaled3 = decay * stored_product_2  # [c]
+    scaled3 = decay * stored_product_3  # [c]
     d_weight_online = product + scaled3  # [c]
     # spec line 20: summary: mean(k)
     added = offset + c  # [c]
     number = added.to(tl.float32)  # [c]
     seen = 1.0 + number  # [c]
     ratio = 1.0 / seen  # [c]
-    stored_product_6 = tl.load(stored_product_6_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    stored_product_7 = tl.load(stored_product_7_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
     # spec line 21: score: dot(u, summary)
-    score_online = ratio * stored_product_6  # [c]
+    score_online = ratio * stored_product_7  # [c]
     stored_largest = tl.load(stored_largest_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
     # spec line 22: weight: softmax(score)
     at_least2 = tl.maximum(stored_largest, score_online)  # [c]
@@ -689,8 +689,13 @@ def backward_5(k_ptr, dt_ptr, A_ptr, new_summary_ptr, saved_summary_partial_ptr,
     d_exp_online_part = share * d_weight_online  # [c]
     d_exp_online = d_total + d_exp_online_part  # [c]
     d_score_online = exp_online * d_exp_online  # [c]
-    k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    u_c = lib.tokens(tl.load(u_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    # spec line 21: score: dot(u, summary)
+    d_summary_online = u_c * d_score_online[:, None]  # [c, K]
     # spec line 20: summary: mean(k)
+    product2 = tl.sum(ratio[:, None] * d_summary_online, 0)  # [K]
+    tl.store(stored_product_2_ptr + (z * R + r) * (size_K) + at_K, product2, mask=(at_K < size_K))
+    k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     summand = tl.where(valid[:, None], k_c, 0.0)  # [c, K]
     running = tl.cumsum(summand, 0)  # [c, K]
     saved_summary_partial = tl.load(saved_summary_partial_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
@@ -702,7 +707,7 @@ def backward_5(k_ptr, dt_ptr, A_ptr, new_summary_ptr, saved_summary_partial_ptr,
     tl.store(d_u_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_u, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_6(k_ptr, dt_ptr, A_ptr, d_y_ptr, stored_weight_online_ptr, stored_d_increment_S_ptr, stored_product_4_ptr, d_v_ptr, table_ptr, T, H, R, N,
+def backward_6(k_ptr, dt_ptr, A_ptr, d_y_ptr, stored_weight_online_ptr, stored_d_increment_S_ptr, stored_product_5_ptr, d_v_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
     """A program for every row of the chunk table: d.v."""
     r = tl.program_id(0)
@@ -741,8 +746,8 @@ def backward_6(k_ptr, dt_ptr, A_ptr, d_y_ptr, stored_weight_online_ptr, stored_d
     gap = G[:, None] - G[None, :]  # [c, d]
     masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
     reach = tl.exp(masked.to(tl.float32))  # [c, d]
-    stored_product_4 = tl.load(stored_product_4_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
-    P = reach * stored_product_4  # [c, d]
+    stored_product_5 = tl.load(stored_product_5_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
+    P = reach * stored_product_5  # [c, d]
     stored_weight_online = tl.load(stored_weight_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
     d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
     # spec line 22: weight: softmax(score)
@@ -759,7 +764,7 @@ def backward_6(k_ptr, dt_ptr, A_ptr, d_y_ptr, stored_weight_online_ptr, stored_d
     tl.store(d_v_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], d_v, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_7(k_ptr, v_ptr, dt_ptr, A_ptr, saved_S_ptr, stored_weight_online_ptr, stored_d_increment_S_ptr, stored_product_2_ptr, stored_product_3_ptr, stored_product_4_ptr, stored_out_ptr, stored_product_5_ptr, d_dt_ptr, stored_product_ptr, table_ptr, T, H, R, N,
+def backward_7(k_ptr, v_ptr, dt_ptr, A_ptr, saved_S_ptr, stored_weight_online_ptr, stored_d_increment_S_ptr, stored_product_3_ptr, stored_product_4_ptr, stored_product_5_ptr, stored_out_ptr, stored_product_6_ptr, d_dt_ptr, stored_product_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
     """A program for every row of the chunk table: d.dt, stored.product."""
     r = tl.program_id(0)
@@ -802,9 +807,9 @@ def backward_7(k_ptr, v_ptr, dt_ptr, A_ptr, saved_S_ptr, stored_weight_online_pt
     gap = G[:, None] - G[None, :]  # [c, d]
     masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
     reach = tl.exp(masked.to(tl.float32))  # [c, d]
-    stored_product_3 = tl.load(stored_product_3_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
     stored_product_4 = tl.load(stored_product_4_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
-    scaled2 = stored_product_3 * stored_product_4  # [c, d]
+    stored_product_5 = tl.load(stored_product_5_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
+    scaled2 = stored_product_4 * stored_product_5  # [c, d]
     scaled3 = reach * scaled2  # [c, d]
     mask3 = c[None, :] < c[:, None]  # [c, d]
     scaled4 = dt_c[None, :] * scaled3  # [c, d]
@@ -815,8 +820,8 @@ def backward_7(k_ptr, v_ptr, dt_ptr, A_ptr, saved_S_ptr, stored_weight_online_pt
     masked2 = tl.where(mask3, running, 0.0)  # [c, d]
     d_log_decay_part = tl.sum(masked2, 1)  # [c]
     decay = tl.exp(G.to(tl.float32))  # [c]
-    stored_product_2 = tl.load(stored_product_2_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
-    d_decay = stored_weight_online * stored_product_2  # [c]
+    stored_product_3 = tl.load(stored_product_3_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    d_decay = stored_weight_online * stored_product_3  # [c]
     d_G = decay * d_decay  # [c]
     d_log_decay_part2 = tl.cumsum(d_G.to(tl.float64), 0, reverse=True)  # [c]
     d_log_decay_part3 = d_log_decay_part + d_log_decay_part2.to(tl.float32)  # [c]
@@ -830,8 +835,8 @@ def backward_7(k_ptr, v_ptr, dt_ptr, A_ptr, saved_S_ptr, stored_weight_online_pt
     d_log_decay_part5 = d_log_decay_part3 + d_log_decay_part4.to(tl.float32)  # [c]
     decay_after = tl.where(valid, exp, 0.0)  # [c]
     scaled6 = decay_after * total  # [c]
-    stored_product_5 = tl.load(stored_product_5_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [d]
-    d_dt_part = stored_product_5 + scaled6  # [c]
+    stored_product_6 = tl.load(stored_product_6_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [d]
+    d_dt_part = stored_product_6 + scaled6  # [c]
     mask4 = scaled == (-120.0)  # [c]
     mask5 = scaled > (-120.0)  # [c]
     total2 = tl.sum(log_decay, 0)  # []
@@ -886,13 +891,12 @@ def backward_8(u_ptr, d_new_summary_ptr, stored_scaled_ptr, d_summary_ptr, store
     tl.store(stored_d_summaries_part_ptr + (z * N + n) * (size_K) + at_K, d_summaries_part, mask=(at_K < size_K))
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_9(u_ptr, d_new_summary_ptr, d_new_summary_partial_ptr, stored_d_score_online_ptr, stored_product_ptr, stored_d_summaries_part_ptr, d_A_ptr, d_summary_partial_ptr, stored_d_sum_of_row_ptr, table_ptr, T, H, R, N,
+def backward_9(d_new_summary_ptr, d_new_summary_partial_ptr, stored_product_ptr, stored_product_2_ptr, stored_d_summaries_part_ptr, d_A_ptr, d_summary_partial_ptr, stored_d_sum_of_row_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, block_K: tl.constexpr):
     """The rows one after the other, from the last to the first: d.A, d.summary.partial, stored.d_sum_of_row."""
     z = tl.program_id(0).to(tl.int64)
     b, h = z // H, z % H
     rows_ptr = table_ptr + b * R * 4
-    c = tl.arange(0, C)
     slots = tl.arange(0, SLOTS)
     block_of_K = tl.program_id(1)
     at_K = block_of_K * block_K + tl.arange(0, block_K)
@@ -910,21 +914,11 @@ def backward_9(u_ptr, d_new_summary_ptr, d_new_summary_partial_ptr, stored_d_sco
         segment = tl.load(row_ptr + 2)
         offset = tl.load(row_ptr + 3)  # of its first token in the segment
         completes = (count > 0) & (count + offset == 256)
-        token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
-        first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
-        stored_d_score_online = tl.load(stored_d_score_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
-        u_c = lib.tokens(tl.load(u_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-        d_summary_online = u_c * stored_d_score_online[:, None]  # [c, K]
-        # spec line 20: summary: mean(k)
-        added = offset + c  # [c]
-        number = added.to(tl.float32)  # [c]
-        seen = 1.0 + number  # [c]
-        ratio = 1.0 / seen  # [c]
-        product = tl.sum(ratio[:, None] * d_summary_online, 0)  # [K]
-        added2 = offset + count  # []
-        mask = added2 == 256  # []
+        added = offset + count  # []
+        mask = added == 256  # []
         mask2 = count > 0  # []
         completes2 = mask & mask2  # []
+        # spec line 20: summary: mean(k)
         d_partial_part = tl.where(completes2, 0.0, d_old_summary_partial)  # [K]
         d_new_summary2 = tl.load(d_new_summary_ptr + (z * N + segment) * (size_K) + at_K, mask=(at_K < size_K * completes.to(tl.int32)), other=0.0).to(tl.float32)  # [K]
         stored_d_summaries_part2 = tl.load(stored_d_summaries_part_ptr + (z * N + segment) * (size_K) + at_K, mask=(at_K < size_K * completes.to(tl.int32)), other=0.0).to(tl.float32)  # [K]
@@ -934,17 +928,18 @@ def backward_9(u_ptr, d_new_summary_ptr, d_new_summary_partial_ptr, stored_d_sco
         d_finished = tl.where(completes, d_summaries2, 0.0)  # [K]
         scaled = 0.00390625 * d_finished  # [K]
         d_partial = scaled + d_partial_part  # [K]
-        added3 = d_partial + product  # [K]
+        stored_product_2 = tl.load(stored_product_2_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+        added2 = d_partial + stored_product_2  # [K]
         stored_product = tl.load(stored_product_ptr + (z * R + r) * (1)).to(tl.float32)  # []
         tl.store(stored_d_sum_of_row_ptr + (z * R + r) * (size_K) + at_K, d_partial, mask=(at_K < size_K))
         d_A += stored_product
-        d_old_summary_partial = added3
+        d_old_summary_partial = added2
     if (block_of_K == 0):
         tl.store(d_A_ptr + z * (1), d_A)
     tl.store(d_summary_partial_ptr + z * (size_K) + at_K, d_old_summary_partial, mask=(at_K < size_K))
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_10(q_ptr, v_ptr, dt_ptr, A_ptr, u_ptr, stored_d_sum_of_row_ptr, stored_d_score_online_ptr, stored_weight_online_ptr, stored_d_increment_S_ptr, stored_product_3_ptr, d_k_ptr, table_ptr, T, H, R, N,
+def backward_10(q_ptr, v_ptr, dt_ptr, A_ptr, u_ptr, stored_d_sum_of_row_ptr, stored_d_score_online_ptr, stored_weight_online_ptr, stored_d_increment_S_ptr, stored_product_4_ptr, d_k_ptr, table_ptr, T, H, R, N,
                 C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
     """A program for every row of the chunk table: d.k."""
     r = tl.program_id(0)
@@ -983,8 +978,8 @@ def backward_10(q_ptr, v_ptr, dt_ptr, A_ptr, u_ptr, stored_d_sum_of_row_ptr, sto
     gap = G[:, None] - G[None, :]  # [c, d]
     masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
     reach = tl.exp(masked.to(tl.float32))  # [c, d]
-    stored_product_3 = tl.load(stored_product_3_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
-    scaled2 = reach * stored_product_3  # [c, d]
+    stored_product_4 = tl.load(stored_product_4_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
+    scaled2 = reach * stored_product_4  # [c, d]
     stored_weight_online = tl.load(stored_weight_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
     scaled3 = stored_weight_online[:, None] * scaled2  # [c, d]
     q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
@@ -1032,31 +1027,31 @@ forward = {
 }
 
 backward = {
-    "scratch": [('stored.d_sum_of_row', 'starts', ('K',)), ('stored.d_score_online', 'starts', ('c',)), ('stored.weight_online', 'starts', ('c',)), ('stored.d_increment_S', 'starts', ('K', 'V')), ('stored.product', 'starts', ()), ('stored.d_summaries_part', 'slots', ('K',)), ('stored.scaled', 'starts', ('n', 'c')), ('stored.product.2', 'starts', ('c',)), ('stored.product.3', 'starts', ('c', 'd')), ('stored.product.4', 'starts', ('c', 'd')), ('stored.out', 'starts', ('K', 'V')), ('stored.product.5', 'starts', ('d',)), ('stored.total', 'starts', ('c',)), ('stored.d_weight_cached', 'starts', ('n', 'c')), ('stored.difference', 'starts', ('n', 'c')), ('stored.product.6', 'starts', ('c',)), ('stored.largest', 'starts', ('c',)), ('stored.d_cached_S_part', 'slots', ('K', 'V'))],
+    "scratch": [('stored.d_sum_of_row', 'starts', ('K',)), ('stored.d_score_online', 'starts', ('c',)), ('stored.weight_online', 'starts', ('c',)), ('stored.d_increment_S', 'starts', ('K', 'V')), ('stored.product', 'starts', ()), ('stored.product.2', 'starts', ('K',)), ('stored.d_summaries_part', 'slots', ('K',)), ('stored.scaled', 'starts', ('n', 'c')), ('stored.product.3', 'starts', ('c',)), ('stored.product.4', 'starts', ('c', 'd')), ('stored.product.5', 'starts', ('c', 'd')), ('stored.out', 'starts', ('K', 'V')), ('stored.product.6', 'starts', ('d',)), ('stored.total', 'starts', ('c',)), ('stored.d_weight_cached', 'starts', ('n', 'c')), ('stored.difference', 'starts', ('n', 'c')), ('stored.product.7', 'starts', ('c',)), ('stored.largest', 'starts', ('c',)), ('stored.d_cached_S_part', 'slots', ('K', 'V'))],
     "copies": [],
     "kernels": [
         {"run": backward_0, "grid": 'rows', "blocked": (), "folded": ('K',), "dims": ('K', 'V'),
-         "products": 4, "tiles": ((5.25, 4.75), (7.25, 6.75)), "tensors": ('q', 'k', 'v', 'dt', 'A', 'u', 'new.summary', 'saved.S', 'saved.summary.partial', 'd.y', 'stored.weight_online', 'stored.product.2', 'stored.product.3', 'stored.product.4', 'stored.product.5', 'stored.total', 'stored.difference', 'stored.product.6', 'stored.largest')},
+         "products": 4, "tiles": ((5.25, 4.75), (7.25, 6.75)), "tensors": ('q', 'k', 'v', 'dt', 'A', 'u', 'new.summary', 'saved.S', 'saved.summary.partial', 'd.y', 'stored.weight_online', 'stored.product.3', 'stored.product.4', 'stored.product.5', 'stored.product.6', 'stored.total', 'stored.difference', 'stored.product.7', 'stored.largest')},
         {"run": backward_1, "grid": 'rows', "blocked": (), "folded": ('V',), "dims": ('K', 'V'),
-         "products": 3, "tiles": ((5.25, 4.75), (7.75, 7.0)), "tensors": ('q', 'k', 'dt', 'A', 'u', 'new.cache.S', 'saved.S', 'saved.summary.partial', 'd.y', 'stored.total', 'stored.difference', 'stored.largest', 'stored.product.3', 'd.q', 'stored.d_weight_cached')},
+         "products": 3, "tiles": ((5.25, 4.75), (7.75, 7.0)), "tensors": ('q', 'k', 'dt', 'A', 'u', 'new.cache.S', 'saved.S', 'saved.summary.partial', 'd.y', 'stored.total', 'stored.difference', 'stored.largest', 'stored.product.4', 'd.q', 'stored.d_weight_cached')},
         {"run": backward_2, "grid": 'slots', "blocked": ('K', 'V'), "folded": (), "dims": ('K', 'V'),
          "products": 1, "tiles": ((2.02, 1.02), (2.02, 1.02)), "tensors": ('q', 'd.y', 'd.new.cache.S', 'stored.total', 'stored.difference', 'd.cache.S', 'stored.d_cached_S_part')},
         {"run": backward_3, "grid": 'loop', "blocked": ('K', 'V'), "folded": (), "dims": ('K', 'V'),
-         "products": 1, "tiles": ((3.25, 1.5), (3.25, 1.5)), "tensors": ('q', 'dt', 'A', 'd.y', 'd.new.state.S', 'd.new.cache.S', 'stored.total', 'stored.product.6', 'stored.largest', 'stored.d_cached_S_part', 'd.state.S', 'stored.d_increment_S', 'stored.out')},
+         "products": 1, "tiles": ((3.25, 1.5), (3.25, 1.5)), "tensors": ('q', 'dt', 'A', 'd.y', 'd.new.state.S', 'd.new.cache.S', 'stored.total', 'stored.product.7', 'stored.largest', 'stored.d_cached_S_part', 'd.state.S', 'stored.d_increment_S', 'stored.out')},
         {"run": backward_4, "grid": 'rows', "blocked": (), "folded": (), "dims": (),
-         "products": 0, "tiles": ((3.25, 3.25), (3.25, 3.25)), "tensors": ('dt', 'A', 'stored.product.2', 'stored.product.3', 'stored.product.4', 'stored.total', 'stored.d_weight_cached', 'stored.difference', 'stored.product.6', 'stored.largest', 'stored.d_score_online', 'stored.scaled')},
+         "products": 0, "tiles": ((3.25, 3.25), (3.25, 3.25)), "tensors": ('dt', 'A', 'stored.product.3', 'stored.product.4', 'stored.product.5', 'stored.total', 'stored.d_weight_cached', 'stored.difference', 'stored.product.7', 'stored.largest', 'stored.d_score_online', 'stored.scaled')},
         {"run": backward_5, "grid": 'rows', "blocked": ('K',), "folded": (), "dims": ('K',),
-         "products": 1, "tiles": ((4.25, 3.5), (4.25, 3.5)), "tensors": ('k', 'dt', 'A', 'new.summary', 'saved.summary.partial', 'stored.product.2', 'stored.product.3', 'stored.product.4', 'stored.total', 'stored.d_weight_cached', 'stored.difference', 'stored.product.6', 'stored.largest', 'd.u')},
+         "products": 1, "tiles": ((4.25, 3.5), (4.25, 3.5)), "tensors": ('k', 'dt', 'A', 'u', 'new.summary', 'saved.summary.partial', 'stored.product.3', 'stored.product.4', 'stored.product.5', 'stored.total', 'stored.d_weight_cached', 'stored.difference', 'stored.product.7', 'stored.largest', 'd.u', 'stored.product.2')},
         {"run": backward_6, "grid": 'rows', "blocked": ('V',), "folded": ('K',), "dims": ('K', 'V'),
-         "products": 2, "tiles": ((4.5, 2.5), (4.5, 2.5)), "tensors": ('k', 'dt', 'A', 'd.y', 'stored.weight_online', 'stored.d_increment_S', 'stored.product.4', 'd.v')},
+         "products": 2, "tiles": ((4.5, 2.5), (4.5, 2.5)), "tensors": ('k', 'dt', 'A', 'd.y', 'stored.weight_online', 'stored.d_increment_S', 'stored.product.5', 'd.v')},
         {"run": backward_7, "grid": 'rows', "blocked": (), "folded": ('K',), "dims": ('K', 'V'),
-         "products": 1, "tiles": ((4.5, 4.5), (5.0, 4.5)), "tensors": ('k', 'v', 'dt', 'A', 'saved.S', 'stored.weight_online', 'stored.d_increment_S', 'stored.product.2', 'stored.product.3', 'stored.product.4', 'stored.out', 'stored.product.5', 'd.dt', 'stored.product')},
+         "products": 1, "tiles": ((4.5, 4.5), (5.0, 4.5)), "tensors": ('k', 'v', 'dt', 'A', 'saved.S', 'stored.weight_online', 'stored.d_increment_S', 'stored.product.3', 'stored.product.4', 'stored.product.5', 'stored.out', 'stored.product.6', 'd.dt', 'stored.product')},
         {"run": backward_8, "grid": 'slots', "blocked": ('K',), "folded": (), "dims": ('K',),
          "products": 0, "tiles": ((1.03, 0.52), (1.03, 0.52)), "tensors": ('u', 'd.new.summary', 'stored.scaled', 'd.summary', 'stored.d_summaries_part')},
         {"run": backward_9, "grid": 'loop', "blocked": ('K',), "folded": (), "dims": ('K',),
-         "products": 0, "tiles": ((2.25, 1.12), (2.25, 1.12)), "tensors": ('u', 'd.new.summary', 'd.new.summary.partial', 'stored.d_score_online', 'stored.product', 'stored.d_summaries_part', 'd.A', 'd.summary.partial', 'stored.d_sum_of_row')},
+         "products": 0, "tiles": ((2.0, 1.0), (2.0, 1.0)), "tensors": ('d.new.summary', 'd.new.summary.partial', 'stored.product', 'stored.product.2', 'stored.d_summaries_part', 'd.A', 'd.summary.partial', 'stored.d_sum_of_row')},
         {"run": backward_10, "grid": 'rows', "blocked": ('K',), "folded": ('V',), "dims": ('K', 'V'),
-         "products": 2, "tiles": ((4.5, 2.5), (4.5, 2.5)), "tensors": ('q', 'v', 'dt', 'A', 'u', 'stored.d_sum_of_row', 'stored.d_score_online', 'stored.weight_online', 'stored.d_increment_S', 'stored.product.3', 'd.k')},
+         "products": 2, "tiles": ((4.5, 2.5), (4.5, 2.5)), "tensors": ('q', 'v', 'dt', 'A', 'u', 'stored.d_sum_of_row', 'stored.d_score_online', 'stored.weight_online', 'stored.d_increment_S', 'stored.product.4', 'd.k')},
     ],
     "shifted": [],
 }

@@ -212,13 +212,13 @@ def backward(q, k, v, dt, A, u, state_S, summary_partial, summary, cache_S, tabl
     reach = torch.exp(masked3.to(like.dtype))  # [z, r, c, d]
     v_c = rows.load(ops.tokens(v))  # [z, r, c, V]
     product3 = torch.einsum("zrcV,zrdV->zrcd", d_y_c, v_c)  # [z, r, c, d]
-    scaled3 = reach * product3  # [z, r, c, d]
-    scaled4 = dt_c[:, :, None] * scaled3  # [z, r, c, d]
-    product4 = torch.einsum("zrdK,zrcd->zrcK", k_c, scaled4)  # [z, r, c, K]
+    P = reach * product3  # [z, r, c, d]
+    scaled3 = dt_c[:, :, None] * P  # [z, r, c, d]
+    product4 = torch.einsum("zrdK,zrcd->zrcK", k_c, scaled3)  # [z, r, c, K]
     d_q_part2 = weight_online[:, :, :, None] * product4  # [z, r, c, K]
     # spec line 22: weight: softmax(score)
-    scaled5 = exp_cached * share[:, :, :, None]  # [z, r, c, n]
-    weight_cached = torch.where(taking, scaled5, 0.0)  # [z, r, c, n]
+    scaled4 = exp_cached * share[:, :, :, None]  # [z, r, c, n]
+    weight_cached = torch.where(taking, scaled4, 0.0)  # [z, r, c, n]
     new_cache_S_z = ops.flat(new_cache_S)  # [z, n, K, V]
     q_c = rows.load(ops.tokens(q))  # [z, r, c, K]
     d_q_part3 = like.new_zeros((z, R, chunk, size_K, ))
@@ -227,12 +227,12 @@ def backward(q, k, v, dt, A, u, state_S, summary_partial, summary, cache_S, tabl
     for n in range(N):  # one cached memory after the other: slots0
         # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
         product5 = torch.einsum("zrcV,zKV->zrcK", d_y_c, new_cache_S_z[:, n])  # [z, r, c, K]
-        scaled6 = weight_cached[:, :, :, n][:, :, :, None] * product5  # [z, r, c, K]
+        scaled5 = weight_cached[:, :, :, n][:, :, :, None] * product5  # [z, r, c, K]
         # spec line 15: read: S.T @ q
         d_read_S = weight_cached[:, :, :, n][:, :, :, None] * d_y_c  # [z, r, c, V]
         d_cached_S_part2 = torch.einsum("zrcK,zrcV->zKV", q_c, d_read_S)  # [z, K, V]
         d_weight_cached2 = torch.einsum("zrcK,zrcK->zrc", product5, q_c)  # [z, r, c]
-        d_q_part3 = d_q_part3 + scaled6
+        d_q_part3 = d_q_part3 + scaled5
         d_cached_S_part[n] = d_cached_S_part2
         d_weight_cached[n] = d_weight_cached2
     d_cached_S_part = ops.stacked(d_cached_S_part, (z, size_K, size_V, ), like, 1)  # [z, n, K, V]
@@ -251,8 +251,8 @@ def backward(q, k, v, dt, A, u, state_S, summary_partial, summary, cache_S, tabl
     # spec line 22: weight: softmax(score)
     d_online = d_y_c * weight_online[:, :, :, None]  # [z, r, c, V]
     # spec line 15: read: S.T @ q
-    scaled7 = decay[:, :, :, None] * d_online  # [z, r, c, V]
-    product6 = torch.einsum("zrcK,zrcV->zrKV", q_c, scaled7)  # [z, r, K, V]
+    scaled6 = decay[:, :, :, None] * d_online  # [z, r, c, V]
+    product6 = torch.einsum("zrcK,zrcV->zrKV", q_c, scaled6)  # [z, r, K, V]
     # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
     total3 = log_decay.sum(2)  # [z, r]
     decay_of_row = torch.exp(total3)  # [z, r]
@@ -276,26 +276,26 @@ def backward(q, k, v, dt, A, u, state_S, summary_partial, summary, cache_S, tabl
     d_write = dt_c[:, :, :, None] * product7  # [z, r, c, K]
     d_k_part = decay_after[:, :, :, None] * d_write  # [z, r, c, K]
     # spec line 15: read: S.T @ q
-    scaled8 = weight_online[:, :, :, None] * scaled3  # [z, r, c, d]
-    product8 = torch.einsum("zrcK,zrcd->zrdK", q_c, scaled8)  # [z, r, d, K]
-    scaled9 = dt_c[:, :, :, None] * product8  # [z, r, d, K]
+    scaled7 = weight_online[:, :, :, None] * P  # [z, r, c, d]
+    product8 = torch.einsum("zrcK,zrcd->zrdK", q_c, scaled7)  # [z, r, d, K]
+    scaled8 = dt_c[:, :, :, None] * product8  # [z, r, d, K]
     product9 = torch.einsum("zrcK,zrdK->zrcd", q_c, k_c)  # [z, r, c, d]
-    P = product9 * reach  # [z, r, c, d]
-    scaled10 = dt_c[:, :, None] * product3  # [z, r, c, d]
+    P2 = product9 * reach  # [z, r, c, d]
+    scaled9 = dt_c[:, :, None] * product3  # [z, r, c, d]
     # spec line 22: weight: softmax(score)
-    product10 = torch.einsum("zrcd,zrcd->zrc", P, scaled10)  # [z, r, c]
+    product10 = torch.einsum("zrcd,zrcd->zrc", P2, scaled9)  # [z, r, c]
     # spec line 15: read: S.T @ q
     product11 = torch.einsum("zrcK,zrcK->zrc", q_c, product2)  # [z, r, c]
     # spec line 22: weight: softmax(score)
-    scaled11 = decay * product11  # [z, r, c]
-    d_weight_online = product10 + scaled11  # [z, r, c]
+    scaled10 = decay * product11  # [z, r, c]
+    d_weight_online = product10 + scaled10  # [z, r, c]
     d_exp_online_part = share * d_weight_online  # [z, r, c]
     d_share_part = exp_online * d_weight_online  # [z, r, c]
     masked4 = torch.where(taking, d_weight_cached, 0.0)  # [z, r, c, n]
     d_share_part2 = torch.einsum("zrcn,zrcn->zrc", exp_cached, masked4)  # [z, r, c]
     d_share = d_share_part + d_share_part2  # [z, r, c]
-    scaled12 = share * d_share  # [z, r, c]
-    ratio2 = scaled12 / total2  # [z, r, c]
+    scaled11 = share * d_share  # [z, r, c]
+    ratio2 = scaled11 / total2  # [z, r, c]
     d_total = -ratio2  # [z, r, c]
     d_exp_online = d_exp_online_part + d_total  # [z, r, c]
     d_score_online = exp_online * d_exp_online  # [z, r, c]
@@ -309,14 +309,14 @@ def backward(q, k, v, dt, A, u, state_S, summary_partial, summary, cache_S, tabl
     # spec line 22: weight: softmax(score)
     d_exp_cached_part = share[:, :, :, None] * masked4  # [z, r, c, n]
     d_exp_cached = d_total[:, :, :, None] + d_exp_cached_part  # [z, r, c, n]
-    scaled13 = exp_cached * d_exp_cached  # [z, r, c, n]
-    d_score_cached = torch.where(taking, scaled13, 0.0)  # [z, r, c, n]
+    scaled12 = exp_cached * d_exp_cached  # [z, r, c, n]
+    d_score_cached = torch.where(taking, scaled12, 0.0)  # [z, r, c, n]
     # spec line 21: score: dot(u, summary)
     d_summaries_part = torch.einsum("zrcK,zrcn->znK", u_c, d_score_cached)  # [z, n, K]
     d_summaries = d_new_summary_z + d_summaries_part  # [z, n, K]
     # spec line 20: summary: mean(k)
     d_finished = rows.expose(d_summaries)  # [z, r, K]
-    scaled14 = 0.00390625 * d_finished  # [z, r, K]
+    scaled13 = 0.00390625 * d_finished  # [z, r, K]
     product12 = torch.einsum("zrc,zrcK->zrK", ratio, d_summary_online)  # [z, r, K]
     added3 = rows.offset + rows.count  # [z, r]
     mask3 = added3 == 256.0  # [z, r]
@@ -328,7 +328,7 @@ def backward(q, k, v, dt, A, u, state_S, summary_partial, summary, cache_S, tabl
     for r in reversed(range(R)):  # carry_partial_backward
         d_old_summary_partial_starts[r] = d_old_summary_partial
         d_partial_part = torch.where(completes[:, r][:, None], 0.0, d_old_summary_partial)  # [z, K]
-        d_partial = scaled14[:, r] + d_partial_part  # [z, K]
+        d_partial = scaled13[:, r] + d_partial_part  # [z, K]
         added4 = d_partial + product12[:, r]  # [z, K]
         d_sum_summary_partial_rows[r] = d_partial
         d_old_summary_partial = added4
@@ -336,31 +336,31 @@ def backward(q, k, v, dt, A, u, state_S, summary_partial, summary, cache_S, tabl
     d_summand = d_summand_part + d_sum_summary_partial_rows[:, :, None]  # [z, r, c, K]
     d_k_part2 = torch.where(valid[:, :, :, None], d_summand, 0.0)  # [z, r, c, K]
     # spec line 15: read: S.T @ q
-    d_k_part3 = scaled9 + d_k_part2  # [z, r, c, K]
+    d_k_part3 = scaled8 + d_k_part2  # [z, r, c, K]
     # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
     d_k = d_k_part + d_k_part3  # [z, r, c, K]
     # spec line 15: read: S.T @ q
-    product13 = torch.einsum("zrcd,zrcV->zrdV", P, d_online)  # [z, r, d, V]
+    product13 = torch.einsum("zrcd,zrcV->zrdV", P2, d_online)  # [z, r, d, V]
     # spec line 14: S: exp(A * dt) * S + dt * outer(k, v)
     product14 = torch.einsum("zrcK,zrKV->zrcV", k_c, d_write_S_rows)  # [z, r, c, V]
     d_written_part = decay_after[:, :, :, None] * product14  # [z, r, c, V]
     d_written = product13 + d_written_part  # [z, r, c, V]
     d_v = dt_c[:, :, :, None] * d_written  # [z, r, c, V]
-    scaled15 = weight_online[:, :, :, None] * product3  # [z, r, c, d]
-    product15 = torch.einsum("zrcd,zrcd->zrd", P, scaled15)  # [z, r, d]
+    scaled14 = weight_online[:, :, :, None] * product3  # [z, r, c, d]
+    product15 = torch.einsum("zrcd,zrcd->zrd", P2, scaled14)  # [z, r, d]
     product16 = torch.einsum("zrcK,zrcK->zrc", k_c, product7)  # [z, r, c]
-    scaled16 = decay_after * product16  # [z, r, c]
-    d_dt_part = product15 + scaled16  # [z, r, c]
+    scaled15 = decay_after * product16  # [z, r, c]
+    d_dt_part = product15 + scaled15  # [z, r, c]
     mask5 = scaled == -120.0  # [z, r, c]
     d_factor_S = torch.einsum("zrKV,zrKV->zr", saved_S_z, d_next_S_0_rows)  # [z, r]
     d_log_decay_part = decay_of_row * d_factor_S  # [z, r]
     # spec line 15: read: S.T @ q
     mask6 = at_d[None, None] < at_c[None, :, None]  # [z, c, d]
-    scaled17 = product9 * product3  # [z, r, c, d]
-    scaled18 = reach * scaled17  # [z, r, c, d]
-    scaled19 = dt_c[:, :, None] * scaled18  # [z, r, c, d]
-    scaled20 = weight_online[:, :, :, None] * scaled19  # [z, r, c, d]
-    d_gap = torch.where(earlier, scaled20, 0.0)  # [z, r, c, d]
+    scaled16 = product9 * product3  # [z, r, c, d]
+    scaled17 = reach * scaled16  # [z, r, c, d]
+    scaled18 = dt_c[:, :, None] * scaled17  # [z, r, c, d]
+    scaled19 = weight_online[:, :, :, None] * scaled18  # [z, r, c, d]
+    d_gap = torch.where(earlier, scaled19, 0.0)  # [z, r, c, d]
     running2 = ops.running(d_gap, 2, reverse=True)  # [z, r, c, d]
     masked5 = torch.where(mask6[:, None], running2, 0.0)  # [z, r, c, d]
     d_log_decay_part2 = masked5.sum(3)  # [z, r, c]
@@ -376,10 +376,10 @@ def backward(q, k, v, dt, A, u, state_S, summary_partial, summary, cache_S, tabl
     d_log_decay_part6 = d_log_decay_part4 + d_log_decay_part5.to(like.dtype)  # [z, r, c]
     d_log_decay = d_log_decay_part[:, :, None] + d_log_decay_part6  # [z, r, c]
     masked7 = torch.where(valid, d_log_decay, 0.0)  # [z, r, c]
-    scaled21 = 0.5 * masked7  # [z, r, c]
+    scaled20 = 0.5 * masked7  # [z, r, c]
     mask7 = scaled > -120.0  # [z, r, c]
     masked8 = torch.where(mask7, masked7, 0.0)  # [z, r, c]
-    masked9 = torch.where(mask5, scaled21, masked8)  # [z, r, c]
+    masked9 = torch.where(mask5, scaled20, masked8)  # [z, r, c]
     d_dt_part2 = A_z[:, None, None] * masked9  # [z, r, c]
     d_dt = d_dt_part + d_dt_part2  # [z, r, c]
     d_A = torch.einsum("zrc,zrc->z", dt_c, masked9)  # [z]

@@ -135,84 +135,85 @@ def forward_1(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, saved_S_ptr, saved_n_ptr, y_ptr
     tl.store(y_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], y, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_0(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, saved_S_ptr, saved_n_ptr, d_y_ptr, stored_product_ptr, stored_product_2_ptr, stored_product_3_ptr, stored_product_4_ptr, stored_product_5_ptr, stored_d_online_ptr, table_ptr, T, H, R, N,
+def backward_0(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, saved_S_ptr, saved_n_ptr, d_y_ptr, stored_product_ptr, stored_product_2_ptr, stored_product_3_ptr, stored_product_4_ptr, stored_product_5_ptr, stored_product_6_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
-    """A program for every row of the chunk table: stored.product, stored.product.2, stored.product.3, stored.product.4, stored.product.5, stored.d_online."""
+    """A program for every row of the chunk table: stored.product, stored.product.2, stored.product.3, stored.product.4, stored.product.5, stored.product.6."""
     r = tl.program_id(0)
     z = tl.program_id(1).to(tl.int64)
     b, h = z // H, z % H
     rows_ptr = table_ptr + b * R * 4
     c = tl.arange(0, C)
-    at_V = tl.arange(0, block_V)
+    at_K = tl.arange(0, block_K)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
-    d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
-    total = tl.zeros((C,), tl.float32)  # [c]
-    total2 = tl.zeros((C, C,), tl.float32)  # [c, d]
-    total3 = tl.zeros((C,), tl.float32)  # [c]
-    for block_of_K in tl.range(0, tl.cdiv(size_K, block_K), disable_licm=True):  # what is moved out of it would fill registers
-        at_K = block_of_K * block_K + tl.arange(0, block_K)
+    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    total = tl.zeros((C, C,), tl.float32)  # [c, d]
+    total2 = tl.zeros((C,), tl.float32)  # [c]
+    for block_of_V in tl.range(0, tl.cdiv(size_V, block_V), disable_licm=True):  # what is moved out of it would fill registers
+        at_V = block_of_V * block_V + tl.arange(0, block_V)
+        d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+        v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+        total += lib.dot(d_y_c, tl.trans(v_c), PRECISION)
         saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
         # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
         product = lib.dot(d_y_c, tl.trans(saved_S), PRECISION)  # [c, K]
-        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-        total += tl.sum(q_c * product, 1)
-        k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-        total2 += lib.dot(q_c, tl.trans(k_c), PRECISION)
-        saved_n = tl.load(saved_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
-        total3 += tl.sum(q_c * saved_n[None, :], 1)
-    v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
-    product2 = lib.dot(d_y_c, tl.trans(v_c), PRECISION)  # [c, d]
-    tl.store(stored_product_2_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :], product2)
-    tl.store(stored_product_ptr + (z * R + r) * (C) + c, total)
-    tl.store(stored_product_3_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :], total2)
-    tl.store(stored_product_4_ptr + (z * R + r) * (C) + c, total3)
-    mask = c[:, None] >= c[None, :]  # [c, d]
-    mask2 = c < count  # [d]
-    earlier = mask & mask2[None, :]  # [c, d]
-    valid = c < count  # [c]
+        total2 += tl.sum(q_c * product, 1)
     g_c = lib.tokens(tl.load(g_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
     at_least = tl.maximum(g_c, (-120.0))  # [c]
+    valid = c < count  # [c]
     log_decay = tl.where(valid, at_least, 0.0)  # [c]
+    mask = c < count  # [d]
+    mask2 = c[:, None] >= c[None, :]  # [c, d]
+    earlier = mask2 & mask[None, :]  # [c, d]
     G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
     gap = G[:, None] - G[None, :]  # [c, d]
     masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
     reach = tl.exp(masked.to(tl.float32))  # [c, d]
-    P = total2 * reach  # [c, d]
+    k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    product2 = lib.dot(q_c, tl.trans(k_c), PRECISION)  # [c, d]
+    tl.store(stored_product_3_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :], product2)
+    P = product2 * reach  # [c, d]
     i_c = lib.tokens(tl.load(i_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
     exp = tl.exp(i_c)  # [c]
+    tl.store(stored_product_2_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :], total)
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    scaled = exp[None, :] * product2  # [c, d]
+    scaled = exp[None, :] * total  # [c, d]
     product3 = tl.sum(P * scaled, 1)  # [c]
     product4 = tl.sum(P * exp[None, :], 1)  # [c]
     tl.store(stored_product_5_ptr + (z * R + r) * (C) + c, product4)
+    tl.store(stored_product_ptr + (z * R + r) * (C) + c, total2)
     decay = tl.exp(G.to(tl.float32))  # [c]
-    carried = decay * total3  # [c]
-    recent = (size_K ** (-0.5)) * product4  # [c]
-    online = carried + recent  # [c]
-    scaled2 = decay * total  # [c]
+    scaled2 = decay * total2  # [c]
     scaled3 = (size_K ** (-0.5)) * product3  # [c]
     added = scaled3 + scaled2  # [c]
+    recent = (size_K ** (-0.5)) * product4  # [c]
+    saved_n = tl.load(saved_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+    product5 = tl.sum(q_c * saved_n[None, :], 1)  # [c]
+    tl.store(stored_product_4_ptr + (z * R + r) * (C) + c, product5)
+    carried = decay * product5  # [c]
+    online = carried + recent  # [c]
     abs = tl.abs(online)  # [c]
     at_least2 = tl.maximum(1.0, abs)  # [c]
     ratio = 1.0 / at_least2  # [c]
     scaled4 = ratio * ratio  # [c]
     minus = -scaled4  # [c]
     scaled5 = minus * added  # [c]
-    mask3 = 1.0 == abs  # [c]
-    mask4 = 1.0 > abs  # [c]
+    mask3 = 1.0 > abs  # [c]
+    mask4 = 1.0 == abs  # [c]
+    masked2 = tl.where(mask3, 0.0, scaled5)  # [c]
     scaled6 = 0.5 * scaled5  # [c]
-    masked2 = tl.where(mask4, 0.0, scaled5)  # [c]
-    masked3 = tl.where(mask3, scaled6, masked2)  # [c]
+    masked3 = tl.where(mask4, scaled6, masked2)  # [c]
     sign = lib.sign(online)  # [c]
     d_online = sign * masked3  # [c]
-    tl.store(stored_d_online_ptr + (z * R + r) * (C) + c, d_online)
+    scaled7 = decay * d_online  # [c]
+    product6 = tl.sum(q_c * scaled7[:, None], 0)  # [K]
+    tl.store(stored_product_6_ptr + (z * R + r) * (size_K) + at_K, product6, mask=(at_K < size_K))
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_1(q_ptr, g_ptr, saved_n_ptr, d_y_ptr, d_new_state_S_ptr, d_new_state_n_ptr, stored_product_5_ptr, stored_d_online_ptr, d_state_S_ptr, d_state_n_ptr, stored_d_increment_n_ptr, stored_d_increment_S_ptr, stored_out_ptr, stored_out_2_ptr, table_ptr, T, H, R, N,
+def backward_1(q_ptr, g_ptr, saved_n_ptr, d_y_ptr, d_new_state_S_ptr, d_new_state_n_ptr, stored_product_5_ptr, stored_product_6_ptr, d_state_S_ptr, d_state_n_ptr, stored_d_increment_n_ptr, stored_d_increment_S_ptr, stored_out_ptr, stored_out_2_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
     """The rows one after the other, from the last to the first: d.state.S, d.state.n, stored.d_increment_n, stored.d_increment_S, stored.out, stored.out.2."""
     z = tl.program_id(0).to(tl.int64)
@@ -251,25 +252,23 @@ def backward_1(q_ptr, g_ptr, saved_n_ptr, d_y_ptr, d_new_state_S_ptr, d_new_stat
         saved_n = tl.load(saved_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
         stored_product_5 = tl.load(stored_product_5_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
         recent = (size_K ** (-0.5)) * stored_product_5  # [c]
-        stored_d_online = tl.load(stored_d_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
-        scaled = decay * stored_d_online  # [c]
+        stored_product_6 = tl.load(stored_product_6_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+        # spec line 18: n: exp(g) * n + exp(i) * scale * k
+        added = d_old_n2 + stored_product_6  # [K]
         q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
         product = tl.sum(q_c * saved_n[None, :], 1)  # [c]
         carried = decay * product  # [c]
         online = carried + recent  # [c]
         abs = tl.abs(online)  # [c]
         at_least2 = tl.maximum(1.0, abs)  # [c]
         ratio = 1.0 / at_least2  # [c]
-        product2 = tl.sum(q_c * scaled[:, None], 0)  # [K]
-        # spec line 18: n: exp(g) * n + exp(i) * scale * k
-        added = d_old_n2 + product2  # [K]
         d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
-        # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
         d_online = d_y_c * ratio[:, None]  # [c, V]
-        scaled2 = decay[:, None] * d_online  # [c, V]
-        product3 = lib.dot(tl.trans(q_c), scaled2, PRECISION)  # [K, V]
+        scaled = decay[:, None] * d_online  # [c, V]
+        product2 = lib.dot(tl.trans(q_c), scaled, PRECISION)  # [K, V]
         # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-        added2 = d_old_S2 + product3  # [K, V]
+        added2 = d_old_S2 + product2  # [K, V]
         if (block_of_V == 0):
             tl.store(stored_d_increment_n_ptr + (z * R + r) * (size_K) + at_K, d_old_n, mask=(at_K < size_K))
         tl.store(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_old_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
@@ -595,13 +594,13 @@ forward = {
 }
 
 backward = {
-    "scratch": [('stored.product', 'starts', ('c',)), ('stored.product.2', 'starts', ('c', 'd')), ('stored.product.3', 'starts', ('c', 'd')), ('stored.product.4', 'starts', ('c',)), ('stored.d_increment_n', 'starts', ('K',)), ('stored.d_increment_S', 'starts', ('K', 'V')), ('stored.out', 'starts', ('K',)), ('stored.out.2', 'starts', ('K', 'V')), ('stored.product.5', 'starts', ('c',)), ('stored.d_online', 'starts', ('c',))],
+    "scratch": [('stored.product', 'starts', ('c',)), ('stored.product.2', 'starts', ('c', 'd')), ('stored.product.3', 'starts', ('c', 'd')), ('stored.product.4', 'starts', ('c',)), ('stored.d_increment_n', 'starts', ('K',)), ('stored.d_increment_S', 'starts', ('K', 'V')), ('stored.out', 'starts', ('K',)), ('stored.out.2', 'starts', ('K', 'V')), ('stored.product.5', 'starts', ('c',)), ('stored.product.6', 'starts', ('K',))],
     "copies": [],
     "kernels": [
-        {"run": backward_0, "grid": 'rows', "blocked": (), "folded": ('K',), "dims": ('K', 'V'),
-         "products": 3, "tiles": ((5.0, 5.0), (6.0, 5.5)), "tensors": ('q', 'k', 'v', 'i', 'g', 'saved.S', 'saved.n', 'd.y', 'stored.product', 'stored.product.2', 'stored.product.3', 'stored.product.4', 'stored.product.5', 'stored.d_online')},
+        {"run": backward_0, "grid": 'rows', "blocked": (), "folded": ('V',), "dims": ('K', 'V'),
+         "products": 3, "tiles": ((5.75, 4.75), (8.0, 6.5)), "tensors": ('q', 'k', 'v', 'i', 'g', 'saved.S', 'saved.n', 'd.y', 'stored.product', 'stored.product.2', 'stored.product.3', 'stored.product.4', 'stored.product.5', 'stored.product.6')},
         {"run": backward_1, "grid": 'loop', "blocked": ('V',), "folded": (), "dims": ('K', 'V'),
-         "products": 1, "tiles": ((3.25, 2.25), (6.25, 4.25)), "tensors": ('q', 'g', 'saved.n', 'd.y', 'd.new.state.S', 'd.new.state.n', 'stored.product.5', 'stored.d_online', 'd.state.S', 'd.state.n', 'stored.d_increment_n', 'stored.d_increment_S', 'stored.out', 'stored.out.2')},
+         "products": 1, "tiles": ((3.25, 2.25), (5.25, 3.75)), "tensors": ('q', 'g', 'saved.n', 'd.y', 'd.new.state.S', 'd.new.state.n', 'stored.product.5', 'stored.product.6', 'd.state.S', 'd.state.n', 'stored.d_increment_n', 'stored.d_increment_S', 'stored.out', 'stored.out.2')},
         {"run": backward_2, "grid": 'rows', "blocked": ('V',), "folded": ('K',), "dims": ('K', 'V'),
          "products": 2, "tiles": ((4.25, 3.0), (4.25, 3.0)), "tensors": ('q', 'k', 'i', 'g', 'saved.n', 'd.y', 'stored.d_increment_S', 'stored.product.3', 'stored.product.5', 'd.v')},
         {"run": backward_3, "grid": 'rows', "blocked": ('K',), "folded": ('V',), "dims": ('K', 'V'),

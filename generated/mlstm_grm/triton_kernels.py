@@ -255,16 +255,47 @@ def forward_2(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, new_cache_S_ptr, saved_S_ptr, s
     tl.store(y_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], y, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_0(q_ptr, k_ptr, u_ptr, new_summary_ptr, new_cache_n_ptr, saved_summary_partial_ptr, saved_S_ptr, saved_n_ptr, d_y_ptr, stored_product_7_ptr, stored_product_8_ptr, stored_product_9_ptr, stored_score_cached_ptr, stored_product_10_ptr, stored_read_n_2_ptr, table_ptr, T, H, R, N,
+def backward_0(q_ptr, v_ptr, saved_S_ptr, d_y_ptr, stored_product_9_ptr, stored_product_10_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
-    """A program for every row of the chunk table: stored.product.7, stored.product.8, stored.product.9, stored.score_cached, stored.product.10, stored.read_n.2."""
+    """A program for every row of the chunk table: stored.product.9, stored.product.10."""
+    r = tl.program_id(0)
+    z = tl.program_id(1).to(tl.int64)
+    b, h = z // H, z % H
+    rows_ptr = table_ptr + b * R * 4
+    c = tl.arange(0, C)
+    at_K = tl.arange(0, block_K)
+    row_ptr = rows_ptr + r * 4
+    start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
+    segment = tl.load(row_ptr + 2)
+    offset = tl.load(row_ptr + 3)  # of its first token in the segment
+    completes = (count > 0) & (count + offset == 256)
+    token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
+    first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    total = tl.zeros((C, C,), tl.float32)  # [c, d]
+    total2 = tl.zeros((C,), tl.float32)  # [c]
+    for block_of_V in tl.range(0, tl.cdiv(size_V, block_V), disable_licm=True):  # what is moved out of it would fill registers
+        at_V = block_of_V * block_V + tl.arange(0, block_V)
+        d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+        v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
+        total += lib.dot(d_y_c, tl.trans(v_c), PRECISION)
+        saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+        product = lib.dot(d_y_c, tl.trans(saved_S), PRECISION)  # [c, K]
+        total2 += tl.sum(q_c * product, 1)
+    tl.store(stored_product_10_ptr + (z * R + r) * (C) + c, total2)
+    tl.store(stored_product_9_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :], total)
+
+@triton.jit(do_not_specialize=["T", "H", "R", "N"])
+def backward_1(q_ptr, k_ptr, i_ptr, g_ptr, u_ptr, new_summary_ptr, new_cache_n_ptr, saved_summary_partial_ptr, saved_n_ptr, stored_product_9_ptr, stored_product_10_ptr, stored_masked_ptr, stored_product_ptr, stored_product_2_ptr, stored_weight_online_ptr, stored_product_6_ptr, stored_product_7_ptr, stored_scaled_2_ptr, stored_read_n_ptr, stored_total_ptr, stored_difference_ptr, stored_product_8_ptr, stored_largest_ptr, table_ptr, T, H, R, N,
+               C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, block_K: tl.constexpr):
+    """A program for every row of the chunk table: stored.masked, stored.product, stored.product.2, stored.weight_online, stored.product.6, stored.product.7, stored.scaled.2, stored.read_n, stored.total, stored.difference, stored.product.8, stored.largest."""
     r = tl.program_id(0)
     z = tl.program_id(1).to(tl.int64)
     b, h = z // H, z % H
     rows_ptr = table_ptr + b * R * 4
     c = tl.arange(0, C)
     slots = tl.arange(0, SLOTS)
-    at_V = tl.arange(0, block_V)
     row_ptr = rows_ptr + r * 4
     start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
     segment = tl.load(row_ptr + 2)
@@ -273,12 +304,10 @@ def backward_0(q_ptr, k_ptr, u_ptr, new_summary_ptr, new_cache_n_ptr, saved_summ
     token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
     first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
     valid = c < count  # [c]
-    d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
     total = tl.zeros((C,), tl.float32)  # [c]
     total2 = tl.zeros((C, C,), tl.float32)  # [c, d]
     total3 = tl.zeros((C,), tl.float32)  # [c]
     score_cached = tl.zeros((C, SLOTS,), tl.float32)  # [c, n]
-    total4 = tl.zeros((C,), tl.float32)  # [c]
     read_n = tl.zeros((C, SLOTS,), tl.float32)  # [c, n]
     for block_of_K in tl.range(0, tl.cdiv(size_K, block_K), disable_licm=True):  # what is moved out of it would fill registers
         at_K = block_of_K * block_K + tl.arange(0, block_K)
@@ -296,118 +325,92 @@ def backward_0(q_ptr, k_ptr, u_ptr, new_summary_ptr, new_cache_n_ptr, saved_summ
         total3 += tl.sum(u_c * sum_so_far, 1)
         new_summary = tl.load(new_summary_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
         score_cached += lib.dot(u_c, tl.trans(new_summary), PRECISION)
-        saved_S = tl.load(saved_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-        # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-        product = lib.dot(d_y_c, tl.trans(saved_S), PRECISION)  # [c, K]
-        total4 += tl.sum(q_c * product, 1)
         new_cache_n = tl.load(new_cache_n_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
         read_n += lib.dot(q_c, tl.trans(new_cache_n), PRECISION)
-    tl.store(stored_product_7_ptr + (z * R + r) * (C) + c, total)
-    tl.store(stored_product_8_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :], total2)
-    tl.store(stored_product_9_ptr + (z * R + r) * (C) + c, total3)
-    tl.store(stored_score_cached_ptr + (z * R + r) * (C * N) + c[:, None] * (N) + slots[None, :], score_cached, mask=(slots[None, :] < N))
-    tl.store(stored_product_10_ptr + (z * R + r) * (C) + c, total4)
-    tl.store(stored_read_n_2_ptr + (z * R + r) * (C * N) + c[:, None] * (N) + slots[None, :], read_n, mask=(slots[None, :] < N))
-
-@triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_1(v_ptr, i_ptr, g_ptr, d_y_ptr, stored_product_7_ptr, stored_product_8_ptr, stored_product_9_ptr, stored_score_cached_ptr, stored_product_10_ptr, stored_read_n_2_ptr, stored_masked_ptr, stored_product_3_ptr, stored_weight_online_ptr, stored_product_5_ptr, stored_scaled_2_ptr, stored_read_n_ptr, stored_total_ptr, stored_difference_ptr, stored_largest_ptr, table_ptr, T, H, R, N,
-               C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_V: tl.constexpr, size_K: tl.constexpr, block_V: tl.constexpr, block_K: tl.constexpr):
-    """A program for every row of the chunk table: stored.masked, stored.product.3, stored.weight_online, stored.product.5, stored.scaled.2, stored.read_n, stored.total, stored.difference, stored.largest."""
-    r = tl.program_id(0)
-    z = tl.program_id(1).to(tl.int64)
-    b, h = z // H, z % H
-    rows_ptr = table_ptr + b * R * 4
-    c = tl.arange(0, C)
-    slots = tl.arange(0, SLOTS)
-    row_ptr = rows_ptr + r * 4
-    start, count = tl.load(row_ptr), tl.load(row_ptr + 1)
-    segment = tl.load(row_ptr + 2)
-    offset = tl.load(row_ptr + 3)  # of its first token in the segment
-    completes = (count > 0) & (count + offset == 256)
-    token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
-    first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
-    total = tl.zeros((C, C,), tl.float32)  # [c, d]
-    for block_of_V in tl.range(0, tl.cdiv(size_V, block_V), disable_licm=True):  # what is moved out of it would fill registers
-        at_V = block_of_V * block_V + tl.arange(0, block_V)
-        d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
-        v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
-        total += lib.dot(d_y_c, tl.trans(v_c), PRECISION)
-    tl.store(stored_product_3_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :], total)
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    mask = c < count  # [d]
-    mask2 = c[:, None] >= c[None, :]  # [c, d]
-    earlier = mask2 & mask[None, :]  # [c, d]
     g_c = lib.tokens(tl.load(g_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
     at_least = tl.maximum(g_c, (-120.0))  # [c]
-    valid = c < count  # [c]
     log_decay = tl.where(valid, at_least, 0.0)  # [c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    mask = c[:, None] >= c[None, :]  # [c, d]
+    mask2 = c < count  # [d]
+    earlier = mask & mask2[None, :]  # [c, d]
     G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
     gap = G[:, None] - G[None, :]  # [c, d]
     masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
     reach = tl.exp(masked.to(tl.float32))  # [c, d]
-    stored_product_8 = tl.load(stored_product_8_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
-    P = reach * stored_product_8  # [c, d]
+    P = total2 * reach  # [c, d]
     i_c = lib.tokens(tl.load(i_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
     exp = tl.exp(i_c)  # [c]
+    stored_product_9 = tl.load(stored_product_9_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    scaled = exp[None, :] * total  # [c, d]
-    product = tl.sum(scaled * P, 1)  # [c]
-    product2 = tl.sum(exp[None, :] * P, 1)  # [c]
-    tl.store(stored_product_5_ptr + (z * R + r) * (C) + c, product2)
-    decay = tl.exp(G.to(tl.float32))  # [c]
-    stored_product_10 = tl.load(stored_product_10_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
-    scaled2 = decay * stored_product_10  # [c]
-    scaled3 = (size_K ** (-0.5)) * product  # [c]
-    added = scaled3 + scaled2  # [c]
+    scaled = exp[None, :] * stored_product_9  # [c, d]
+    product = tl.sum(P * scaled, 1)  # [c]
+    product2 = tl.sum(P * exp[None, :], 1)  # [c]
     # spec line 24: summary: mean(k)
-    added2 = offset + c  # [c]
-    number = added2.to(tl.float32)  # [c]
+    added = offset + c  # [c]
+    number = added.to(tl.float32)  # [c]
     seen = 1.0 + number  # [c]
     ratio = 1.0 / seen  # [c]
-    stored_product_9 = tl.load(stored_product_9_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
     # spec line 25: score: dot(u, summary)
-    score_online = ratio * stored_product_9  # [c]
+    score_online = ratio * total3  # [c]
     # spec line 26: weight: softmax(score)
     past = slots < segment  # [n]
-    stored_score_cached = tl.load(stored_score_cached_ptr + (z * R + r) * (C * N) + c[:, None] * (N) + slots[None, :], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
-    masked2 = tl.where(past[None, :], stored_score_cached, (-1e+30))  # [c, n]
+    masked2 = tl.where(past[None, :], score_cached, (-1e+30))  # [c, n]
     largest = tl.max(tl.where((slots[None, :] < N), masked2, float("-inf")), 1)  # [c]
-    tl.store(stored_largest_ptr + (z * R + r) * (C) + c, largest)
-    at_least2 = tl.maximum(score_online, largest)  # [c]
+    at_least2 = tl.maximum(largest, score_online)  # [c]
     difference = masked2 - at_least2[:, None]  # [c, n]
-    tl.store(stored_difference_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], difference, mask=(slots[None, :] < N))
-    difference2 = score_online - at_least2  # [c]
     exp_cached = tl.exp(difference)  # [c, n]
-    exp_online = tl.exp(difference2)  # [c]
-    total2 = tl.sum(tl.where((slots[None, :] < N), exp_cached, 0.0), 1)  # [c]
-    total3 = exp_online + total2  # [c]
-    tl.store(stored_total_ptr + (z * R + r) * (C) + c, total3)
-    share = 1.0 / total3  # [c]
-    scaled4 = exp_cached * share[:, None]  # [c, n]
-    tl.store(stored_scaled_2_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], scaled4, mask=(slots[None, :] < N))
-    weight_online = exp_online * share  # [c]
-    tl.store(stored_weight_online_ptr + (z * R + r) * (C) + c, weight_online)
-    stored_product_7 = tl.load(stored_product_7_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    total4 = tl.sum(tl.where((slots[None, :] < N), exp_cached, 0.0), 1)  # [c]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    carried = decay * stored_product_7  # [c]
+    decay = tl.exp(G.to(tl.float32))  # [c]
+    carried = decay * total  # [c]
     recent = (size_K ** (-0.5)) * product2  # [c]
     online = carried + recent  # [c]
+    # spec line 26: weight: softmax(score)
+    difference2 = score_online - at_least2  # [c]
+    exp_online = tl.exp(difference2)  # [c]
+    total5 = exp_online + total4  # [c]
+    share = 1.0 / total5  # [c]
+    weight_online = exp_online * share  # [c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     abs = tl.abs(online)  # [c]
     at_least3 = tl.maximum(1.0, abs)  # [c]
     ratio2 = 1.0 / at_least3  # [c]
-    scaled5 = ratio2 * weight_online  # [c]
-    scaled6 = ratio2 * scaled5  # [c]
-    minus = -scaled6  # [c]
-    scaled7 = minus * added  # [c]
-    mask3 = 1.0 > abs  # [c]
-    mask4 = 1.0 == abs  # [c]
-    masked3 = tl.where(mask3, 0.0, scaled7)  # [c]
-    scaled8 = 0.5 * scaled7  # [c]
-    masked4 = tl.where(mask4, scaled8, masked3)  # [c]
+    scaled2 = weight_online * ratio2  # [c]
+    scaled3 = ratio2 * scaled2  # [c]
+    scaled4 = (size_K ** (-0.5)) * product  # [c]
+    stored_product_10 = tl.load(stored_product_10_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    scaled5 = decay * stored_product_10  # [c]
+    added2 = scaled4 + scaled5  # [c]
+    minus = -scaled3  # [c]
+    scaled6 = minus * added2  # [c]
+    mask3 = 1.0 == abs  # [c]
+    mask4 = 1.0 > abs  # [c]
+    scaled7 = 0.5 * scaled6  # [c]
+    masked3 = tl.where(mask4, 0.0, scaled6)  # [c]
+    masked4 = tl.where(mask3, scaled7, masked3)  # [c]
+    sign = lib.sign(online)  # [c]
+    d_online = sign * masked4  # [c]
+    scaled8 = decay * d_online  # [c]
+    for block_of_K in tl.range(0, tl.cdiv(size_K, block_K), disable_licm=True):  # what is moved out of it would fill registers
+        at_K = block_of_K * block_K + tl.arange(0, block_K)
+        q_c2 = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        product3 = tl.sum(q_c2 * scaled8[:, None], 0)  # [K]
+        tl.store(stored_product_7_ptr + (z * R + r) * (size_K) + at_K, product3, mask=(at_K < size_K))
+    tl.store(stored_product_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :], total2)
+    tl.store(stored_product_6_ptr + (z * R + r) * (C) + c, product2)
+    tl.store(stored_product_8_ptr + (z * R + r) * (C) + c, total3)
+    tl.store(stored_product_2_ptr + (z * R + r) * (C) + c, total)
+    tl.store(stored_read_n_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], read_n, mask=(slots[None, :] < N))
+    tl.store(stored_largest_ptr + (z * R + r) * (C) + c, largest)
+    tl.store(stored_difference_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], difference, mask=(slots[None, :] < N))
+    tl.store(stored_total_ptr + (z * R + r) * (C) + c, total5)
+    tl.store(stored_weight_online_ptr + (z * R + r) * (C) + c, weight_online)
     tl.store(stored_masked_ptr + (z * R + r) * (C) + c, masked4)
-    stored_read_n_2 = tl.load(stored_read_n_2_ptr + (z * R + r) * (C * N) + c[:, None] * (N) + slots[None, :], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
-    tl.store(stored_read_n_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], stored_read_n_2, mask=(slots[None, :] < N))
+    # spec line 26: weight: softmax(score)
+    scaled9 = exp_cached * share[:, None]  # [c, n]
+    tl.store(stored_scaled_2_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], scaled9, mask=(slots[None, :] < N))
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
 def backward_2(new_cache_S_ptr, d_y_ptr, stored_read_n_ptr, stored_total_ptr, stored_difference_ptr, stored_d_q_part_ptr, table_ptr, T, H, R, N,
@@ -488,7 +491,7 @@ def backward_3(q_ptr, new_cache_S_ptr, d_y_ptr, stored_out_3_ptr, table_ptr, T, 
         tl.store(stored_out_3_ptr + (z * R + r) * (N * C) + n * (C) + c, total)
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_4(i_ptr, g_ptr, stored_product_3_ptr, stored_read_n_ptr, stored_out_3_ptr, stored_total_ptr, stored_difference_ptr, stored_largest_ptr, stored_product_9_ptr, stored_product_7_ptr, stored_product_8_ptr, stored_product_10_ptr, stored_d_score_online_ptr, stored_scaled_ptr, stored_d_read_n_ptr, table_ptr, T, H, R, N,
+def backward_4(i_ptr, g_ptr, stored_product_ptr, stored_product_2_ptr, stored_read_n_ptr, stored_out_3_ptr, stored_total_ptr, stored_difference_ptr, stored_product_8_ptr, stored_largest_ptr, stored_product_9_ptr, stored_product_10_ptr, stored_d_score_online_ptr, stored_scaled_ptr, stored_d_read_n_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, block_K: tl.constexpr):
     """A program for every row of the chunk table: stored.d_score_online, stored.scaled, stored.d_read_n."""
     r = tl.program_id(0)
@@ -543,15 +546,15 @@ def backward_4(i_ptr, g_ptr, stored_product_3_ptr, stored_read_n_ptr, stored_out
     gap = G[:, None] - G[None, :]  # [c, d]
     masked4 = tl.where(earlier, gap, (-10000.0))  # [c, d]
     reach = tl.exp(masked4.to(tl.float32))  # [c, d]
-    stored_product_8 = tl.load(stored_product_8_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
-    P = reach * stored_product_8  # [c, d]
+    stored_product = tl.load(stored_product_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
+    P = reach * stored_product  # [c, d]
     i_c = lib.tokens(tl.load(i_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
     exp = tl.exp(i_c)  # [c]
-    stored_product_3 = tl.load(stored_product_3_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
+    stored_product_9 = tl.load(stored_product_9_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    scaled6 = exp[None, :] * stored_product_3  # [c, d]
-    product = tl.sum(scaled6 * P, 1)  # [c]
+    scaled6 = exp[None, :] * stored_product_9  # [c, d]
+    product = tl.sum(P * scaled6, 1)  # [c]
     product2 = tl.sum(exp[None, :] * P, 1)  # [c]
     # spec line 26: weight: softmax(score)
     d_weight_cached = ratio * masked  # [c, n]
@@ -561,8 +564,8 @@ def backward_4(i_ptr, g_ptr, stored_product_3_ptr, stored_read_n_ptr, stored_out
     stored_product_10 = tl.load(stored_product_10_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
     scaled8 = decay * stored_product_10  # [c]
     added = scaled8 + scaled7  # [c]
-    stored_product_7 = tl.load(stored_product_7_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
-    carried = decay * stored_product_7  # [c]
+    stored_product_2 = tl.load(stored_product_2_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    carried = decay * stored_product_2  # [c]
     recent = (size_K ** (-0.5)) * product2  # [c]
     online = carried + recent  # [c]
     abs2 = tl.abs(online)  # [c]
@@ -575,9 +578,9 @@ def backward_4(i_ptr, g_ptr, stored_product_3_ptr, stored_read_n_ptr, stored_out
     number = added2.to(tl.float32)  # [c]
     seen = 1.0 + number  # [c]
     ratio3 = 1.0 / seen  # [c]
-    stored_product_9 = tl.load(stored_product_9_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    stored_product_8 = tl.load(stored_product_8_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
     # spec line 25: score: dot(u, summary)
-    score_online = ratio3 * stored_product_9  # [c]
+    score_online = ratio3 * stored_product_8  # [c]
     stored_largest = tl.load(stored_largest_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
     # spec line 26: weight: softmax(score)
     at_least4 = tl.maximum(stored_largest, score_online)  # [c]
@@ -600,9 +603,9 @@ def backward_4(i_ptr, g_ptr, stored_product_3_ptr, stored_read_n_ptr, stored_out
     tl.store(stored_d_score_online_ptr + (z * R + r) * (C) + c, d_score_online)
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_5(k_ptr, i_ptr, g_ptr, new_summary_ptr, saved_summary_partial_ptr, stored_product_3_ptr, stored_read_n_ptr, stored_out_3_ptr, stored_total_ptr, stored_difference_ptr, stored_largest_ptr, stored_product_9_ptr, stored_product_7_ptr, stored_product_8_ptr, stored_product_10_ptr, d_u_ptr, table_ptr, T, H, R, N,
+def backward_5(k_ptr, i_ptr, g_ptr, u_ptr, new_summary_ptr, saved_summary_partial_ptr, stored_product_ptr, stored_product_2_ptr, stored_read_n_ptr, stored_out_3_ptr, stored_total_ptr, stored_difference_ptr, stored_product_8_ptr, stored_largest_ptr, stored_product_9_ptr, stored_product_10_ptr, d_u_ptr, stored_product_5_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, block_K: tl.constexpr):
-    """A program for every row of the chunk table: d.u."""
+    """A program for every row of the chunk table: d.u, stored.product.5."""
     r = tl.program_id(0)
     z = tl.program_id(1).to(tl.int64)
     b, h = z // H, z % H
@@ -630,15 +633,15 @@ def backward_5(k_ptr, i_ptr, g_ptr, new_summary_ptr, saved_summary_partial_ptr, 
     gap = G[:, None] - G[None, :]  # [c, d]
     masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
     reach = tl.exp(masked.to(tl.float32))  # [c, d]
-    stored_product_8 = tl.load(stored_product_8_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
-    P = reach * stored_product_8  # [c, d]
+    stored_product = tl.load(stored_product_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
+    P = reach * stored_product  # [c, d]
     i_c = lib.tokens(tl.load(i_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
     exp = tl.exp(i_c)  # [c]
-    stored_product_3 = tl.load(stored_product_3_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
+    stored_product_9 = tl.load(stored_product_9_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    scaled = exp[None, :] * stored_product_3  # [c, d]
-    product = tl.sum(scaled * P, 1)  # [c]
+    scaled = exp[None, :] * stored_product_9  # [c, d]
+    product = tl.sum(P * scaled, 1)  # [c]
     product2 = tl.sum(exp[None, :] * P, 1)  # [c]
     # spec line 26: weight: softmax(score)
     past = slots < segment  # [n]
@@ -657,8 +660,8 @@ def backward_5(k_ptr, i_ptr, g_ptr, new_summary_ptr, saved_summary_partial_ptr, 
     stored_product_10 = tl.load(stored_product_10_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
     scaled3 = decay * stored_product_10  # [c]
     added = scaled3 + scaled2  # [c]
-    stored_product_7 = tl.load(stored_product_7_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
-    carried = decay * stored_product_7  # [c]
+    stored_product_2 = tl.load(stored_product_2_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    carried = decay * stored_product_2  # [c]
     recent = (size_K ** (-0.5)) * product2  # [c]
     online = carried + recent  # [c]
     abs2 = tl.abs(online)  # [c]
@@ -671,9 +674,9 @@ def backward_5(k_ptr, i_ptr, g_ptr, new_summary_ptr, saved_summary_partial_ptr, 
     number = added2.to(tl.float32)  # [c]
     seen = 1.0 + number  # [c]
     ratio3 = 1.0 / seen  # [c]
-    stored_product_9 = tl.load(stored_product_9_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    stored_product_8 = tl.load(stored_product_8_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
     # spec line 25: score: dot(u, summary)
-    score_online = ratio3 * stored_product_9  # [c]
+    score_online = ratio3 * stored_product_8  # [c]
     stored_largest = tl.load(stored_largest_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
     # spec line 26: weight: softmax(score)
     at_least4 = tl.maximum(stored_largest, score_online)  # [c]
@@ -701,8 +704,13 @@ def backward_5(k_ptr, i_ptr, g_ptr, new_summary_ptr, saved_summary_partial_ptr, 
     d_exp_online_part = share * d_weight_online  # [c]
     d_exp_online = d_total + d_exp_online_part  # [c]
     d_score_online = exp_online * d_exp_online  # [c]
-    k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    u_c = lib.tokens(tl.load(u_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    # spec line 25: score: dot(u, summary)
+    d_summary_online = u_c * d_score_online[:, None]  # [c, K]
     # spec line 24: summary: mean(k)
+    product3 = tl.sum(ratio3[:, None] * d_summary_online, 0)  # [K]
+    tl.store(stored_product_5_ptr + (z * R + r) * (size_K) + at_K, product3, mask=(at_K < size_K))
+    k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     summand = tl.where(valid[:, None], k_c, 0.0)  # [c, K]
     running = tl.cumsum(summand, 0)  # [c, K]
     saved_summary_partial = tl.load(saved_summary_partial_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
@@ -714,7 +722,7 @@ def backward_5(k_ptr, i_ptr, g_ptr, new_summary_ptr, saved_summary_partial_ptr, 
     tl.store(d_u_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_u, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_6(k_ptr, i_ptr, g_ptr, new_cache_n_ptr, saved_S_ptr, saved_n_ptr, d_y_ptr, stored_product_3_ptr, stored_weight_online_ptr, stored_scaled_2_ptr, stored_read_n_ptr, stored_out_3_ptr, stored_d_q_part_ptr, stored_product_7_ptr, stored_product_8_ptr, stored_product_10_ptr, d_q_ptr, table_ptr, T, H, R, N,
+def backward_6(k_ptr, i_ptr, g_ptr, new_cache_n_ptr, saved_S_ptr, saved_n_ptr, d_y_ptr, stored_product_ptr, stored_product_2_ptr, stored_weight_online_ptr, stored_scaled_2_ptr, stored_read_n_ptr, stored_out_3_ptr, stored_d_q_part_ptr, stored_product_9_ptr, stored_product_10_ptr, d_q_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
     """A program for every row of the chunk table: d.q."""
     r = tl.program_id(0)
@@ -775,15 +783,15 @@ def backward_6(k_ptr, i_ptr, g_ptr, new_cache_n_ptr, saved_S_ptr, saved_n_ptr, d
     gap = G[:, None] - G[None, :]  # [c, d]
     masked4 = tl.where(earlier, gap, (-10000.0))  # [c, d]
     reach = tl.exp(masked4.to(tl.float32))  # [c, d]
-    stored_product_8 = tl.load(stored_product_8_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
-    P = reach * stored_product_8  # [c, d]
+    stored_product = tl.load(stored_product_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
+    P = reach * stored_product  # [c, d]
     i_c = lib.tokens(tl.load(i_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
     exp = tl.exp(i_c)  # [c]
-    stored_product_3 = tl.load(stored_product_3_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
+    stored_product_9 = tl.load(stored_product_9_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    scaled5 = exp[None, :] * stored_product_3  # [c, d]
-    product = tl.sum(scaled5 * P, 1)  # [c]
+    scaled5 = exp[None, :] * stored_product_9  # [c, d]
+    product = tl.sum(P * scaled5, 1)  # [c]
     product2 = tl.sum(exp[None, :] * P, 1)  # [c]
     decay = tl.exp(G.to(tl.float32))  # [c]
     scaled6 = (size_K ** (-0.5)) * product  # [c]
@@ -791,8 +799,8 @@ def backward_6(k_ptr, i_ptr, g_ptr, new_cache_n_ptr, saved_S_ptr, saved_n_ptr, d
     scaled7 = decay * stored_product_10  # [c]
     added = scaled7 + scaled6  # [c]
     recent = (size_K ** (-0.5)) * product2  # [c]
-    stored_product_7 = tl.load(stored_product_7_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
-    carried = decay * stored_product_7  # [c]
+    stored_product_2 = tl.load(stored_product_2_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    carried = decay * stored_product_2  # [c]
     online = carried + recent  # [c]
     abs2 = tl.abs(online)  # [c]
     at_least3 = tl.maximum(1.0, abs2)  # [c]
@@ -801,7 +809,7 @@ def backward_6(k_ptr, i_ptr, g_ptr, new_cache_n_ptr, saved_S_ptr, saved_n_ptr, d
     scaled8 = stored_weight_online * ratio2  # [c]
     scaled9 = ratio2 * scaled8  # [c]
     minus2 = -scaled9  # [c]
-    scaled10 = added * minus2  # [c]
+    scaled10 = minus2 * added  # [c]
     mask5 = 1.0 > abs2  # [c]
     mask6 = 1.0 == abs2  # [c]
     masked5 = tl.where(mask5, 0.0, scaled10)  # [c]
@@ -816,8 +824,8 @@ def backward_6(k_ptr, i_ptr, g_ptr, new_cache_n_ptr, saved_S_ptr, saved_n_ptr, d
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
     written = exp * (size_K ** (-0.5))  # [c]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    scaled13 = written[None, :] * stored_product_3  # [c, d]
-    d_P_part = scaled13 * scaled8[:, None]  # [c, d]
+    scaled13 = written[None, :] * stored_product_9  # [c, d]
+    d_P_part = scaled8[:, None] * scaled13  # [c, d]
     d_P_part2 = written[None, :] * d_online[:, None]  # [c, d]
     d_P = d_P_part + d_P_part2  # [c, d]
     scaled14 = reach * d_P  # [c, d]
@@ -900,7 +908,7 @@ def backward_7(q_ptr, u_ptr, d_y_ptr, d_new_summary_ptr, d_new_cache_S_ptr, d_ne
         tl.store(stored_d_cached_n_part_ptr + (z * N + n) * (size_K) + at_K, d_cached_n_part, mask=(at_K < size_K))
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_8(q_ptr, g_ptr, u_ptr, saved_n_ptr, d_y_ptr, d_new_state_S_ptr, d_new_state_n_ptr, d_new_summary_ptr, d_new_summary_partial_ptr, d_new_cache_S_ptr, d_new_cache_n_ptr, stored_masked_ptr, stored_weight_online_ptr, stored_d_score_online_ptr, stored_d_summaries_part_ptr, stored_product_5_ptr, stored_d_cached_S_part_ptr, stored_d_cached_n_part_ptr, d_summary_partial_ptr, d_state_S_ptr, d_state_n_ptr, stored_d_increment_n_ptr, stored_d_increment_S_ptr, stored_d_sum_of_row_ptr, stored_out_ptr, stored_out_2_ptr, table_ptr, T, H, R, N,
+def backward_8(q_ptr, g_ptr, saved_n_ptr, d_y_ptr, d_new_state_S_ptr, d_new_state_n_ptr, d_new_summary_ptr, d_new_summary_partial_ptr, d_new_cache_S_ptr, d_new_cache_n_ptr, stored_weight_online_ptr, stored_product_5_ptr, stored_d_summaries_part_ptr, stored_product_6_ptr, stored_d_cached_S_part_ptr, stored_product_7_ptr, stored_d_cached_n_part_ptr, d_summary_partial_ptr, d_state_S_ptr, d_state_n_ptr, stored_d_increment_n_ptr, stored_d_increment_S_ptr, stored_d_sum_of_row_ptr, stored_out_ptr, stored_out_2_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
     """The rows one after the other, from the last to the first: d.summary.partial, d.state.S, d.state.n, stored.d_increment_n, stored.d_increment_S, stored.d_sum_of_row, stored.out, stored.out.2."""
     z = tl.program_id(0).to(tl.int64)
@@ -949,11 +957,8 @@ def backward_8(q_ptr, g_ptr, u_ptr, saved_n_ptr, d_y_ptr, d_new_state_S_ptr, d_n
         d_finished = tl.where(completes, d_summaries2, 0.0)  # [K]
         scaled = 0.00390625 * d_finished  # [K]
         d_partial = scaled + d_partial_part  # [K]
-        added2 = offset + c  # [c]
-        number = added2.to(tl.float32)  # [c]
-        seen = 1.0 + number  # [c]
-        ratio = 1.0 / seen  # [c]
-        stored_d_score_online = tl.load(stored_d_score_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+        stored_product_5 = tl.load(stored_product_5_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+        added2 = d_partial + stored_product_5  # [K]
         g_c = lib.tokens(tl.load(g_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
         at_least = tl.maximum(g_c, (-120.0))  # [c]
         log_decay = tl.where(valid, at_least, 0.0)  # [c]
@@ -965,8 +970,8 @@ def backward_8(q_ptr, g_ptr, u_ptr, saved_n_ptr, d_y_ptr, d_new_state_S_ptr, d_n
         decay = tl.exp(G.to(tl.float32))  # [c]
         stored_weight_online = tl.load(stored_weight_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
         saved_n = tl.load(saved_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
-        stored_product_5 = tl.load(stored_product_5_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
-        recent = (size_K ** (-0.5)) * stored_product_5  # [c]
+        stored_product_6 = tl.load(stored_product_6_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+        recent = (size_K ** (-0.5)) * stored_product_6  # [c]
         d_new_cache_n2 = tl.load(d_new_cache_n_ptr + (z * N + segment) * (size_K) + at_K, mask=(at_K < size_K * completes.to(tl.int32)), other=0.0).to(tl.float32)  # [K]
         stored_d_cached_n_part2 = tl.load(stored_d_cached_n_part_ptr + (z * N + segment) * (size_K) + at_K, mask=(at_K < size_K * completes.to(tl.int32)), other=0.0).to(tl.float32)  # [K]
         d_cached_n2 = d_new_cache_n2 + stored_d_cached_n_part2  # [K]
@@ -974,13 +979,8 @@ def backward_8(q_ptr, g_ptr, u_ptr, saved_n_ptr, d_y_ptr, d_new_state_S_ptr, d_n
         d_next_n = d_old_n + at_end  # [K]
         # spec line 18: n: exp(g) * n + exp(i) * scale * k
         d_old_n2 = decay_of_row * d_next_n  # [K]
-        stored_masked = tl.load(stored_masked_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
-        u_c = lib.tokens(tl.load(u_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-        # spec line 25: score: dot(u, summary)
-        d_summary_online = u_c * stored_d_score_online[:, None]  # [c, K]
-        # spec line 24: summary: mean(k)
-        product = tl.sum(ratio[:, None] * d_summary_online, 0)  # [K]
-        added3 = d_partial + product  # [K]
+        stored_product_7 = tl.load(stored_product_7_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+        added3 = d_old_n2 + stored_product_7  # [K]
         d_new_cache_S = tl.load(d_new_cache_S_ptr + (z * N + segment) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K * completes.to(tl.int32)) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
         stored_d_cached_S_part = tl.load(stored_d_cached_S_part_ptr + (z * N + segment) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K * completes.to(tl.int32)) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
         # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
@@ -991,27 +991,21 @@ def backward_8(q_ptr, g_ptr, u_ptr, saved_n_ptr, d_y_ptr, d_new_state_S_ptr, d_n
         d_old_S2 = decay_of_row * d_next_S  # [K, V]
         q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
         # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-        product2 = tl.sum(q_c * saved_n[None, :], 1)  # [c]
-        carried = decay * product2  # [c]
+        product = tl.sum(q_c * saved_n[None, :], 1)  # [c]
+        carried = decay * product  # [c]
         online = carried + recent  # [c]
         abs = tl.abs(online)  # [c]
         at_least2 = tl.maximum(1.0, abs)  # [c]
-        ratio2 = 1.0 / at_least2  # [c]
-        sign = lib.sign(online)  # [c]
-        d_online = stored_masked * sign  # [c]
-        scaled2 = decay * d_online  # [c]
-        product3 = tl.sum(q_c * scaled2[:, None], 0)  # [K]
-        # spec line 18: n: exp(g) * n + exp(i) * scale * k
-        added4 = d_old_n2 + product3  # [K]
+        ratio = 1.0 / at_least2  # [c]
         d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
         # spec line 26: weight: softmax(score)
-        scaled3 = d_y_c * stored_weight_online[:, None]  # [c, V]
+        scaled2 = d_y_c * stored_weight_online[:, None]  # [c, V]
         # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-        d_online2 = scaled3 * ratio2[:, None]  # [c, V]
-        scaled4 = decay[:, None] * d_online2  # [c, V]
-        product4 = lib.dot(tl.trans(q_c), scaled4, PRECISION)  # [K, V]
+        d_online = scaled2 * ratio[:, None]  # [c, V]
+        scaled3 = decay[:, None] * d_online  # [c, V]
+        product2 = lib.dot(tl.trans(q_c), scaled3, PRECISION)  # [K, V]
         # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-        added5 = d_old_S2 + product4  # [K, V]
+        added4 = d_old_S2 + product2  # [K, V]
         if (block_of_V == 0):
             tl.store(stored_d_increment_n_ptr + (z * R + r) * (size_K) + at_K, d_next_n, mask=(at_K < size_K))
         tl.store(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_next_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
@@ -1020,7 +1014,7 @@ def backward_8(q_ptr, g_ptr, u_ptr, saved_n_ptr, d_y_ptr, d_new_state_S_ptr, d_n
         if (block_of_V == 0):
             tl.store(stored_out_ptr + (z * R + r) * (size_K) + at_K, d_next_n, mask=(at_K < size_K))
         tl.store(stored_out_2_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_next_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
-        d_old_summary_partial, d_old_S, d_old_n = added3, added5, added4
+        d_old_summary_partial, d_old_S, d_old_n = added2, added4, added3
     if (block_of_V == 0):
         tl.store(d_summary_partial_ptr + z * (size_K) + at_K, d_old_summary_partial, mask=(at_K < size_K))
     tl.store(d_state_S_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_old_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
@@ -1028,7 +1022,7 @@ def backward_8(q_ptr, g_ptr, u_ptr, saved_n_ptr, d_y_ptr, d_new_state_S_ptr, d_n
         tl.store(d_state_n_ptr + z * (size_K) + at_K, d_old_n, mask=(at_K < size_K))
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_9(q_ptr, k_ptr, i_ptr, g_ptr, saved_n_ptr, d_y_ptr, stored_d_increment_S_ptr, stored_weight_online_ptr, stored_product_8_ptr, stored_product_5_ptr, d_v_ptr, table_ptr, T, H, R, N,
+def backward_9(q_ptr, k_ptr, i_ptr, g_ptr, saved_n_ptr, d_y_ptr, stored_d_increment_S_ptr, stored_weight_online_ptr, stored_product_ptr, stored_product_6_ptr, d_v_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
     """A program for every row of the chunk table: d.v."""
     r = tl.program_id(0)
@@ -1067,12 +1061,12 @@ def backward_9(q_ptr, k_ptr, i_ptr, g_ptr, saved_n_ptr, d_y_ptr, stored_d_increm
     gap = G[:, None] - G[None, :]  # [c, d]
     masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
     reach = tl.exp(masked.to(tl.float32))  # [c, d]
-    stored_product_8 = tl.load(stored_product_8_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
-    P = reach * stored_product_8  # [c, d]
+    stored_product = tl.load(stored_product_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
+    P = reach * stored_product  # [c, d]
     decay = tl.exp(G.to(tl.float32))  # [c]
     carried = decay * total2  # [c]
-    stored_product_5 = tl.load(stored_product_5_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
-    recent = (size_K ** (-0.5)) * stored_product_5  # [c]
+    stored_product_6 = tl.load(stored_product_6_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    recent = (size_K ** (-0.5)) * stored_product_6  # [c]
     online = carried + recent  # [c]
     stored_weight_online = tl.load(stored_weight_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
     d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
@@ -1097,7 +1091,7 @@ def backward_9(q_ptr, k_ptr, i_ptr, g_ptr, saved_n_ptr, d_y_ptr, stored_d_increm
     tl.store(d_v_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], d_v, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_10(q_ptr, v_ptr, i_ptr, g_ptr, u_ptr, stored_d_increment_n_ptr, stored_d_increment_S_ptr, stored_masked_ptr, stored_product_3_ptr, stored_weight_online_ptr, stored_d_sum_of_row_ptr, stored_d_score_online_ptr, stored_product_7_ptr, stored_product_8_ptr, d_k_ptr, table_ptr, T, H, R, N,
+def backward_10(q_ptr, v_ptr, i_ptr, g_ptr, u_ptr, stored_d_increment_n_ptr, stored_d_increment_S_ptr, stored_masked_ptr, stored_product_ptr, stored_product_2_ptr, stored_weight_online_ptr, stored_d_sum_of_row_ptr, stored_d_score_online_ptr, stored_product_9_ptr, d_k_ptr, table_ptr, T, H, R, N,
                 C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
     """A program for every row of the chunk table: d.k."""
     r = tl.program_id(0)
@@ -1132,21 +1126,18 @@ def backward_10(q_ptr, v_ptr, i_ptr, g_ptr, u_ptr, stored_d_increment_n_ptr, sto
     gap = G[:, None] - G[None, :]  # [c, d]
     masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
     reach = tl.exp(masked.to(tl.float32))  # [c, d]
-    stored_product_8 = tl.load(stored_product_8_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
-    P = reach * stored_product_8  # [c, d]
+    stored_product = tl.load(stored_product_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
+    P = reach * stored_product  # [c, d]
     i_c = lib.tokens(tl.load(i_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
     exp = tl.exp(i_c)  # [c]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     product = tl.sum(exp[None, :] * P, 1)  # [c]
     decay = tl.exp(G.to(tl.float32))  # [c]
-    stored_product_7 = tl.load(stored_product_7_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
-    carried = decay * stored_product_7  # [c]
+    stored_product_2 = tl.load(stored_product_2_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    carried = decay * stored_product_2  # [c]
     recent = (size_K ** (-0.5)) * product  # [c]
     online = carried + recent  # [c]
-    sign = lib.sign(online)  # [c]
-    stored_masked = tl.load(stored_masked_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
-    d_online = stored_masked * sign  # [c]
     abs = tl.abs(online)  # [c]
     at_least2 = tl.maximum(1.0, abs)  # [c]
     ratio = 1.0 / at_least2  # [c]
@@ -1154,12 +1145,15 @@ def backward_10(q_ptr, v_ptr, i_ptr, g_ptr, u_ptr, stored_d_increment_n_ptr, sto
     scaled = stored_weight_online * ratio  # [c]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
     written = exp * (size_K ** (-0.5))  # [c]
-    stored_product_3 = tl.load(stored_product_3_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
+    stored_product_9 = tl.load(stored_product_9_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    scaled2 = written[None, :] * stored_product_3  # [c, d]
-    d_P_part = scaled2 * scaled[:, None]  # [c, d]
+    scaled2 = written[None, :] * stored_product_9  # [c, d]
+    d_P_part = scaled[:, None] * scaled2  # [c, d]
+    sign = lib.sign(online)  # [c]
+    stored_masked = tl.load(stored_masked_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    d_online = stored_masked * sign  # [c]
     d_P_part2 = written[None, :] * d_online[:, None]  # [c, d]
-    d_P = d_P_part + d_P_part2  # [c, d]
+    d_P = d_P_part2 + d_P_part  # [c, d]
     scaled3 = reach * d_P  # [c, d]
     q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     product2 = lib.dot(tl.trans(scaled3), q_c, PRECISION)  # [d, K]
@@ -1193,7 +1187,7 @@ def backward_10(q_ptr, v_ptr, i_ptr, g_ptr, u_ptr, stored_d_increment_n_ptr, sto
     tl.store(d_k_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_k, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_11(k_ptr, v_ptr, i_ptr, g_ptr, saved_S_ptr, saved_n_ptr, stored_d_increment_n_ptr, stored_d_increment_S_ptr, stored_product_3_ptr, stored_weight_online_ptr, stored_out_ptr, stored_out_2_ptr, stored_product_8_ptr, stored_product_7_ptr, stored_product_10_ptr, d_i_ptr, d_g_ptr, table_ptr, T, H, R, N,
+def backward_11(k_ptr, v_ptr, i_ptr, g_ptr, saved_S_ptr, saved_n_ptr, stored_d_increment_n_ptr, stored_d_increment_S_ptr, stored_product_ptr, stored_product_2_ptr, stored_weight_online_ptr, stored_out_ptr, stored_out_2_ptr, stored_product_9_ptr, stored_product_10_ptr, d_i_ptr, d_g_ptr, table_ptr, T, H, R, N,
                 C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
     """A program for every row of the chunk table: d.i, d.g."""
     r = tl.program_id(0)
@@ -1244,12 +1238,12 @@ def backward_11(k_ptr, v_ptr, i_ptr, g_ptr, saved_S_ptr, saved_n_ptr, stored_d_i
     i_c = lib.tokens(tl.load(i_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
     exp = tl.exp(i_c)  # [c]
-    stored_product_3 = tl.load(stored_product_3_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
+    stored_product_9 = tl.load(stored_product_9_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    scaled = exp[None, :] * stored_product_3  # [c, d]
-    stored_product_8 = tl.load(stored_product_8_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
-    P = reach * stored_product_8  # [c, d]
-    product2 = tl.sum(scaled * P, 1)  # [c]
+    scaled = exp[None, :] * stored_product_9  # [c, d]
+    stored_product = tl.load(stored_product_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
+    P = reach * stored_product  # [c, d]
+    product2 = tl.sum(P * scaled, 1)  # [c]
     decay = tl.exp(G.to(tl.float32))  # [c]
     scaled2 = (size_K ** (-0.5)) * product2  # [c]
     stored_product_10 = tl.load(stored_product_10_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
@@ -1257,8 +1251,8 @@ def backward_11(k_ptr, v_ptr, i_ptr, g_ptr, saved_S_ptr, saved_n_ptr, stored_d_i
     added = scaled3 + scaled2  # [c]
     product3 = tl.sum(exp[None, :] * P, 1)  # [c]
     recent = (size_K ** (-0.5)) * product3  # [c]
-    stored_product_7 = tl.load(stored_product_7_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
-    carried = decay * stored_product_7  # [c]
+    stored_product_2 = tl.load(stored_product_2_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    carried = decay * stored_product_2  # [c]
     online = carried + recent  # [c]
     abs = tl.abs(online)  # [c]
     at_least2 = tl.maximum(1.0, abs)  # [c]
@@ -1267,7 +1261,7 @@ def backward_11(k_ptr, v_ptr, i_ptr, g_ptr, saved_S_ptr, saved_n_ptr, stored_d_i
     scaled4 = stored_weight_online * ratio  # [c]
     scaled5 = ratio * scaled4  # [c]
     minus = -scaled5  # [c]
-    scaled6 = added * minus  # [c]
+    scaled6 = minus * added  # [c]
     mask3 = 1.0 > abs  # [c]
     mask4 = 1.0 == abs  # [c]
     masked2 = tl.where(mask3, 0.0, scaled6)  # [c]
@@ -1278,11 +1272,11 @@ def backward_11(k_ptr, v_ptr, i_ptr, g_ptr, saved_S_ptr, saved_n_ptr, stored_d_i
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
     written = exp * (size_K ** (-0.5))  # [c]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    scaled8 = written[None, :] * stored_product_3  # [c, d]
-    d_P_part = scaled8 * scaled4[:, None]  # [c, d]
+    scaled8 = written[None, :] * stored_product_9  # [c, d]
+    d_P_part = scaled4[:, None] * scaled8  # [c, d]
     d_P_part2 = written[None, :] * d_online[:, None]  # [c, d]
     d_P = d_P_part + d_P_part2  # [c, d]
-    d_reach = stored_product_8 * d_P  # [c, d]
+    d_reach = stored_product * d_P  # [c, d]
     scaled9 = reach * d_reach  # [c, d]
     d_gap = tl.where(earlier, scaled9, 0.0)  # [c, d]
     running = tl.cumsum(d_gap, 0, reverse=True)  # [c, d]
@@ -1290,12 +1284,12 @@ def backward_11(k_ptr, v_ptr, i_ptr, g_ptr, saved_S_ptr, saved_n_ptr, stored_d_i
     masked4 = tl.where(mask5, running, 0.0)  # [c, d]
     d_log_decay_part = tl.sum(masked4, 1)  # [c]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    scaled10 = stored_product_3 * scaled4[:, None]  # [c, d]
+    scaled10 = scaled4[:, None] * stored_product_9  # [c, d]
     product4 = tl.sum(P * scaled10, 0)  # [d]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     product5 = tl.sum(P * d_online[:, None], 0)  # [d]
-    d_decay_part = stored_product_7 * d_online  # [c]
-    d_decay_part2 = stored_product_10 * scaled4  # [c]
+    d_decay_part = stored_product_2 * d_online  # [c]
+    d_decay_part2 = scaled4 * stored_product_10  # [c]
     d_decay = d_decay_part2 + d_decay_part  # [c]
     d_G = decay * d_decay  # [c]
     d_log_decay_part2 = tl.cumsum(d_G.to(tl.float64), 0, reverse=True)  # [c]
@@ -1351,33 +1345,33 @@ forward = {
 }
 
 backward = {
-    "scratch": [('stored.d_increment_n', 'starts', ('K',)), ('stored.d_increment_S', 'starts', ('K', 'V')), ('stored.masked', 'starts', ('c',)), ('stored.product.3', 'starts', ('c', 'd')), ('stored.weight_online', 'starts', ('c',)), ('stored.d_sum_of_row', 'starts', ('K',)), ('stored.d_score_online', 'starts', ('c',)), ('stored.out', 'starts', ('K',)), ('stored.out.2', 'starts', ('K', 'V')), ('stored.d_summaries_part', 'slots', ('K',)), ('stored.product.5', 'starts', ('c',)), ('stored.d_cached_S_part', 'slots', ('K', 'V')), ('stored.d_cached_n_part', 'slots', ('K',)), ('stored.scaled', 'starts', ('n', 'c')), ('stored.scaled.2', 'starts', ('n', 'c')), ('stored.read_n', 'starts', ('n', 'c')), ('stored.d_read_n', 'starts', ('n', 'c')), ('stored.out.3', 'starts', ('n', 'c')), ('stored.d_q_part', 'starts', ('c', 'K')), ('stored.total', 'starts', ('c',)), ('stored.difference', 'starts', ('n', 'c')), ('stored.largest', 'starts', ('c',)), ('stored.product.7', 'starts', ('c',)), ('stored.product.8', 'starts', ('c', 'd')), ('stored.product.9', 'starts', ('c',)), ('stored.score_cached', 'starts', ('c', 'n')), ('stored.product.10', 'starts', ('c',)), ('stored.read_n.2', 'starts', ('c', 'n'))],
+    "scratch": [('stored.d_increment_n', 'starts', ('K',)), ('stored.d_increment_S', 'starts', ('K', 'V')), ('stored.masked', 'starts', ('c',)), ('stored.product', 'starts', ('c', 'd')), ('stored.product.2', 'starts', ('c',)), ('stored.weight_online', 'starts', ('c',)), ('stored.d_sum_of_row', 'starts', ('K',)), ('stored.d_score_online', 'starts', ('c',)), ('stored.out', 'starts', ('K',)), ('stored.out.2', 'starts', ('K', 'V')), ('stored.product.5', 'starts', ('K',)), ('stored.d_summaries_part', 'slots', ('K',)), ('stored.product.6', 'starts', ('c',)), ('stored.d_cached_S_part', 'slots', ('K', 'V')), ('stored.product.7', 'starts', ('K',)), ('stored.d_cached_n_part', 'slots', ('K',)), ('stored.scaled', 'starts', ('n', 'c')), ('stored.scaled.2', 'starts', ('n', 'c')), ('stored.read_n', 'starts', ('n', 'c')), ('stored.d_read_n', 'starts', ('n', 'c')), ('stored.out.3', 'starts', ('n', 'c')), ('stored.d_q_part', 'starts', ('c', 'K')), ('stored.total', 'starts', ('c',)), ('stored.difference', 'starts', ('n', 'c')), ('stored.product.8', 'starts', ('c',)), ('stored.largest', 'starts', ('c',)), ('stored.product.9', 'starts', ('c', 'd')), ('stored.product.10', 'starts', ('c',))],
     "copies": [],
     "kernels": [
-        {"run": backward_0, "grid": 'rows', "blocked": (), "folded": ('K',), "dims": ('K', 'V'),
-         "products": 4, "tiles": ((4.0, 3.75), (6.0, 4.0)), "tensors": ('q', 'k', 'u', 'new.summary', 'new.cache.n', 'saved.summary.partial', 'saved.S', 'saved.n', 'd.y', 'stored.product.7', 'stored.product.8', 'stored.product.9', 'stored.score_cached', 'stored.product.10', 'stored.read_n.2')},
-        {"run": backward_1, "grid": 'rows', "blocked": (), "folded": ('V',), "dims": ('V', 'K'),
-         "products": 1, "tiles": ((3.5, 3.5), (3.5, 3.5)), "tensors": ('v', 'i', 'g', 'd.y', 'stored.product.7', 'stored.product.8', 'stored.product.9', 'stored.score_cached', 'stored.product.10', 'stored.read_n.2', 'stored.masked', 'stored.product.3', 'stored.weight_online', 'stored.product.5', 'stored.scaled.2', 'stored.read_n', 'stored.total', 'stored.difference', 'stored.largest')},
+        {"run": backward_0, "grid": 'rows', "blocked": (), "folded": ('V',), "dims": ('K', 'V'),
+         "products": 2, "tiles": ((3.25, 2.75), (5.25, 4.75)), "tensors": ('q', 'v', 'saved.S', 'd.y', 'stored.product.9', 'stored.product.10')},
+        {"run": backward_1, "grid": 'rows', "blocked": (), "folded": ('K',), "dims": ('K',),
+         "products": 3, "tiles": ((5.25, 4.0), (5.25, 4.0)), "tensors": ('q', 'k', 'i', 'g', 'u', 'new.summary', 'new.cache.n', 'saved.summary.partial', 'saved.n', 'stored.product.9', 'stored.product.10', 'stored.masked', 'stored.product', 'stored.product.2', 'stored.weight_online', 'stored.product.6', 'stored.product.7', 'stored.scaled.2', 'stored.read_n', 'stored.total', 'stored.difference', 'stored.product.8', 'stored.largest')},
         {"run": backward_2, "grid": 'rows', "blocked": ('K',), "folded": ('V',), "dims": ('K', 'V'),
          "products": 1, "tiles": ((4.25, 3.0), (4.25, 3.0)), "tensors": ('new.cache.S', 'd.y', 'stored.read_n', 'stored.total', 'stored.difference', 'stored.d_q_part')},
         {"run": backward_3, "grid": 'rows', "blocked": (), "folded": ('K',), "dims": ('K', 'V'),
          "products": 1, "tiles": ((3.0, 2.0), (5.0, 3.5)), "tensors": ('q', 'new.cache.S', 'd.y', 'stored.out.3')},
         {"run": backward_4, "grid": 'rows', "blocked": (), "folded": (), "dims": ('K',),
-         "products": 0, "tiles": ((6.5, 6.5), (6.5, 6.5)), "tensors": ('i', 'g', 'stored.product.3', 'stored.read_n', 'stored.out.3', 'stored.total', 'stored.difference', 'stored.largest', 'stored.product.9', 'stored.product.7', 'stored.product.8', 'stored.product.10', 'stored.d_score_online', 'stored.scaled', 'stored.d_read_n')},
+         "products": 0, "tiles": ((6.5, 6.5), (6.5, 6.5)), "tensors": ('i', 'g', 'stored.product', 'stored.product.2', 'stored.read_n', 'stored.out.3', 'stored.total', 'stored.difference', 'stored.product.8', 'stored.largest', 'stored.product.9', 'stored.product.10', 'stored.d_score_online', 'stored.scaled', 'stored.d_read_n')},
         {"run": backward_5, "grid": 'rows', "blocked": ('K',), "folded": (), "dims": ('K',),
-         "products": 1, "tiles": ((4.25, 3.5), (4.25, 3.5)), "tensors": ('k', 'i', 'g', 'new.summary', 'saved.summary.partial', 'stored.product.3', 'stored.read_n', 'stored.out.3', 'stored.total', 'stored.difference', 'stored.largest', 'stored.product.9', 'stored.product.7', 'stored.product.8', 'stored.product.10', 'd.u')},
+         "products": 1, "tiles": ((4.25, 3.5), (4.25, 3.5)), "tensors": ('k', 'i', 'g', 'u', 'new.summary', 'saved.summary.partial', 'stored.product', 'stored.product.2', 'stored.read_n', 'stored.out.3', 'stored.total', 'stored.difference', 'stored.product.8', 'stored.largest', 'stored.product.9', 'stored.product.10', 'd.u', 'stored.product.5')},
         {"run": backward_6, "grid": 'rows', "blocked": ('K',), "folded": ('V',), "dims": ('K', 'V'),
-         "products": 3, "tiles": ((6.0, 5.5), (6.0, 5.5)), "tensors": ('k', 'i', 'g', 'new.cache.n', 'saved.S', 'saved.n', 'd.y', 'stored.product.3', 'stored.weight_online', 'stored.scaled.2', 'stored.read_n', 'stored.out.3', 'stored.d_q_part', 'stored.product.7', 'stored.product.8', 'stored.product.10', 'd.q')},
+         "products": 3, "tiles": ((6.0, 5.5), (6.0, 5.5)), "tensors": ('k', 'i', 'g', 'new.cache.n', 'saved.S', 'saved.n', 'd.y', 'stored.product', 'stored.product.2', 'stored.weight_online', 'stored.scaled.2', 'stored.read_n', 'stored.out.3', 'stored.d_q_part', 'stored.product.9', 'stored.product.10', 'd.q')},
         {"run": backward_7, "grid": 'slots', "blocked": ('K', 'V'), "folded": (), "dims": ('K', 'V'),
          "products": 1, "tiles": ((2.02, 1.0), (2.02, 1.0)), "tensors": ('q', 'u', 'd.y', 'd.new.summary', 'd.new.cache.S', 'd.new.cache.n', 'stored.scaled', 'stored.scaled.2', 'stored.read_n', 'stored.d_read_n', 'd.summary', 'd.cache.S', 'd.cache.n', 'stored.d_summaries_part', 'stored.d_cached_S_part', 'stored.d_cached_n_part')},
         {"run": backward_8, "grid": 'loop', "blocked": ('V',), "folded": (), "dims": ('K', 'V'),
-         "products": 1, "tiles": ((4.5, 3.5), (8.5, 7.0)), "tensors": ('q', 'g', 'u', 'saved.n', 'd.y', 'd.new.state.S', 'd.new.state.n', 'd.new.summary', 'd.new.summary.partial', 'd.new.cache.S', 'd.new.cache.n', 'stored.masked', 'stored.weight_online', 'stored.d_score_online', 'stored.d_summaries_part', 'stored.product.5', 'stored.d_cached_S_part', 'stored.d_cached_n_part', 'd.summary.partial', 'd.state.S', 'd.state.n', 'stored.d_increment_n', 'stored.d_increment_S', 'stored.d_sum_of_row', 'stored.out', 'stored.out.2')},
+         "products": 1, "tiles": ((3.25, 3.0), (6.25, 6.0)), "tensors": ('q', 'g', 'saved.n', 'd.y', 'd.new.state.S', 'd.new.state.n', 'd.new.summary', 'd.new.summary.partial', 'd.new.cache.S', 'd.new.cache.n', 'stored.weight_online', 'stored.product.5', 'stored.d_summaries_part', 'stored.product.6', 'stored.d_cached_S_part', 'stored.product.7', 'stored.d_cached_n_part', 'd.summary.partial', 'd.state.S', 'd.state.n', 'stored.d_increment_n', 'stored.d_increment_S', 'stored.d_sum_of_row', 'stored.out', 'stored.out.2')},
         {"run": backward_9, "grid": 'rows', "blocked": ('V',), "folded": ('K',), "dims": ('K', 'V'),
-         "products": 2, "tiles": ((4.25, 2.75), (4.25, 2.75)), "tensors": ('q', 'k', 'i', 'g', 'saved.n', 'd.y', 'stored.d_increment_S', 'stored.weight_online', 'stored.product.8', 'stored.product.5', 'd.v')},
+         "products": 2, "tiles": ((4.25, 3.0), (4.25, 3.0)), "tensors": ('q', 'k', 'i', 'g', 'saved.n', 'd.y', 'stored.d_increment_S', 'stored.weight_online', 'stored.product', 'stored.product.6', 'd.v')},
         {"run": backward_10, "grid": 'rows', "blocked": ('K',), "folded": ('V',), "dims": ('K', 'V'),
-         "products": 2, "tiles": ((4.5, 3.5), (4.5, 3.5)), "tensors": ('q', 'v', 'i', 'g', 'u', 'stored.d_increment_n', 'stored.d_increment_S', 'stored.masked', 'stored.product.3', 'stored.weight_online', 'stored.d_sum_of_row', 'stored.d_score_online', 'stored.product.7', 'stored.product.8', 'd.k')},
+         "products": 2, "tiles": ((4.5, 3.5), (4.5, 3.5)), "tensors": ('q', 'v', 'i', 'g', 'u', 'stored.d_increment_n', 'stored.d_increment_S', 'stored.masked', 'stored.product', 'stored.product.2', 'stored.weight_online', 'stored.d_sum_of_row', 'stored.d_score_online', 'stored.product.9', 'd.k')},
         {"run": backward_11, "grid": 'rows', "blocked": (), "folded": ('K',), "dims": ('K', 'V'),
-         "products": 1, "tiles": ((8.0, 8.0), (10.0, 8.5)), "tensors": ('k', 'v', 'i', 'g', 'saved.S', 'saved.n', 'stored.d_increment_n', 'stored.d_increment_S', 'stored.product.3', 'stored.weight_online', 'stored.out', 'stored.out.2', 'stored.product.8', 'stored.product.7', 'stored.product.10', 'd.i', 'd.g')},
+         "products": 1, "tiles": ((8.0, 8.0), (10.0, 8.5)), "tensors": ('k', 'v', 'i', 'g', 'saved.S', 'saved.n', 'stored.d_increment_n', 'stored.d_increment_S', 'stored.product', 'stored.product.2', 'stored.weight_online', 'stored.out', 'stored.out.2', 'stored.product.9', 'stored.product.10', 'd.i', 'd.g')},
     ],
     "shifted": [],
 }

@@ -582,7 +582,7 @@ def fused_backward_3(q_ptr, i_ptr, g_ptr, new_cache_S_ptr, d_y_ptr, stored_mixed
     weight_online = share * exp_online  # [c]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     scaled6 = weight_online * added  # [c]
-    added3 = scaled6 + product2  # [c]
+    added3 = product2 + scaled6  # [c]
     stored_mixed = tl.load(stored_mixed_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
     abs = tl.abs(stored_mixed)  # [c]
     at_least3 = tl.maximum(1.0, abs)  # [c]
@@ -779,6 +779,8 @@ def fused_backward_5(stored_mixed_ptr, stored_total_ptr, stored_d_share_part_ptr
     d_exp_cached = d_total[:, None] + d_exp_cached_part  # [c, n]
     scaled2 = exp_cached * d_exp_cached  # [c, n]
     tl.store(stored_scaled_2_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], scaled2, mask=(slots[None, :] < N))
+    stored_d_exp_online_part = tl.load(stored_d_exp_online_part_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    d_exp_online = stored_d_exp_online_part + d_total  # [c]
     # spec line 24: summary: mean(k)
     added = offset + c  # [c]
     number = added.to(tl.float32)  # [c]
@@ -791,10 +793,8 @@ def fused_backward_5(stored_mixed_ptr, stored_total_ptr, stored_d_share_part_ptr
     # spec line 26: weight: softmax(score)
     at_least2 = tl.maximum(stored_largest, score_online)  # [c]
     difference = score_online - at_least2  # [c]
-    stored_d_exp_online_part = tl.load(stored_d_exp_online_part_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
-    d_exp_online = stored_d_exp_online_part + d_total  # [c]
     exp_online = tl.exp(difference)  # [c]
-    d_score_online = exp_online * d_exp_online  # [c]
+    d_score_online = d_exp_online * exp_online  # [c]
     tl.store(stored_d_score_online_ptr + (z * R + r) * (C) + c, d_score_online)
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
@@ -854,6 +854,10 @@ def fused_backward_6(k_ptr, new_summary_ptr, saved_summary_partial_ptr, stored_m
     running = tl.cumsum(summand, 0)  # [c, K]
     saved_summary_partial = tl.load(saved_summary_partial_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
     sum_so_far = running + saved_summary_partial[None, :]  # [c, K]
+    stored_d_exp_online_part = tl.load(stored_d_exp_online_part_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    # spec line 26: weight: softmax(score)
+    d_exp_online = stored_d_exp_online_part + d_total  # [c]
+    # spec line 24: summary: mean(k)
     added = offset + c  # [c]
     number = added.to(tl.float32)  # [c]
     seen = 1.0 + number  # [c]
@@ -866,10 +870,8 @@ def fused_backward_6(k_ptr, new_summary_ptr, saved_summary_partial_ptr, stored_m
     # spec line 26: weight: softmax(score)
     at_least2 = tl.maximum(stored_largest, score_online)  # [c]
     difference = score_online - at_least2  # [c]
-    stored_d_exp_online_part = tl.load(stored_d_exp_online_part_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
-    d_exp_online = stored_d_exp_online_part + d_total  # [c]
     exp_online = tl.exp(difference)  # [c]
-    d_score_online = exp_online * d_exp_online  # [c]
+    d_score_online = d_exp_online * exp_online  # [c]
     # spec line 25: score: dot(u, summary)
     d_u_part2 = summary_online * d_score_online[:, None]  # [c, K]
     d_u = d_u_part + d_u_part2  # [c, K]

@@ -277,9 +277,9 @@ def forward_2(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, new_cache_S_ptr, saved_S_ptr, s
     tl.store(y_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], y, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_0(k_ptr, u_ptr, new_summary_ptr, new_cache_n_ptr, saved_summary_partial_ptr, stored_product_11_ptr, table_ptr, T, H, R, N,
+def backward_0(k_ptr, u_ptr, new_summary_ptr, new_cache_n_ptr, saved_summary_partial_ptr, stored_product_13_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, block_K: tl.constexpr):
-    """A program for every row of the chunk table: stored.product.11."""
+    """A program for every row of the chunk table: stored.product.13."""
     r = tl.program_id(0)
     z = tl.program_id(1).to(tl.int64)
     b, h = z // H, z % H
@@ -330,12 +330,12 @@ def backward_0(k_ptr, u_ptr, new_summary_ptr, new_cache_n_ptr, saved_summary_par
     new_cache_n = tl.load(new_cache_n_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     product2 = lib.dot(tl.where((slots[None, :] < N), weight_cached, 0.0), new_cache_n, PRECISION)  # [c, K]
-    tl.store(stored_product_11_ptr + (z * R + r) * (C * size_K) + c[:, None] * (size_K) + at_K[None, :], product2, mask=(at_K[None, :] < size_K))
+    tl.store(stored_product_13_ptr + (z * R + r) * (C * size_K) + c[:, None] * (size_K) + at_K[None, :], product2, mask=(at_K[None, :] < size_K))
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_1(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, u_ptr, new_summary_ptr, new_cache_n_ptr, saved_S_ptr, saved_summary_partial_ptr, saved_n_ptr, d_y_ptr, stored_scaled_ptr, stored_mixed_ptr, stored_weight_online_ptr, stored_scaled_3_ptr, stored_total_ptr, stored_difference_ptr, stored_product_7_ptr, stored_largest_ptr, stored_product_8_ptr, stored_product_9_ptr, stored_product_10_ptr, stored_read_n_ptr, stored_product_12_ptr, table_ptr, T, H, R, N,
+def backward_1(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, u_ptr, new_summary_ptr, new_cache_n_ptr, saved_S_ptr, saved_summary_partial_ptr, saved_n_ptr, d_y_ptr, stored_scaled_ptr, stored_mixed_ptr, stored_weight_online_ptr, stored_scaled_3_ptr, stored_total_ptr, stored_difference_ptr, stored_product_9_ptr, stored_largest_ptr, stored_product_10_ptr, stored_product_11_ptr, stored_product_12_ptr, stored_read_n_ptr, stored_product_14_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
-    """A program for every row of the chunk table: stored.scaled, stored.mixed, stored.weight_online, stored.scaled.3, stored.total, stored.difference, stored.product.7, stored.largest, stored.product.8, stored.product.9, stored.product.10, stored.read_n, stored.product.12."""
+    """A program for every row of the chunk table: stored.scaled, stored.mixed, stored.weight_online, stored.scaled.3, stored.total, stored.difference, stored.product.9, stored.largest, stored.product.10, stored.product.11, stored.product.12, stored.read_n, stored.product.14."""
     r = tl.program_id(0)
     z = tl.program_id(1).to(tl.int64)
     b, h = z // H, z % H
@@ -380,7 +380,7 @@ def backward_1(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, u_ptr, new_summary_ptr, new_ca
         total += tl.sum(u_c * sum_so_far, 1)
         new_summary = tl.load(new_summary_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
         score_cached += lib.dot(u_c, tl.trans(new_summary), PRECISION)
-    tl.store(stored_product_7_ptr + (z * R + r) * (C) + c, total)
+    tl.store(stored_product_9_ptr + (z * R + r) * (C) + c, total)
     added = offset + c  # [c]
     number = added.to(tl.float32)  # [c]
     seen = 1.0 + number  # [c]
@@ -407,9 +407,9 @@ def backward_1(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, u_ptr, new_summary_ptr, new_ca
     tl.store(stored_scaled_3_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], scaled, mask=(slots[None, :] < N))
     weight_cached = tl.where(past[None, :], scaled, 0.0)  # [c, n]
     recalled = tl.sum(tl.where((slots[None, :] < N), read_n * weight_cached, 0.0), 1)  # [c]
-    tl.store(stored_product_8_ptr + (z * R + r) * (C) + c, total4)
-    tl.store(stored_product_12_ptr + (z * R + r) * (C) + c, total2)
-    tl.store(stored_product_10_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :], total3)
+    tl.store(stored_product_10_ptr + (z * R + r) * (C) + c, total4)
+    tl.store(stored_product_14_ptr + (z * R + r) * (C) + c, total2)
+    tl.store(stored_product_12_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :], total3)
     g_c = lib.tokens(tl.load(g_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
     at_least2 = tl.maximum(g_c, (-120.0))  # [c]
     log_decay = tl.where(valid, at_least2, 0.0)  # [c]
@@ -429,7 +429,7 @@ def backward_1(q_ptr, k_ptr, v_ptr, i_ptr, g_ptr, u_ptr, new_summary_ptr, new_ca
     product2 = tl.sum(P * exp[None, :], 1)  # [c]
     v_c = lib.tokens(tl.load(v_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V), other=0.0), count, PACKED)  # [c, V]
     product3 = lib.dot(d_y_c, tl.trans(v_c), PRECISION)  # [c, d]
-    tl.store(stored_product_9_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :], product3)
+    tl.store(stored_product_11_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :], product3)
     # spec line 26: weight: softmax(score)
     weight_online = exp_online * share  # [c]
     tl.store(stored_weight_online_ptr + (z * R + r) * (C) + c, weight_online)
@@ -492,9 +492,9 @@ def backward_2(new_cache_S_ptr, d_y_ptr, stored_total_ptr, stored_difference_ptr
     tl.store(stored_out_ptr + (z * R + r) * (C * size_K) + c[:, None] * (size_K) + at_K[None, :], over_n, mask=(at_K[None, :] < size_K))
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_3(q_ptr, i_ptr, g_ptr, new_cache_S_ptr, d_y_ptr, stored_mixed_ptr, stored_total_ptr, stored_difference_ptr, stored_product_7_ptr, stored_largest_ptr, stored_product_8_ptr, stored_product_9_ptr, stored_product_10_ptr, stored_product_12_ptr, stored_d_read_n_ptr, stored_d_share_part_ptr, stored_out_4_ptr, stored_d_exp_online_part_ptr, table_ptr, T, H, R, N,
+def backward_3(q_ptr, i_ptr, g_ptr, new_cache_S_ptr, d_y_ptr, stored_mixed_ptr, stored_total_ptr, stored_difference_ptr, stored_product_9_ptr, stored_largest_ptr, stored_product_10_ptr, stored_product_11_ptr, stored_product_12_ptr, stored_product_14_ptr, stored_product_8_ptr, stored_d_read_n_ptr, stored_d_share_part_ptr, stored_out_4_ptr, stored_d_exp_online_part_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
-    """A program for every row of the chunk table: stored.d_read_n, stored.d_share_part, stored.out.4, stored.d_exp_online_part."""
+    """A program for every row of the chunk table: stored.product.8, stored.d_read_n, stored.d_share_part, stored.out.4, stored.d_exp_online_part."""
     r = tl.program_id(0)
     z = tl.program_id(1).to(tl.int64)
     b, h = z // H, z % H
@@ -512,8 +512,8 @@ def backward_3(q_ptr, i_ptr, g_ptr, new_cache_S_ptr, d_y_ptr, stored_mixed_ptr, 
     stored_total = tl.load(stored_total_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
     # spec line 26: weight: softmax(score)
     share = 1.0 / stored_total  # [c]
-    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     stored_difference = tl.load(stored_difference_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], mask=(slots[None, :] < N), other=0.0).to(tl.float32)  # [c, n]
+    q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     over_n = tl.zeros((C, block_K,), tl.float32)  # [c, K]
     for slot in range(0, segment):
         n = tl.full((), slot, tl.int32)
@@ -533,47 +533,43 @@ def backward_3(q_ptr, i_ptr, g_ptr, new_cache_S_ptr, d_y_ptr, stored_mixed_ptr, 
         over_n += scaled2
         product = tl.sum(q_c * total, 1)  # [c]
         tl.store(stored_out_4_ptr + (z * R + r) * (N * C) + n * (C) + c, product)
-    product2 = tl.sum(q_c * over_n, 1)  # [c]
+    mask2 = c < count  # [d]
+    mask3 = c[:, None] >= c[None, :]  # [c, d]
+    earlier = mask3 & mask2[None, :]  # [c, d]
     g_c = lib.tokens(tl.load(g_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
     at_least = tl.maximum(g_c, (-120.0))  # [c]
     valid = c < count  # [c]
     log_decay = tl.where(valid, at_least, 0.0)  # [c]
-    mask2 = c < count  # [d]
-    mask3 = c[:, None] >= c[None, :]  # [c, d]
-    earlier = mask3 & mask2[None, :]  # [c, d]
     G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
     gap = G[:, None] - G[None, :]  # [c, d]
     masked2 = tl.where(earlier, gap, (-10000.0))  # [c, d]
     reach = tl.exp(masked2.to(tl.float32))  # [c, d]
-    stored_product_10 = tl.load(stored_product_10_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
-    P = reach * stored_product_10  # [c, d]
+    stored_product_12 = tl.load(stored_product_12_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
+    P = reach * stored_product_12  # [c, d]
     i_c = lib.tokens(tl.load(i_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
     exp2 = tl.exp(i_c)  # [c]
-    stored_product_9 = tl.load(stored_product_9_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
+    stored_product_11 = tl.load(stored_product_11_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
     # spec line 26: weight: softmax(score)
-    scaled3 = exp2[None, :] * stored_product_9  # [c, d]
-    product3 = tl.sum(P * scaled3, 1)  # [c]
+    scaled3 = exp2[None, :] * stored_product_11  # [c, d]
+    product2 = tl.sum(P * scaled3, 1)  # [c]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    product4 = tl.sum(exp2[None, :] * P, 1)  # [c]
+    product3 = tl.sum(exp2[None, :] * P, 1)  # [c]
+    product4 = tl.sum(q_c * over_n, 1)  # [c]
     decay = tl.exp(G.to(tl.float32))  # [c]
-    recent = (size_K ** (-0.5)) * product4  # [c]
-    stored_product_12 = tl.load(stored_product_12_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
-    carried = decay * stored_product_12  # [c]
-    online = carried + recent  # [c]
-    stored_product_8 = tl.load(stored_product_8_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    stored_product_10 = tl.load(stored_product_10_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
     # spec line 26: weight: softmax(score)
-    scaled4 = decay * stored_product_8  # [c]
-    scaled5 = (size_K ** (-0.5)) * product3  # [c]
+    scaled4 = decay * stored_product_10  # [c]
+    scaled5 = (size_K ** (-0.5)) * product2  # [c]
     added = scaled5 + scaled4  # [c]
     # spec line 24: summary: mean(k)
     added2 = offset + c  # [c]
     number = added2.to(tl.float32)  # [c]
     seen = 1.0 + number  # [c]
     ratio = 1.0 / seen  # [c]
-    stored_product_7 = tl.load(stored_product_7_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    stored_product_9 = tl.load(stored_product_9_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
     # spec line 25: score: dot(u, summary)
-    score_online = ratio * stored_product_7  # [c]
+    score_online = ratio * stored_product_9  # [c]
     stored_largest = tl.load(stored_largest_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
     # spec line 26: weight: softmax(score)
     at_least2 = tl.maximum(stored_largest, score_online)  # [c]
@@ -582,14 +578,11 @@ def backward_3(q_ptr, i_ptr, g_ptr, new_cache_S_ptr, d_y_ptr, stored_mixed_ptr, 
     weight_online = share * exp_online  # [c]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     scaled6 = weight_online * added  # [c]
-    added3 = scaled6 + product2  # [c]
+    added3 = scaled6 + product4  # [c]
     stored_mixed = tl.load(stored_mixed_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
     abs = tl.abs(stored_mixed)  # [c]
     at_least3 = tl.maximum(1.0, abs)  # [c]
     ratio2 = 1.0 / at_least3  # [c]
-    # spec line 26: weight: softmax(score)
-    d_weight_online_part = ratio2 * added  # [c]
-    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     scaled7 = ratio2 * ratio2  # [c]
     minus = -scaled7  # [c]
     scaled8 = minus * added3  # [c]
@@ -601,6 +594,17 @@ def backward_3(q_ptr, i_ptr, g_ptr, new_cache_S_ptr, d_y_ptr, stored_mixed_ptr, 
     sign = lib.sign(stored_mixed)  # [c]
     d_mixed = sign * masked4  # [c]
     # spec line 26: weight: softmax(score)
+    d_online = weight_online * d_mixed  # [c]
+    # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+    scaled10 = decay * d_online  # [c]
+    product5 = tl.sum(q_c * scaled10[:, None], 0)  # [K]
+    tl.store(stored_product_8_ptr + (z * R + r) * (size_K) + at_K, product5, mask=(at_K < size_K))
+    stored_product_14 = tl.load(stored_product_14_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    carried = decay * stored_product_14  # [c]
+    recent = (size_K ** (-0.5)) * product3  # [c]
+    online = carried + recent  # [c]
+    # spec line 26: weight: softmax(score)
+    d_weight_online_part = ratio2 * added  # [c]
     d_weight_online_part2 = d_mixed * online  # [c]
     d_weight_online = d_weight_online_part + d_weight_online_part2  # [c]
     d_share_part = exp_online * d_weight_online  # [c]
@@ -608,14 +612,14 @@ def backward_3(q_ptr, i_ptr, g_ptr, new_cache_S_ptr, d_y_ptr, stored_mixed_ptr, 
     d_exp_online_part = share * d_weight_online  # [c]
     tl.store(stored_d_exp_online_part_ptr + (z * R + r) * (C) + c, d_exp_online_part)
     exp_cached = tl.exp(stored_difference)  # [c, n]
-    scaled10 = exp_cached * share[:, None]  # [c, n]
+    scaled11 = exp_cached * share[:, None]  # [c, n]
     past = slots < segment  # [n]
-    weight_cached = tl.where(past[None, :], scaled10, 0.0)  # [c, n]
+    weight_cached = tl.where(past[None, :], scaled11, 0.0)  # [c, n]
     d_read_n = weight_cached * d_mixed[:, None]  # [c, n]
     tl.store(stored_d_read_n_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], d_read_n, mask=(slots[None, :] < N))
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_4(q_ptr, k_ptr, i_ptr, g_ptr, saved_S_ptr, saved_n_ptr, d_y_ptr, stored_mixed_ptr, stored_total_ptr, stored_product_7_ptr, stored_largest_ptr, stored_product_8_ptr, stored_product_9_ptr, stored_product_10_ptr, stored_product_11_ptr, stored_read_n_ptr, stored_out_ptr, d_q_ptr, stored_d_online_ptr, stored_d_weight_cached_part_ptr, table_ptr, T, H, R, N,
+def backward_4(q_ptr, k_ptr, i_ptr, g_ptr, saved_S_ptr, saved_n_ptr, d_y_ptr, stored_mixed_ptr, stored_total_ptr, stored_product_9_ptr, stored_largest_ptr, stored_product_10_ptr, stored_product_11_ptr, stored_product_12_ptr, stored_product_13_ptr, stored_read_n_ptr, stored_out_ptr, d_q_ptr, stored_d_online_ptr, stored_d_weight_cached_part_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
     """A program for every row of the chunk table: d.q, stored.d_online, stored.d_weight_cached_part."""
     r = tl.program_id(0)
@@ -653,21 +657,21 @@ def backward_4(q_ptr, k_ptr, i_ptr, g_ptr, saved_S_ptr, saved_n_ptr, d_y_ptr, st
     i_c = lib.tokens(tl.load(i_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
     exp = tl.exp(i_c)  # [c]
-    stored_product_10 = tl.load(stored_product_10_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
+    stored_product_12 = tl.load(stored_product_12_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    P = reach * stored_product_10  # [c, d]
-    stored_product_9 = tl.load(stored_product_9_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
+    P = reach * stored_product_12  # [c, d]
+    stored_product_11 = tl.load(stored_product_11_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
     # spec line 26: weight: softmax(score)
-    scaled = exp[None, :] * stored_product_9  # [c, d]
+    scaled = exp[None, :] * stored_product_11  # [c, d]
     product = tl.sum(P * scaled, 1)  # [c]
     q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     stored_out = tl.load(stored_out_ptr + (z * R + r) * (C * size_K) + c[:, None] * (size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [c, K]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     product2 = tl.sum(q_c * stored_out, 1)  # [c]
     decay = tl.exp(G.to(tl.float32))  # [c]
-    stored_product_8 = tl.load(stored_product_8_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    stored_product_10 = tl.load(stored_product_10_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
     # spec line 26: weight: softmax(score)
-    scaled2 = decay * stored_product_8  # [c]
+    scaled2 = decay * stored_product_10  # [c]
     scaled3 = (size_K ** (-0.5)) * product  # [c]
     added = scaled3 + scaled2  # [c]
     # spec line 24: summary: mean(k)
@@ -675,9 +679,9 @@ def backward_4(q_ptr, k_ptr, i_ptr, g_ptr, saved_S_ptr, saved_n_ptr, d_y_ptr, st
     number = added2.to(tl.float32)  # [c]
     seen = 1.0 + number  # [c]
     ratio = 1.0 / seen  # [c]
-    stored_product_7 = tl.load(stored_product_7_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    stored_product_9 = tl.load(stored_product_9_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
     # spec line 25: score: dot(u, summary)
-    score_online = ratio * stored_product_7  # [c]
+    score_online = ratio * stored_product_9  # [c]
     stored_largest = tl.load(stored_largest_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
     # spec line 26: weight: softmax(score)
     at_least2 = tl.maximum(stored_largest, score_online)  # [c]
@@ -706,7 +710,7 @@ def backward_4(q_ptr, k_ptr, i_ptr, g_ptr, saved_S_ptr, saved_n_ptr, d_y_ptr, st
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
     written = exp * (size_K ** (-0.5))  # [c]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    scaled8 = written[None, :] * stored_product_9  # [c, d]
+    scaled8 = written[None, :] * stored_product_11  # [c, d]
     scaled9 = ratio2 * weight_online  # [c]
     d_P_part = scaled9[:, None] * scaled8  # [c, d]
     # spec line 26: weight: softmax(score)
@@ -719,8 +723,8 @@ def backward_4(q_ptr, k_ptr, i_ptr, g_ptr, saved_S_ptr, saved_n_ptr, d_y_ptr, st
     k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     d_q_part = lib.dot(scaled10, k_c, PRECISION)  # [c, K]
     scaled11 = decay * d_online  # [c]
-    stored_product_11 = tl.load(stored_product_11_ptr + (z * R + r) * (C * size_K) + c[:, None] * (size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [c, K]
-    d_q_part2 = stored_product_11 * d_mixed[:, None]  # [c, K]
+    stored_product_13 = tl.load(stored_product_13_ptr + (z * R + r) * (C * size_K) + c[:, None] * (size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [c, K]
+    d_q_part2 = stored_product_13 * d_mixed[:, None]  # [c, K]
     saved_n = tl.load(saved_n_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
     d_q_part3 = saved_n[None, :] * scaled11[:, None]  # [c, K]
     d_q_part4 = d_q_part2 + d_q_part3  # [c, K]
@@ -737,7 +741,7 @@ def backward_4(q_ptr, k_ptr, i_ptr, g_ptr, saved_S_ptr, saved_n_ptr, d_y_ptr, st
     tl.store(stored_d_weight_cached_part_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], d_weight_cached_part, mask=(slots[None, :] < N))
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_5(stored_mixed_ptr, stored_total_ptr, stored_d_share_part_ptr, stored_d_weight_cached_part_ptr, stored_out_4_ptr, stored_difference_ptr, stored_d_exp_online_part_ptr, stored_product_7_ptr, stored_largest_ptr, stored_d_score_online_ptr, stored_scaled_2_ptr, table_ptr, T, H, R, N,
+def backward_5(stored_mixed_ptr, stored_total_ptr, stored_d_share_part_ptr, stored_d_weight_cached_part_ptr, stored_out_4_ptr, stored_difference_ptr, stored_d_exp_online_part_ptr, stored_product_9_ptr, stored_largest_ptr, stored_d_score_online_ptr, stored_scaled_2_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr):
     """A program for every row of the chunk table: stored.d_score_online, stored.scaled.2."""
     r = tl.program_id(0)
@@ -784,9 +788,9 @@ def backward_5(stored_mixed_ptr, stored_total_ptr, stored_d_share_part_ptr, stor
     number = added.to(tl.float32)  # [c]
     seen = 1.0 + number  # [c]
     ratio3 = 1.0 / seen  # [c]
-    stored_product_7 = tl.load(stored_product_7_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    stored_product_9 = tl.load(stored_product_9_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
     # spec line 25: score: dot(u, summary)
-    score_online = ratio3 * stored_product_7  # [c]
+    score_online = ratio3 * stored_product_9  # [c]
     stored_largest = tl.load(stored_largest_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
     # spec line 26: weight: softmax(score)
     at_least2 = tl.maximum(stored_largest, score_online)  # [c]
@@ -798,9 +802,9 @@ def backward_5(stored_mixed_ptr, stored_total_ptr, stored_d_share_part_ptr, stor
     tl.store(stored_d_score_online_ptr + (z * R + r) * (C) + c, d_score_online)
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_6(k_ptr, new_summary_ptr, saved_summary_partial_ptr, stored_mixed_ptr, stored_total_ptr, stored_d_share_part_ptr, stored_d_weight_cached_part_ptr, stored_out_4_ptr, stored_difference_ptr, stored_d_exp_online_part_ptr, stored_product_7_ptr, stored_largest_ptr, d_u_ptr, table_ptr, T, H, R, N,
+def backward_6(k_ptr, u_ptr, new_summary_ptr, saved_summary_partial_ptr, stored_mixed_ptr, stored_total_ptr, stored_d_share_part_ptr, stored_d_weight_cached_part_ptr, stored_out_4_ptr, stored_difference_ptr, stored_d_exp_online_part_ptr, stored_product_9_ptr, stored_largest_ptr, d_u_ptr, stored_product_7_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, block_K: tl.constexpr):
-    """A program for every row of the chunk table: d.u."""
+    """A program for every row of the chunk table: d.u, stored.product.7."""
     r = tl.program_id(0)
     z = tl.program_id(1).to(tl.int64)
     b, h = z // H, z % H
@@ -858,10 +862,9 @@ def backward_6(k_ptr, new_summary_ptr, saved_summary_partial_ptr, stored_mixed_p
     number = added.to(tl.float32)  # [c]
     seen = 1.0 + number  # [c]
     ratio3 = 1.0 / seen  # [c]
-    summary_online = ratio3[:, None] * sum_so_far  # [c, K]
-    stored_product_7 = tl.load(stored_product_7_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    stored_product_9 = tl.load(stored_product_9_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
     # spec line 25: score: dot(u, summary)
-    score_online = ratio3 * stored_product_7  # [c]
+    score_online = ratio3 * stored_product_9  # [c]
     stored_largest = tl.load(stored_largest_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
     # spec line 26: weight: softmax(score)
     at_least2 = tl.maximum(stored_largest, score_online)  # [c]
@@ -870,10 +873,17 @@ def backward_6(k_ptr, new_summary_ptr, saved_summary_partial_ptr, stored_mixed_p
     d_exp_online = stored_d_exp_online_part + d_total  # [c]
     exp_online = tl.exp(difference)  # [c]
     d_score_online = exp_online * d_exp_online  # [c]
+    # spec line 24: summary: mean(k)
+    summary_online = ratio3[:, None] * sum_so_far  # [c, K]
     # spec line 25: score: dot(u, summary)
     d_u_part2 = summary_online * d_score_online[:, None]  # [c, K]
     d_u = d_u_part + d_u_part2  # [c, K]
     tl.store(d_u_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_u, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
+    u_c = lib.tokens(tl.load(u_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    d_summary_online = u_c * d_score_online[:, None]  # [c, K]
+    # spec line 24: summary: mean(k)
+    product = tl.sum(ratio3[:, None] * d_summary_online, 0)  # [K]
+    tl.store(stored_product_7_ptr + (z * R + r) * (size_K) + at_K, product, mask=(at_K < size_K))
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
 def backward_7(q_ptr, u_ptr, d_y_ptr, d_new_summary_ptr, d_new_cache_S_ptr, d_new_cache_n_ptr, stored_mixed_ptr, stored_scaled_2_ptr, stored_scaled_3_ptr, stored_d_read_n_ptr, d_summary_ptr, d_cache_S_ptr, d_cache_n_ptr, stored_d_cached_S_part_ptr, stored_d_summaries_part_ptr, stored_d_cached_n_part_ptr, table_ptr, T, H, R, N,
@@ -945,7 +955,7 @@ def backward_7(q_ptr, u_ptr, d_y_ptr, d_new_summary_ptr, d_new_cache_S_ptr, d_ne
         tl.store(stored_d_cached_n_part_ptr + (z * N + n) * (size_K) + at_K, d_cached_n_part, mask=(at_K < size_K))
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_8(q_ptr, g_ptr, u_ptr, d_y_ptr, d_new_state_S_ptr, d_new_state_n_ptr, d_new_summary_ptr, d_new_summary_partial_ptr, d_new_cache_S_ptr, d_new_cache_n_ptr, stored_d_score_online_ptr, stored_d_online_ptr, stored_mixed_ptr, stored_weight_online_ptr, stored_d_cached_S_part_ptr, stored_d_summaries_part_ptr, stored_d_cached_n_part_ptr, d_state_S_ptr, d_summary_partial_ptr, d_state_n_ptr, stored_d_increment_n_ptr, stored_d_increment_S_ptr, stored_d_sum_of_row_ptr, stored_out_2_ptr, stored_out_3_ptr, table_ptr, T, H, R, N,
+def backward_8(q_ptr, g_ptr, d_y_ptr, d_new_state_S_ptr, d_new_state_n_ptr, d_new_summary_ptr, d_new_summary_partial_ptr, d_new_cache_S_ptr, d_new_cache_n_ptr, stored_mixed_ptr, stored_weight_online_ptr, stored_d_cached_S_part_ptr, stored_product_7_ptr, stored_d_summaries_part_ptr, stored_product_8_ptr, stored_d_cached_n_part_ptr, d_state_S_ptr, d_summary_partial_ptr, d_state_n_ptr, stored_d_increment_n_ptr, stored_d_increment_S_ptr, stored_d_sum_of_row_ptr, stored_out_2_ptr, stored_out_3_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
     """The rows one after the other, from the last to the first: d.state.S, d.summary.partial, d.state.n, stored.d_increment_n, stored.d_increment_S, stored.d_sum_of_row, stored.out.2, stored.out.3."""
     z = tl.program_id(0).to(tl.int64)
@@ -980,73 +990,66 @@ def backward_8(q_ptr, g_ptr, u_ptr, d_y_ptr, d_new_state_S_ptr, d_new_state_n_pt
         completes = (count > 0) & (count + offset == 256)
         token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
         first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
-        d_new_cache_S = tl.load(d_new_cache_S_ptr + (z * N + segment) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K * completes.to(tl.int32)) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-        stored_d_cached_S_part = tl.load(stored_d_cached_S_part_ptr + (z * N + segment) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K * completes.to(tl.int32)) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-        d_cached_S = d_new_cache_S + stored_d_cached_S_part  # [K, V]
-        at_end = tl.where(completes, d_cached_S, 0.0)  # [K, V]
-        d_next_S = d_old_S + at_end  # [K, V]
         valid = c < count  # [c]
+        mask = count > 0  # []
+        added = offset + count  # []
+        mask2 = added == 256  # []
+        completes2 = mask2 & mask  # []
+        # spec line 24: summary: mean(k)
+        d_partial_part = tl.where(completes2, 0.0, d_old_summary_partial)  # [K]
         g_c = lib.tokens(tl.load(g_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
         at_least = tl.maximum(g_c, (-120.0))  # [c]
         log_decay = tl.where(valid, at_least, 0.0)  # [c]
+        # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+        total = tl.sum(log_decay, 0)  # []
+        decay_of_row = tl.exp(total)  # []
+        # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
         G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
         decay = tl.exp(G.to(tl.float32))  # [c]
+        stored_weight_online = tl.load(stored_weight_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
         stored_mixed = tl.load(stored_mixed_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
         abs = tl.abs(stored_mixed)  # [c]
         at_least2 = tl.maximum(1.0, abs)  # [c]
         ratio = 1.0 / at_least2  # [c]
-        d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
-        d_mixed = d_y_c * ratio[:, None]  # [c, V]
-        stored_weight_online = tl.load(stored_weight_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
-        # spec line 26: weight: softmax(score)
-        d_online = stored_weight_online[:, None] * d_mixed  # [c, V]
-        # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-        total = tl.sum(log_decay, 0)  # []
-        decay_of_row = tl.exp(total)  # []
-        d_old_S2 = decay_of_row * d_next_S  # [K, V]
-        # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-        scaled = decay[:, None] * d_online  # [c, V]
-        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-        product = lib.dot(tl.trans(q_c), scaled, PRECISION)  # [K, V]
-        # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-        added = d_old_S2 + product  # [K, V]
-        stored_d_score_online = tl.load(stored_d_score_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
-        u_c = lib.tokens(tl.load(u_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-        # spec line 25: score: dot(u, summary)
-        d_summary_online = u_c * stored_d_score_online[:, None]  # [c, K]
-        # spec line 24: summary: mean(k)
-        added2 = offset + c  # [c]
-        number = added2.to(tl.float32)  # [c]
-        seen = 1.0 + number  # [c]
-        ratio2 = 1.0 / seen  # [c]
-        product2 = tl.sum(ratio2[:, None] * d_summary_online, 0)  # [K]
-        stored_d_online = tl.load(stored_d_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
-        # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-        scaled2 = decay * stored_d_online  # [c]
-        product3 = tl.sum(q_c * scaled2[:, None], 0)  # [K]
-        added3 = offset + count  # []
-        mask = added3 == 256  # []
         d_new_summary2 = tl.load(d_new_summary_ptr + (z * N + segment) * (size_K) + at_K, mask=(at_K < size_K * completes.to(tl.int32)), other=0.0).to(tl.float32)  # [K]
         stored_d_summaries_part2 = tl.load(stored_d_summaries_part_ptr + (z * N + segment) * (size_K) + at_K, mask=(at_K < size_K * completes.to(tl.int32)), other=0.0).to(tl.float32)  # [K]
         # spec line 25: score: dot(u, summary)
         d_summaries2 = d_new_summary2 + stored_d_summaries_part2  # [K]
         # spec line 24: summary: mean(k)
         d_finished = tl.where(completes, d_summaries2, 0.0)  # [K]
-        scaled3 = 0.00390625 * d_finished  # [K]
-        mask2 = count > 0  # []
-        completes2 = mask & mask2  # []
-        d_partial_part = tl.where(completes2, 0.0, d_old_summary_partial)  # [K]
-        d_partial = scaled3 + d_partial_part  # [K]
-        added4 = d_partial + product2  # [K]
+        scaled = 0.00390625 * d_finished  # [K]
+        d_partial = scaled + d_partial_part  # [K]
+        stored_product_7 = tl.load(stored_product_7_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+        added2 = d_partial + stored_product_7  # [K]
         d_new_cache_n2 = tl.load(d_new_cache_n_ptr + (z * N + segment) * (size_K) + at_K, mask=(at_K < size_K * completes.to(tl.int32)), other=0.0).to(tl.float32)  # [K]
         stored_d_cached_n_part2 = tl.load(stored_d_cached_n_part_ptr + (z * N + segment) * (size_K) + at_K, mask=(at_K < size_K * completes.to(tl.int32)), other=0.0).to(tl.float32)  # [K]
         # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
         d_cached_n2 = d_new_cache_n2 + stored_d_cached_n_part2  # [K]
-        at_end2 = tl.where(completes, d_cached_n2, 0.0)  # [K]
-        d_next_n = d_old_n + at_end2  # [K]
+        at_end = tl.where(completes, d_cached_n2, 0.0)  # [K]
+        d_next_n = d_old_n + at_end  # [K]
         # spec line 18: n: exp(g) * n + exp(i) * scale * k
         d_old_n2 = decay_of_row * d_next_n  # [K]
-        added5 = d_old_n2 + product3  # [K]
+        stored_product_8 = tl.load(stored_product_8_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+        added3 = d_old_n2 + stored_product_8  # [K]
+        d_new_cache_S = tl.load(d_new_cache_S_ptr + (z * N + segment) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K * completes.to(tl.int32)) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        stored_d_cached_S_part = tl.load(stored_d_cached_S_part_ptr + (z * N + segment) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K * completes.to(tl.int32)) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+        d_cached_S = d_new_cache_S + stored_d_cached_S_part  # [K, V]
+        at_end2 = tl.where(completes, d_cached_S, 0.0)  # [K, V]
+        d_next_S = d_old_S + at_end2  # [K, V]
+        # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+        d_old_S2 = decay_of_row * d_next_S  # [K, V]
+        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
+        # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+        d_mixed = d_y_c * ratio[:, None]  # [c, V]
+        # spec line 26: weight: softmax(score)
+        d_online = stored_weight_online[:, None] * d_mixed  # [c, V]
+        # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
+        scaled2 = decay[:, None] * d_online  # [c, V]
+        product = lib.dot(tl.trans(q_c), scaled2, PRECISION)  # [K, V]
+        # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
+        added4 = d_old_S2 + product  # [K, V]
         if (block_of_V == 0):
             tl.store(stored_d_increment_n_ptr + (z * R + r) * (size_K) + at_K, d_next_n, mask=(at_K < size_K))
         tl.store(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_next_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
@@ -1055,7 +1058,7 @@ def backward_8(q_ptr, g_ptr, u_ptr, d_y_ptr, d_new_state_S_ptr, d_new_state_n_pt
         if (block_of_V == 0):
             tl.store(stored_out_2_ptr + (z * R + r) * (size_K) + at_K, d_next_n, mask=(at_K < size_K))
         tl.store(stored_out_3_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_next_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
-        d_old_S, d_old_summary_partial, d_old_n = added, added4, added5
+        d_old_S, d_old_summary_partial, d_old_n = added4, added2, added3
     tl.store(d_state_S_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_old_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
     if (block_of_V == 0):
         tl.store(d_summary_partial_ptr + z * (size_K) + at_K, d_old_summary_partial, mask=(at_K < size_K))
@@ -1117,7 +1120,7 @@ def backward_9(k_ptr, v_ptr, i_ptr, saved_S_ptr, saved_n_ptr, stored_d_increment
     tl.store(stored_d_factor_n_ptr + (z * R + r) * (1), d_factor_n)
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_10(i_ptr, g_ptr, stored_mixed_ptr, stored_weight_online_ptr, stored_product_4_ptr, stored_d_decay_after_ptr, stored_d_factor_S_ptr, stored_d_factor_n_ptr, stored_product_6_ptr, stored_product_9_ptr, stored_product_10_ptr, stored_product_8_ptr, stored_d_online_ptr, stored_product_12_ptr, d_i_ptr, d_g_ptr, table_ptr, T, H, R, N,
+def backward_10(i_ptr, g_ptr, stored_mixed_ptr, stored_weight_online_ptr, stored_product_4_ptr, stored_d_decay_after_ptr, stored_d_factor_S_ptr, stored_d_factor_n_ptr, stored_product_6_ptr, stored_product_11_ptr, stored_product_12_ptr, stored_product_10_ptr, stored_d_online_ptr, stored_product_14_ptr, d_i_ptr, d_g_ptr, table_ptr, T, H, R, N,
                 C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, block_K: tl.constexpr):
     """A program for every row of the chunk table: d.i, d.g."""
     r = tl.program_id(0)
@@ -1154,19 +1157,19 @@ def backward_10(i_ptr, g_ptr, stored_mixed_ptr, stored_weight_online_ptr, stored
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
     exp = tl.exp(i_c)  # [c]
     written = exp * (size_K ** (-0.5))  # [c]
-    stored_product_9 = tl.load(stored_product_9_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
+    stored_product_11 = tl.load(stored_product_11_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
-    scaled2 = written[None, :] * stored_product_9  # [c, d]
+    scaled2 = written[None, :] * stored_product_11  # [c, d]
     d_P_part = scaled[:, None] * scaled2  # [c, d]
     stored_d_online = tl.load(stored_d_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
     d_P_part2 = written[None, :] * stored_d_online[:, None]  # [c, d]
     d_P = d_P_part2 + d_P_part  # [c, d]
-    stored_product_10 = tl.load(stored_product_10_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
-    d_reach = stored_product_10 * d_P  # [c, d]
-    P = reach * stored_product_10  # [c, d]
+    stored_product_12 = tl.load(stored_product_12_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
+    d_reach = stored_product_12 * d_P  # [c, d]
+    P = reach * stored_product_12  # [c, d]
     scaled3 = reach * d_reach  # [c, d]
     # spec line 17: S: exp(g) * S + exp(i) * scale * outer(k, v)
-    scaled4 = scaled[:, None] * stored_product_9  # [c, d]
+    scaled4 = scaled[:, None] * stored_product_11  # [c, d]
     product = tl.sum(P * scaled4, 0)  # [d]
     # spec line 19: read: S.T @ q / maximum(abs(dot(n, q)), 1)
     product2 = tl.sum(stored_d_online[:, None] * P, 0)  # [d]
@@ -1176,10 +1179,10 @@ def backward_10(i_ptr, g_ptr, stored_mixed_ptr, stored_weight_online_ptr, stored
     masked2 = tl.where(mask3, running, 0.0)  # [c, d]
     d_log_decay_part = tl.sum(masked2, 1)  # [c]
     decay = tl.exp(G.to(tl.float32))  # [c]
-    stored_product_8 = tl.load(stored_product_8_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
-    d_decay_part = scaled * stored_product_8  # [c]
-    stored_product_12 = tl.load(stored_product_12_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
-    d_decay_part2 = stored_d_online * stored_product_12  # [c]
+    stored_product_10 = tl.load(stored_product_10_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    d_decay_part = scaled * stored_product_10  # [c]
+    stored_product_14 = tl.load(stored_product_14_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    d_decay_part2 = stored_d_online * stored_product_14  # [c]
     d_decay = d_decay_part + d_decay_part2  # [c]
     d_G = decay * d_decay  # [c]
     d_log_decay_part2 = tl.cumsum(d_G.to(tl.float64), 0, reverse=True)  # [c]
@@ -1221,7 +1224,7 @@ def backward_10(i_ptr, g_ptr, stored_mixed_ptr, stored_weight_online_ptr, stored
     tl.store(d_i_ptr + ((b * T + start) * H + h) * (1) + c * (H * 1), d_i, mask=(c < count))
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_11(k_ptr, i_ptr, g_ptr, d_y_ptr, stored_d_increment_S_ptr, stored_mixed_ptr, stored_weight_online_ptr, stored_product_10_ptr, d_v_ptr, table_ptr, T, H, R, N,
+def backward_11(k_ptr, i_ptr, g_ptr, d_y_ptr, stored_d_increment_S_ptr, stored_mixed_ptr, stored_weight_online_ptr, stored_product_12_ptr, d_v_ptr, table_ptr, T, H, R, N,
                 C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
     """A program for every row of the chunk table: d.v."""
     r = tl.program_id(0)
@@ -1256,8 +1259,8 @@ def backward_11(k_ptr, i_ptr, g_ptr, d_y_ptr, stored_d_increment_S_ptr, stored_m
     gap = G[:, None] - G[None, :]  # [c, d]
     masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
     reach = tl.exp(masked.to(tl.float32))  # [c, d]
-    stored_product_10 = tl.load(stored_product_10_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
-    P = reach * stored_product_10  # [c, d]
+    stored_product_12 = tl.load(stored_product_12_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
+    P = reach * stored_product_12  # [c, d]
     stored_mixed = tl.load(stored_mixed_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
     abs = tl.abs(stored_mixed)  # [c]
     at_least2 = tl.maximum(1.0, abs)  # [c]
@@ -1282,7 +1285,7 @@ def backward_11(k_ptr, i_ptr, g_ptr, d_y_ptr, stored_d_increment_S_ptr, stored_m
     tl.store(d_v_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], d_v, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_12(q_ptr, v_ptr, i_ptr, g_ptr, u_ptr, stored_d_increment_n_ptr, stored_d_increment_S_ptr, stored_d_sum_of_row_ptr, stored_d_score_online_ptr, stored_d_online_ptr, stored_scaled_ptr, stored_product_9_ptr, d_k_ptr, table_ptr, T, H, R, N,
+def backward_12(q_ptr, v_ptr, i_ptr, g_ptr, u_ptr, stored_d_increment_n_ptr, stored_d_increment_S_ptr, stored_d_sum_of_row_ptr, stored_d_score_online_ptr, stored_d_online_ptr, stored_scaled_ptr, stored_product_11_ptr, d_k_ptr, table_ptr, T, H, R, N,
                 C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
     """A program for every row of the chunk table: d.k."""
     r = tl.program_id(0)
@@ -1327,8 +1330,8 @@ def backward_12(q_ptr, v_ptr, i_ptr, g_ptr, u_ptr, stored_d_increment_n_ptr, sto
     gap = G[:, None] - G[None, :]  # [c, d]
     masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
     reach = tl.exp(masked.to(tl.float32))  # [c, d]
-    stored_product_9 = tl.load(stored_product_9_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
-    scaled = written[None, :] * stored_product_9  # [c, d]
+    stored_product_11 = tl.load(stored_product_11_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
+    scaled = written[None, :] * stored_product_11  # [c, d]
     stored_scaled = tl.load(stored_scaled_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
     d_P_part = stored_scaled[:, None] * scaled  # [c, d]
     stored_d_online = tl.load(stored_d_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
@@ -1376,35 +1379,35 @@ forward = {
 }
 
 backward = {
-    "scratch": [('stored.d_increment_n', 'starts', ('K',)), ('stored.d_increment_S', 'starts', ('K', 'V')), ('stored.d_sum_of_row', 'starts', ('K',)), ('stored.d_score_online', 'starts', ('c',)), ('stored.d_online', 'starts', ('c',)), ('stored.scaled', 'starts', ('c',)), ('stored.mixed', 'starts', ('c',)), ('stored.weight_online', 'starts', ('c',)), ('stored.out', 'starts', ('c', 'K')), ('stored.out.2', 'starts', ('K',)), ('stored.out.3', 'starts', ('K', 'V')), ('stored.product.4', 'starts', ('c',)), ('stored.d_decay_after', 'starts', ('c',)), ('stored.d_factor.S', 'starts', ()), ('stored.d_factor.n', 'starts', ()), ('stored.product.6', 'starts', ('c',)), ('stored.d_cached_S_part', 'slots', ('K', 'V')), ('stored.d_summaries_part', 'slots', ('K',)), ('stored.d_cached_n_part', 'slots', ('K',)), ('stored.scaled.2', 'starts', ('n', 'c')), ('stored.scaled.3', 'starts', ('n', 'c')), ('stored.d_read_n', 'starts', ('n', 'c')), ('stored.total', 'starts', ('c',)), ('stored.d_share_part', 'starts', ('c',)), ('stored.d_weight_cached_part', 'starts', ('n', 'c')), ('stored.out.4', 'starts', ('n', 'c')), ('stored.difference', 'starts', ('n', 'c')), ('stored.d_exp_online_part', 'starts', ('c',)), ('stored.product.7', 'starts', ('c',)), ('stored.largest', 'starts', ('c',)), ('stored.product.8', 'starts', ('c',)), ('stored.product.9', 'starts', ('c', 'd')), ('stored.product.10', 'starts', ('c', 'd')), ('stored.product.11', 'starts', ('c', 'K')), ('stored.read_n', 'starts', ('n', 'c')), ('stored.product.12', 'starts', ('c',))],
+    "scratch": [('stored.d_increment_n', 'starts', ('K',)), ('stored.d_increment_S', 'starts', ('K', 'V')), ('stored.d_sum_of_row', 'starts', ('K',)), ('stored.d_score_online', 'starts', ('c',)), ('stored.d_online', 'starts', ('c',)), ('stored.scaled', 'starts', ('c',)), ('stored.mixed', 'starts', ('c',)), ('stored.weight_online', 'starts', ('c',)), ('stored.out', 'starts', ('c', 'K')), ('stored.out.2', 'starts', ('K',)), ('stored.out.3', 'starts', ('K', 'V')), ('stored.product.4', 'starts', ('c',)), ('stored.d_decay_after', 'starts', ('c',)), ('stored.d_factor.S', 'starts', ()), ('stored.d_factor.n', 'starts', ()), ('stored.product.6', 'starts', ('c',)), ('stored.d_cached_S_part', 'slots', ('K', 'V')), ('stored.product.7', 'starts', ('K',)), ('stored.d_summaries_part', 'slots', ('K',)), ('stored.product.8', 'starts', ('K',)), ('stored.d_cached_n_part', 'slots', ('K',)), ('stored.scaled.2', 'starts', ('n', 'c')), ('stored.scaled.3', 'starts', ('n', 'c')), ('stored.d_read_n', 'starts', ('n', 'c')), ('stored.total', 'starts', ('c',)), ('stored.d_share_part', 'starts', ('c',)), ('stored.d_weight_cached_part', 'starts', ('n', 'c')), ('stored.out.4', 'starts', ('n', 'c')), ('stored.difference', 'starts', ('n', 'c')), ('stored.d_exp_online_part', 'starts', ('c',)), ('stored.product.9', 'starts', ('c',)), ('stored.largest', 'starts', ('c',)), ('stored.product.10', 'starts', ('c',)), ('stored.product.11', 'starts', ('c', 'd')), ('stored.product.12', 'starts', ('c', 'd')), ('stored.product.13', 'starts', ('c', 'K')), ('stored.read_n', 'starts', ('n', 'c')), ('stored.product.14', 'starts', ('c',))],
     "copies": [],
     "kernels": [
         {"run": backward_0, "grid": 'rows', "blocked": (), "folded": (), "dims": ('K',),
-         "products": 2, "tiles": ((3.25, 3.25), (5.25, 5.25)), "tensors": ('k', 'u', 'new.summary', 'new.cache.n', 'saved.summary.partial', 'stored.product.11')},
+         "products": 2, "tiles": ((3.25, 3.25), (5.25, 5.25)), "tensors": ('k', 'u', 'new.summary', 'new.cache.n', 'saved.summary.partial', 'stored.product.13')},
         {"run": backward_1, "grid": 'rows', "blocked": (), "folded": ('K',), "dims": ('K', 'V'),
-         "products": 5, "tiles": ((5.75, 5.5), (7.75, 6.75)), "tensors": ('q', 'k', 'v', 'i', 'g', 'u', 'new.summary', 'new.cache.n', 'saved.S', 'saved.summary.partial', 'saved.n', 'd.y', 'stored.scaled', 'stored.mixed', 'stored.weight_online', 'stored.scaled.3', 'stored.total', 'stored.difference', 'stored.product.7', 'stored.largest', 'stored.product.8', 'stored.product.9', 'stored.product.10', 'stored.read_n', 'stored.product.12')},
+         "products": 5, "tiles": ((5.75, 5.5), (7.75, 6.75)), "tensors": ('q', 'k', 'v', 'i', 'g', 'u', 'new.summary', 'new.cache.n', 'saved.S', 'saved.summary.partial', 'saved.n', 'd.y', 'stored.scaled', 'stored.mixed', 'stored.weight_online', 'stored.scaled.3', 'stored.total', 'stored.difference', 'stored.product.9', 'stored.largest', 'stored.product.10', 'stored.product.11', 'stored.product.12', 'stored.read_n', 'stored.product.14')},
         {"run": backward_2, "grid": 'rows', "blocked": ('K',), "folded": ('V',), "dims": ('K', 'V'),
          "products": 1, "tiles": ((3.25, 2.0), (3.25, 2.0)), "tensors": ('new.cache.S', 'd.y', 'stored.total', 'stored.difference', 'stored.out')},
         {"run": backward_3, "grid": 'rows', "blocked": (), "folded": ('V',), "dims": ('K', 'V'),
-         "products": 1, "tiles": ((4.5, 4.5), (6.25, 5.5)), "tensors": ('q', 'i', 'g', 'new.cache.S', 'd.y', 'stored.mixed', 'stored.total', 'stored.difference', 'stored.product.7', 'stored.largest', 'stored.product.8', 'stored.product.9', 'stored.product.10', 'stored.product.12', 'stored.d_read_n', 'stored.d_share_part', 'stored.out.4', 'stored.d_exp_online_part')},
+         "products": 1, "tiles": ((5.25, 5.25), (6.5, 6.5)), "tensors": ('q', 'i', 'g', 'new.cache.S', 'd.y', 'stored.mixed', 'stored.total', 'stored.difference', 'stored.product.9', 'stored.largest', 'stored.product.10', 'stored.product.11', 'stored.product.12', 'stored.product.14', 'stored.product.8', 'stored.d_read_n', 'stored.d_share_part', 'stored.out.4', 'stored.d_exp_online_part')},
         {"run": backward_4, "grid": 'rows', "blocked": (), "folded": ('V',), "dims": ('K', 'V'),
-         "products": 2, "tiles": ((5.25, 5.25), (9.0, 9.0)), "tensors": ('q', 'k', 'i', 'g', 'saved.S', 'saved.n', 'd.y', 'stored.mixed', 'stored.total', 'stored.product.7', 'stored.largest', 'stored.product.8', 'stored.product.9', 'stored.product.10', 'stored.product.11', 'stored.read_n', 'stored.out', 'd.q', 'stored.d_online', 'stored.d_weight_cached_part')},
+         "products": 2, "tiles": ((5.25, 5.25), (9.0, 9.0)), "tensors": ('q', 'k', 'i', 'g', 'saved.S', 'saved.n', 'd.y', 'stored.mixed', 'stored.total', 'stored.product.9', 'stored.largest', 'stored.product.10', 'stored.product.11', 'stored.product.12', 'stored.product.13', 'stored.read_n', 'stored.out', 'd.q', 'stored.d_online', 'stored.d_weight_cached_part')},
         {"run": backward_5, "grid": 'rows', "blocked": (), "folded": (), "dims": (),
-         "products": 0, "tiles": ((2.75, 2.75), (2.75, 2.75)), "tensors": ('stored.mixed', 'stored.total', 'stored.d_share_part', 'stored.d_weight_cached_part', 'stored.out.4', 'stored.difference', 'stored.d_exp_online_part', 'stored.product.7', 'stored.largest', 'stored.d_score_online', 'stored.scaled.2')},
+         "products": 0, "tiles": ((2.75, 2.75), (2.75, 2.75)), "tensors": ('stored.mixed', 'stored.total', 'stored.d_share_part', 'stored.d_weight_cached_part', 'stored.out.4', 'stored.difference', 'stored.d_exp_online_part', 'stored.product.9', 'stored.largest', 'stored.d_score_online', 'stored.scaled.2')},
         {"run": backward_6, "grid": 'rows', "blocked": ('K',), "folded": (), "dims": ('K',),
-         "products": 1, "tiles": ((3.25, 2.75), (3.25, 2.75)), "tensors": ('k', 'new.summary', 'saved.summary.partial', 'stored.mixed', 'stored.total', 'stored.d_share_part', 'stored.d_weight_cached_part', 'stored.out.4', 'stored.difference', 'stored.d_exp_online_part', 'stored.product.7', 'stored.largest', 'd.u')},
+         "products": 1, "tiles": ((3.25, 2.75), (3.25, 2.75)), "tensors": ('k', 'u', 'new.summary', 'saved.summary.partial', 'stored.mixed', 'stored.total', 'stored.d_share_part', 'stored.d_weight_cached_part', 'stored.out.4', 'stored.difference', 'stored.d_exp_online_part', 'stored.product.9', 'stored.largest', 'd.u', 'stored.product.7')},
         {"run": backward_7, "grid": 'slots', "blocked": ('K', 'V'), "folded": (), "dims": ('K', 'V'),
          "products": 1, "tiles": ((2.02, 1.02), (2.02, 1.02)), "tensors": ('q', 'u', 'd.y', 'd.new.summary', 'd.new.cache.S', 'd.new.cache.n', 'stored.mixed', 'stored.scaled.2', 'stored.scaled.3', 'stored.d_read_n', 'd.summary', 'd.cache.S', 'd.cache.n', 'stored.d_cached_S_part', 'stored.d_summaries_part', 'stored.d_cached_n_part')},
         {"run": backward_8, "grid": 'loop', "blocked": ('K', 'V'), "folded": (), "dims": ('K', 'V'),
-         "products": 1, "tiles": ((4.25, 1.75), (4.25, 1.75)), "tensors": ('q', 'g', 'u', 'd.y', 'd.new.state.S', 'd.new.state.n', 'd.new.summary', 'd.new.summary.partial', 'd.new.cache.S', 'd.new.cache.n', 'stored.d_score_online', 'stored.d_online', 'stored.mixed', 'stored.weight_online', 'stored.d_cached_S_part', 'stored.d_summaries_part', 'stored.d_cached_n_part', 'd.state.S', 'd.summary.partial', 'd.state.n', 'stored.d_increment_n', 'stored.d_increment_S', 'stored.d_sum_of_row', 'stored.out.2', 'stored.out.3')},
+         "products": 1, "tiles": ((3.25, 1.5), (3.25, 1.5)), "tensors": ('q', 'g', 'd.y', 'd.new.state.S', 'd.new.state.n', 'd.new.summary', 'd.new.summary.partial', 'd.new.cache.S', 'd.new.cache.n', 'stored.mixed', 'stored.weight_online', 'stored.d_cached_S_part', 'stored.product.7', 'stored.d_summaries_part', 'stored.product.8', 'stored.d_cached_n_part', 'd.state.S', 'd.summary.partial', 'd.state.n', 'stored.d_increment_n', 'stored.d_increment_S', 'stored.d_sum_of_row', 'stored.out.2', 'stored.out.3')},
         {"run": backward_9, "grid": 'rows', "blocked": (), "folded": ('K',), "dims": ('K', 'V'),
          "products": 2, "tiles": ((4.25, 3.25), (7.25, 5.75)), "tensors": ('k', 'v', 'i', 'saved.S', 'saved.n', 'stored.d_increment_n', 'stored.d_increment_S', 'stored.out.2', 'stored.out.3', 'stored.product.4', 'stored.d_decay_after', 'stored.d_factor.S', 'stored.d_factor.n', 'stored.product.6')},
         {"run": backward_10, "grid": 'rows', "blocked": (), "folded": (), "dims": ('K',),
-         "products": 0, "tiles": ((5.75, 5.75), (5.75, 5.75)), "tensors": ('i', 'g', 'stored.mixed', 'stored.weight_online', 'stored.product.4', 'stored.d_decay_after', 'stored.d_factor.S', 'stored.d_factor.n', 'stored.product.6', 'stored.product.9', 'stored.product.10', 'stored.product.8', 'stored.d_online', 'stored.product.12', 'd.i', 'd.g')},
+         "products": 0, "tiles": ((5.75, 5.75), (5.75, 5.75)), "tensors": ('i', 'g', 'stored.mixed', 'stored.weight_online', 'stored.product.4', 'stored.d_decay_after', 'stored.d_factor.S', 'stored.d_factor.n', 'stored.product.6', 'stored.product.11', 'stored.product.12', 'stored.product.10', 'stored.d_online', 'stored.product.14', 'd.i', 'd.g')},
         {"run": backward_11, "grid": 'rows', "blocked": ('V',), "folded": ('K',), "dims": ('K', 'V'),
-         "products": 2, "tiles": ((4.25, 2.25), (4.25, 2.25)), "tensors": ('k', 'i', 'g', 'd.y', 'stored.d_increment_S', 'stored.mixed', 'stored.weight_online', 'stored.product.10', 'd.v')},
+         "products": 2, "tiles": ((4.25, 2.25), (4.25, 2.25)), "tensors": ('k', 'i', 'g', 'd.y', 'stored.d_increment_S', 'stored.mixed', 'stored.weight_online', 'stored.product.12', 'd.v')},
         {"run": backward_12, "grid": 'rows', "blocked": ('K',), "folded": ('V',), "dims": ('K', 'V'),
-         "products": 2, "tiles": ((4.25, 3.75), (4.25, 3.75)), "tensors": ('q', 'v', 'i', 'g', 'u', 'stored.d_increment_n', 'stored.d_increment_S', 'stored.d_sum_of_row', 'stored.d_score_online', 'stored.d_online', 'stored.scaled', 'stored.product.9', 'd.k')},
+         "products": 2, "tiles": ((4.25, 3.75), (4.25, 3.75)), "tensors": ('q', 'v', 'i', 'g', 'u', 'stored.d_increment_n', 'stored.d_increment_S', 'stored.d_sum_of_row', 'stored.d_score_online', 'stored.d_online', 'stored.scaled', 'stored.product.11', 'd.k')},
     ],
     "shifted": [],
 }

@@ -381,7 +381,7 @@ def fused_backward_1(v_ptr, i_ptr, g_ptr, d_y_ptr, stored_product_6_ptr, stored_
     masked3 = tl.where(taking, stored_score_cached, (-1e+30))  # [c, n]
     largest = tl.max(tl.where((slots[None, :] < N), masked3, float("-inf")), 1)  # [c]
     tl.store(stored_largest_ptr + (z * R + r) * (C) + c, largest)
-    at_least2 = tl.maximum(largest, score_online)  # [c]
+    at_least2 = tl.maximum(score_online, largest)  # [c]
     difference = score_online - at_least2  # [c]
     difference2 = masked3 - at_least2[:, None]  # [c, n]
     tl.store(stored_difference_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], difference2, mask=(slots[None, :] < N))

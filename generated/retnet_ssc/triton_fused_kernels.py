@@ -466,7 +466,7 @@ def fused_backward_2(g_ptr, stored_total_ptr, stored_out_ptr, stored_taking_ptr,
     d_exp_cached_part = share[:, None] * masked2  # [c, n]
     d_exp_cached = d_total[:, None] + d_exp_cached_part  # [c, n]
     scaled4 = exp_cached * d_exp_cached  # [c, n]
-    scaled5 = share * added2  # [c]
+    scaled5 = added2 * share  # [c]
     d_exp_online_part = (size_K ** (-0.5)) * scaled5  # [c]
     d_exp_online = d_total + d_exp_online_part  # [c]
     d_score_online = exp_online * d_exp_online  # [c]
@@ -545,7 +545,7 @@ def fused_backward_3(k_ptr, g_ptr, new_summary_ptr, saved_summary_partial_ptr, s
     # spec line 22: score: dot(u, summary)
     d_u_part = lib.dot(tl.where((slots[None, :] < N), d_score_cached, 0.0), new_summary, PRECISION)  # [c, K]
     # spec line 23: weight: softmax(score)
-    scaled5 = share * added  # [c]
+    scaled5 = added * share  # [c]
     d_exp_online_part = (size_K ** (-0.5)) * scaled5  # [c]
     d_exp_online = d_total + d_exp_online_part  # [c]
     d_score_online = exp_online * d_exp_online  # [c]

@@ -212,9 +212,9 @@ def forward_2(q_ptr, k_ptr, v_ptr, g_ptr, new_cache_S_ptr, saved_S_ptr, stored_w
     tl.store(y_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], y, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_0(q_ptr, k_ptr, v_ptr, g_ptr, u_ptr, new_summary_ptr, saved_S_ptr, saved_summary_partial_ptr, d_y_ptr, stored_weight_online_ptr, stored_total_2_ptr, stored_taking_ptr, stored_difference_ptr, stored_product_ptr, stored_product_2_ptr, stored_product_3_ptr, stored_largest_ptr, table_ptr, T, H, R, N,
+def backward_0(q_ptr, k_ptr, v_ptr, g_ptr, u_ptr, new_summary_ptr, saved_S_ptr, saved_summary_partial_ptr, d_y_ptr, stored_weight_online_ptr, stored_total_2_ptr, stored_taking_ptr, stored_difference_ptr, stored_product_2_ptr, stored_product_3_ptr, stored_product_4_ptr, stored_largest_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
-    """A program for every row of the chunk table: stored.weight_online, stored.total.2, stored.taking, stored.difference, stored.product, stored.product.2, stored.product.3, stored.largest."""
+    """A program for every row of the chunk table: stored.weight_online, stored.total.2, stored.taking, stored.difference, stored.product.2, stored.product.3, stored.product.4, stored.largest."""
     r = tl.program_id(0)
     z = tl.program_id(1).to(tl.int64)
     b, h = z // H, z % H
@@ -267,9 +267,9 @@ def backward_0(q_ptr, k_ptr, v_ptr, g_ptr, u_ptr, new_summary_ptr, saved_S_ptr, 
         total += tl.sum(u_c * sum_so_far, 1)
         new_summary = tl.load(new_summary_ptr + z * N * (size_K) + slots[:, None] * (size_K) + at_K[None, :], mask=(slots[:, None] < N) & (at_K[None, :] < size_K), other=0.0).to(tl.float32)  # [n, K]
         score_cached += lib.dot(u_c, tl.trans(new_summary), PRECISION)
-    tl.store(stored_product_2_ptr + (z * R + r) * (C) + c, total3)
-    tl.store(stored_product_ptr + (z * R + r) * (C) + c, total2)
-    tl.store(stored_product_3_ptr + (z * R + r) * (C) + c, total)
+    tl.store(stored_product_3_ptr + (z * R + r) * (C) + c, total3)
+    tl.store(stored_product_2_ptr + (z * R + r) * (C) + c, total2)
+    tl.store(stored_product_4_ptr + (z * R + r) * (C) + c, total)
     # spec line 23: weight: softmax(score)
     past = slots < segment  # [n]
     masked2 = tl.where(past[None, :], score_cached, (-1e+30))  # [c, n]
@@ -301,9 +301,9 @@ def backward_0(q_ptr, k_ptr, v_ptr, g_ptr, u_ptr, new_summary_ptr, saved_S_ptr, 
     tl.store(stored_taking_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], masked4, mask=(slots[None, :] < N))
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_1(q_ptr, k_ptr, v_ptr, g_ptr, u_ptr, new_cache_S_ptr, saved_S_ptr, saved_summary_partial_ptr, d_y_ptr, stored_total_2_ptr, stored_taking_ptr, stored_difference_ptr, stored_largest_ptr, d_q_ptr, stored_out_2_ptr, stored_product_5_ptr, table_ptr, T, H, R, N,
+def backward_1(q_ptr, k_ptr, v_ptr, g_ptr, u_ptr, new_cache_S_ptr, saved_S_ptr, saved_summary_partial_ptr, d_y_ptr, stored_total_2_ptr, stored_taking_ptr, stored_difference_ptr, stored_largest_ptr, d_q_ptr, stored_out_2_ptr, stored_product_6_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
-    """A program for every row of the chunk table: d.q, stored.out.2, stored.product.5."""
+    """A program for every row of the chunk table: d.q, stored.out.2, stored.product.6."""
     r = tl.program_id(0)
     z = tl.program_id(1).to(tl.int64)
     b, h = z // H, z % H
@@ -374,7 +374,7 @@ def backward_1(q_ptr, k_ptr, v_ptr, g_ptr, u_ptr, new_cache_S_ptr, saved_S_ptr, 
     gap = G[:, None] - G[None, :]  # [c, d]
     masked2 = tl.where(earlier, gap, (-10000.0))  # [c, d]
     reach = tl.exp(masked2.to(tl.float32))  # [c, d]
-    tl.store(stored_product_5_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :], total2)
+    tl.store(stored_product_6_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :], total2)
     scaled3 = reach * total2  # [c, d]
     product3 = lib.dot(scaled3, k_c, PRECISION)  # [c, K]
     # spec line 21: summary: mean(k)
@@ -403,9 +403,9 @@ def backward_1(q_ptr, k_ptr, v_ptr, g_ptr, u_ptr, new_cache_S_ptr, saved_S_ptr, 
     tl.store(d_q_ptr + ((b * T + start) * H + h) * (size_K) + c[:, None] * (H * size_K) + at_K[None, :], d_q, mask=(at_K[None, :] < size_K) & (c < count)[:, None])
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_2(q_ptr, d_y_ptr, d_new_cache_S_ptr, stored_total_2_ptr, stored_taking_ptr, stored_difference_ptr, d_cache_S_ptr, stored_product_4_ptr, table_ptr, T, H, R, N,
+def backward_2(q_ptr, d_y_ptr, d_new_cache_S_ptr, stored_total_2_ptr, stored_taking_ptr, stored_difference_ptr, d_cache_S_ptr, stored_product_5_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
-    """A program for every cached memory, its rows one after the other: d.cache.S, stored.product.4."""
+    """A program for every cached memory, its rows one after the other: d.cache.S, stored.product.5."""
     n = tl.program_id(0)
     z = tl.program_id(1).to(tl.int64)
     b, h = z // H, z % H
@@ -444,10 +444,10 @@ def backward_2(q_ptr, d_y_ptr, d_new_cache_S_ptr, stored_total_2_ptr, stored_tak
     d_cached_S = d_new_cache_S + d_cached_S_part  # [K, V]
     d_cache_S = tl.where(kept, d_cached_S, 0.0)  # [K, V]
     tl.store(d_cache_S_ptr + (z * N + n) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_cache_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
-    tl.store(stored_product_4_ptr + (z * N + n) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], total, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
+    tl.store(stored_product_5_ptr + (z * N + n) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], total, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_3(q_ptr, g_ptr, d_y_ptr, d_new_state_S_ptr, d_new_cache_S_ptr, stored_total_2_ptr, stored_product_3_ptr, stored_largest_ptr, stored_product_4_ptr, d_state_S_ptr, stored_d_increment_S_ptr, stored_out_ptr, table_ptr, T, H, R, N,
+def backward_3(q_ptr, g_ptr, d_y_ptr, d_new_state_S_ptr, d_new_cache_S_ptr, stored_total_2_ptr, stored_product_4_ptr, stored_largest_ptr, stored_product_5_ptr, d_state_S_ptr, stored_d_increment_S_ptr, stored_out_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
     """The rows one after the other, from the last to the first: d.state.S, stored.d_increment_S, stored.out."""
     z = tl.program_id(0).to(tl.int64)
@@ -487,9 +487,9 @@ def backward_3(q_ptr, g_ptr, d_y_ptr, d_new_state_S_ptr, d_new_cache_S_ptr, stor
         number = added.to(tl.float32)  # [c]
         seen = 1.0 + number  # [c]
         ratio = 1.0 / seen  # [c]
-        stored_product_3 = tl.load(stored_product_3_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+        stored_product_4 = tl.load(stored_product_4_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
         # spec line 22: score: dot(u, summary)
-        score_online = ratio * stored_product_3  # [c]
+        score_online = ratio * stored_product_4  # [c]
         stored_largest = tl.load(stored_largest_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
         # spec line 23: weight: softmax(score)
         at_least2 = tl.maximum(stored_largest, score_online)  # [c]
@@ -497,9 +497,9 @@ def backward_3(q_ptr, g_ptr, d_y_ptr, d_new_state_S_ptr, d_new_cache_S_ptr, stor
         exp_online = tl.exp(difference)  # [c]
         weight_online = share * exp_online  # [c]
         d_new_cache_S = tl.load(d_new_cache_S_ptr + (z * N + segment) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K * completes.to(tl.int32)) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
-        stored_product_4 = tl.load(stored_product_4_ptr + (z * N + segment) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K * completes.to(tl.int32)) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
+        stored_product_5 = tl.load(stored_product_5_ptr + (z * N + segment) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K * completes.to(tl.int32)) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
         # spec line 16: read: scale * S.T @ q
-        d_cached_S_part = (size_K ** (-0.5)) * stored_product_4  # [K, V]
+        d_cached_S_part = (size_K ** (-0.5)) * stored_product_5  # [K, V]
         d_cached_S = d_new_cache_S + d_cached_S_part  # [K, V]
         at_end = tl.where(completes, d_cached_S, 0.0)  # [K, V]
         d_next_S = d_old_S + at_end  # [K, V]
@@ -520,7 +520,7 @@ def backward_3(q_ptr, g_ptr, d_y_ptr, d_new_state_S_ptr, d_new_cache_S_ptr, stor
     tl.store(d_state_S_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_old_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_4(g_ptr, stored_total_2_ptr, stored_out_2_ptr, stored_taking_ptr, stored_difference_ptr, stored_product_ptr, stored_product_2_ptr, stored_product_3_ptr, stored_largest_ptr, stored_d_score_online_ptr, stored_d_score_cached_ptr, table_ptr, T, H, R, N,
+def backward_4(g_ptr, stored_total_2_ptr, stored_out_2_ptr, stored_taking_ptr, stored_difference_ptr, stored_product_2_ptr, stored_product_3_ptr, stored_product_4_ptr, stored_largest_ptr, stored_d_score_online_ptr, stored_d_score_cached_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, block_K: tl.constexpr):
     """A program for every row of the chunk table: stored.d_score_online, stored.d_score_cached."""
     r = tl.program_id(0)
@@ -542,9 +542,9 @@ def backward_4(g_ptr, stored_total_2_ptr, stored_out_2_ptr, stored_taking_ptr, s
     number = added.to(tl.float32)  # [c]
     seen = 1.0 + number  # [c]
     ratio = 1.0 / seen  # [c]
-    stored_product_3 = tl.load(stored_product_3_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    stored_product_4 = tl.load(stored_product_4_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
     # spec line 22: score: dot(u, summary)
-    score_online = ratio * stored_product_3  # [c]
+    score_online = ratio * stored_product_4  # [c]
     stored_largest = tl.load(stored_largest_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
     # spec line 23: weight: softmax(score)
     at_least = tl.maximum(stored_largest, score_online)  # [c]
@@ -556,11 +556,11 @@ def backward_4(g_ptr, stored_total_2_ptr, stored_out_2_ptr, stored_taking_ptr, s
     # spec line 16: read: scale * S.T @ q
     G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
     decay = tl.exp(G.to(tl.float32))  # [c]
-    stored_product = tl.load(stored_product_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
-    # spec line 23: weight: softmax(score)
-    scaled = decay * stored_product  # [c]
     stored_product_2 = tl.load(stored_product_2_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
-    added2 = stored_product_2 + scaled  # [c]
+    # spec line 23: weight: softmax(score)
+    scaled = decay * stored_product_2  # [c]
+    stored_product_3 = tl.load(stored_product_3_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    added2 = stored_product_3 + scaled  # [c]
     exp_online = tl.exp(difference)  # [c]
     scaled2 = exp_online * added2  # [c]
     d_share_part = (size_K ** (-0.5)) * scaled2  # [c]
@@ -590,9 +590,9 @@ def backward_4(g_ptr, stored_total_2_ptr, stored_out_2_ptr, stored_taking_ptr, s
     tl.store(stored_d_score_cached_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], d_score_cached, mask=(slots[None, :] < N))
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_5(k_ptr, g_ptr, new_summary_ptr, saved_summary_partial_ptr, stored_total_2_ptr, stored_out_2_ptr, stored_taking_ptr, stored_difference_ptr, stored_product_ptr, stored_product_2_ptr, stored_product_3_ptr, stored_largest_ptr, d_u_ptr, table_ptr, T, H, R, N,
+def backward_5(k_ptr, g_ptr, u_ptr, new_summary_ptr, saved_summary_partial_ptr, stored_total_2_ptr, stored_out_2_ptr, stored_taking_ptr, stored_difference_ptr, stored_product_2_ptr, stored_product_3_ptr, stored_product_4_ptr, stored_largest_ptr, d_u_ptr, stored_product_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, block_K: tl.constexpr):
-    """A program for every row of the chunk table: d.u."""
+    """A program for every row of the chunk table: d.u, stored.product."""
     r = tl.program_id(0)
     z = tl.program_id(1).to(tl.int64)
     b, h = z // H, z % H
@@ -618,19 +618,19 @@ def backward_5(k_ptr, g_ptr, new_summary_ptr, saved_summary_partial_ptr, stored_
     # spec line 16: read: scale * S.T @ q
     G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
     decay = tl.exp(G.to(tl.float32))  # [c]
-    stored_product = tl.load(stored_product_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
-    # spec line 23: weight: softmax(score)
-    scaled = decay * stored_product  # [c]
     stored_product_2 = tl.load(stored_product_2_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
-    added = stored_product_2 + scaled  # [c]
+    # spec line 23: weight: softmax(score)
+    scaled = decay * stored_product_2  # [c]
+    stored_product_3 = tl.load(stored_product_3_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    added = stored_product_3 + scaled  # [c]
     # spec line 21: summary: mean(k)
     added2 = offset + c  # [c]
     number = added2.to(tl.float32)  # [c]
     seen = 1.0 + number  # [c]
     ratio = 1.0 / seen  # [c]
-    stored_product_3 = tl.load(stored_product_3_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    stored_product_4 = tl.load(stored_product_4_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
     # spec line 22: score: dot(u, summary)
-    score_online = ratio * stored_product_3  # [c]
+    score_online = ratio * stored_product_4  # [c]
     stored_largest = tl.load(stored_largest_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
     # spec line 23: weight: softmax(score)
     at_least2 = tl.maximum(stored_largest, score_online)  # [c]
@@ -664,8 +664,13 @@ def backward_5(k_ptr, g_ptr, new_summary_ptr, saved_summary_partial_ptr, stored_
     d_exp_online_part = (size_K ** (-0.5)) * scaled5  # [c]
     d_exp_online = d_total + d_exp_online_part  # [c]
     d_score_online = exp_online * d_exp_online  # [c]
-    k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    u_c = lib.tokens(tl.load(u_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    # spec line 22: score: dot(u, summary)
+    d_summary_online = u_c * d_score_online[:, None]  # [c, K]
     # spec line 21: summary: mean(k)
+    product = tl.sum(ratio[:, None] * d_summary_online, 0)  # [K]
+    tl.store(stored_product_ptr + (z * R + r) * (size_K) + at_K, product, mask=(at_K < size_K))
+    k_c = lib.tokens(tl.load(k_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     summand = tl.where(valid[:, None], k_c, 0.0)  # [c, K]
     running = tl.cumsum(summand, 0)  # [c, K]
     saved_summary_partial = tl.load(saved_summary_partial_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
@@ -732,7 +737,7 @@ def backward_6(q_ptr, k_ptr, g_ptr, d_y_ptr, stored_weight_online_ptr, stored_d_
     tl.store(d_v_ptr + ((b * T + start) * H + h) * (size_V) + c[:, None] * (H * size_V) + at_V[None, :], d_v, mask=(at_V[None, :] < size_V) & (c < count)[:, None])
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_7(q_ptr, k_ptr, v_ptr, g_ptr, saved_S_ptr, stored_weight_online_ptr, stored_d_increment_S_ptr, stored_out_ptr, stored_product_5_ptr, stored_product_ptr, stored_total_ptr, table_ptr, T, H, R, N,
+def backward_7(q_ptr, k_ptr, v_ptr, g_ptr, saved_S_ptr, stored_weight_online_ptr, stored_d_increment_S_ptr, stored_out_ptr, stored_product_6_ptr, stored_product_2_ptr, stored_total_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
     """A program for every row of the chunk table: stored.total."""
     r = tl.program_id(0)
@@ -764,9 +769,9 @@ def backward_7(q_ptr, k_ptr, v_ptr, g_ptr, saved_S_ptr, stored_weight_online_ptr
         d_decay_after += tl.sum(k_c * d_write, 1)
         q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
         total += lib.dot(q_c, tl.trans(k_c), PRECISION)
-    stored_product_5 = tl.load(stored_product_5_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
+    stored_product_6 = tl.load(stored_product_6_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
     # spec line 16: read: scale * S.T @ q
-    scaled = total * stored_product_5  # [c, d]
+    scaled = total * stored_product_6  # [c, d]
     mask = c < count  # [d]
     mask2 = c[:, None] >= c[None, :]  # [c, d]
     earlier = mask2 & mask[None, :]  # [c, d]
@@ -787,8 +792,8 @@ def backward_7(q_ptr, k_ptr, v_ptr, g_ptr, saved_S_ptr, stored_weight_online_ptr
     mask3 = c[None, :] < c[:, None]  # [c, d]
     masked2 = tl.where(mask3, running, 0.0)  # [c, d]
     d_log_decay_part = tl.sum(masked2, 1)  # [c]
-    stored_product = tl.load(stored_product_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
-    scaled5 = stored_weight_online * stored_product  # [c]
+    stored_product_2 = tl.load(stored_product_2_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    scaled5 = stored_weight_online * stored_product_2  # [c]
     decay = tl.exp(G.to(tl.float32))  # [c]
     scaled6 = decay * scaled5  # [c]
     d_G = (size_K ** (-0.5)) * scaled6  # [c]
@@ -843,13 +848,12 @@ def backward_8(u_ptr, d_new_summary_ptr, stored_d_score_cached_ptr, d_summary_pt
     tl.store(stored_d_summaries_part_ptr + (z * N + n) * (size_K) + at_K, d_summaries_part, mask=(at_K < size_K))
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_9(g_ptr, u_ptr, d_new_summary_ptr, d_new_summary_partial_ptr, stored_d_score_online_ptr, stored_total_ptr, stored_d_summaries_part_ptr, d_g_ptr, d_summary_partial_ptr, stored_d_sum_of_row_ptr, table_ptr, T, H, R, N,
+def backward_9(g_ptr, d_new_summary_ptr, d_new_summary_partial_ptr, stored_total_ptr, stored_product_ptr, stored_d_summaries_part_ptr, d_g_ptr, d_summary_partial_ptr, stored_d_sum_of_row_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, block_K: tl.constexpr):
     """The rows one after the other, from the last to the first: d.g, d.summary.partial, stored.d_sum_of_row."""
     z = tl.program_id(0).to(tl.int64)
     b, h = z // H, z % H
     rows_ptr = table_ptr + b * R * 4
-    c = tl.arange(0, C)
     slots = tl.arange(0, SLOTS)
     block_of_K = tl.program_id(1)
     at_K = block_of_K * block_K + tl.arange(0, block_K)
@@ -867,21 +871,11 @@ def backward_9(g_ptr, u_ptr, d_new_summary_ptr, d_new_summary_partial_ptr, store
         segment = tl.load(row_ptr + 2)
         offset = tl.load(row_ptr + 3)  # of its first token in the segment
         completes = (count > 0) & (count + offset == 256)
-        token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
-        first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
-        stored_d_score_online = tl.load(stored_d_score_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
-        u_c = lib.tokens(tl.load(u_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-        d_summary_online = u_c * stored_d_score_online[:, None]  # [c, K]
-        # spec line 21: summary: mean(k)
-        added = offset + c  # [c]
-        number = added.to(tl.float32)  # [c]
-        seen = 1.0 + number  # [c]
-        ratio = 1.0 / seen  # [c]
-        product = tl.sum(ratio[:, None] * d_summary_online, 0)  # [K]
-        added2 = offset + count  # []
-        mask = added2 == 256  # []
+        added = offset + count  # []
+        mask = added == 256  # []
         mask2 = count > 0  # []
         completes2 = mask & mask2  # []
+        # spec line 21: summary: mean(k)
         d_partial_part = tl.where(completes2, 0.0, d_old_summary_partial)  # [K]
         d_new_summary2 = tl.load(d_new_summary_ptr + (z * N + segment) * (size_K) + at_K, mask=(at_K < size_K * completes.to(tl.int32)), other=0.0).to(tl.float32)  # [K]
         stored_d_summaries_part2 = tl.load(stored_d_summaries_part_ptr + (z * N + segment) * (size_K) + at_K, mask=(at_K < size_K * completes.to(tl.int32)), other=0.0).to(tl.float32)  # [K]
@@ -891,11 +885,12 @@ def backward_9(g_ptr, u_ptr, d_new_summary_ptr, d_new_summary_partial_ptr, store
         d_finished = tl.where(completes, d_summaries2, 0.0)  # [K]
         scaled = 0.00390625 * d_finished  # [K]
         d_partial = scaled + d_partial_part  # [K]
-        added3 = d_partial + product  # [K]
+        stored_product = tl.load(stored_product_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+        added2 = d_partial + stored_product  # [K]
         stored_total = tl.load(stored_total_ptr + (z * R + r) * (1)).to(tl.float32)  # []
         tl.store(stored_d_sum_of_row_ptr + (z * R + r) * (size_K) + at_K, d_partial, mask=(at_K < size_K))
         total += stored_total
-        d_old_summary_partial = added3
+        d_old_summary_partial = added2
     g = tl.load(g_ptr + h * (1)).to(tl.float32)  # []
     mask3 = g == (-120.0)  # []
     scaled2 = 0.5 * total  # []
@@ -907,7 +902,7 @@ def backward_9(g_ptr, u_ptr, d_new_summary_ptr, d_new_summary_partial_ptr, store
     tl.store(d_summary_partial_ptr + z * (size_K) + at_K, d_old_summary_partial, mask=(at_K < size_K))
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_10(q_ptr, v_ptr, g_ptr, u_ptr, stored_d_sum_of_row_ptr, stored_d_score_online_ptr, stored_weight_online_ptr, stored_d_increment_S_ptr, stored_product_5_ptr, d_k_ptr, table_ptr, T, H, R, N,
+def backward_10(q_ptr, v_ptr, g_ptr, u_ptr, stored_d_sum_of_row_ptr, stored_d_score_online_ptr, stored_weight_online_ptr, stored_d_increment_S_ptr, stored_product_6_ptr, d_k_ptr, table_ptr, T, H, R, N,
                 C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
     """A program for every row of the chunk table: d.k."""
     r = tl.program_id(0)
@@ -942,8 +937,8 @@ def backward_10(q_ptr, v_ptr, g_ptr, u_ptr, stored_d_sum_of_row_ptr, stored_d_sc
     gap = G[:, None] - G[None, :]  # [c, d]
     masked = tl.where(earlier, gap, (-10000.0))  # [c, d]
     reach = tl.exp(masked.to(tl.float32))  # [c, d]
-    stored_product_5 = tl.load(stored_product_5_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
-    scaled = reach * stored_product_5  # [c, d]
+    stored_product_6 = tl.load(stored_product_6_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :]).to(tl.float32)  # [c, d]
+    scaled = reach * stored_product_6  # [c, d]
     stored_weight_online = tl.load(stored_weight_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
     scaled2 = stored_weight_online[:, None] * scaled  # [c, d]
     q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
@@ -990,31 +985,31 @@ forward = {
 }
 
 backward = {
-    "scratch": [('stored.d_sum_of_row', 'starts', ('K',)), ('stored.d_score_online', 'starts', ('c',)), ('stored.weight_online', 'starts', ('c',)), ('stored.d_increment_S', 'starts', ('K', 'V')), ('stored.total', 'starts', ()), ('stored.d_summaries_part', 'slots', ('K',)), ('stored.d_score_cached', 'starts', ('n', 'c')), ('stored.out', 'starts', ('K', 'V')), ('stored.total.2', 'starts', ('c',)), ('stored.out.2', 'starts', ('n', 'c')), ('stored.taking', 'starts', ('n', 'c')), ('stored.difference', 'starts', ('n', 'c')), ('stored.product', 'starts', ('c',)), ('stored.product.2', 'starts', ('c',)), ('stored.product.3', 'starts', ('c',)), ('stored.largest', 'starts', ('c',)), ('stored.product.4', 'slots', ('K', 'V')), ('stored.product.5', 'starts', ('c', 'd'))],
+    "scratch": [('stored.d_sum_of_row', 'starts', ('K',)), ('stored.d_score_online', 'starts', ('c',)), ('stored.weight_online', 'starts', ('c',)), ('stored.d_increment_S', 'starts', ('K', 'V')), ('stored.total', 'starts', ()), ('stored.product', 'starts', ('K',)), ('stored.d_summaries_part', 'slots', ('K',)), ('stored.d_score_cached', 'starts', ('n', 'c')), ('stored.out', 'starts', ('K', 'V')), ('stored.total.2', 'starts', ('c',)), ('stored.out.2', 'starts', ('n', 'c')), ('stored.taking', 'starts', ('n', 'c')), ('stored.difference', 'starts', ('n', 'c')), ('stored.product.2', 'starts', ('c',)), ('stored.product.3', 'starts', ('c',)), ('stored.product.4', 'starts', ('c',)), ('stored.largest', 'starts', ('c',)), ('stored.product.5', 'slots', ('K', 'V')), ('stored.product.6', 'starts', ('c', 'd'))],
     "copies": [],
     "kernels": [
         {"run": backward_0, "grid": 'rows', "blocked": (), "folded": ('K',), "dims": ('K', 'V'),
-         "products": 4, "tiles": ((4.25, 4.0), (6.0, 6.0)), "tensors": ('q', 'k', 'v', 'g', 'u', 'new.summary', 'saved.S', 'saved.summary.partial', 'd.y', 'stored.weight_online', 'stored.total.2', 'stored.taking', 'stored.difference', 'stored.product', 'stored.product.2', 'stored.product.3', 'stored.largest')},
+         "products": 4, "tiles": ((4.25, 4.0), (6.0, 6.0)), "tensors": ('q', 'k', 'v', 'g', 'u', 'new.summary', 'saved.S', 'saved.summary.partial', 'd.y', 'stored.weight_online', 'stored.total.2', 'stored.taking', 'stored.difference', 'stored.product.2', 'stored.product.3', 'stored.product.4', 'stored.largest')},
         {"run": backward_1, "grid": 'rows', "blocked": (), "folded": ('V',), "dims": ('K', 'V'),
-         "products": 4, "tiles": ((6.0, 5.0), (7.75, 7.0)), "tensors": ('q', 'k', 'v', 'g', 'u', 'new.cache.S', 'saved.S', 'saved.summary.partial', 'd.y', 'stored.total.2', 'stored.taking', 'stored.difference', 'stored.largest', 'd.q', 'stored.out.2', 'stored.product.5')},
+         "products": 4, "tiles": ((6.0, 5.0), (7.75, 7.0)), "tensors": ('q', 'k', 'v', 'g', 'u', 'new.cache.S', 'saved.S', 'saved.summary.partial', 'd.y', 'stored.total.2', 'stored.taking', 'stored.difference', 'stored.largest', 'd.q', 'stored.out.2', 'stored.product.6')},
         {"run": backward_2, "grid": 'slots', "blocked": ('K', 'V'), "folded": (), "dims": ('K', 'V'),
-         "products": 1, "tiles": ((2.02, 1.02), (2.02, 1.02)), "tensors": ('q', 'd.y', 'd.new.cache.S', 'stored.total.2', 'stored.taking', 'stored.difference', 'd.cache.S', 'stored.product.4')},
+         "products": 1, "tiles": ((2.02, 1.02), (2.02, 1.02)), "tensors": ('q', 'd.y', 'd.new.cache.S', 'stored.total.2', 'stored.taking', 'stored.difference', 'd.cache.S', 'stored.product.5')},
         {"run": backward_3, "grid": 'loop', "blocked": ('K', 'V'), "folded": (), "dims": ('K', 'V'),
-         "products": 1, "tiles": ((3.25, 1.5), (3.25, 1.5)), "tensors": ('q', 'g', 'd.y', 'd.new.state.S', 'd.new.cache.S', 'stored.total.2', 'stored.product.3', 'stored.largest', 'stored.product.4', 'd.state.S', 'stored.d_increment_S', 'stored.out')},
+         "products": 1, "tiles": ((3.25, 1.5), (3.25, 1.5)), "tensors": ('q', 'g', 'd.y', 'd.new.state.S', 'd.new.cache.S', 'stored.total.2', 'stored.product.4', 'stored.largest', 'stored.product.5', 'd.state.S', 'stored.d_increment_S', 'stored.out')},
         {"run": backward_4, "grid": 'rows', "blocked": (), "folded": (), "dims": ('K',),
-         "products": 0, "tiles": ((3.25, 3.25), (3.25, 3.25)), "tensors": ('g', 'stored.total.2', 'stored.out.2', 'stored.taking', 'stored.difference', 'stored.product', 'stored.product.2', 'stored.product.3', 'stored.largest', 'stored.d_score_online', 'stored.d_score_cached')},
+         "products": 0, "tiles": ((3.25, 3.25), (3.25, 3.25)), "tensors": ('g', 'stored.total.2', 'stored.out.2', 'stored.taking', 'stored.difference', 'stored.product.2', 'stored.product.3', 'stored.product.4', 'stored.largest', 'stored.d_score_online', 'stored.d_score_cached')},
         {"run": backward_5, "grid": 'rows', "blocked": ('K',), "folded": (), "dims": ('K',),
-         "products": 1, "tiles": ((4.25, 3.5), (4.25, 3.5)), "tensors": ('k', 'g', 'new.summary', 'saved.summary.partial', 'stored.total.2', 'stored.out.2', 'stored.taking', 'stored.difference', 'stored.product', 'stored.product.2', 'stored.product.3', 'stored.largest', 'd.u')},
+         "products": 1, "tiles": ((4.25, 3.5), (4.25, 3.5)), "tensors": ('k', 'g', 'u', 'new.summary', 'saved.summary.partial', 'stored.total.2', 'stored.out.2', 'stored.taking', 'stored.difference', 'stored.product.2', 'stored.product.3', 'stored.product.4', 'stored.largest', 'd.u', 'stored.product')},
         {"run": backward_6, "grid": 'rows', "blocked": ('V',), "folded": ('K',), "dims": ('K', 'V'),
          "products": 3, "tiles": ((4.25, 3.25), (4.25, 3.25)), "tensors": ('q', 'k', 'g', 'd.y', 'stored.weight_online', 'stored.d_increment_S', 'd.v')},
         {"run": backward_7, "grid": 'rows', "blocked": (), "folded": ('K',), "dims": ('K', 'V'),
-         "products": 2, "tiles": ((4.0, 4.0), (5.0, 4.0)), "tensors": ('q', 'k', 'v', 'g', 'saved.S', 'stored.weight_online', 'stored.d_increment_S', 'stored.out', 'stored.product.5', 'stored.product', 'stored.total')},
+         "products": 2, "tiles": ((4.0, 4.0), (5.0, 4.0)), "tensors": ('q', 'k', 'v', 'g', 'saved.S', 'stored.weight_online', 'stored.d_increment_S', 'stored.out', 'stored.product.6', 'stored.product.2', 'stored.total')},
         {"run": backward_8, "grid": 'slots', "blocked": ('K',), "folded": (), "dims": ('K',),
          "products": 0, "tiles": ((1.03, 0.52), (1.03, 0.52)), "tensors": ('u', 'd.new.summary', 'stored.d_score_cached', 'd.summary', 'stored.d_summaries_part')},
         {"run": backward_9, "grid": 'loop', "blocked": ('K',), "folded": (), "dims": ('K',),
-         "products": 0, "tiles": ((2.25, 1.12), (2.25, 1.12)), "tensors": ('g', 'u', 'd.new.summary', 'd.new.summary.partial', 'stored.d_score_online', 'stored.total', 'stored.d_summaries_part', 'd.g', 'd.summary.partial', 'stored.d_sum_of_row')},
+         "products": 0, "tiles": ((2.0, 1.0), (2.0, 1.0)), "tensors": ('g', 'd.new.summary', 'd.new.summary.partial', 'stored.total', 'stored.product', 'stored.d_summaries_part', 'd.g', 'd.summary.partial', 'stored.d_sum_of_row')},
         {"run": backward_10, "grid": 'rows', "blocked": ('K',), "folded": ('V',), "dims": ('K', 'V'),
-         "products": 2, "tiles": ((4.25, 2.25), (4.25, 2.25)), "tensors": ('q', 'v', 'g', 'u', 'stored.d_sum_of_row', 'stored.d_score_online', 'stored.weight_online', 'stored.d_increment_S', 'stored.product.5', 'd.k')},
+         "products": 2, "tiles": ((4.25, 2.25), (4.25, 2.25)), "tensors": ('q', 'v', 'g', 'u', 'stored.d_sum_of_row', 'stored.d_score_online', 'stored.weight_online', 'stored.d_increment_S', 'stored.product.6', 'd.k')},
     ],
     "shifted": [],
 }

@@ -350,9 +350,9 @@ def backward_0(q_ptr, k_ptr, v_ptr, a_ptr, u_ptr, new_summary_ptr, saved_summary
     tl.store(stored_product_6_ptr + (z * R + r) * (C) + c, product2)
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_1(q_ptr, k_ptr, v_ptr, u_ptr, new_summary_ptr, saved_S_ptr, saved_summary_partial_ptr, d_y_ptr, stored_weight_online_ptr, stored_product_ptr, stored_product_2_ptr, stored_product_3_ptr, stored_product_4_ptr, stored_product_5_ptr, stored_weight_cached_ptr, stored_total_ptr, stored_taking_ptr, stored_difference_ptr, stored_product_8_ptr, stored_largest_ptr, table_ptr, T, H, R, N,
+def backward_1(q_ptr, k_ptr, v_ptr, u_ptr, new_summary_ptr, saved_S_ptr, saved_summary_partial_ptr, d_y_ptr, stored_weight_online_ptr, stored_product_ptr, stored_product_2_ptr, stored_product_3_ptr, stored_product_4_ptr, stored_product_5_ptr, stored_weight_cached_ptr, stored_total_ptr, stored_taking_ptr, stored_difference_ptr, stored_product_9_ptr, stored_largest_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
-    """A program for every row of the chunk table: stored.weight_online, stored.product, stored.product.2, stored.product.3, stored.product.4, stored.product.5, stored.weight_cached, stored.total, stored.taking, stored.difference, stored.product.8, stored.largest."""
+    """A program for every row of the chunk table: stored.weight_online, stored.product, stored.product.2, stored.product.3, stored.product.4, stored.product.5, stored.weight_cached, stored.total, stored.taking, stored.difference, stored.product.9, stored.largest."""
     r = tl.program_id(0)
     z = tl.program_id(1).to(tl.int64)
     b, h = z // H, z % H
@@ -416,7 +416,7 @@ def backward_1(q_ptr, k_ptr, v_ptr, u_ptr, new_summary_ptr, saved_S_ptr, saved_s
     tl.store(stored_product_ptr + (z * R + r) * (C) + c, total2)
     tl.store(stored_product_3_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :], total3)
     tl.store(stored_product_5_ptr + (z * R + r) * (C * C) + c[:, None] * (C) + c[None, :], total4)
-    tl.store(stored_product_8_ptr + (z * R + r) * (C) + c, total)
+    tl.store(stored_product_9_ptr + (z * R + r) * (C) + c, total)
     # spec line 25: weight: softmax(score)
     past = slots < segment  # [n]
     masked2 = tl.where(past[None, :], score_cached, (-1e+30))  # [c, n]
@@ -449,7 +449,7 @@ def backward_1(q_ptr, k_ptr, v_ptr, u_ptr, new_summary_ptr, saved_S_ptr, saved_s
     tl.store(stored_taking_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], masked4, mask=(slots[None, :] < N))
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_2(k_ptr, a_ptr, b_ptr, l_ptr, new_cache_S_ptr, saved_S_ptr, d_y_ptr, stored_product_2_ptr, stored_product_4_ptr, stored_total_ptr, stored_taking_ptr, stored_difference_ptr, stored_product_8_ptr, stored_largest_ptr, d_q_ptr, table_ptr, T, H, R, N,
+def backward_2(k_ptr, a_ptr, b_ptr, l_ptr, new_cache_S_ptr, saved_S_ptr, d_y_ptr, stored_product_2_ptr, stored_product_4_ptr, stored_total_ptr, stored_taking_ptr, stored_difference_ptr, stored_product_9_ptr, stored_largest_ptr, d_q_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
     """A program for every row of the chunk table: d.q."""
     r = tl.program_id(0)
@@ -528,9 +528,9 @@ def backward_2(k_ptr, a_ptr, b_ptr, l_ptr, new_cache_S_ptr, saved_S_ptr, d_y_ptr
     # spec line 23: summary: mean(k)
     seen = 1.0 + number2  # [c]
     ratio = 1.0 / seen  # [c]
-    stored_product_8 = tl.load(stored_product_8_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    stored_product_9 = tl.load(stored_product_9_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
     # spec line 24: score: dot(u, summary)
-    score_online = ratio * stored_product_8  # [c]
+    score_online = ratio * stored_product_9  # [c]
     stored_largest = tl.load(stored_largest_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
     # spec line 25: weight: softmax(score)
     at_least2 = tl.maximum(stored_largest, score_online)  # [c]
@@ -588,7 +588,7 @@ def backward_3(q_ptr, new_cache_S_ptr, d_y_ptr, stored_out_2_ptr, table_ptr, T, 
         tl.store(stored_out_2_ptr + (z * R + r) * (N * C) + n * (C) + c, total)
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_4(a_ptr, b_ptr, l_ptr, stored_product_ptr, stored_product_2_ptr, stored_product_3_ptr, stored_product_4_ptr, stored_product_5_ptr, stored_total_ptr, stored_out_2_ptr, stored_taking_ptr, stored_difference_ptr, stored_product_8_ptr, stored_largest_ptr, stored_d_score_online_ptr, stored_d_score_cached_ptr, table_ptr, T, H, R, N,
+def backward_4(a_ptr, b_ptr, l_ptr, stored_product_ptr, stored_product_2_ptr, stored_product_3_ptr, stored_product_4_ptr, stored_product_5_ptr, stored_total_ptr, stored_out_2_ptr, stored_taking_ptr, stored_difference_ptr, stored_product_9_ptr, stored_largest_ptr, stored_d_score_online_ptr, stored_d_score_cached_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, block_K: tl.constexpr):
     """A program for every row of the chunk table: stored.d_score_online, stored.d_score_cached."""
     r = tl.program_id(0)
@@ -648,9 +648,9 @@ def backward_4(a_ptr, b_ptr, l_ptr, stored_product_ptr, stored_product_2_ptr, st
     # spec line 23: summary: mean(k)
     seen = 1.0 + number  # [c]
     ratio = 1.0 / seen  # [c]
-    stored_product_8 = tl.load(stored_product_8_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    stored_product_9 = tl.load(stored_product_9_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
     # spec line 24: score: dot(u, summary)
-    score_online = ratio * stored_product_8  # [c]
+    score_online = ratio * stored_product_9  # [c]
     stored_largest = tl.load(stored_largest_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
     # spec line 25: weight: softmax(score)
     at_least2 = tl.maximum(stored_largest, score_online)  # [c]
@@ -684,9 +684,9 @@ def backward_4(a_ptr, b_ptr, l_ptr, stored_product_ptr, stored_product_2_ptr, st
     tl.store(stored_d_score_cached_ptr + (z * R + r) * (N * C) + slots[None, :] * (C) + c[:, None], d_score_cached, mask=(slots[None, :] < N))
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_5(k_ptr, a_ptr, b_ptr, l_ptr, new_summary_ptr, saved_summary_partial_ptr, stored_product_ptr, stored_product_2_ptr, stored_product_3_ptr, stored_product_4_ptr, stored_product_5_ptr, stored_total_ptr, stored_out_2_ptr, stored_taking_ptr, stored_difference_ptr, stored_product_8_ptr, stored_largest_ptr, d_u_ptr, table_ptr, T, H, R, N,
+def backward_5(k_ptr, a_ptr, b_ptr, l_ptr, u_ptr, new_summary_ptr, saved_summary_partial_ptr, stored_product_ptr, stored_product_2_ptr, stored_product_3_ptr, stored_product_4_ptr, stored_product_5_ptr, stored_total_ptr, stored_out_2_ptr, stored_taking_ptr, stored_difference_ptr, stored_product_9_ptr, stored_largest_ptr, d_u_ptr, stored_product_8_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, block_K: tl.constexpr):
-    """A program for every row of the chunk table: d.u."""
+    """A program for every row of the chunk table: d.u, stored.product.8."""
     r = tl.program_id(0)
     z = tl.program_id(1).to(tl.int64)
     b, h = z // H, z % H
@@ -746,9 +746,9 @@ def backward_5(k_ptr, a_ptr, b_ptr, l_ptr, new_summary_ptr, saved_summary_partia
     # spec line 23: summary: mean(k)
     seen = 1.0 + number  # [c]
     ratio = 1.0 / seen  # [c]
-    stored_product_8 = tl.load(stored_product_8_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+    stored_product_9 = tl.load(stored_product_9_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
     # spec line 24: score: dot(u, summary)
-    score_online = ratio * stored_product_8  # [c]
+    score_online = ratio * stored_product_9  # [c]
     stored_largest = tl.load(stored_largest_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
     # spec line 25: weight: softmax(score)
     at_least2 = tl.maximum(stored_largest, score_online)  # [c]
@@ -782,8 +782,13 @@ def backward_5(k_ptr, a_ptr, b_ptr, l_ptr, new_summary_ptr, saved_summary_partia
     d_exp_online_part = (size_K ** (-0.5)) * scaled7  # [c]
     d_exp_online = d_total + d_exp_online_part  # [c]
     d_score_online = exp_online * d_exp_online  # [c]
-    k_c = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    u_c = lib.tokens(tl.load(u_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+    # spec line 24: score: dot(u, summary)
+    d_summary_online = u_c * d_score_online[:, None]  # [c, K]
     # spec line 23: summary: mean(k)
+    product3 = tl.sum(ratio[:, None] * d_summary_online, 0)  # [K]
+    tl.store(stored_product_8_ptr + (z * R + r) * (size_K) + at_K, product3, mask=(at_K < size_K))
+    k_c = lib.tokens(tl.load(k_ptr + ((b * (T + 1) + first + 1) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
     summand = tl.where(valid[:, None], k_c, 0.0)  # [c, K]
     running = tl.cumsum(summand, 0)  # [c, K]
     saved_summary_partial = tl.load(saved_summary_partial_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
@@ -845,7 +850,7 @@ def backward_6(q_ptr, u_ptr, d_y_ptr, d_new_summary_ptr, d_new_cache_S_ptr, stor
         tl.store(stored_d_summaries_part_ptr + (z * N + n) * (size_K) + at_K, d_summaries_part, mask=(at_K < size_K))
 
 @triton.jit(do_not_specialize=["T", "H", "R", "N"])
-def backward_7(q_ptr, a_ptr, u_ptr, d_y_ptr, d_new_state_S_ptr, d_new_summary_ptr, d_new_summary_partial_ptr, d_new_cache_S_ptr, stored_d_score_online_ptr, stored_weight_online_ptr, stored_product_7_ptr, stored_d_summaries_part_ptr, d_state_S_ptr, d_summary_partial_ptr, stored_d_sum_of_row_ptr, stored_d_increment_S_ptr, stored_out_ptr, table_ptr, T, H, R, N,
+def backward_7(q_ptr, a_ptr, d_y_ptr, d_new_state_S_ptr, d_new_summary_ptr, d_new_summary_partial_ptr, d_new_cache_S_ptr, stored_weight_online_ptr, stored_product_7_ptr, stored_product_8_ptr, stored_d_summaries_part_ptr, d_state_S_ptr, d_summary_partial_ptr, stored_d_sum_of_row_ptr, stored_d_increment_S_ptr, stored_out_ptr, table_ptr, T, H, R, N,
                C: tl.constexpr, SLOTS: tl.constexpr, PRECISION: tl.constexpr, EXACT: tl.constexpr, PACKED: tl.constexpr, size_K: tl.constexpr, size_V: tl.constexpr, block_K: tl.constexpr, block_V: tl.constexpr):
     """The rows one after the other, from the last to the first: d.state.S, d.summary.partial, stored.d_sum_of_row, stored.d_increment_S, stored.out."""
     z = tl.program_id(0).to(tl.int64)
@@ -874,6 +879,34 @@ def backward_7(q_ptr, a_ptr, u_ptr, d_y_ptr, d_new_state_S_ptr, d_new_summary_pt
         completes = (count > 0) & (count + offset == 256)
         token = tl.minimum(c, tl.maximum(count - 1, 0))  # past the row's end its last token again
         first = tl.where(count > 0, start, tl.maximum(start - 1, 0))  # of a row without tokens the last one before
+        valid = c < count  # [c]
+        mask = count > 0  # []
+        added = offset + count  # []
+        mask2 = added == 256  # []
+        completes2 = mask2 & mask  # []
+        # spec line 23: summary: mean(k)
+        d_partial_part = tl.where(completes2, 0.0, d_old_summary_partial)  # [K]
+        a_c = lib.tokens(tl.load(a_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
+        # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
+        logfloor = tl.log(tl.maximum(tl.abs(a_c), 1e-30))  # [c]
+        at_least = tl.maximum(logfloor, (-120.0))  # [c]
+        log_decay = tl.where(valid, at_least, 0.0)  # [c]
+        total = tl.sum(log_decay, 0)  # []
+        decay_of_row = tl.exp(total)  # []
+        # spec line 18: read: scale * S.T @ q
+        G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
+        decay = tl.exp(G.to(tl.float32))  # [c]
+        stored_weight_online = tl.load(stored_weight_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
+        d_new_summary2 = tl.load(d_new_summary_ptr + (z * N + segment) * (size_K) + at_K, mask=(at_K < size_K * completes.to(tl.int32)), other=0.0).to(tl.float32)  # [K]
+        stored_d_summaries_part2 = tl.load(stored_d_summaries_part_ptr + (z * N + segment) * (size_K) + at_K, mask=(at_K < size_K * completes.to(tl.int32)), other=0.0).to(tl.float32)  # [K]
+        # spec line 24: score: dot(u, summary)
+        d_summaries2 = d_new_summary2 + stored_d_summaries_part2  # [K]
+        # spec line 23: summary: mean(k)
+        d_finished = tl.where(completes, d_summaries2, 0.0)  # [K]
+        scaled = 0.00390625 * d_finished  # [K]
+        d_partial = scaled + d_partial_part  # [K]
+        stored_product_8 = tl.load(stored_product_8_ptr + (z * R + r) * (size_K) + at_K, mask=(at_K < size_K), other=0.0).to(tl.float32)  # [K]
+        added2 = d_partial + stored_product_8  # [K]
         d_new_cache_S = tl.load(d_new_cache_S_ptr + (z * N + segment) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K * completes.to(tl.int32)) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
         stored_product_7 = tl.load(stored_product_7_ptr + (z * N + segment) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], mask=(at_K[:, None] < size_K * completes.to(tl.int32)) & (at_V[None, :] < size_V), other=0.0).to(tl.float32)  # [K, V]
         # spec line 18: read: scale * S.T @ q
@@ -881,59 +914,22 @@ def backward_7(q_ptr, a_ptr, u_ptr, d_y_ptr, d_new_state_S_ptr, d_new_summary_pt
         d_cached_S = d_new_cache_S + d_cached_S_part  # [K, V]
         at_end = tl.where(completes, d_cached_S, 0.0)  # [K, V]
         d_next_S = d_old_S + at_end  # [K, V]
-        valid = c < count  # [c]
-        a_c = lib.tokens(tl.load(a_ptr + ((b * T + first) * H + h) * (1) + token * (H * 1)), count, PACKED)  # [c]
         # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-        logfloor = tl.log(tl.maximum(tl.abs(a_c), 1e-30))  # [c]
-        at_least = tl.maximum(logfloor, (-120.0))  # [c]
-        log_decay = tl.where(valid, at_least, 0.0)  # [c]
-        # spec line 18: read: scale * S.T @ q
-        G = tl.cumsum(log_decay.to(tl.float64), 0)  # [c]
-        decay = tl.exp(G.to(tl.float32))  # [c]
-        stored_weight_online = tl.load(stored_weight_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
-        d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
-        scaled = d_y_c * stored_weight_online[:, None]  # [c, V]
-        scaled2 = decay[:, None] * scaled  # [c, V]
-        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-        product = lib.dot(tl.trans(q_c), scaled2, PRECISION)  # [K, V]
-        # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-        total = tl.sum(log_decay, 0)  # []
-        decay_of_row = tl.exp(total)  # []
         d_old_S2 = decay_of_row * d_next_S  # [K, V]
+        q_c = lib.tokens(tl.load(q_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
+        d_y_c = lib.tokens(tl.load(d_y_ptr + ((b * T + first) * H + h) * (size_V) + token[:, None] * (H * size_V) + at_V[None, :], mask=(at_V[None, :] < size_V) & (c < count)[:, None], other=0.0), count, PACKED)  # [c, V]
         # spec line 18: read: scale * S.T @ q
-        scaled3 = (size_K ** (-0.5)) * product  # [K, V]
+        scaled2 = d_y_c * stored_weight_online[:, None]  # [c, V]
+        scaled3 = decay[:, None] * scaled2  # [c, V]
+        product = lib.dot(tl.trans(q_c), scaled3, PRECISION)  # [K, V]
+        scaled4 = (size_K ** (-0.5)) * product  # [K, V]
         # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-        added = d_old_S2 + scaled3  # [K, V]
-        stored_d_score_online = tl.load(stored_d_score_online_ptr + (z * R + r) * (C) + c).to(tl.float32)  # [c]
-        u_c = lib.tokens(tl.load(u_ptr + ((b * T + first) * H + h) * (size_K) + token[:, None] * (H * size_K) + at_K[None, :], mask=(at_K[None, :] < size_K), other=0.0), count, PACKED)  # [c, K]
-        # spec line 24: score: dot(u, summary)
-        d_summary_online = u_c * stored_d_score_online[:, None]  # [c, K]
-        # spec line 17: S: a * S + b * outer(delay(k, 1), delay(v, 1)) + l * outer(k, v)
-        added2 = offset + c  # [c]
-        number = added2.to(tl.float32)  # [c]
-        # spec line 23: summary: mean(k)
-        seen = 1.0 + number  # [c]
-        ratio = 1.0 / seen  # [c]
-        product2 = tl.sum(ratio[:, None] * d_summary_online, 0)  # [K]
-        added3 = offset + count  # []
-        mask = added3 == 256  # []
-        d_new_summary2 = tl.load(d_new_summary_ptr + (z * N + segment) * (size_K) + at_K, mask=(at_K < size_K * completes.to(tl.int32)), other=0.0).to(tl.float32)  # [K]
-        stored_d_summaries_part2 = tl.load(stored_d_summaries_part_ptr + (z * N + segment) * (size_K) + at_K, mask=(at_K < size_K * completes.to(tl.int32)), other=0.0).to(tl.float32)  # [K]
-        # spec line 24: score: dot(u, summary)
-        d_summaries2 = d_new_summary2 + stored_d_summaries_part2  # [K]
-        # spec line 23: summary: mean(k)
-        d_finished = tl.where(completes, d_summaries2, 0.0)  # [K]
-        scaled4 = 0.00390625 * d_finished  # [K]
-        mask2 = count > 0  # []
-        completes2 = mask & mask2  # []
-        d_partial_part = tl.where(completes2, 0.0, d_old_summary_partial)  # [K]
-        d_partial = scaled4 + d_partial_part  # [K]
-        added4 = d_partial + product2  # [K]
+        added3 = d_old_S2 + scaled4  # [K, V]
         if (block_of_V == 0):
             tl.store(stored_d_sum_of_row_ptr + (z * R + r) * (size_K) + at_K, d_partial, mask=(at_K < size_K))
         tl.store(stored_d_increment_S_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_next_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
         tl.store(stored_out_ptr + (z * R + r) * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_next_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
-        d_old_S, d_old_summary_partial = added, added4
+        d_old_S, d_old_summary_partial = added3, added2
     tl.store(d_state_S_ptr + z * (size_K * size_V) + at_K[:, None] * (size_V) + at_V[None, :], d_old_S, mask=(at_K[:, None] < size_K) & (at_V[None, :] < size_V))
     if (block_of_V == 0):
         tl.store(d_summary_partial_ptr + z * (size_K) + at_K, d_old_summary_partial, mask=(at_K < size_K))
@@ -1315,25 +1311,25 @@ forward = {
 }
 
 backward = {
-    "scratch": [('stored.d.k.0', 'token', ('K',)), ('stored.d.k.1', 'token', ('K',)), ('stored.d.v.0', 'token', ('V',)), ('stored.d.v.1', 'token', ('V',)), ('stored.d_sum_of_row', 'starts', ('K',)), ('stored.d_score_online', 'starts', ('c',)), ('stored.d_increment_S', 'starts', ('K', 'V')), ('stored.weight_online', 'starts', ('c',)), ('stored.product', 'starts', ('c',)), ('stored.out', 'starts', ('K', 'V')), ('stored.product.2', 'starts', ('c', 'd')), ('stored.product.3', 'starts', ('c', 'd')), ('stored.product.4', 'starts', ('c', 'd')), ('stored.product.5', 'starts', ('c', 'd')), ('stored.product.6', 'starts', ('d',)), ('stored.product.7', 'slots', ('K', 'V')), ('stored.d_summaries_part', 'slots', ('K',)), ('stored.d_score_cached', 'starts', ('n', 'c')), ('stored.weight_cached', 'starts', ('n', 'c')), ('stored.total', 'starts', ('c',)), ('stored.out.2', 'starts', ('n', 'c')), ('stored.taking', 'starts', ('n', 'c')), ('stored.difference', 'starts', ('n', 'c')), ('stored.product.8', 'starts', ('c',)), ('stored.largest', 'starts', ('c',))],
+    "scratch": [('stored.d.k.0', 'token', ('K',)), ('stored.d.k.1', 'token', ('K',)), ('stored.d.v.0', 'token', ('V',)), ('stored.d.v.1', 'token', ('V',)), ('stored.d_sum_of_row', 'starts', ('K',)), ('stored.d_score_online', 'starts', ('c',)), ('stored.d_increment_S', 'starts', ('K', 'V')), ('stored.weight_online', 'starts', ('c',)), ('stored.product', 'starts', ('c',)), ('stored.out', 'starts', ('K', 'V')), ('stored.product.2', 'starts', ('c', 'd')), ('stored.product.3', 'starts', ('c', 'd')), ('stored.product.4', 'starts', ('c', 'd')), ('stored.product.5', 'starts', ('c', 'd')), ('stored.product.6', 'starts', ('d',)), ('stored.product.7', 'slots', ('K', 'V')), ('stored.product.8', 'starts', ('K',)), ('stored.d_summaries_part', 'slots', ('K',)), ('stored.d_score_cached', 'starts', ('n', 'c')), ('stored.weight_cached', 'starts', ('n', 'c')), ('stored.total', 'starts', ('c',)), ('stored.out.2', 'starts', ('n', 'c')), ('stored.taking', 'starts', ('n', 'c')), ('stored.difference', 'starts', ('n', 'c')), ('stored.product.9', 'starts', ('c',)), ('stored.largest', 'starts', ('c',))],
     "copies": [],
     "kernels": [
         {"run": backward_0, "grid": 'rows', "blocked": (), "folded": ('K',), "dims": ('K', 'V'),
          "products": 3, "tiles": ((5.0, 4.75), (6.75, 6.75)), "tensors": ('q', 'k', 'v', 'a', 'u', 'new.summary', 'saved.summary.partial', 'd.y', 'stored.product.6')},
         {"run": backward_1, "grid": 'rows', "blocked": (), "folded": ('K',), "dims": ('K', 'V'),
-         "products": 6, "tiles": ((3.5, 3.5), (5.25, 5.25)), "tensors": ('q', 'k', 'v', 'u', 'new.summary', 'saved.S', 'saved.summary.partial', 'd.y', 'stored.weight_online', 'stored.product', 'stored.product.2', 'stored.product.3', 'stored.product.4', 'stored.product.5', 'stored.weight_cached', 'stored.total', 'stored.taking', 'stored.difference', 'stored.product.8', 'stored.largest')},
+         "products": 6, "tiles": ((3.5, 3.5), (5.25, 5.25)), "tensors": ('q', 'k', 'v', 'u', 'new.summary', 'saved.S', 'saved.summary.partial', 'd.y', 'stored.weight_online', 'stored.product', 'stored.product.2', 'stored.product.3', 'stored.product.4', 'stored.product.5', 'stored.weight_cached', 'stored.total', 'stored.taking', 'stored.difference', 'stored.product.9', 'stored.largest')},
         {"run": backward_2, "grid": 'rows', "blocked": ('K',), "folded": ('V',), "dims": ('K', 'V'),
-         "products": 4, "tiles": ((6.0, 4.5), (6.0, 4.5)), "tensors": ('k', 'a', 'b', 'l', 'new.cache.S', 'saved.S', 'd.y', 'stored.product.2', 'stored.product.4', 'stored.total', 'stored.taking', 'stored.difference', 'stored.product.8', 'stored.largest', 'd.q')},
+         "products": 4, "tiles": ((6.0, 4.5), (6.0, 4.5)), "tensors": ('k', 'a', 'b', 'l', 'new.cache.S', 'saved.S', 'd.y', 'stored.product.2', 'stored.product.4', 'stored.total', 'stored.taking', 'stored.difference', 'stored.product.9', 'stored.largest', 'd.q')},
         {"run": backward_3, "grid": 'rows', "blocked": (), "folded": ('K',), "dims": ('K', 'V'),
          "products": 1, "tiles": ((3.0, 2.0), (5.0, 3.5)), "tensors": ('q', 'new.cache.S', 'd.y', 'stored.out.2')},
         {"run": backward_4, "grid": 'rows', "blocked": (), "folded": (), "dims": ('K',),
-         "products": 0, "tiles": ((3.75, 3.75), (3.75, 3.75)), "tensors": ('a', 'b', 'l', 'stored.product', 'stored.product.2', 'stored.product.3', 'stored.product.4', 'stored.product.5', 'stored.total', 'stored.out.2', 'stored.taking', 'stored.difference', 'stored.product.8', 'stored.largest', 'stored.d_score_online', 'stored.d_score_cached')},
+         "products": 0, "tiles": ((3.75, 3.75), (3.75, 3.75)), "tensors": ('a', 'b', 'l', 'stored.product', 'stored.product.2', 'stored.product.3', 'stored.product.4', 'stored.product.5', 'stored.total', 'stored.out.2', 'stored.taking', 'stored.difference', 'stored.product.9', 'stored.largest', 'stored.d_score_online', 'stored.d_score_cached')},
         {"run": backward_5, "grid": 'rows', "blocked": ('K',), "folded": (), "dims": ('K',),
-         "products": 1, "tiles": ((4.25, 3.75), (4.25, 3.75)), "tensors": ('k', 'a', 'b', 'l', 'new.summary', 'saved.summary.partial', 'stored.product', 'stored.product.2', 'stored.product.3', 'stored.product.4', 'stored.product.5', 'stored.total', 'stored.out.2', 'stored.taking', 'stored.difference', 'stored.product.8', 'stored.largest', 'd.u')},
+         "products": 1, "tiles": ((4.25, 3.75), (4.25, 3.75)), "tensors": ('k', 'a', 'b', 'l', 'u', 'new.summary', 'saved.summary.partial', 'stored.product', 'stored.product.2', 'stored.product.3', 'stored.product.4', 'stored.product.5', 'stored.total', 'stored.out.2', 'stored.taking', 'stored.difference', 'stored.product.9', 'stored.largest', 'd.u', 'stored.product.8')},
         {"run": backward_6, "grid": 'slots', "blocked": ('K', 'V'), "folded": (), "dims": ('K', 'V'),
          "products": 1, "tiles": ((2.02, 1.02), (2.02, 1.02)), "tensors": ('q', 'u', 'd.y', 'd.new.summary', 'd.new.cache.S', 'stored.d_score_cached', 'stored.weight_cached', 'd.summary', 'd.cache.S', 'stored.product.7', 'stored.d_summaries_part')},
         {"run": backward_7, "grid": 'loop', "blocked": ('K', 'V'), "folded": (), "dims": ('K', 'V'),
-         "products": 1, "tiles": ((3.25, 1.5), (3.25, 1.5)), "tensors": ('q', 'a', 'u', 'd.y', 'd.new.state.S', 'd.new.summary', 'd.new.summary.partial', 'd.new.cache.S', 'stored.d_score_online', 'stored.weight_online', 'stored.product.7', 'stored.d_summaries_part', 'd.state.S', 'd.summary.partial', 'stored.d_sum_of_row', 'stored.d_increment_S', 'stored.out')},
+         "products": 1, "tiles": ((3.25, 1.5), (3.25, 1.5)), "tensors": ('q', 'a', 'd.y', 'd.new.state.S', 'd.new.summary', 'd.new.summary.partial', 'd.new.cache.S', 'stored.weight_online', 'stored.product.7', 'stored.product.8', 'stored.d_summaries_part', 'd.state.S', 'd.summary.partial', 'stored.d_sum_of_row', 'stored.d_increment_S', 'stored.out')},
         {"run": backward_8, "grid": 'rows', "blocked": ('V',), "folded": ('K',), "dims": ('K', 'V'),
          "products": 4, "tiles": ((6.25, 3.5), (6.25, 3.5)), "tensors": ('k', 'a', 'b', 'l', 'd.y', 'stored.d_increment_S', 'stored.weight_online', 'stored.product.5', 'stored.product.3', 'stored.d.v.0', 'stored.d.v.1')},
         {"run": backward_9, "grid": 'rows', "blocked": ('K',), "folded": ('V',), "dims": ('K', 'V'),

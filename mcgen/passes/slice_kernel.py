@@ -81,9 +81,9 @@ class Slice:
         for few products."""
         return self._fills(Pressure(self.program.roots())) if self.products >= LEAST[0] else (0.0, 0.0)
 
-    def _fills(self, alive: Pressure) -> tuple[float, float]:
+    def _fills(self, alive: Pressure, least: int = LEAST[1]) -> tuple[float, float]:
         most = (LOOP, LOOP) if self.kind == "loop" else (TILES, LARGE)
-        return self._tiles(alive, 0.5) / most[0], self._tiles(alive, 0.25, 2) / most[1] if self.products >= LEAST[1] else 0.0
+        return self._tiles(alive, 0.5) / most[0], self._tiles(alive, 0.25, 2) / most[1] if self.products >= least else 0.0
 
     def tiles(self) -> tuple[tuple[float, ...], ...]:
         """How many tiles of 64 x 64 are alive at once, where dims that it has whole have 64, and 128; for each with blocks of 64, and of 32."""
@@ -101,7 +101,8 @@ class Slice:
         plain = replace(self, fold=None)
         if self.kind != "rows":
             return plain
-        return replace(self, fold=fold(self.program, self.blocked, PASSES if self.products > MANY or plain.load > 1 else 1))
+        spares = self.products > MANY or (self.products >= LEAST[0] and max(plain._fills(Pressure(self.program.roots()), LEAST[0])) > 1)
+        return replace(self, fold=fold(self.program, self.blocked, PASSES if spares else 1))
 
     def part(self, results: Sequence[Result], params: Iterable[Param], b: Builder) -> Slice:
         """The same kind of kernel for these results, which read some of these parameters; of loops what they need. Requires: it reads again
@@ -255,10 +256,11 @@ class Kernel:
         return v.op in ("sum", "dot", "max") and any(map(is_dim, v["over"])) and not set(v.axes) - {"r", "c", "d"}
 
     @staticmethod
-    def of_pairs(v: Value) -> bool:
-        """Whether it is a number of a token that is a sum of one of each pair of tokens: that is no work for what runs in order."""
-        return v.op in ("sum", "dot", "max") and {"c", "d"} & set(v["over"]) and len(set(v.axes) - {"r"}) == 1 and any(
-            {"c", "d"} <= set(a.axes) for a in v.args)
+    def of_tokens(v: Value) -> bool:
+        """Whether it is a vector that sums up one of each token, or of each token's pairs a number: that is no work for what runs in order."""
+        left = set(v.axes) - {"r"}
+        return v.op in ("sum", "dot", "max") and len(left) == 1 and not {"c", "d"}.isdisjoint(v["over"]) and (
+            left.isdisjoint(("c", "d")) or any({"c", "d"} <= set(a.axes) for a in v.args))
 
     def cost(self, v: Value, limit: int) -> tuple[int, bool]:
         """Elements per row that have to be in memory for v, and whether v is what is read."""
@@ -270,7 +272,7 @@ class Kernel:
     def weigh(self, v: Value, limit: int) -> tuple[int, bool]:
         if self.made_elsewhere(v):
             return 0, True
-        if ((self.apart and self.summed(v)) or (self.kind == "loop" and not self.stages.fused and self.of_pairs(v))) and self.storable(v):
+        if ((self.apart and self.summed(v)) or (self.kind == "loop" and not self.stages.fused and self.of_tokens(v))) and self.storable(v):
             return self.elements(v), True
         if self.stages.weight(v) < limit:
             return 0, False

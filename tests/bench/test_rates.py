@@ -29,15 +29,23 @@ def test_a_scan_over_tokens_has_none(monkeypatch):
     assert rates.measure("longhorn") is None
     monkeypatch.setattr(scans, "SIZES", {"B": 1, "T": 64, "H": 1})
     found = scans.measure("longhorn", rounds=3)
-    assert found["forward + backward"]["floor"] == 4 * found["forward"]["floor"]
-    assert all(r["ratio"] > 0.5 and r["ratio"] == r["milliseconds"] / r["floor"] for r in found.values())
+    assert found["forward + backward"]["traffic"] == 4 * found["forward"]["traffic"]
+    assert all(r["ratio"] > 0.5 and r["ratio"] == r["milliseconds"] / r["traffic"] and not r["functions"] for r in found.values())
+
+
+def test_functions_of_entries(monkeypatch):
+    """mamba1's decay: an exponential for each, once forward, and once more where a backward pass computes states again."""
+    monkeypatch.setattr(scans, "SIZES", {"B": 1, "T": 64, "H": 1})
+    found = scans.measure("mamba1", rounds=3)
+    assert found["forward + backward"]["functions"] == 2 * found["forward"]["functions"] > 0
+    assert all(r["ratio"] == r["milliseconds"] / max(r["traffic"], r["functions"]) for r in found.values())
 
 
 def test_table():
     found = Findings("a device", {}, rates={"an_op": {"operations": 4e9, "milliseconds": 20.0, "share": 0.625}})
-    found.scans["another"] = {"forward": {"milliseconds": 3.0, "floor": 1.5, "ratio": 2.0}}
+    found.scans["another"] = {"forward": {"milliseconds": 3.0, "traffic": 1.5, "functions": 0.5, "ratio": 2.0}}
     table, scan = found.tables()
-    assert scan.rows == [("another", "forward", "3", "1.5", "2.0")]
+    assert scan.rows == [("another", "forward", "3", "1.5", "0.5", "2.0")]
     assert table.rows == [("an_op", "20", "4.00", "200", "0.62")]
     assert found.as_dict()["rates"]["an_op"]["share"] == 0.625
 

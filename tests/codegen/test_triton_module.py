@@ -45,7 +45,7 @@ def test_the_fused_form_is_one_pass_and_what_it_needs(name, count):
 
 
 def test_no_fused_form_where_it_is_the_same():
-    assert "triton_fused_kernels.py" not in files(mcgen.load_spec("linear_attention+grm"))
+    assert "triton_fused_kernels.py" not in files(mcgen.load_spec("simple_gla+log_linear"))
 
 
 def test_states_are_cut_along_both_dims():

@@ -23,8 +23,11 @@ class Value:
 
 
 class Emitter:
-    def __init__(self) -> None:
+    """avx512: whether the code is for a machine with AVX-512."""
+
+    def __init__(self, avx512: bool = False) -> None:
         from tvm import ir, tirx
+        self.avx512 = avx512
         self.ir, self.tir = ir, tirx
         self.frames: list[list] = [[]]
         self.registers: dict = {}        # register variable -> (dtype, lanes)
@@ -149,14 +152,29 @@ class Emitter:
         node = self.tir.call_llvm_pure_intrin(self.type_name(first.dtype, first.lanes), full, *(a.node for a in args))
         return Value(node, first.dtype, first.lanes)
 
-    def library(self, name: str, *args: Value) -> Value:
+    def scales(self, value: Value) -> bool:
+        """Whether `scaled` takes it."""
+        return self.avx512 and value.lanes % 16 == 0 and value.dtype == "f32"
+
+    def scaled(self, value: Value, power: Value, depth: int = -1) -> Value:
+        """The value times 2^power, also where 2^power alone is out of range. Requires: `scales`, bound, and whole powers."""
+        every, usual = self.tir.const(-1, "int16"), self.const(4, "i32").node              # no lane left out, the usual rounding
+        parts = []
+        for first in range(0, value.lanes, 16):
+            picks = list(range(first, first + 16))
+            x, n = (v.node if v.lanes == 16 else self.shuffle([v], picks).node for v in (value, power))
+            parts.append(self.bind(Value(self.tir.call_llvm_pure_intrin(self.type_name("f32", 16), "llvm.x86.avx512.mask.scalef.ps.512", x, n, x,
+                                                                        every, usual), "f32", 16), depth))
+        return parts[0] if len(parts) == 1 else self.shuffle(parts, list(range(value.lanes)))
+
+    def library(self, name: str, *args: Value, depth: int = -1) -> Value:
         """A libm function, lane by lane."""
         first = args[0]
         suffix = "f" if first.dtype == "f32" else ""
         scalars = []
         for lane in range(first.lanes):
             parts = [self.lane(a, lane).node for a in args]
-            scalars.append(self.bind(Value(self.tir.call_pure_extern(NAMES[first.dtype], name + suffix, *parts), first.dtype)))
+            scalars.append(self.bind(Value(self.tir.call_pure_extern(NAMES[first.dtype], name + suffix, *parts), first.dtype), depth))
         return self.join(scalars)
 
     def lane(self, value: Value, index: int) -> Value:

@@ -1,13 +1,14 @@
 """Elementwise functions as vector arithmetic in float32 (LLVM would call libm lane by lane), and as libm in float64.
 
-Polynomials were fitted to the relative error of the function: exp 2e-9, log 7e-10, tanh 4e-9, erf 1e-9, erfcx 3e-9 before rounding.
+Polynomials were fitted to the relative error of the function: exp 2e-9 (near 0 9e-8), log 7e-10, tanh 4e-9, erf 1e-9, erfcx 3e-9 before rounding.
 """
 from __future__ import annotations
 
 from .emit import Emitter, Value
 
-LN2_HIGH, LN2_LOW = 0.693145751953125, 1.42860682030941723e-6
+LN2_HIGH, LN2_LOW, LOG2_E = 0.693145751953125, 1.42860682030941723e-6, 1.44269504088896341
 EXP = (0.999999802, 0.500005868, 0.16660979, 0.0419161378, 0.00779055736, 0.00194971263)        # (e^r - 1) / r on [0, ln 2]
+EXP_NEAR = (0.999999707, 0.499991485, 0.166676374, 0.0418980675, 0.00829028911)                  # the same for |r| <= ln 2 / 2
 LOG = (0.333333126, -0.250000096, 0.200021187, -0.166679958, 0.142195523, -0.124055891, 0.11888163, -0.116756512, 0.0674663827)
 TANH = (-0.333332819, 0.133314422, -0.0537397148, 0.0206390866, -0.00570498633)                   # (tanh x - x) / x^3 in x^2, |x| < 0.625
 ERF = (1.12837917, -0.376126258, 0.112835851, -0.0268538119, 0.00518832767, -0.000801019345, 7.85386077e-05)   # erf x / x in x^2, |x| < 1
@@ -72,6 +73,7 @@ class Term:
         return total
 
     def abs(self): return self.new(self.em.intrinsic("fabs", self.value))
+    def nearest(self): return self.new(self.em.intrinsic("nearbyint", self.value))
     def sqrt(self): return self.new(self.em.intrinsic("sqrt", self.value))
     def copysign(self, sign: "Term"): return self.new(self.em.intrinsic("copysign", self.value, sign.value))
 
@@ -83,19 +85,25 @@ def apply(em: Emitter, op: str, value: Value, depth: int, attr=None) -> Value:
         return COMMON[op](x).value
     if value.dtype == "f32":
         if op == "pow":
-            return em.bind(em.library("pow", value, em.const(attr, "f32", value.lanes)), depth)
+            return em.bind(em.library("pow", value, em.const(attr, "f32", value.lanes), depth=depth), depth)
         return VECTOR[op](x).value
     return _double(em, op, x, attr).value
 
 
 def exp(x: Term) -> Term:
     """2e-7; exactly 0 below -87.34, where 2^n has no bits, inf above 88.73, NaN stays."""
+    em = x.em
+    if em.scales(x.value):
+        below = x < -87.3365447
+        bounded = x.at_most(89.0)
+        n = (bounded * LOG2_E).nearest()
+        r = n.fma(-LN2_LOW, n.fma(-LN2_HIGH, bounded))
+        return below.where(0.0, x.new(em.scaled(r.poly(EXP_NEAR).fma(r, 1.0).value, n.value, x.depth)))
     bounded = x.at_least(-87.4).at_most(89.0)
-    shifted = bounded.fma(1.44269504088896341, -0.5) + 12582912.0       # round(y - 1/2) = floor(y), in the low bits
+    shifted = bounded.fma(LOG2_E, -0.5) + 12582912.0       # round(y - 1/2) = floor(y), in the low bits
     n = shifted - 12582912.0
     r = n.fma(-LN2_LOW, n.fma(-LN2_HIGH, bounded))
     power = r.poly(EXP).fma(r, 1.0)
-    em = x.em
     whole = em.bind(em.shift_left(em.reinterpret(shifted.value, "i32"), 23), x.depth)
     scale = x.new(em.reinterpret(em.binary("add", whole, em.const(0x3F800000, "i32", whole.lanes)), "f32"))
     return power * scale
@@ -203,7 +211,7 @@ VECTOR = {
 def _double(em: Emitter, op: str, x: Term, attr) -> Term:
     """float64, lane by lane through libm."""
     def call(name, *args):
-        return x.new(em.library(name, *(a.value for a in args)))
+        return x.new(em.library(name, *(a.value for a in args), depth=x.depth))
     match op:
         case "exp" | "log" | "tanh" | "erf":
             return call(op, x)

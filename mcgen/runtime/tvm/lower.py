@@ -11,6 +11,7 @@ from .ahead import share_out
 from .blocks import bounds, lower_blocks
 from .channels import lower_channels, lower_pair
 from .columns import lower_columns
+from .compile import lanes
 from .dot import lower_dot
 from .dense_solve import lower_dense_solve
 from .emit import Emitter, Value
@@ -28,7 +29,7 @@ SHORT = 32           # statements
 
 
 def lower(builder, sizes: dict[str, int], options, name: str = "main"):
-    em = Emitter()
+    em = Emitter(lanes() == 16)
     arguments = [em.argument(p.name) for p in builder.params] + [em.argument("table")] + [em.argument(e) for e in EXTENTS]
     buffers = {p.name: em.address(a, p.name, p.dtype) for p, a in zip(builder.params, arguments)}
     table = em.address(arguments[len(builder.params)], "table", "i32")

@@ -4,7 +4,7 @@ import math
 import pytest
 import torch
 
-from .helpers import run
+from .helpers import run, table_of
 
 SWEEP = torch.cat([torch.linspace(-87.2, 87.2, 20001), torch.linspace(-2, 2, 20001), torch.logspace(-37, 38, 2000), -torch.logspace(-30, 30, 2000)])
 ENDS = torch.tensor([0.0, -0.0, math.inf, -math.inf, math.nan, 88.7, 88.8, -87.35, -200.0, 1e-40])
@@ -43,6 +43,23 @@ def test_ends(name):
     if name == "exp":
         assert got[3] == 0 and got[7] == 0 and got[8] == 0 and got[6] == math.inf
     assert torch.isclose(got, exact, rtol=5e-7, atol=2e-38, equal_nan=True).all(), (got, exact)
+
+
+@pytest.mark.parametrize("columns", [16, 32, 33])
+def test_of_an_outer_loop(columns):
+    """Computed where the loop stands that it depends on, before the loops inside."""
+    def fn(k):
+        a, b, y = k.memory("a", "K"), k.memory("b", "V"), k.memory("y", "K", "V", out=True)
+        with k.sequences():
+            S = k.tile("S", "K", "V")
+            k.map(S["K", "V"], 0.0)
+            with k.rows(), k.loop("V", 0, k.sizes["V"]), k.loop("c", 0, k.count), k.loop("K", 0, k.sizes["K"]):
+                k.map(S["K", "V"], a["K"] * (k.exp(b["V"]) + k.pow(b["V"], 0.3)), accumulate=True)
+            k.map(y["K", "V"], S["K", "V"])
+    a, b = torch.randn(8), torch.rand(columns)
+    given = {"a": a[None, None], "b": b[None, None]}
+    y = run(fn, {"K": 8, "V": columns, "#chunk": 4}, given, {"y": torch.zeros(1, 1, 8, columns)}, table_of(1, 4, 4, 4))["y"][0, 0]
+    assert torch.allclose(y, 4 * a[:, None] * (b.exp() + b ** 0.3), rtol=1e-6)
 
 
 def test_arithmetic():
