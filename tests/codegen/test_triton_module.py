@@ -60,6 +60,15 @@ def test_a_scan_takes_one_token_at_a_time():
     assert "('each.S', 'memory', ('c', 'K', 'V'))" in backward           # the states of one row, for every sequence and head
 
 
+@pytest.mark.parametrize("name", ["simple_gla+grm", "titans_linear+grm"])
+def test_what_runs_in_order_sums_up_no_tokens(name):
+    """The gradient of a mean over tokens takes one sum a row, which a kernel over rows stores."""
+    loop = next(k for k in ast.parse(text_of(name)).body if isinstance(k, ast.FunctionDef) and k.name.startswith("backward_")
+                and "d.summary.partial" in ast.get_docstring(k))
+    names = {a.arg for a in loop.args.args}
+    assert "d_summary_partial_ptr" in names and "u_ptr" not in names
+
+
 def corner(name, spec):
     tree = {k: {a: b for a, b in v.items() if b is not None} for k, v in spec.items() if k != "name"}
     return mcgen.load_spec({"name": name, **tree})
