@@ -23,12 +23,12 @@ def target_of(subject: Subject) -> str:
 def kernels_of(op: Any, subject: Subject, target: str) -> dict[str, tuple[dict[str, Sequence], dict[str, Any]]]:
     """Kernel name -> (its knobs with their choices, its analytic default)."""
     compiler, options = _back_end()
-    backend, _ = compiler.parse_target(target)
+    backend, arch = compiler.parse_target(target)
     found = {}
     for kernel in compiler.kernels(*compiler.forms(Path(subject.folder))):
-        usual = asdict(options.default(kernel, subject.all_dims(op), backend))
+        usual = asdict(options.default(kernel, subject.all_dims(op), backend, arch))
         blocks = usual.pop("blocks")
-        choices = {**options.knobs(kernel, subject.all_dims(op), backend), "precision": options.precisions(backend, subject.dtype)}
+        choices = {**options.knobs(kernel, subject.all_dims(op), backend), "precision": options.precisions(backend, subject.dtype, arch)}
         found[compiler.name_of(kernel)] = (choices, {**{f"block_{d}": side for d, side in blocks.items()}, **usual})
     return found
 

@@ -17,13 +17,13 @@ def check(folder: Path, target: str, chunk: int | None, given: list[str], precis
     from ..runtime.triton.compile import each, forms, kernels, name_of, parse_target
     from ..runtime.triton.options import chosen, runs
 
-    backend, _ = parse_target(target)
+    backend, arch = parse_target(target)
     manifest = read_manifest(folder / "manifest.json")
     sizes = sizes_of(manifest, given)
     chunk = chunk or Schedules(manifest.chunk, sides=manifest.sides, loads=manifest.loads).usual("cuda", sizes)
     console = make_console()
     record = {"precision": precision} if precision else {}
-    options = {name_of(kernel): chosen(kernel, sizes, record, backend) for kernel in kernels(*forms(folder))}
+    options = {name_of(kernel): chosen(kernel, sizes, record, backend, arch) for kernel in kernels(*forms(folder))}
     with console.status(f"compile for {target}"):
         rows = list(each(folder, target, sizes, chunk, options=record))
     from rich.table import Table

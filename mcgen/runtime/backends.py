@@ -21,6 +21,7 @@ import torch
 from mcgen.diagnostics import EnvironmentLacks, UsageError
 
 from .bound import Bound, Given
+from .devices import architecture
 from .direct import Passes
 from .kernel_passes import KernelPasses, bind_backward, bind_forward
 from .layout import Layout, arithmetic
@@ -164,7 +165,7 @@ class TritonBackend:
             slots, units = sizes.pop(LEVELS, levels(slots)), slots
         packs, tokens, heads = self.layout.tokens(params)
         batch, rows = named["call.table"].shape[:2]
-        call = Call(batch, packs, tokens, heads, rows, slots, chunk, sizes, backend_of(device), units)
+        call = Call(batch, packs, tokens, heads, rows, slots, chunk, sizes, backend_of(device), units, architecture(device))
         found = self.schedules.find(device, self.layout.y_dtype(params), sizes, batch * heads, tokens)
         options = dict(found.options)
         run(getattr((self._load_fused if is_fused(options, which) else self._load)(), which), call, named, options)

@@ -118,7 +118,7 @@ def compile_one(kernel: Mapping[str, Any], target: str, sizes: Mapping[str, int]
     check(kernel, sizes, record or {}, backend)
     if not hasattr(kernel["run"], "cache_key"):
         raise EnvironmentLacks("Triton interprets its kernels in this process and can't compile them", "triton", "unset TRITON_INTERPRET")
-    call = Call(1, 1, chunk, 1, 1, levels(slots) if merges(kernel) else slots, chunk, sizes, backend, slots)
+    call = Call(1, 1, chunk, 1, 1, levels(slots) if merges(kernel) else slots, chunk, sizes, backend, slots, arch)
     _, constants, options = arguments(kernel, call, record)
     names = kernel["run"].arg_names
     pointers = {n: POINTERS[(dtypes or {}).get(tensor, "float32")] for n, tensor in zip(names, kernel["tensors"])}
@@ -147,7 +147,7 @@ def _cuda(made: Any, name: str, limit: int) -> Resources:
         file.flush()
         usage, code = _tool("cuobjdump", "--dump-resource-usage", file.name), _tool("nvdisasm", "-c", file.name)
     found = {key: int(number) for key, number in re.findall(r"\b(REG|STACK):(\d+)", usage)}
-    tensor = {key: len(re.findall(rf"\b{key}\b", code)) for key in ("HGMMA", "HMMA")}
+    tensor = {key: len(re.findall(rf"\b{key}\b", code)) for key in ("UTCHMMA", "HGMMA", "HMMA")}
     return Resources(name, found.get("REG", 0), found.get("STACK", 0), made.metadata.shared, limit, {k: n for k, n in tensor.items() if n})
 
 

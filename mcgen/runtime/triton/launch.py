@@ -8,7 +8,7 @@ import torch
 
 from mcgen.runtime.schedule import options_of
 
-from .options import chosen, exact, plain, power
+from .options import HOPPER, chosen, exact, plain, power
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class Call:
     sizes: Mapping[str, int]
     backend: str                        # 'cuda', 'hip' or 'interpreter'
     units: int = 0
+    arch: str = HOPPER                  # of the GPU
 
     @property
     def packed(self) -> bool:
@@ -88,7 +89,7 @@ def merges(kernel: Mapping[str, Any]) -> bool:
 
 def arguments(kernel: Mapping[str, Any], call: Call, record: Mapping | None) -> tuple[tuple[int, ...], dict[str, Any], dict[str, int]]:
     """A kernel's grid, its constants, and how it is compiled."""
-    options = chosen(kernel, call.sizes, record, call.backend)
+    options = chosen(kernel, call.sizes, record, call.backend, call.arch)
     blocks = {dim: options.blocks.get(dim, power(call.sizes[dim])) for dim in kernel["dims"]}
     parts = 1
     for dim in map(plain, kernel["blocked"]):
@@ -97,7 +98,7 @@ def arguments(kernel: Mapping[str, Any], call: Call, record: Mapping | None) -> 
         parts *= call.slots
     front = {"rows": (call.rows,), "slots": (call.slots,), "units": (call.units,), "loop": ()}[kernel["grid"]]
     constants = {"C": power(call.chunk), "SLOTS": power(max(1, call.slots)), "PRECISION": options.precision,
-                 "EXACT": exact(options.precision, call.backend), "PACKED": call.packed,
+                 "EXACT": exact(options.precision, call.backend, call.arch), "PACKED": call.packed,
                  **{f"size_{dim}": call.sizes[dim] for dim in kernel["dims"]}, **{f"block_{dim}": side for dim, side in blocks.items()}}
     return (*front, call.batch * call.heads, parts), constants, {
         "num_warps": options.num_warps, "num_stages": options.num_stages, "enable_fp_fusion": True}

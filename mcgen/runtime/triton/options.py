@@ -15,13 +15,14 @@ WARPS = (1, 2, 4, 8)
 STAGES = (1, 2, 3, 4)
 BLOCKS = (16, 32, 64, 128)
 PRECISIONS = {"cuda": ("ieee", "tf32x3", "tf32x3-serial", "tf32", "bf16"), "hip": ("ieee", "bf16"), "interpreter": ("ieee",)}
-# for inputs of 16 bits, whose products need no more than TF32's accuracy (bfloat16's own for bfloat16), the exact one first
-COARSE = {("cuda", "bfloat16"): ("tf32x3", "tf32x3-serial", "tf32", "bf16"), ("cuda", "float16"): ("tf32x3", "tf32x3-serial", "tf32"),
-          ("hip", "bfloat16"): ("ieee", "bf16")}
+# for inputs of 16 bits, whose products need no more than TF32's accuracy (bfloat16's own for bfloat16)
+COARSE = {("cuda", "bfloat16"): ("tf32", "bf16"), ("cuda", "float16"): ("tf32",), ("hip", "bfloat16"): ("bf16",)}
 
 EXACT = {"cuda": "tf32x3", "hip": "ieee", "interpreter": "ieee"}       # nearest to float32; 'ieee' itself spills everything on CUDA
 
 SERIAL = {"tf32x3": "tf32x3-serial"}                                  # the same in a loop: slower, in fewer registers
+HOPPER = "sm_90"                  # its warpgroups multiply what lies in shared memory: three products at once where there are registers for them
+BLACKWELL = ("sm_100", "sm_103")  # sums lie in tensor memory: all at once; Triton 3.9 fails to compile the loop
 FEW = 3                           # products of a kernel whose operands, tiles with sides of 64, fit in registers all at once
 HELD = 5.95                       # tiles with sides of 64 that registers hold at once, nothing spilled, by the estimate of `mcgen.passes.arrange`
 HELD_LONG = 4.4                   # so of a kernel that has a dim of more than 64 whole
@@ -96,40 +97,53 @@ def runs(kernel: str, options: Mapping[str, Any]) -> bool:
     return kernel.startswith(FUSED) == is_fused(options, pass_of(kernel))
 
 
-def precisions(backend: str, dtype: str) -> tuple[str, ...]:
+def ways(backend: str, arch: str = HOPPER) -> tuple[str, ...]:
+    """Precisions of products nearest to float32 that kernels for a GPU take, the faster first. Where operands lie in registers, as they do
+    on GPUs before Hopper, three products at once leave none for anything else.
+
+    >>> ways("cuda"), ways("cuda", "sm_80"), ways("hip", "gfx942")
+    (('tf32x3', 'tf32x3-serial'), ('tf32x3-serial',), ('ieee',))
+    """
+    usual = EXACT[backend]
+    if usual not in SERIAL or arch in BLACKWELL:
+        return (usual,)
+    return (usual, SERIAL[usual]) if arch == HOPPER else (SERIAL[usual],)
+
+
+def precisions(backend: str, dtype: str, arch: str = HOPPER) -> tuple[str, ...]:
     """What a tuner may choose from for inputs of a dtype: for float32 what is as exact as float32, and fits in registers.
 
     >>> precisions("cuda", "float32"), precisions("cuda", "bfloat16")
     (('tf32x3', 'tf32x3-serial'), ('tf32x3', 'tf32x3-serial', 'tf32', 'bf16'))
     """
-    usual = EXACT[backend]
-    return COARSE.get((backend, dtype), (usual, SERIAL[usual]) if usual in SERIAL else (usual,))
+    return (*ways(backend, arch), *COARSE.get((backend, dtype), ()))
 
 
-def exact(precision: str, backend: str) -> str:
+def exact(precision: str, backend: str, arch: str = HOPPER) -> str:
     """The precision of products that must be as accurate as float32's, in a kernel with this one for the others.
 
     >>> exact("tf32", "cuda"), exact("tf32x3-serial", "cuda"), exact("bf16", "hip")
     ('tf32x3', 'tf32x3-serial', 'ieee')
     """
-    return precision if precision in SERIAL.values() else EXACT[backend]
+    return precision if precision in SERIAL.values() else ways(backend, arch)[0]
 
 
-def default(kernel: Mapping[str, Any], sizes: Mapping[str, int], backend: str = "cuda") -> Options:
+def default(kernel: Mapping[str, Any], sizes: Mapping[str, int], backend: str = "cuda", arch: str = HOPPER) -> Options:
     """What fits in registers without spilling at 64 tokens of a chunk, by the tiles that are alive at once: the longest tiles along the dims
     that can be cut, in a loop of fewer programs shorter ones; few products at once where their operands fit too, else in turns; 8 warps for
     tiles of 64, whose products take registers."""
     cut = cut_dims(kernel)
     whole = max([64, *(power(sizes[dim]) for dim in kernel["dims"] if dim not in cut)])
-    few = kernel["products"] * whole <= FEW * 64 and (kernel["grid"] != "loop" or kernel["products"] < 2)       # a loop holds states beside
+    known = ways(backend, arch)
+    few = known[0] == EXACT[backend] and kernel["products"] * whole <= FEW * 64 and (
+        kernel["grid"] != "loop" or kernel["products"] < 2)                          # a loop holds states beside
     most = HELD_LOOP if kernel["grid"] == "loop" else HELD if whole == 64 else HELD_LONG
     side = longest(kernel, whole, BESIDE_CUT if kernel["blocked"] and kernel["products"] < FEW else BESIDE) if few else 0
     at_once, side = side > 0, side or longest(kernel, whole, most) or BLOCKS[0]
     blocks = {dim: max(BLOCKS[0], min(side, power(sizes[dim]), TILE // whole if kernel["grid"] == "loop" else side)) for dim in cut}
     largest = max((power(sizes[dim]) if backend == "cuda" else blocks.get(dim, power(sizes[dim])) for dim in kernel["dims"]), default=64)
-    usual = EXACT[backend]
     return Options(num_warps=8 if largest > 64 or (backend == "cuda" and largest == 64) else 4,
-                   precision=usual if at_once else SERIAL.get(usual, usual), blocks=blocks)
+                   precision=known[0] if at_once else known[-1], blocks=blocks)
 
 
 def longest(kernel: Mapping[str, Any], whole: int, most: float) -> int:
@@ -140,9 +154,10 @@ def longest(kernel: Mapping[str, Any], whole: int, most: float) -> int:
     return next((side for side, fit in zip((64, 32), fits) if fit), 0)
 
 
-def chosen(kernel: Mapping[str, Any], sizes: Mapping[str, int], record: Mapping[str, Any] | None, backend: str = "cuda") -> Options:
+def chosen(kernel: Mapping[str, Any], sizes: Mapping[str, int], record: Mapping[str, Any] | None, backend: str = "cuda",
+           arch: str = HOPPER) -> Options:
     """The options that a record names, defaults for the rest. record: as `knobs` names them."""
-    base, record = default(kernel, sizes, backend), record or {}
+    base, record = default(kernel, sizes, backend, arch), record or {}
     blocks = {dim: int(record.get(f"block_{dim}", side)) for dim, side in base.blocks.items()}
     return Options(int(record.get("num_warps", base.num_warps)), int(record.get("num_stages", base.num_stages)),
                    str(record.get("precision", base.precision)), blocks)

@@ -83,6 +83,14 @@ def test_the_default_does_not_spill(package, tmp_path):
             assert found.fits and found.stack <= STACK and not found.tensor.get("HMMA"), found
 
 
+@pytest.mark.parametrize("target, tensor", [("cuda:sm_80", "HMMA"), ("cuda:sm_100", "UTCHMMA"), ("cuda:sm_120", "HMMA")])
+def test_nor_on_other_gpus(package, target, tensor):
+    """Of all three products at once before Hopper none fits beside their operands; on Blackwell the loop of them does not compile."""
+    for kernel in kernels(compiling.load(package)):
+        found = compile_one(kernel, target, SIZES, 64, 1)
+        assert found.fits and found.stack <= STACK and found.tensor.get(tensor, 0) > 0, found
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [64, 128])
 @pytest.mark.parametrize("name", [n for n in library_names("rules") if n not in UNLOWERED])
@@ -129,6 +137,8 @@ def test_knobs_and_defaults(package):
         assert {f"block_{d}" for d in base.blocks} == {n for n in choices if n.startswith("block_")}
         assert all(side in (32, 64) for side in base.blocks.values())
         assert base.precision == "tf32x3-serial" or (base.precision == "tf32x3" and kernel["products"] <= FEW)
+    assert all(default(k, SIZES, arch="sm_80").precision == "tf32x3-serial" and default(k, SIZES, arch="sm_100").precision == "tf32x3"
+               for k in kernels(compiling.load(package)))
     assert all(default(k, SIZES, "hip").precision == "ieee" for k in kernels(compiling.load(package))) and PRECISIONS["hip"][0] == "ieee"
 
 
