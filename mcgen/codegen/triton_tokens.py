@@ -4,7 +4,7 @@ from __future__ import annotations
 from ..ir.nodes import Program, Result, Value, order, sort_axes
 from ..passes.padding import padded
 from ..passes.slice import Slice
-from ..passes.token_loops import per_token, token_loops
+from ..passes.token_loops import over_tokens, per_token, token_loops
 from .triton_expr import aligned
 from .triton_slots import Slots
 from .triton_tiles import Name
@@ -22,6 +22,10 @@ class Tokens(Slots):
         self.each = {p.name: p for p in self.kept.values() if p.name not in names}           # memory of this kernel alone
         self.pointers |= {name: self.fresh(f"{name}_ptr") for name in self.each}
         self.tiles: dict[int, Name] = {}                   # what is known of all tokens, in a loop over them
+        # memories from which loops over tokens start, read where these begin
+        loops = [v for v in self.every() if v.op == "scan"]
+        self.starts = {a["name"] for v in loops if over_tokens(v) for a in v.args[:v["carries"]] if a.op == "param"}
+        self.starts |= {a["name"] for v in loops for p, a in zip(v["body"].params, v.args) if a.op == "param" and p.name in self.starts}
 
     def get(self, v: Value) -> Name:
         if self.at and "c" in v.axes and id(v) not in self.names:
@@ -30,6 +34,9 @@ class Tokens(Slots):
 
     def elsewhere(self, v: Value) -> bool:
         return super().elsewhere(v) or (self.at is None and id(v) in self.loops.alone)
+
+    def wanted(self, v: Value) -> bool:
+        return super().wanted(v) and not (v.op == "param" and v["name"] in self.starts)
 
     def single(self, v: Value) -> None:
         """v of one token."""
@@ -78,15 +85,14 @@ class Tokens(Slots):
         n, m = v["carries"], v["xs"]
         consts = {p.name: self.get(a) for p, a in zip(body.params[n + m:], v.args[n + m:])}
         count = self.get(v.args[-1]).text
-        carries = []
+        carries, stores = [], self.stores(v)
+        again = {p.name for p in self.kept.values()} & {r.name for _, r in stores}
+        if again:
+            self.line("tl.debug_barrier()", "all have read what the last row left")
         for p, arg in zip(body.params[:n], v.args):
             axes = self.tile_axes(p.axes)
             carries.append(Name(self.fresh(f"{p.name.replace('at.', '')}_t"), axes))
             self.line(f"{carries[-1].text} = {self.clean_full(arg, axes)}", self.shape(axes))
-        stores = self.stores(v)
-        again = {p.name for p in self.kept.values()} & {r.name for _, r in stores}
-        if again:
-            self.line("tl.debug_barrier()", "all have read what the last row left")
         self.loop_over("j", "0", count, body.name)
         self.line(f"t = {count} - 1 - j" if v["reverse"] else "t = tl.full((), j, tl.int32)")
         outer, bound, self.at, self.tiles = self.names, dict(self.bound), "t", self.names
