@@ -31,10 +31,10 @@ def measure(name: str, rounds: int = 9) -> dict[str, dict[str, float]]:
                          "traffic": once_a_token(_scaled), **({"function": once_a_token(_exponential)} if any(counts.values()) else {})}, rounds)
     found = {}
     for direction, passes in PASSES.items():
-        bytes_ = passes * matrices * times["traffic"].median
+        moved = passes * matrices * times["traffic"].median
         functions = counts[direction] * times["function"].median if counts[direction] else 0.0
         median = times[direction].median
-        found[direction] = {"milliseconds": median, "traffic": bytes_, "functions": functions, "ratio": median / max(bytes_, functions)}
+        found[direction] = {"milliseconds": median, "traffic": moved, "functions": functions, "ratio": median / max(moved, functions)}
     return found
 
 

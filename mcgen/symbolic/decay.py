@@ -4,6 +4,7 @@ from __future__ import annotations
 from .algebra import Algebra
 from .linear import num
 from .terms import Term, term
+from .tidy import where
 
 
 def log_decay(scale: Term, algebra: Algebra) -> tuple[Term | None, Term | None]:
@@ -14,13 +15,25 @@ def log_decay(scale: Term, algebra: Algebra) -> tuple[Term | None, Term | None]:
     size with a floor (logfloor), so that a factor of 0 keeps its gradient.
     """
     total: Term | None = None
-    sign: Term | None = None
+    signed: list[Term] = []
     for power, part in _parts(scale):
         if part.op == "logfloor" and not algebra.nonnegative(part.args[0]):
-            sign = part.args[0] if sign is None else term("mul", sign, part.args[0], pos=scale.pos)
-        signed = part if power > 0 else term("neg", part, pos=part.pos)
-        total = signed if total is None else term("add", total, signed, pos=scale.pos)
-    return total, sign
+            signed.append(part.args[0])
+        summand = part if power > 0 else term("neg", part, pos=part.pos)
+        total = summand if total is None else term("add", total, summand, pos=scale.pos)
+    return total, _sign(signed, scale)
+
+
+def _sign(parts: list[Term], scale: Term) -> Term | None:
+    """What is negative where an odd number of parts is: beside a part of 0, whose logarithm is that of a small positive number, the others
+    keep their signs, which its gradient has."""
+    if len(parts) < 2:
+        return parts[0] if parts else None
+    sign: Term | None = None
+    for part in parts:
+        one = where("lt", part, num(0), num(-1), num(1))
+        sign = one if sign is None else term("mul", sign, one, pos=scale.pos)
+    return sign
 
 
 def _parts(t: Term) -> list[tuple[int, Term]]:

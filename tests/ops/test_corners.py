@@ -82,3 +82,20 @@ def test_split_is_whole(name):
         y, memory = op(**part, memory=memory, return_memory=True)
         parts.append(y)
     close(torch.cat(parts, 1), whole.double(), "y")
+
+
+@pytest.mark.parametrize("factor", ["a * b", "-(a * tanh(b))", "a * c * b", "a / (1 + b**2) * b"])
+def test_a_factor_of_0_beside_a_negative_one(factor):
+    """Its gradient has the sign of the others."""
+    inputs = {"q": ["K"], "k": ["K"], "v": ["V"], **{n: {"shape": [], "domain": [-1, 1]} for n in "abc" if n in factor.replace("tanh", "")}}
+    spec = mcgen.load_spec({"name": "factors", "rule": {"inputs": inputs, "state": {"S": ["K", "V"]},
+                                                        "update": {"S": f"{factor} * S + outer(k, v)"}, "read": "S.T @ q"}})
+    drawn = inputs_of(spec, 11)
+    drawn["a"][:, ::3] = 0.0
+    drawn["b"][:, ::2] = -drawn["b"][:, ::2].abs()
+    wanted, exact = gradients(mcgen.reference(spec), drawn, {}, torch.float64)
+    for backend in ("torch", "tvm"):
+        y, grads = gradients(mcgen.load(spec, backend=backend).with_chunk(16), drawn, {}, torch.float32)
+        close(y, wanted, f"{backend}: y")
+        for n, g in exact.items():
+            close(grads[n], g, f"{backend}: d {n}")

@@ -209,7 +209,7 @@ def test_the_factor_one_has_no_logarithm():
 
 
 @pytest.mark.parametrize("factor, log, sign", [("x", "log(x)", "x"), ("a - 0.5", "log(a - 0.5)", "a - 0.5"), ("exp(g) * tanh(x)", "g + log(tanh(x))", "tanh(x)"),
-                                               ("-a", "log(-a)", "-a"), ("x * g", "log(x) + log(g)", "x * g")])
+                                               ("-a", "log(-a)", "-a"), ("x * g", "log(x) + log(g)", "where(x < 0, -1, 1) * where(g < 0, -1, 1)")])
 def test_what_may_be_negative_has_a_sign(factor, log, sign):
     found = log_decay(scalar(factor), algebra())
     assert spelled(*found) == (log, sign)
