@@ -26,7 +26,7 @@ from ..verify.draw import Case as Draw
 from ..verify.gates_sequences import compare_weights, in_parts
 from ..verify.harness import Expected, Lab, Tensors, compute, cotangent
 from ..verify.report import Check, Gate
-from .spared import Rounded, Spared, in_float64, jumps, ties
+from .spared import Rounded, Spared, in_float64, moved, ties
 from .strategy import Case
 
 BACKENDS = ("interpreter", "torch", "tvm", "triton")
@@ -85,7 +85,7 @@ def _examine(case: Case, backends: Sequence[str], samples: int, spare: bool = Fa
     if ties(lab, draw):
         return Outcome("ties")
     program = partial(interpreted, lab, draw, compiled, case.inner)
-    spared = Spared.of(program, jumps(lab, draw)) if spare and case.tokens else None
+    spared = Spared.of(program, moved(lab, draw)) if spare and case.tokens else None
     if "interpreter" in backends and case.tokens:
         gate = Gate("interpreter")
         want, got = lab.expected(draw), program()

@@ -22,7 +22,7 @@ def table_of(tally: Tally) -> Table:
     table.add_row("tied", str(tally.kinds["ties"]), "equal scores, of which rounding selects: not compared")
     table.add_row("diverging", str(tally.kinds["diverges"]), "derivatives past float32's range, held in float64 alone")
     table.add_row("cancelling", str(tally.kinds["cancels"]), "derivatives of 0 by terms that cancel, held to the terms' roundoff")
-    table.add_row("jumping", str(tally.kinds["jumps"]), "derivatives at a kink, held in float64 as in float32")
+    table.add_row("jumping", str(tally.kinds["jumps"]), "results at a kink or of chaos, held in float64 to its own roundings")
     for what, n in tally.spared.most_common():
         table.add_row("", str(n), what)
     here = tally.sources[source()]

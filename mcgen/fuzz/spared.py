@@ -4,9 +4,10 @@ Scores *tie* where rounding decides which memories are selected: all results han
 *diverges* where the reference itself has no number for it in float32, token by token. A gradient *cancels* where it is 0, exactly token
 by token, and by chunks a difference of terms, of which each precision leaves a roundoff of its own; or where it is made of such a difference,
 as the derivative of a tanh near 1 is, and off by a hundredth or so at most. The programs say which, with all that their operations take rounded
-at random: a roundoff grows by the ratio of the units, and what is wrong stays as it is. A gradient *jumps* where the reference in float64,
-with roundings of its own, has one as far off as in float32: its number is on one side of a kink, say abs(x) at x = 0, and a program's on
-the other. A float64 run is held there to no more than a float32 run is.
+at random: a roundoff grows by the ratio of the units, and what is wrong stays as it is. A result *jumps* where the reference in float64,
+with roundings of its own, is farther off than float64's share of what float32 may be: it is on one side of a kink, say abs(x) at x = 0, and a
+program's on the other, or the recurrence is chaotic and float32's roundings have long been as large as the result. A float64 run is held
+there to what those roundings make of the reference.
 """
 from __future__ import annotations
 
@@ -24,25 +25,26 @@ Rounded = Callable[[torch.Tensor], torch.Tensor]
 FINER = roundoff("float64") / roundoff("float32")
 TEETH = 2.0 ** -6                # of a gradient: the largest roundoff that it is held to
 SAMPLES = 4
-JUMP = 2.0 ** -10                # of a float32 run's tolerance: far more than any rounding in float64 makes of a smooth function
 
 
 @dataclass
 class Spared:
-    """left: what a run in float32 may leave of gradients that are 0; infinite where rounding leaves no number, which says nothing."""
+    """left: what a run in float32 may leave of gradients that are 0; infinite where rounding leaves no number, which says nothing. moved: see
+    `moved`."""
 
     left: Mapping[str, float]
     diverging: set[str] = field(default_factory=set)
     cancelling: set[str] = field(default_factory=set)
-    jumping: frozenset[str] = frozenset()
+    jumping: set[str] = field(default_factory=set)
+    moved: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, program: Callable[[Rounded], Tensors], jumping: frozenset[str] = frozenset()) -> Spared:
+    def of(cls, program: Callable[[Rounded], Tensors], moved: Mapping[str, float]) -> Spared:
         """program: the gradients in float64, with what operations take rounded."""
         exact = program(lambda x: x)
         runs = [program(rounding(seed)) for seed in range(SAMPLES)]
         return cls({n: ARITHMETIC * max(_largest(run[n] - x) for run in runs) for n, x in exact.items() if n.startswith("d ")},
-                   jumping=jumping)
+                   moved=moved)
 
     @property
     def kind(self) -> str | None:
@@ -50,8 +52,8 @@ class Spared:
 
     @property
     def names(self) -> set[str]:
-        """The gradients that the kind is of."""
-        return self.diverging or self.cancelling or set(self.jumping)
+        """The results that the kind is of."""
+        return self.diverging or self.cancelling or self.jumping
 
     def bounds(self, want: Expected) -> Expected:
         """What a float32 result is held to: where it cancels, to what may be left of it, or to what its roundoff may be."""
@@ -64,16 +66,21 @@ class Spared:
         return replace(want, allowed=allowed)
 
     def in_float64(self, want: Expected) -> Expected:
-        """What a float64 result is held to; see `in_float64`."""
-        return in_float64(self.bounds(want), self.jumping)
+        """What a float64 result is held to: see `in_float64`, or to what the reference's own roundings may make of it, if that is more."""
+        bounded = self.bounds(want)
+        held = dict(in_float64(bounded).allowed)
+        for name, moved in self.moved.items():
+            if name in held and moved > held[name].arithmetic_error:
+                self.jumping.add(name)
+                held[name] = replace(held[name], arithmetic_error=min(bounded.allowed[name].arithmetic_error, ARITHMETIC * moved))
+        return replace(want, allowed=held)
 
 
-def in_float64(want: Expected, jumping: frozenset[str] = frozenset()) -> Expected:
+def in_float64(want: Expected) -> Expected:
     """What a float64 result is held to: to as much less as the unit is. Sums of log decays are float64 for a float32 result too: here
     their rounding counts, a factor of 0 among them."""
     exponent = roundoff("float64") * RESTART * FLOORED
-    return replace(want, allowed={n: a if n in jumping else replace(a, arithmetic_error=a.arithmetic_error * FINER + exponent * a.scale)
-                                  for n, a in want.allowed.items()})
+    return replace(want, allowed={n: replace(a, arithmetic_error=a.arithmetic_error * FINER + exponent * a.scale) for n, a in want.allowed.items()})
 
 
 def ties(lab: Lab, draw: Case) -> bool:
@@ -86,12 +93,11 @@ def ties(lab: Lab, draw: Case) -> bool:
     return any(not torch.equal(exact, other) for other in others)
 
 
-def jumps(lab: Lab, draw: Case) -> frozenset[str]:
-    """The gradients that the reference has on one side of a kink or the other, as it rounds."""
+def moved(lab: Lab, draw: Case) -> dict[str, float]:
+    """How far off the reference in float64 has each result, at most, with roundings of its own."""
     inputs, want = {n: x.double() for n, x in lab.plain(draw).items()}, lab.expected(draw)
     runs = [compute(Reference(lab.spec, torch.float64, rounding=seed), inputs, draw) for seed in range(SAMPLES)]
-    return frozenset(n for n, x in want.tensors.items() if n.startswith("d ") and
-                     any(_largest((run[n] - x)[x.isfinite()]) > JUMP * want.allowed[n].arithmetic_error for run in runs))
+    return {n: max(_largest((run[n] - x)[x.isfinite()]) for run in runs) for n, x in want.tensors.items()}
 
 
 def rounding(seed: int) -> Rounded:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from mcgen.cli.main import main
-from mcgen.fuzz import examine
+from mcgen.fuzz import examine, spared
 from mcgen.fuzz.examine import Outcome
 from mcgen.fuzz.hunt import Plan, hunt, replay
 from mcgen.fuzz.report import table_of
@@ -21,8 +21,9 @@ from mcgen.fuzz.tally import Failure, Tally, read
 from mcgen.passes import pipeline
 from mcgen.passes.rewrite import rebuild_program
 from mcgen.spec import load_spec
-from mcgen.verify.harness import Lab
+from mcgen.verify.harness import Expected, Lab
 from mcgen.verify.report import Gate
+from mcgen.verify.tolerance import Allowed
 
 
 @pytest.fixture(autouse=True)
@@ -304,3 +305,11 @@ def test_a_file_without_a_call(tmp_path, capsys):
     path.write_text("rule: {inputs: {q: [K]}, state: {}, read: q}\n")
     assert main(["fuzz", str(path)]) == 1
     assert "no saved case" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("moved, kind, bound", [(1e-12, None, 1e-8), (1e-5, "jumps", 8e-5), (3.0, "jumps", 4.0)])
+def test_chaos_too(moved, kind, bound):
+    """What the reference's own roundings make of it in float64 bounds a float64 run, no less than the unit and no more than a float32 run."""
+    chaos = spared.Spared({}, moved={"y": moved})
+    held = chaos.in_float64(Expected({"y": torch.ones(3)}, {"y": Allowed(4.0, 1.0)}))
+    assert chaos.kind == kind and held.allowed["y"].arithmetic_error == pytest.approx(bound, rel=0.5)
