@@ -69,10 +69,10 @@ class Spared:
         """What a float64 result is held to: see `in_float64`, or to what the reference's own roundings may make of it, if that is more."""
         bounded = self.bounds(want)
         held = dict(in_float64(bounded).allowed)
-        for name, moved in self.moved.items():
-            if name in held and moved > held[name].arithmetic_error:
+        for name, far in self.moved.items():
+            if name in held and far > held[name].arithmetic_error:
                 self.jumping.add(name)
-                held[name] = replace(held[name], arithmetic_error=min(bounded.allowed[name].arithmetic_error, ARITHMETIC * moved))
+                held[name] = replace(held[name], arithmetic_error=min(bounded.allowed[name].arithmetic_error, ARITHMETIC * far))
         return replace(want, allowed=held)
 
 

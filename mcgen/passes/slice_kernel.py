@@ -77,14 +77,14 @@ class Slice:
         """The same for some of its results."""
         return max(self._fills(Pressure([v for r in results for v, _ in r.parts])))
 
-    def fills(self) -> tuple[float, float]:
+    def fills(self, long: int = LEAST[1]) -> tuple[float, float]:
         """What the tiles alive at once fill of registers with blocks of 32, and with blocks of 16 and 128 of the dims that it has whole; 0
-        for few products."""
-        return self._fills(Pressure(self.program.roots())) if self.products >= LEAST[0] else (0.0, 0.0)
+        for few products. long: for how many the second counts."""
+        return self._fills(Pressure(self.program.roots()), long) if self.products >= LEAST[0] else (0.0, 0.0)
 
-    def _fills(self, alive: Pressure, least: int = LEAST[1]) -> tuple[float, float]:
+    def _fills(self, alive: Pressure, long: int = LEAST[1]) -> tuple[float, float]:
         most = (LOOP, LOOP) if self.kind == "loop" else (TILES, LARGE)
-        return self._tiles(alive, 0.5) / most[0], self._tiles(alive, 0.25, 2) / most[1] if self.products >= least else 0.0
+        return self._tiles(alive, 0.5) / most[0], self._tiles(alive, 0.25, 2) / most[1] if self.products >= long else 0.0
 
     def tiles(self) -> tuple[tuple[float, ...], ...]:
         """How many tiles of 64 x 64 are alive at once, where dims that it has whole have 64, and 128; for each with blocks of 64, and of 32."""
@@ -102,7 +102,7 @@ class Slice:
         plain = replace(self, fold=None)
         if self.kind != "rows":
             return plain
-        spares = self.products > MANY or (self.products >= LEAST[0] and max(plain._fills(Pressure(self.program.roots()), LEAST[0])) > 1)
+        spares = self.products > MANY or max(plain.fills(LEAST[0])) > 1
         return replace(self, fold=fold(self.program, self.blocked, PASSES if spares else 1))
 
     def part(self, results: Sequence[Result], params: Iterable[Param], b: Builder) -> Slice:

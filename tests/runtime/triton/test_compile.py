@@ -21,7 +21,7 @@ pytest.importorskip("triton")
 SIZES = {"K": 64, "V": 64}
 LARGE = {"K": 128, "V": 128}
 UNLOWERED = {"atlas", "dla", "lact", "memora", "moneta", "titans_mlp", "ttt_linear", "ttt_mlp", "yaad"}        # no kernels on any device
-SPILL = {("comba", 128): 208, ("rwkv7", 128): 264}       # a kernel each; with products in TF32 no more than STACK
+SPILL = {("comba", 128): 208, ("rwkv7", 128): 264}       # bytes of a kernel each; with products in TF32 no more than STACK
 TARGETS = {"cuda:sm_80": "HMMA", "cuda:sm_90": "HGMMA", "hip:gfx942": "MFMA"}
 
 
@@ -95,12 +95,14 @@ def test_nor_on_other_gpus(package, target, tensor):
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [64, 128])
 @pytest.mark.parametrize("name", [n for n in library_names("rules") if n not in UNLOWERED])
-def test_no_default_spills(tmp_path, name, size, request):
-    if (name, size) in SPILL:
-        request.applymarker(pytest.mark.xfail(strict=True, reason=f"one kernel takes {SPILL[name, size]} bytes"))
+def test_no_default_spills(tmp_path, name, size):
+    """But for the kernels in SPILL, which take no more than what is said there, and no less than what counts."""
     folder = build(mcgen.load_spec(name), tmp_path / "op")
-    assert not [found for found in of_default(folder, {**dict.fromkeys(read_manifest(folder / "manifest.json").dims, 64), "K": size, "V": size})
-                if not found.fits or found.stack > STACK]
+    sizes = {**dict.fromkeys(read_manifest(folder / "manifest.json").dims, 64), "K": size, "V": size}
+    found = list(of_default(folder, sizes))
+    assert all(r.fits for r in found)
+    over = {r.kernel: r.stack for r in found if r.stack > STACK}
+    assert over == {} if (name, size) not in SPILL else len(over) == 1 and max(over.values()) <= SPILL[name, size], over
 
 
 @pytest.mark.slow

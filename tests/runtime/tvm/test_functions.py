@@ -15,20 +15,21 @@ EXACT = {
 BOUND = {"gelu": 2e-6, "silu": 4e-7, "tanh": 3e-7, "erf": 3e-7, "sigmoid": 3e-7, "logsigmoid": 3e-7, "softplus": 3e-7, "rsqrt": 2e-7}
 
 
-def apply(name, x, dtype="f32"):
+def apply(name, x, dtype="f32", **options):
     def fn(k):
         a, b = k.memory("x", "K", dtype=dtype), k.memory("y", "K", out=True, dtype=dtype)
         with k.sequences():
             k.map(b["K"], getattr(k, name)(a["K"]))
-    return run(fn, {"K": x.numel()}, {"x": x[None, None]}, {"y": torch.zeros_like(x)[None, None]})["y"][0, 0]
+    return run(fn, {"K": x.numel()}, {"x": x[None, None]}, {"y": torch.zeros_like(x)[None, None]}, **options)["y"][0, 0]
 
 
 NAMES = ["exp", "log", "sqrt", "rsqrt", "abs", "sign", "sigmoid", "logsigmoid", "softplus", "tanh", "relu", "silu", "gelu", "erf"]
 
 
+@pytest.mark.parametrize("lanes", [8, 16])
 @pytest.mark.parametrize("name", NAMES)
-def test_accuracy(name):
-    got, exact = apply(name, SWEEP).double(), (EXACT.get(name) or getattr(torch, name))(SWEEP.double())
+def test_accuracy(name, lanes):
+    got, exact = apply(name, SWEEP, lanes=lanes).double(), (EXACT.get(name) or getattr(torch, name))(SWEEP.double())
     normal = exact.isfinite() & (exact.abs() > 1.3e-38) & (exact.abs() < 3.4e38) & (SWEEP.abs() < (87.2 if name != "log" else math.inf))
     error = ((got - exact).abs() / exact.abs())[normal]
     assert not error.isnan().any() and error.max() <= BOUND.get(name, 2e-7), (name, error.max())
@@ -37,11 +38,15 @@ def test_accuracy(name):
     assert close.all()
 
 
+@pytest.mark.parametrize("lanes", [8, 16])
 @pytest.mark.parametrize("name", ["exp", "log", "sqrt", "tanh", "sigmoid", "softplus", "relu", "erf"])
-def test_ends(name):
-    got, exact = apply(name, ENDS), (EXACT.get(name) or getattr(torch, name))(ENDS)
+def test_ends(name, lanes):
+    """In whole vectors and in what is left beside them."""
+    ends = ENDS.repeat(lanes + 1)
+    got, exact = apply(name, ends, lanes=lanes), (EXACT.get(name) or getattr(torch, name))(ends)
     if name == "exp":
-        assert got[3] == 0 and got[7] == 0 and got[8] == 0 and got[6] == math.inf
+        for part in got.split(len(ENDS)):
+            assert part[3] == 0 and part[7] == 0 and part[8] == 0 and part[6] == math.inf
     assert torch.isclose(got, exact, rtol=5e-7, atol=2e-38, equal_nan=True).all(), (got, exact)
 
 
@@ -56,6 +61,7 @@ def test_of_an_outer_loop(columns):
             with k.rows(), k.loop("V", 0, k.sizes["V"]), k.loop("c", 0, k.count), k.loop("K", 0, k.sizes["K"]):
                 k.map(S["K", "V"], a["K"] * (k.exp(b["V"]) + k.pow(b["V"], 0.3)), accumulate=True)
             k.map(y["K", "V"], S["K", "V"])
+    torch.manual_seed(0)
     a, b = torch.randn(8), torch.rand(columns)
     given = {"a": a[None, None], "b": b[None, None]}
     y = run(fn, {"K": 8, "V": columns, "#chunk": 4}, given, {"y": torch.zeros(1, 1, 8, columns)}, table_of(1, 4, 4, 4))["y"][0, 0]
