@@ -1,13 +1,13 @@
 """What no run with rounding can be held to. Such cases are counted apart; the gates of an op know none of this.
 
 Scores *tie* where rounding decides which memories are selected: all results hang on that. The rest is asked for when a result is wrong. It
-*diverges* where the reference itself has no number for it in float32, token by token. A gradient *cancels* where it is 0, exactly token
-by token, and by chunks a difference of terms, of which each precision leaves a roundoff of its own; or where it is made of such a difference,
-as the derivative of a tanh near 1 is, and off by a hundredth or so at most. The programs say which, with all that their operations take rounded
-at random: a roundoff grows by the ratio of the units, and what is wrong stays as it is. A result *jumps* where the reference in float64,
-with roundings of its own, is farther off than float64's share of what float32 may be: it is on one side of a kink, say abs(x) at x = 0, and a
-program's on the other, or the recurrence is chaotic and float32's roundings have long been as large as the result. A float64 run is held
-there to what those roundings make of the reference.
+*diverges* where the reference itself has no number for it in float32, token by token. A gradient *cancels* where it is 0, exactly token by
+token, and by chunks a difference of terms, of which each precision leaves a roundoff of its own; or where it is made of such a difference,
+as the derivative of a tanh near 1 is, and off by a hundredth or so at most. The programs say which, with all that their operations take
+rounded to float32, and at random: a roundoff grows by the ratio of the units, and what is wrong stays as it is. A result *jumps* where the
+reference in float64, with roundings of its own, is farther off than float64's share of what float32 may be: it is on one side of a kink,
+say abs(x) at x = 0, and a program's on the other, or the recurrence is chaotic and float32's roundings have long been as large as the
+result. A float64 run is held there to what those roundings make of the reference.
 """
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ class Spared:
     def of(cls, program: Callable[[Rounded], Tensors], moved: Mapping[str, float]) -> Spared:
         """program: the gradients in float64, with what operations take rounded."""
         exact = program(lambda x: x)
-        runs = [program(rounding(seed)) for seed in range(SAMPLES)]
-        return cls({n: ARITHMETIC * max(_largest(run[n] - x) for run in runs) for n, x in exact.items() if n.startswith("d ")},
-                   moved=moved)
+        runs = [program(rounded) for rounded in (nearest, *map(rounding, range(SAMPLES)))]
+        off = {n: [_largest(run[n] - x) for run in runs] for n, x in exact.items() if n.startswith("d ")}
+        return cls({n: ARITHMETIC * max((e for e in each if e < torch.inf), default=torch.inf) for n, each in off.items()}, moved=moved)
 
     @property
     def kind(self) -> str | None:
@@ -98,6 +98,11 @@ def moved(lab: Lab, draw: Case) -> dict[str, float]:
     inputs, want = {n: x.double() for n, x in lab.plain(draw).items()}, lab.expected(draw)
     runs = [compute(Reference(lab.spec, torch.float64, rounding=seed), inputs, draw) for seed in range(SAMPLES)]
     return {n: max(_largest((run[n] - x)[x.isfinite()]) for run in runs) for n, x in want.tensors.items()}
+
+
+def nearest(x: torch.Tensor) -> torch.Tensor:
+    """The nearest number of float32: what is equal stays so, and a variance of 0 with it."""
+    return x.float().to(x.dtype)
 
 
 def rounding(seed: int) -> Rounded:

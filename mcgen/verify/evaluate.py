@@ -87,6 +87,13 @@ class Scope:
         """The value of an expression of numbers, constants and dims."""
         return self.value(expr, frame).tensor.item()
 
+    def terms(self, expr: Expr) -> list[Val]:
+        """What a sum adds up, as it is written."""
+        match expr:
+            case Binary(op="+" | "-", left=left, right=right):
+                return self.terms(left) + self.terms(right)
+        return [self.value(expr)]
+
     def _value(self, expr: Expr, frame: _Frame) -> Val:
         match expr:
             case Num(value=v):

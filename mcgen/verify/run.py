@@ -1,7 +1,7 @@
 """One group of rows at one position, token by token."""
 from __future__ import annotations
 
-from typing import Mapping
+from typing import Mapping, Sequence
 
 import torch
 
@@ -62,8 +62,8 @@ class Run:
         tensor = value.tensor if value.rank else value.tensor[(...,) + (None,) * len(state.shape)]
         return tensor.expand(full)
 
-    def _rounded(self, name: str, x: torch.Tensor) -> torch.Tensor:
-        return x if self.world.rounding is None else self.world.rounding.state(name, x)
+    def _rounded(self, name: str, x: torch.Tensor, terms: Sequence[torch.Tensor] = ()) -> torch.Tensor:
+        return x if self.world.rounding is None else self.world.rounding.state(name, x, terms)
 
     def _store(self, memory: Memory) -> Store:
         store = Store(self.world, self.spec.cache, units=self.position // self.spec.cache.segments.length)
@@ -89,7 +89,8 @@ class Run:
         new: States = {}
         scope = Scope(self.world, t, states=before, base=self.base, floor=floor, new=new)
         for name, expr in rule.update.items():
-            new[name] = self._rounded(name, self._as_state(name, scope.value(expr)))
+            terms = [self._as_state(name, term) for term in scope.terms(expr)] if self.world.rounding is not None else []
+            new[name] = self._rounded(name, self._as_state(name, scope.value(expr)), terms)
         self.states = {**before, **new}
         after = {n: x[:, :, :1] for n, x in self.states.items()}
         prev = {n: x[:, :, :1] for n, x in before.items()}

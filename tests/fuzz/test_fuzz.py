@@ -216,6 +216,12 @@ FOUND = {                        # by `mcgen fuzz`, in calls that corner specs d
         {"name": "drawn", "rule": {"inputs": {"q": ["K"], "k": ["K"], "v": ["V"], "h": []}, "state": {"S": ["K", "V"]}, "update": {"S": "S + outer(k, v)"},
                                    "read": "where(h < (S.T @ q)[0], 0, S @ v)"},
          "cache": {"inputs": {}, "segments": {"length": 4}, "weight": "1"}}, {"K": 3, "V": 2}, tokens=9, start=True),
+    "terms that leave nothing of each other in an update: with one of them rounded and one not, a roundoff of the terms": Case({"name": "drawn", "rule": {
+        "inputs": {"k": {"shape": ["V"], "domain": "unit", "per": "head"}, "v": {"shape": ["K"], "domain": "unit", "per": "head"}, "q": ["K"], "w": ["V"]},
+        "state": {"S": {"shape": ["V", "K"], "init": "outer(k, v)"}, "Z": ["V", "K"]},
+        "update": {"Z": "0.5 * Z + 0.3 * S - 0.3 * S", "S": "S @ (eye(K) - outer(l2norm(q), l2norm(q))) + Z"}, "read": "tanh(S @ q)"},
+        "cache": {"inputs": {}, "segments": {"length": 5}, "summary": "sum(w)", "score": "dot(w, summary)", "weight": "tanh(score) / count",
+                  "mix": "states"}}, {"K": 4, "V": 2}, tokens=17, batch=2, heads=4, start=True, inner=4, seed=3),
 }
 
 
@@ -254,6 +260,20 @@ def test_what_cancels_is_a_class_of_its_own(monkeypatch):
     monkeypatch.setattr(examine, "compute", lambda *args, **given: (found := honest(*args, **given)) | {"d q": found["d q"] + 1e-5})
     with pytest.raises(examine.Wrong, match="torch: d q off by"):               # all other gradients are held
         examine.examine(CANCELLING, ("torch",))
+
+
+# a layernorm of zeros, whose derivative takes a thousand times what is left of equal numbers less their mean; so, token by token, on
+CHAINED = Case({"name": "drawn", "rule": {
+    "inputs": {"v": {"shape": ["K"], "domain": "unit"}, "g": [], "h": {"shape": [], "domain": [0, 1]}, "p": ["K"]},
+    "state": {"S": ["K", "K"], "Z": ["K", "K"]}, "objective": "0.2 * sum((layernorm(S @ v) - g)**2)",
+    "update": {"Z": "(1 - h) * Z - 0.5 * grad(S)", "S": "S + 0.5 * new(Z) - 0.15 * grad(S, at=S + 0.5 * Z)"}, "read": "Z.T @ p"}},
+    {"K": 3}, tokens=6, batch=1, heads=1, inner=3)
+
+
+def test_equal_numbers_are_held_to_what_rounding_leaves_of_them_equal():
+    """With noise in them they would have a variance, and none of that."""
+    assert examine.examine(CHAINED, ("interpreter", "torch")).kind == "cancels"
+    assert examine.examine(replace(CHAINED, tokens=19), ("torch",)).kind == "diverges"
 
 
 # the first token erases all: what is left is exactly 0 token by token, and something below 1e-30 by chunks, which has a sign

@@ -19,13 +19,13 @@ GATED = {"name": "gated", "rule": {
 def expected(spec, length, start=None):
     lab = Lab(None, load_spec(spec), sizes={"K": 2, "V": 3})
     if start is not None:
-        lab.start = lambda case: {"S": start}
+        lab.start = lambda case: start
     return lab.expected(lab.case(length), start=start is not None)
 
 
 def test_what_is_left_of_an_erased_state():
     """By chunks it is the difference of what was there and of what was taken."""
-    want = expected(ERASED, 24, torch.randn(2, 2, 2, 3, generator=torch.Generator().manual_seed(0)))
+    want = expected(ERASED, 24, {"S": torch.randn(2, 2, 2, 3, generator=torch.Generator().manual_seed(0))})
     allowed = want.allowed["state S"]
     assert allowed.scale < 1e-2 and U < allowed.arithmetic_error < 100 * ARITHMETIC * U
 
@@ -41,6 +41,23 @@ def test_numbers_are_mixed_too():
     rule = {**GATED["rule"], "state": {**GATED["rule"]["state"], "z": []}, "update": {**GATED["rule"]["update"], "z": "z + 1"}, "read": "S.T @ q / (1 + z)"}
     want = expected({**GATED, "rule": rule, "cache": {**GATED["cache"], "mix": "states", "inputs": {"u": {"shape": ["K"], "per": "head"}}}}, 40)
     assert all(a.arithmetic_error < 1e-4 * a.scale for a in want.allowed.values())
+
+
+def test_terms_of_which_nothing_is_left():
+    """Where a product is rounded in one of them and not in the other, as a fused multiply-add has it, a roundoff of theirs is."""
+    rule = {**ERASED["rule"], "state": {"S": ["K", "V"], "Z": ["K", "V"]}, "update": {"S": "S + outer(k, v)", "Z": "0.3 * S - 0.3 * S"}}
+    want = expected({"name": "less", "rule": rule}, 12, {n: torch.zeros(2, 2, 2, 3) for n in "SZ"})
+    assert not want.tensors["state Z"].any()
+    assert 0.1 * U < want.allowed["state Z"].arithmetic_error < ARITHMETIC * 4 * U * want.allowed["state S"].scale
+
+
+def test_numbers_that_are_equal_in_one_run_of_several():
+    rule = {**ERASED["rule"], "inputs": {**ERASED["rule"]["inputs"], "g": []}, "objective": "sum((layernorm(S.T @ k) - g)**2)",
+            "update": {"S": "S - grad(S)"}}
+    errors = [Lab(None, load_spec({"name": "equal", "rule": rule}), sizes={"K": 2, "V": 3}, samples=n) for n in (1, 8)]
+    assert len(errors[0].rounding) == 1 and len(errors[1].rounding) == 9
+    few, many = (lab.expected(lab.case(4)).allowed["d g"].arithmetic_error for lab in errors)
+    assert few < many
 
 
 def test_exact_zeros_stay():
