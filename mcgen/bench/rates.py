@@ -44,8 +44,8 @@ def multiply_adds(op: Any, case: Case) -> float:
     kernel = record(lambda k: tvm_module(op.folder).forward(k, False), {**sizes, "#chunk": chunk})
     rows = [s for outer in kernel.body if isinstance(outer, Sequences) for s in outer.body if isinstance(s, Rows)]
     products = math.ceil(case.sizes["T"] / chunk) * sum(executed(s, {**sizes, "#chunk": chunk}, Options().rows) for row in rows for s in row.body)
-    sides = [_extent(s.row, sizes) for s in leaves(kernel.body) if isinstance(s, DenseSolve)]
-    return products + case.sizes["T"] * sum(side ** 3 / 3 + side ** 2 for side in sides)
+    systems = [(_extent(s.row, sizes), 6 if s.definite else 3) for s in leaves(kernel.body) if isinstance(s, DenseSolve)]
+    return products + case.sizes["T"] * sum(side ** 3 / part + side ** 2 for side, part in systems)
 
 
 def executed(statement: Any, sizes: Mapping[str, int], height: int) -> float:

@@ -256,7 +256,7 @@ class Values(Tiles):
         matrix, right = (self.get(a) for a in v.args)
         axes = (v["row"], *(a for a in right.axes if a != v["row"]))
         texts = [self.cleaned(a, self.aligned(name, to), to, own) for a, name, to in zip(v.args, (matrix, right), (own, axes))]
-        self.define(v, f"lib.dense_solve({', '.join(texts)}, {size(v['row'])})", (v["column"], *axes[1:]))
+        self.define(v, f"lib.dense_solve({', '.join(texts)}, {size(v['row'])}{', True' if v['definite'] else ''})", (v["column"], *axes[1:]))
 
     def slots(self, v: Value) -> None:
         raise NotImplementedError

@@ -129,7 +129,8 @@ class _Printer:
                 among = "digits=True" if s.digits else "limit=k.segment"
                 self.line(f"k.topk({self.ref(s.dst)}, {self.ref(s.score)}, top={s.k}, {among})")
             case kr.DenseSolve():
-                self.line(f'k.dense_solve({self.ref(s.dst)}, {self.expr(s.matrix)}, {self.expr(s.right)}, row="{axis(s.row)}", column="{axis(s.column)}")')
+                words = f'row="{axis(s.row)}", column="{axis(s.column)}"' + (", definite=True" if s.definite else "")
+                self.line(f"k.dense_solve({self.ref(s.dst)}, {self.expr(s.matrix)}, {self.expr(s.right)}, {words})")
             case kr.When():
                 self.block(f"with k.when({self.expr(s.condition)}):", s.body)
             case kr.Loop(kind="tokens" | "tokens_back"):

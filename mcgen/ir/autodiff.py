@@ -161,9 +161,13 @@ def _rename(b: Builder, y: Value, g: Value) -> tuple:
 
 
 def _dense_solve(b: Builder, y: Value, g: Value) -> tuple:
-    """A y = x: dx = A^-T g, and dA = -dx y^T."""
+    """A y = x: dx = A^-T g, and dA = -dx y^T. A symmetric A is kept as it is, so that both systems are of one matrix."""
     matrix, x = y.args
-    back = b.dense_solve(matrix, g, y["column"], y["row"])
+    row, column = y["row"], y["column"]
+    if y["definite"]:
+        back = b.rename(b.dense_solve(matrix, b.rename(g, {column: row}), row, column, True), {column: row})
+    else:
+        back = b.dense_solve(matrix, g, column, row)
     return b.map("neg", b.contract(back, y, matrix.axes)), _over(b, back, [a for a in y.axes if a != y["column"]], x)
 
 

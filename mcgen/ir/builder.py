@@ -230,14 +230,15 @@ class Builder:
             return self.rename(x.args[0], both)
         return self.make("rename", (x,), tuple(moved.get(a, a) for a in x.axes), x.dtype, moves=tuple(sorted(moved.items())))
 
-    def dense_solve(self, matrix: Value, x: Value, row: str, column: str) -> Value:
-        """The y over `column` with sum over `column` of matrix * y = x, for matrices over `row` and `column`."""
+    def dense_solve(self, matrix: Value, x: Value, row: str, column: str, definite: bool = False) -> Value:
+        """The y over `column` with sum over `column` of matrix * y = x, for matrices over `row` and `column`; `definite`: symmetric ones
+        with x . matrix x >= 0 for every x, of which a half may be all that is read."""
         if _is(x, 0.0):
             return x
         for axis in (row, column):
             matrix = self.spread(matrix, axis)
         axes = sort_axes(a for a in (*matrix.axes, *x.axes) if a != row)
-        return self.make("dense_solve", (matrix, self.spread(x, row)), axes, row=row, column=column)
+        return self.make("dense_solve", (matrix, self.spread(x, row)), axes, row=row, column=column, definite=definite)
 
     # -- cache -------------------------------------------------------------------------------------------------
     def collect(self, x: Value, old: Value, slot: str = "n", of: Value | None = None) -> Value:

@@ -258,6 +258,8 @@ class _Machine(ChannelOps):
         lead = tuple(ax for ax in rest if ax in matrix.axes)
         own = tuple(ax for ax in rest if ax not in matrix.axes)
         left = self.full(a[0], matrix.axes, lead + (row, column))
+        if v["definite"]:
+            left = left.triu() + left.triu(1).mT
         right = self.full(a[1], x.axes, lead + (row,) + own)
         got = torch.linalg.solve(left, right.flatten(len(lead) + 2)) if own else torch.linalg.solve(left, right)
         return self.align(got.reshape(right.shape), lead + (column,) + own, v.axes)

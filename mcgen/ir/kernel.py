@@ -18,7 +18,7 @@
              | pair ref, ref, ref, ref           [c, d]: the second over c times the third over d, times the fourth between
              | channels ref, ref?, ref?, ref -> ref?, ref?, ref?      what a matrix of tokens makes of pairs: derivatives
              | topk ref, ref, k
-             | dense_solve ref, ref, ref, row, column    the ref over column with matrix * it = the last ref over row
+             | dense_solve ref, ref, ref, row, column, definite    the ref over column with matrix * it = the last ref over row
              | when expr { stmt* }               a condition on the row
              | loop 'past' | 'segment' | 'all' { stmt* }      n over the slots before the row's segment; the row's own; all
              | loop 'digits' { stmt* }           n over the digits of the row's segment that are 1, m the slot of each; where
@@ -213,6 +213,7 @@ class DenseSolve:
     right: Expr
     row: str
     column: str
+    definite: bool = False
 
 
 @dataclass(frozen=True)

@@ -95,7 +95,7 @@ def _right(s) -> str:
         case kr.Pair():
             return f"pair({', '.join(map(_ref, (s.q, s.k, s.factor)))})"
         case kr.DenseSolve():
-            return f"dense_solve({expression(s.matrix)}, {expression(s.right)})" + _words(row=s.row, column=s.column)
+            return f"dense_solve({expression(s.matrix)}, {expression(s.right)})" + _words(row=s.row, column=s.column, definite=s.definite)
         case kr.Topk():
             return f"topk({_ref(s.score)}, {s.k}){' digits' if s.digits else ''}"
         case kr.Dot():

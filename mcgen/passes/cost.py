@@ -3,11 +3,13 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Iterable, Iterator
 
 from ..ir.nodes import Program, Value, bodies, dim_of, is_dim
 from .clean import WHOLE, products
 from .letters import CHUNK, SLOTS, USUAL, Letters
+from .token_loops import over_tokens
 
 _SIZES = {"c": CHUNK, "d": CHUNK, "mid": CHUNK, "n": SLOTS, "l": "levels", "m": "units"}
 
@@ -75,7 +77,9 @@ def scans(program: Program) -> Formula:
     """Multiply-adds a token of carrying states from row to row, and from token to token."""
     total: Formula = Formula()
     for value in program.order():
-        if value.op == "scan":
+        if over_tokens(value):
+            total += _each_token(value["body"])
+        elif value.op == "scan":
             for param in value["body"].params[: value["carries"]]:
                 if any(map(is_dim, param.axes)):
                     total += per_token(param.axes)
@@ -90,8 +94,12 @@ def _each_token(body: Program) -> Formula:
     total: Formula = Formula()
     for v in body.order():
         axes = {a for x in (v, *v.args) for a in x.axes if is_dim(a)}
-        if v.op in ("map", "sum", "dot", "max", "dense_solve") and axes:
-            total += per_token([*axes, "c", *([v["row"] + "'"] if v.op == "dense_solve" else [])])
+        if v.op in ("map", "sum", "dot", "max") and axes:
+            total += per_token([*axes, "c"])
+        elif v.op == "dense_solve":
+            total += per_token([*(a for a in v.axes if is_dim(a)), v["row"], "c"])
+            for sizes, count in per_token([v["row"]] * 3 + ["c"]).items():
+                total[sizes] += count * Fraction(1, 6 if v["definite"] else 3)
     return total
 
 

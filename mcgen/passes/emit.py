@@ -10,6 +10,7 @@ from typing import Callable, Mapping
 from ..diagnostics import NotLowered
 from ..ir.builder import Builder
 from ..ir.nodes import Param, Value, dim_axis
+from ..symbolic.definite import Definite
 from ..symbolic.model import Model
 from ..symbolic.terms import Shape, Term
 
@@ -165,7 +166,7 @@ class Emitter:
     def _solve(self, t, matrix, x):
         row, second = axes_of(t.args[0].shape)
         column = row + "'"                      # an axis of its own: x may have the second one too
-        solved = self.b.dense_solve(self.b.rename(matrix, {second: column}), x, row, column)
+        solved = self.b.dense_solve(self.b.rename(matrix, {second: column}), x, row, column, Definite(self.model).semidefinite(t.args[0]))
         return self.b.rename(solved, {column: row})
 
     def _spread(self, t, x): return x          # constant along its axes: they may be missing

@@ -8,6 +8,7 @@ from ..diagnostics import NotLowered, SpecError
 from ..symbolic.affine import Factor, Group
 from ..symbolic.algebra import Algebra
 from ..symbolic.decay import log_decay
+from ..symbolic.definite import Definite
 from ..symbolic.gradient import expand_gradients
 from ..symbolic.model import Model
 from ..symbolic.read import Atom, Read
@@ -137,6 +138,10 @@ def _structure(compiled: Compiled) -> Iterator[str]:
     for log, factor, names in kinds:
         shared = len(names) > 1 and (log is not None or factor.diagonal)
         yield f"decay of {', '.join(names)}: {_kind(model, log, factor)}" + ("; proved equal, so one matrix of factors serves all" if shared else "")
+    systems = {t.args[0] for root in (*model.update.values(), model.read, model.output) if root is not None for t in walk(root) if t.op == "solve"}
+    for matrix in sorted(systems, key=text):
+        how = "symmetric and nowhere negative, so that no pivots are chosen" if Definite(model).semidefinite(matrix) else "by elimination with pivots"
+        yield f"systems of {text(matrix)}: {how}"
     if model.cache is not None:
         yield from _mix(compiled)
 

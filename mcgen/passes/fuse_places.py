@@ -120,7 +120,7 @@ class Places:
             case "dense_solve":
                 matrix, x = (self.plain(a) for a in v.args)
                 ref = self.tile(stem(v), v.axes)
-                self.out.append(kr.DenseSolve(ref, matrix, x, v["row"], v["column"]))
+                self.out.append(kr.DenseSolve(ref, matrix, x, v["row"], v["column"], v["definite"]))
                 self.refs[id(v)] = ref
             case "expose":
                 ref = self.tile(stem(v), v.axes)

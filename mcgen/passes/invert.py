@@ -25,13 +25,13 @@ def invert(program: Program, b: Builder) -> Program:
         if value.op != "dense_solve" or id(value.args[0]) not in first:
             return None
         one = first[id(value.args[0])]
-        return b.dot(_inverse(b, args[0], one["row"], one["column"]), args[1], [value["row"]])
+        return b.dot(_inverse(b, args[0], one["row"], one["column"], one["definite"]), args[1], [value["row"]])
 
     return rebuild_program(program, b, hook)
 
 
-def _inverse(b: Builder, matrix: Value, row: str, column: str) -> Value:
+def _inverse(b: Builder, matrix: Value, row: str, column: str, definite: bool) -> Value:
     """Over the same axes: what gives y over `column` for x over `row`, and the other way round for the transposed matrix."""
     own = free_axis(row, (row, column))
     one = b.where(b.map("eq", b.iota(row), b.iota(own)), b.const(1.0))
-    return b.rename(b.dense_solve(matrix, one, row, column), {own: row})
+    return b.rename(b.dense_solve(matrix, one, row, column, definite), {own: row})

@@ -107,7 +107,7 @@ def remake(b: Builder, value: Value, args: Sequence[Value]) -> Value:
         case "topk":
             return b.topk(args[0], value["k"], value["digits"])
         case "dense_solve":
-            return b.dense_solve(args[0], args[1], value["row"], value["column"])
+            return b.dense_solve(args[0], args[1], value["row"], value["column"], value["definite"])
         case "scan" if scan_axis(value) == "c":
             return widen(b, value, args)
         case "out":

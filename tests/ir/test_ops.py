@@ -173,6 +173,20 @@ def test_dense_solve(transposed, right):
         torch.testing.assert_close(got, wanted, rtol=1e-9, atol=1e-10)
 
 
+@pytest.mark.parametrize("right", [Param("x", "memory", ("K",)), R])
+def test_dense_solve_of_a_definite_matrix(right):
+    """Its derivative is a system of the same matrix: two of one."""
+    params = [A, right]
+    given = tensors(params)
+    b = Builder()
+    square = b.dot(b.rename(b.param(A), {"K~": "K'"}), b.rename(b.param(A), {"K": "K~", "K~": "K'"}), ["K'"])
+    value = b.dense_solve(square, b.param(right), "K", "K~", True)
+    wanted = torch.linalg.solve(given["a"] @ given["a"].mT, given[right.name])
+    torch.testing.assert_close(value_of(value, params, given), wanted, rtol=1e-8, atol=1e-9)
+    for got, wanted in zip(*gradients(b, value, params, given)):
+        torch.testing.assert_close(got, wanted, rtol=1e-7, atol=1e-8)
+
+
 def test_load_shift_and_short_rows():
     b = Builder()
     given = tensors([TOKENS])

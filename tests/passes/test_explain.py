@@ -50,6 +50,7 @@ def test_a_scan_says_so_and_why():
 @pytest.mark.parametrize("name, words", [
     ("gated_delta", ["+ outer(k, w1)", "w1 = beta * v + S.T @ (-beta * exp(g) * k), of the states before the token",
                      "a triangular system of 1 row a token in every chunk; what is erased and what is written under one key are one value"]),
+    ("mesa", ["systems of P + diag(l): symmetric and nowhere negative", "1/6 K^3", "1/3 K^3"]),
     ("delta_product", ["a triangular system of 2 rows a token", "+ outer(k2, w2)"]),
     ("gla", ["S [K, V] decays each row by exp(g)", "decay of S: a factor for each channel", "product of exp(g), a factor for each row of S", "S.T @ (DS[:c] * q[c]) + sum over d <= c: dot(q[c], DS[d:c] * k[d]) * v[d]",
              "next S = diag(DS[:C]) @ S + sum over d: outer(DS[d:C] * k[d], v[d])"]),
@@ -57,6 +58,13 @@ def test_a_scan_says_so_and_why():
 def test_what_was_found_in_a_rule(name, words):
     text = explain(elaborate(load_spec(name)))
     assert not [w for w in words if w not in text], text
+
+
+def test_systems():
+    said = explain(elaborate(load_spec({"name": "two", "rule": {
+        "inputs": {"q": ["K"], "k": ["K"]}, "state": {"S": ["K", "K"]}, "update": {"S": "S + outer(k, q)"},
+        "read": "solve(S @ S.T + eye(K), q) + solve(S + eye(K), k)"}})))
+    assert "systems of S @ S.T + eye(K): symmetric and nowhere negative" in said and "systems of S + eye(K): by elimination with pivots" in said
 
 
 def test_factors_of_rows_and_columns_stand_where_they_belong():

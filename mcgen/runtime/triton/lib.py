@@ -201,10 +201,11 @@ def logsigmoid(x):
 
 
 @triton.jit
-def dense_solve(matrix, x, SIZE: tl.constexpr):
+def dense_solve(matrix, x, SIZE: tl.constexpr, DEFINITE: tl.constexpr = False):
     """matrix [M, M], x [M] or [M, W] -> y like x with matrix @ y = x in the first SIZE rows and columns, all else being 0: every column
     in turn is eliminated from all rows but that of its largest entry among the rows not chosen yet, which stays where it is. What is no
-    number counts as the largest, so that no solution has numbers then."""
+    number counts as the largest, so that no solution has numbers then. DEFINITE: the matrix is symmetric and nowhere negative, so that
+    each column's own row will do."""
     if len(x.shape) == 1:
         right = x[None, :]
     else:
@@ -213,16 +214,21 @@ def dense_solve(matrix, x, SIZE: tl.constexpr):
     chosen = tl.full((matrix.shape[0],), -1, tl.int32)         # row -> the column whose entry is 1 there, in the end
     for p in range(0, SIZE):
         column = tl.sum(tl.where((at == p)[None, :], matrix, 0.0), 1)
-        largest = tl.where(column == column, tl.abs(column), float("inf"))
-        here = at == tl.argmax(tl.where((chosen < 0) & (at < SIZE), largest, -1.0), 0)
+        if DEFINITE:
+            here = at == p
+        else:
+            largest = tl.where(column == column, tl.abs(column), float("inf"))
+            here = at == tl.argmax(tl.where((chosen < 0) & (at < SIZE), largest, -1.0), 0)
         one = 1.0 / tl.sum(tl.where(here, column, 0.0), 0)
         pivot = (tl.sum(tl.where(here[:, None], matrix, 0.0), 0) * one)[None, :]
         pivot_right = (tl.sum(tl.where(here[None, :], right, 0.0), 1) * one)[:, None]
         matrix = tl.where(here[:, None], pivot, matrix - column[:, None] * pivot)
         right = tl.where(here[None, :], pivot_right, right - pivot_right * column[None, :])
         chosen = tl.where(here, p, chosen)
-    row = tl.sum(tl.where(chosen[:, None] == at[None, :], at[:, None], 0), 0)
-    y = tl.where((at < SIZE)[None, :], tl.gather(right, tl.broadcast_to(row[None, :], right.shape), 1), 0.0)
+    if not DEFINITE:
+        row = tl.sum(tl.where(chosen[:, None] == at[None, :], at[:, None], 0), 0)
+        right = tl.gather(right, tl.broadcast_to(row[None, :], right.shape), 1)
+    y = tl.where((at < SIZE)[None, :], right, 0.0)
     if len(x.shape) == 1:
         return tl.sum(y, 0)
     else:

@@ -185,9 +185,10 @@ class TileBuilder:
         """x["c",..] <- (1 - L)^-1 x, in place; matrix["c","d"] is L, read only where c > d. transposed: with L^T."""
         self._add(st.Solve(_target(x), matrix, transposed))
 
-    def dense_solve(self, dst: Expr, matrix: Expr, right: Expr, row: str, column: str) -> None:
-        """dst[..,column] with sum over column of matrix[row,column] * dst[..,column] = right[..,row]; NaN or infinity for a singular matrix."""
-        self._add(st.DenseSolve(_target(dst), matrix, right, row, column))
+    def dense_solve(self, dst: Expr, matrix: Expr, right: Expr, row: str, column: str, definite: bool = False) -> None:
+        """dst[..,column] with sum over column of matrix[row,column] * dst[..,column] = right[..,row]; NaN or infinity for a singular matrix.
+        definite: it is symmetric, and x . matrix x >= 0 for every x; its upper half is read."""
+        self._add(st.DenseSolve(_target(dst), matrix, right, row, column, definite))
 
     def load(self, dst: Expr, source: Storage | Expr, shift=0, fill: float | None = None) -> None:
         """Row c of dst is token start + c - shift, clamped to a real token; with `fill`, tokens outside the row read as that."""

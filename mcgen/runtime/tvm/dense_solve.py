@@ -1,7 +1,8 @@
-"""Square systems by Gaussian elimination with partial pivoting, in float64 on copies of matrix and right sides."""
+"""Square systems in float64, on copies of matrix and right sides: by Gaussian elimination with partial pivoting, or see `definite`."""
 from __future__ import annotations
 
 from . import statements as st
+from .definite import Definite
 from .elementwise import LANES
 from .emit import Emitter, Value
 from .memory import Place, Scope
@@ -24,14 +25,13 @@ def lower_dense_solve(scope: Scope, s: st.DenseSolve) -> None:
     right = scope.temporary(s.row, *others, dtype="f64")
     lower_map(scope, st.Map(matrix, s.matrix))
     lower_map(scope, st.Map(right, s.right))
-    system = _System(scope, scope.places[matrix.attr.storage.name], scope.places[right.attr.storage.name], scope.extent(s.row), bool(others))
-    system.eliminate()
-    system.substitute()
+    kind = Definite if s.definite else _General
+    kind(scope, scope.places[matrix.attr.storage.name], scope.places[right.attr.storage.name], scope.extent(s.row), bool(others)).solve()
     solved = right.attr.storage[(s.column, *others)]
     lower_map(scope, st.Map(s.dst, solved))
 
 
-class _System:
+class _General:
     """A square matrix beside its right sides. Rows of both are touched in whole vectors: scratch rows are padded.
 
     Columns are eliminated in panels as wide as a vector, right-looking (Golub and Van Loan, Matrix Computations, 3.2.11): within a panel
@@ -44,6 +44,11 @@ class _System:
         self.lanes = LANES if many else 1
         factors = scope.temporary(f"#{size}", f"#{LANES}", dtype="f64")
         self.factors = scope.places[factors.attr.storage.name].buffer
+
+    def solve(self) -> None:
+        """Leaves the solution in the right sides."""
+        self.eliminate()
+        self.substitute()
 
     def entry(self, i, j) -> Value:
         return self.em.bind(self.em.load(self.matrix.buffer, i * self.matrix.strides[0] + j, "f64"))

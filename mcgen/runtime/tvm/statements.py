@@ -180,13 +180,14 @@ class Channels:
 
 @dataclass(frozen=True)
 class DenseSolve:
-    """dst over column = the solution of matrix * dst = right over row."""
+    """dst over column = the solution of matrix * dst = right over row; definite: of a symmetric matrix that is nowhere negative."""
 
     dst: Expr
     matrix: Expr
     right: Expr
     row: str
     column: str
+    definite: bool = False
 
 
 @dataclass(frozen=True)

@@ -96,23 +96,24 @@ def errors_of_inverses() -> dict[str, float]:
 
 
 @triton.jit
-def solved(a_ptr, x_ptr, found_ptr, C: tl.constexpr, K: tl.constexpr, SIZE: tl.constexpr):
+def solved(a_ptr, x_ptr, found_ptr, C: tl.constexpr, K: tl.constexpr, SIZE: tl.constexpr, DEFINITE: tl.constexpr):
     c, channel = tl.arange(0, C), tl.arange(0, K)
     inside = c < SIZE
     a = tl.load(a_ptr + c[:, None] * C + c[None, :], mask=inside[:, None] & inside[None, :], other=0.0)
     at = c[:, None] * K + channel[None, :]
-    tl.store(found_ptr + at, lib.dense_solve(a, tl.load(x_ptr + at, mask=inside[:, None], other=0.0), SIZE))
-    tl.store(found_ptr + C * K + c, lib.dense_solve(a, tl.load(x_ptr + c * K, mask=inside, other=0.0), SIZE))
+    tl.store(found_ptr + at, lib.dense_solve(a, tl.load(x_ptr + at, mask=inside[:, None], other=0.0), SIZE, DEFINITE))
+    tl.store(found_ptr + C * K + c, lib.dense_solve(a, tl.load(x_ptr + c * K, mask=inside, other=0.0), SIZE, DEFINITE))
 
 
 def errors_of_solves() -> dict[str, float]:
     """Residuals over the largest right side: of a full tile, of one that is longer than the system, of rows that must be taken in another
-    order. How many numbers a solution has of a system with an entry that is none."""
+    order, of symmetric ones that are nowhere negative. How many numbers a solution has of a system with an entry that is none."""
     found = {}
     for name, size, change in (("any", C, lambda a: a), ("short", 19, lambda a: a), ("turned", C, lambda a: a.triu(1) + a.tril(-1)),
-                               ("in an order", C, lambda a: torch.eye(C)[torch.randperm(C)])):
+                               ("in an order", C, lambda a: torch.eye(C)[torch.randperm(C)]),
+                               ("definite", C, lambda a: a @ a.T / C + 0.1 * torch.eye(C)), ("definite, short", 19, lambda a: a @ a.T + torch.eye(C))):
         a, x, out = change(torch.randn(C, C)).contiguous(), torch.randn(C, K), torch.full((C * K + C,), float("nan"))
-        solved[(1,)](a, x, out, C, K, size)
+        solved[(1,)](a, x, out, C, K, size, "definite" in name)
         many, one = out[:C * K].view(C, K).double(), out[C * K:].double()
         inner, right = a[:size, :size].double(), x[:size].double()
         worst = max(float((inner @ many[:size] - right).abs().max()), float((inner @ one[:size] - right[:, 0]).abs().max()))
@@ -120,8 +121,9 @@ def errors_of_solves() -> dict[str, float]:
         found[f"solve: {name}: past its end"] = float(many[size:].abs().sum() + one[size:].abs().sum())
     a = torch.diag(torch.rand(C) + 0.25)
     a[3, 3] = float("nan")
-    solved[(1,)](a + 0.01, x, out, C, K, C)
-    found["solve: numbers"] = float((out == out).sum())
+    for definite in (False, True):
+        solved[(1,)](a + 0.01, x, out, C, K, C, definite)
+        found["solve: numbers" + ", definite" * definite] = float((out == out).sum())
     return found
 
 

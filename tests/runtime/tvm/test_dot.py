@@ -183,6 +183,25 @@ def test_dense_solve(K, V):
     close(out["z"][0, 0], z.T if V else z, 1e-5)
 
 
+@pytest.mark.parametrize("K, V", [(1, 1), (1, None), (5, None), (5, 2), (8, None), (8, 3), (16, None), (20, None), (33, 17), (64, None), (64, 64), (70, 9)])
+def test_dense_solve_of_a_definite_matrix(K, V):
+    """By its upper half alone, as well as float64 can: to its condition. No pivot is chosen: the first is small."""
+    own = () if V is None else ("V",)
+
+    def fn(k):
+        A, b, x = k.memory("A", "K", "K~"), k.memory("b", "K", *own), k.memory("x", "K~", *own, out=True)
+        with k.sequences():
+            k.dense_solve(x["K~", *own], A["K", "K~"], b["K", *own], row="K", column="K~", definite=True)
+    torch.manual_seed(K)
+    half = torch.randn(K, K, dtype=torch.float64) / K ** 0.5
+    half[0] *= 1e-3
+    A = (half @ half.T + torch.diag(torch.linspace(1e-6, 1, K, dtype=torch.float64))).float()
+    b = torch.randn(1, 1, K, *([V] if V else []))
+    given = {"A": (A.triu() + torch.full((K, K), 1e3).tril(-1)).reshape(1, 1, K, K), "b": b}
+    out = run(fn, {"K": K, "V": V or 1}, given, {"x": torch.empty_like(b)}, NO_ROWS)
+    close(out["x"][0, 0], torch.linalg.solve(A.double(), b[0, 0].double()), 1e-6)
+
+
 def test_a_dense_solve_of_every_slot():
     """One after the other, with right sides of their own or the same."""
     def fn(k):
@@ -198,11 +217,15 @@ def test_a_dense_solve_of_every_slot():
     close(out["y"], torch.linalg.solve(A.double(), one.double()[:, :, None]).mT, 1e-4)
 
 
-def test_a_dense_solve_of_no_numbers_has_no_solution():
+@pytest.mark.parametrize("definite", [False, True])
+def test_a_dense_solve_of_no_numbers_has_no_solution(definite):
     """And touches no row that isn't there."""
     def fn(k):
         A, b, x = k.memory("A", "K", "K~"), k.memory("b", "K"), k.memory("x", "K~", out=True)
         with k.sequences():
-            k.dense_solve(x["K~"], A["K", "K~"], b["K"], row="K", column="K~")
+            k.dense_solve(x["K~"], A["K", "K~"], b["K"], row="K", column="K~", definite=definite)
     A, b = torch.full((1, 1, 20, 20), math.nan), torch.ones(1, 1, 20)
+    assert run(fn, {"K": 20}, {"A": A, "b": b}, {"x": torch.empty(1, 1, 20)}, NO_ROWS)["x"].isnan().all()
+    A = torch.eye(20).reshape(1, 1, 20, 20).clone()
+    A[..., 5, 17] = A[..., 17, 5] = math.nan
     assert run(fn, {"K": 20}, {"A": A, "b": b}, {"x": torch.empty(1, 1, 20)}, NO_ROWS)["x"].isnan().all()
