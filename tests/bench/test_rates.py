@@ -18,10 +18,10 @@ def test_products_of_a_row():
 
 
 def test_a_dense_system_of_each_token():
-    """Eliminated, then substituted twice; as many tokens as there are."""
+    """Half a matrix eliminated, then substituted twice; as many tokens as there are."""
     op, side = mcgen.load("mesa"), 64
     counts = [rates.multiply_adds(op, Case(op.name, {"T": T})) for T in (33, 40)]
-    assert counts[1] - counts[0] == pytest.approx(7 * (side ** 3 / 3 + side ** 2))
+    assert counts[1] - counts[0] == pytest.approx(7 * (side ** 3 / 6 + side ** 2))
 
 
 def test_a_scan_over_tokens_has_none(monkeypatch):
