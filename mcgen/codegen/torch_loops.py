@@ -93,7 +93,8 @@ class Loops:
         for name, r in zip(ys, body.results[n:]):
             self.line(f"{name}[{axis}] = {inside(self.full(r.parts[0][0], r.axes), r.axes, '0.0')}")
         after = [inside(self.full(r.parts[0][0], p.axes), p.axes, c) for r, p, c in zip(body.results, body.params[:n], carry)]
-        self.line(f"{', '.join(carry)} = {', '.join(after)}")
+        if carry:
+            self.line(f"{', '.join(carry)} = {', '.join(after)}")
         self.indent = self.indent[4:]
         self.names = outer
         for user in self.users_of(v):

@@ -5,17 +5,21 @@ A vector of dimension D has the axis D; a matrix [A, B] has A and B, or A and `A
 """
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Callable, Mapping
 
 from ..diagnostics import NotLowered
 from ..ir.builder import Builder
-from ..ir.nodes import Param, Value, dim_axis
+from ..ir.nodes import Param, Program, Result, Value, dim_axis
 from ..symbolic.definite import Definite
 from ..symbolic.model import Model
-from ..symbolic.terms import Shape, Term
+from ..symbolic.terms import Shape, Term, walk
+from .rewrite import widen
 
 UNARY = {"logfloor", "exp", "log", "sqrt", "abs", "sign", "sigmoid", "logsigmoid", "softplus", "tanh", "relu", "silu", "gelu", "erf", "neg"}
 BINARY = {"add", "sub", "mul", "div", "minimum", "maximum"}
+KNOWN = {"state", "atom", "online", "after", "mixsoftmax"}
+_MADE_OF_VECTORS = ("diag", "outer")
 EPS = 1e-6                       # of l2norm and layernorm, from the spec language
 
 
@@ -25,6 +29,17 @@ def axes_of(shape: Shape) -> tuple[str, ...]:
     if len(names) == 2 and names[0] == names[1]:
         names[1] += "~"
     return tuple(names)
+
+
+@dataclass(frozen=True)
+class Nature:
+    """Of a term: whether it depends on states; on what only the caller of an emitter knows; on the token's inputs; and whether a matrix of
+    the token is needed for it."""
+
+    of_states: bool
+    known: bool
+    of_token: bool
+    whole: bool
 
 
 class Emitter:
@@ -38,6 +53,7 @@ class Emitter:
                  leaf: Callable[[Term], Value] | None = None, within_segment: bool = False):
         self.b, self.model, self.params, self.leaf, self.within_segment = b, model, params, leaf, within_segment
         self.memo: dict[tuple[int, int], Value] = {}
+        self.natures: dict[int, Nature] = {}
         self.lets = {id(t): name for name, t in model.lets.items()}
 
     def child(self, leaf: Callable[[Term], Value], within_segment: bool | None = None) -> "Emitter":
@@ -48,7 +64,7 @@ class Emitter:
         key = (id(t), shift)
         if key not in self.memo:
             pos = self.b.pos
-            value = self.b.called(self._emit(t, shift), self.lets.get(id(t), "") if not shift else "")
+            value = self.b.called(self.token_by_token(t, shift) or self._emit(t, shift), self.lets.get(id(t), "") if not shift else "")
             self.b.pos = pos                    # what the caller makes of it comes from the caller's line
             if len(t.shape) == 2 and "c" in value.axes:
                 raise NotLowered(f"a matrix for every token outside a product ('{t.op}')", t.pos)
@@ -74,7 +90,7 @@ class Emitter:
                 return b.add(*(self._delay(t.args[0], shift + n) if n or shift else self.emit(t.args[0]) for n in range(t["n"])))
             case "grad":
                 raise NotLowered(f"'{t.op}'", t.pos)
-            case "state" | "atom" | "online" | "after" | "mixsoftmax":
+            case op if op in KNOWN:
                 if self.leaf is None:
                     raise NotLowered(f"'{t.op}' in this place", t.pos)
                 return self.leaf(t)
@@ -89,6 +105,29 @@ class Emitter:
         if t.op in BINARY:
             return b.map(t.op, *args)
         return getattr(self, "_" + t.op)(t, *args)
+
+    def token_by_token(self, t: Term, shift: int) -> Value | None:
+        """A number or vector of inputs that a matrix of every token is needed for: by a scan over tokens that carries nothing."""
+        if len(t.shape) == 2 or not (nature := self.nature(t)).whole or nature.known:
+            return None
+        b, entered = self.b, Entered(self.b)
+        value = TokenEmitter(self, entered, None).emit(t, shift)
+        body = Program("tokens", tuple(entered.params()), (Result("made", "value", value.axes, ((value, 0),)),))
+        args = [*entered.xs, *entered.consts, b.row("count")]
+        loop = b.make("scan", args, (), "f", body=body, carries=0, xs=len(entered.xs), reverse=False, axis="c")
+        return b.out(widen(b, loop, args), "y", 0)
+
+    def nature(self, t: Term) -> Nature:
+        if id(t) not in self.natures:
+            for x in walk(t):
+                below = [self.natures[id(a)] for a in x.args]
+                apart = [i for i, a in enumerate(x.args) if x.op == "matmul" and a.op == "diag"]              # its vector alone is needed
+                of_token = any(n.of_token for n in below) or (x.op == "input" and self.params[x["name"]].kind == "token")
+                self.natures[id(x)] = Nature(
+                    x.op in ("state", "atom") or any(n.of_states for n in below), x.op in KNOWN or any(n.known for n in below), of_token,
+                    (of_token and len(x.shape) == 2) or any(n.whole for i, n in enumerate(below) if i not in apart)
+                    or any(self.natures[id(x.args[i].args[0])].whole for i in apart))
+        return self.natures[id(t)]
 
     # -- leaves ------------------------------------------------------------------------------------------------
     def _input(self, t: Term, shift: int) -> Value:
@@ -206,3 +245,59 @@ class Emitter:
         centred = b.map("sub", x, b.map("div", b.sum(x, [axis]), b.size(axis)))
         spread = b.map("div", b.sum(b.map("mul", centred, centred), [axis]), b.size(axis))
         return b.map("mul", centred, b.map("div", b.const(1.0), b.map("sqrt", b.map("add", spread, b.const(EPS)))))
+
+
+class Entered:
+    """Values that a loop's body uses: what has the loop's axis comes element by element, the rest as it is. Numbers are spread
+    `along` an axis, if any."""
+
+    def __init__(self, b: Builder, stem: str = "x", rows: bool = False, along: str = ""):
+        self.b, self.stem, self.axis, self.along = b, stem, "r" if rows else "c", along
+        self.found: dict[int, tuple[Param, Value]] = {}
+
+    def enter(self, value: Value) -> Value:
+        if value.op in ("const", "size"):
+            return value
+        if id(value) not in self.found:
+            axes = tuple(a for a in value.axes if a != self.axis and (a != "r" or self.axis == "r"))
+            self.found[id(value)] = Param(f"{self.stem}.{len(self.found)}", "value", axes, dtype=value.dtype), value
+        entered = self.b.param(self.found[id(value)][0])
+        return self.b.spread(entered, self.along) if self.along and value.dtype == "f" else entered
+
+    @property
+    def xs(self) -> list[Value]:
+        return [v for _, v in self.found.values() if self.axis in v.axes]
+
+    @property
+    def consts(self) -> list[Value]:
+        return [v for _, v in self.found.values() if self.axis not in v.axes]
+
+    def params(self) -> list[Param]:
+        return [p for p, v in sorted(self.found.values(), key=lambda pv: self.axis not in pv[1].axes)]
+
+
+class TokenEmitter(Emitter):
+    """Emits terms inside the body of a scan over tokens, where a value has no token: what holds no state and no matrix of the token comes
+    from outside."""
+
+    def __init__(self, outer: Emitter, entered: Entered, leaf: Callable[[Term], Value] | None):
+        super().__init__(outer.b, outer.model, outer.params, leaf, outer.within_segment)
+        self.outer, self.entered = outer, entered
+
+    def emit(self, t: Term, shift: int = 0) -> Value:
+        key = (id(t), shift)
+        if key not in self.memo and self.outside(t):
+            self.memo[key] = self.entered.enter(self.outer.emit(t, shift))
+        return super().emit(t, shift)
+
+    def outside(self, t: Term) -> bool:
+        return not self.nature(t).of_states and not self.nature(t).whole and not (len(t.shape) == 2 and t.op in _MADE_OF_VECTORS)
+
+    def _input(self, t: Term, shift: int) -> Value:
+        return self.entered.enter(self.outer._input(t, shift))
+
+    def reaches(self, shift: int) -> Value:
+        return self.entered.enter(self.outer.reaches(shift))
+
+    def token_by_token(self, t: Term, shift: int) -> Value | None:
+        return None

@@ -7,17 +7,15 @@ vectors: these are what the scan takes, and what has a gradient.
 """
 from __future__ import annotations
 
-from typing import Callable, Sequence
+from typing import Sequence
 
 from ..ir.builder import Builder
 from ..ir.nodes import Param, Program, Result, Value
 from ..symbolic.read import Read
 from ..symbolic.terms import Term, walk
-from .emit import Emitter
+from .emit import Emitter, Entered, TokenEmitter
 from .levels import ended, restarts
 from .states import States
-
-_MADE_OF_VECTORS = ("diag", "outer")
 
 
 class TokenScan:
@@ -32,12 +30,12 @@ class TokenScan:
         self.own = {n: states.axes[n] for n in names}
         self.axes = {n: ("l", *axes) if self.live else axes for n, axes in self.own.items()}
         # a branch is taken at one level and not at another: gradients keep them apart until no condition is left
-        self.entered = _Entered(b, along="l" if self.live and any(map(branches, map(model.update.get, names))) else "")
+        self.entered = Entered(b, along="l" if self.live and any(map(branches, map(model.update.get, names))) else "")
         old = {n: b.param(Param(f"at.{self.stem}{n}", "value", self.axes[n])) for n in names}
-        update = _TokenEmitter(update_emitter, self.entered, lambda t: old[t["name"]])
+        update = TokenEmitter(update_emitter, self.entered, lambda t: old[t["name"]])
         new = {n: update.emit(model.update[n]) for n in names}
         atoms: dict[int, Value] = {}
-        reader = _TokenEmitter(emitter, self.entered, lambda t: atoms[t["index"]] if t.op == "atom" else
+        reader = TokenEmitter(emitter, self.entered, lambda t: atoms[t["index"]] if t.op == "atom" else
                                (old if t["when"] == "old" else new)[t["name"]])
         for i, atom in enumerate(read.atoms if read is not None else ()):
             if atom.kind == "free":
@@ -52,7 +50,7 @@ class TokenScan:
 
     def _rows(self, body: Program, shapes: dict[int, tuple[str, ...]], completes: Value | None) -> None:
         b, names, stem = self.b, self.names, self.stem
-        outer = _Entered(b, f"{stem}row", rows=True)
+        outer = Entered(b, f"{stem}row", rows=True)
         old = [Param(f"old.{stem}{n}", "value", self.axes[n]) for n in names]
         count = outer.enter(b.row("count"))
         xs, consts = ([outer.enter(v) for v in values] for values in (self.entered.xs, self.entered.consts))
@@ -82,62 +80,3 @@ class TokenScan:
 def branches(t: Term) -> bool:
     """Whether it depends on a state which branch of a `where` or `huber` is taken: on the first two arguments of each."""
     return any(s.op == "state" for x in walk(t) if x.op in ("where", "huber") for compared in x.args[:2] for s in walk(compared))
-
-
-class _Entered:
-    """Values that a loop's body uses: what has the loop's axis comes element by element, the rest as it is. Numbers are spread
-    `along` an axis, if any."""
-
-    def __init__(self, b: Builder, stem: str = "x", rows: bool = False, along: str = ""):
-        self.b, self.stem, self.axis, self.along = b, stem, "r" if rows else "c", along
-        self.found: dict[int, tuple[Param, Value]] = {}
-
-    def enter(self, value: Value) -> Value:
-        if value.op in ("const", "size"):
-            return value
-        if id(value) not in self.found:
-            axes = tuple(a for a in value.axes if a != self.axis and (a != "r" or self.axis == "r"))
-            self.found[id(value)] = Param(f"{self.stem}.{len(self.found)}", "value", axes, dtype=value.dtype), value
-        entered = self.b.param(self.found[id(value)][0])
-        return self.b.spread(entered, self.along) if self.along and value.dtype == "f" else entered
-
-    @property
-    def xs(self) -> list[Value]:
-        return [v for _, v in self.found.values() if self.axis in v.axes]
-
-    @property
-    def consts(self) -> list[Value]:
-        return [v for _, v in self.found.values() if self.axis not in v.axes]
-
-    def params(self) -> list[Param]:
-        return [p for p, v in sorted(self.found.values(), key=lambda pv: self.axis not in pv[1].axes)]
-
-
-class _TokenEmitter(Emitter):
-    """Emits terms inside the scan's body, where a value has no token: what holds no state comes from outside."""
-
-    def __init__(self, outer: Emitter, entered: _Entered, leaf: Callable[[Term], Value]):
-        super().__init__(outer.b, outer.model, outer.params, leaf, outer.within_segment)
-        self.outer, self.entered = outer, entered
-        self.known: dict[int, tuple[bool, bool]] = {}          # whether a term depends on states, on the token's inputs
-
-    def emit(self, t: Term, shift: int = 0) -> Value:
-        key = (id(t), shift)
-        if key not in self.memo and self.outside(t):
-            self.memo[key] = self.entered.enter(self.outer.emit(t, shift))
-        return super().emit(t, shift)
-
-    def outside(self, t: Term) -> bool:
-        if id(t) not in self.known:
-            for x in walk(t):
-                own = x.op in ("state", "atom"), x.op == "input" and self.params[x["name"]].kind == "token"
-                below = [self.known[id(a)] for a in x.args]
-                self.known[id(x)] = (own[0] or any(s for s, _ in below), own[1] or any(i for _, i in below))
-        of_states, of_token = self.known[id(t)]
-        return not of_states and not (len(t.shape) == 2 and (of_token or t.op in _MADE_OF_VECTORS))
-
-    def _input(self, t: Term, shift: int) -> Value:
-        return self.entered.enter(self.outer._input(t, shift))
-
-    def reaches(self, shift: int) -> Value:
-        return self.entered.enter(self.outer.reaches(shift))

@@ -8,6 +8,7 @@ import torch
 
 from mcgen.diagnostics import NotLowered
 from mcgen.passes.pipeline import compile_model
+from mcgen.passes.token_loops import over_tokens, scans_rows
 from mcgen.spec import load_spec
 from mcgen.symbolic.elaborate import elaborate
 from mcgen.symbolic.read import analyse_read
@@ -67,6 +68,26 @@ def test_connected_states_go_together_and_others_keep_their_form():
         "update": {"S": "S + tanh(Z)", "Z": "0.5 * Z + outer(k, v)", "m": "0.9 * m + k", "n": "0.5 * n + 1"}, "read": "S.T @ q * dot(m, q) / n"}})
     choice = compile_model(elaborate(spec)).source.choice
     assert set(choice.scanned) == {"S", "Z"} and {n for g in choice.affine for n in g.states} == {"m", "n"}
+
+
+MATRICES = {"inputs": {"q": ["K"], "k": ["K"], "v": ["V"], "M": ["K", "V"], "N": ["K", "K"]}, "state": {"S": ["K", "V"]}}
+
+
+@pytest.mark.parametrize("update, read, loops", [
+    ("0.5 * S + outer(N @ k, M.T @ q)", "S.T @ (N @ q)", 3),                            # each vector by a loop of its own
+    ("0.5 * S + outer(k, sum(outer(v, v + 1), 1))", "S.T @ q + sum(diag(v), 0)", 2),
+    ("S + outer(delay(N @ k, 1), window(M.T @ q, 2))", "S.T @ (diag(k) @ q)", 2),              # a window in one; a diagonal is none
+    ("tanh(S) + outer(N @ k, M.T @ q)", "S.T @ q", 1),                                  # the state's loop has them too
+    ("0.9 * S + outer(k, v)", "S.T @ solve(N @ N.T + eye(K), q)", 1),
+])
+def test_vectors_that_a_matrix_of_the_token_is_needed_for(update, read, loops):
+    """They come from loops over tokens that carry nothing; states keep their form."""
+    state = compile_model(elaborate(load_spec({"name": "whole", "rule": {**MATRICES, "update": {"S": update}, "read": read}})))
+    every = state.source.program.order()
+    found = [v for values in (every, *(rows["body"].order() for rows in filter(scans_rows, every))) for v in values if over_tokens(v)]
+    assert len(found) == loops and set(state.source.choice.scanned) == ({"S"} if "tanh" in update else set())
+    x = drawn(state.model, 11)
+    assert not {n: e for n, e in errors(results(state, x, 4), expected(state.model, x)).items() if not e < TOLERANCE}
 
 
 def test_a_read_of_a_whole_state_scans_it_alone():

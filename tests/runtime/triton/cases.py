@@ -33,7 +33,10 @@ CASES = {
         "state": {"S": ["K", "V"], "Z": ["K", "V"]}, "update": {
             "S": "exp(g) * a * (S - b * outer(k, S.T @ k)) + b * outer(k, v)", "Z": "Z - 0.5 * outer(l2norm(q), Z.T @ l2norm(q) - v)"},
         "read": "S.T @ q + Z.T @ k"}, "cache": {"use": "grm", "segments": {"length": 16}}}, "steps in a token": "delta_product", "momentum, erased": "titans_linear",
-    "channels, erased, chosen memories": "kda+ssc",
+    "channels, erased, chosen memories": "kda+ssc", "matrices of the token, cached": (WHOLE := {"name": "whole", "rule": {
+        "inputs": {"q": ["K"], "k": ["K"], "v": ["V"], "M": ["K", "V"], "N": ["K", "K"], "b": {"shape": [], "domain": [0, 1]}}, "state": {"S": ["K", "V"]},
+        "update": {"S": "b * S + outer(delay(N @ k, 1), M.T @ q)"}, "read": "S.T @ q", "output": "y * sum(M, 0)"},
+        "cache": {"inputs": {}, "segments": {"length": 16}, "summary": "mean(N @ k)", "score": "dot(q, summary)", "weight": "softmax(score)"}}),
 }
 MERGING = {"name": "merging", "rule": {"use": "simple_gla"}, "cache": {"use": "log_linear", "segments": {"length": 8, "start": "fresh", "growth": "logarithmic"}}}
 CASES |= {"levels": MERGING, "levels, all ways to call": MERGING, "merging, chosen memories": "merging_choice"}
@@ -43,7 +46,7 @@ FUSED = {"fused: levels, erased": "merging_steps", "fused: levels, branches": "m
 # dims longer than tiles: blocks of them in programs each, and one after the other
 BLOCKS = {"blocks: log decay": "mamba2", "blocks: channels": "gla", "blocks: steps in a token": "delta_product", "blocks: erased, cached": "gated_delta+grm",
           "blocks: a scan": "mamba1", "blocks: log decay, chosen memories": "mamba2+ssc",
-          "blocks: levels": MERGING, "blocks: levels, erased": {**MERGING, "name": "merging_erased", "rule": {"use": "gated_delta"}}}
+          "blocks: matrices of the token": WHOLE, "blocks: levels": MERGING, "blocks: levels, erased": {**MERGING, "name": "merging_erased", "rule": {"use": "gated_delta"}}}
 LONG = {"K": 24, "V": 40, "L": 4}
 # in every run of the tests; the others are marked slow
 QUICK = ("log decay", "normaliser, cached", "delayed write, chosen memories", "states mixed",
