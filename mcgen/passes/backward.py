@@ -2,7 +2,7 @@
 
 Saved are the carries before each row of every scan (`saved.*`) and what the memory hands on anyway (the cached states
 and summaries, results of the forward pass), but for carries that these tell; all else is computed again from the inputs. So the backward program holds
-no forward scan: a scan's outputs per row are its body, for all rows at once, applied to the saved carries.
+no forward scan over rows: a scan's outputs per row are its body, for all rows at once, applied to the saved carries.
 """
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from ..ir.builder import Builder
 from ..ir.nodes import Param, Program, Result, Value, order
 from .forward import Forward
 from .rewrite import Rebuilder, inline
+from .token_loops import scans_rows
 
 
 def _starts(program: Program, b: Builder) -> list[tuple[Param, Value]]:
@@ -51,7 +52,7 @@ def build_backward(forward: Forward) -> Program:
             param = Param(result.name, result.kind, result.axes)
             reused.append(param)
             replaced[id(value)] = b.param(param)
-    forward_scans = {id(v) for v in values if v.op == "scan"}
+    forward_scans = {id(v) for v in values if scans_rows(v)}
 
     def hook(rebuilder: Rebuilder, value: Value, args: list[Value]) -> Value | None:
         if value.op != "out" or id(value.args[0]) not in forward_scans:
