@@ -101,8 +101,9 @@ def moved(lab: Lab, draw: Case) -> dict[str, float]:
 
 
 def nearest(x: torch.Tensor) -> torch.Tensor:
-    """The nearest number of float32: what is equal stays so, and a variance of 0 with it."""
-    return x.float().to(x.dtype)
+    """The nearest number with float32's digits, of any size: what is equal stays so, and a variance of 0 with it."""
+    digits, exponent = torch.frexp(x)
+    return torch.ldexp((digits / roundoff("float32")).round() * roundoff("float32"), exponent)
 
 
 def rounding(seed: int) -> Rounded:
@@ -111,7 +112,7 @@ def rounding(seed: int) -> Rounded:
 
     def rounded(x: torch.Tensor) -> torch.Tensor:
         noise = roundoff("float32") * torch.randn(x.shape, generator=generator, dtype=x.dtype)
-        return x if torch.equal(x, x.round()) else x + x * noise
+        return x if torch.equal(x, x.round()) else torch.where(x.isfinite(), x + x * noise, x)
     return rounded
 
 

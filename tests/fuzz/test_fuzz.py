@@ -299,6 +299,13 @@ def test_a_wrong_program_does_not_cancel(monkeypatch):
         examine.examine(CANCELLING, ("interpreter",))
 
 
+def test_rounding_leaves_what_is_infinite_and_reaches_any_size():
+    x = torch.tensor([-torch.inf, torch.inf, 0.0, 1.0, 0.1, -1e300, 1e-300], dtype=torch.float64)
+    for rounded in (spared.nearest(x), *(spared.rounding(seed)(x) for seed in range(8))):
+        assert torch.equal(rounded[:3], x[:3]) and 0 < float((rounded / x - 1)[4:].abs().max()) < 1e-6
+    assert torch.equal(spared.nearest(x[:5]), x[:5].float().double())
+
+
 def test_the_gates_do_not_excuse_it():
     lab = Lab(None, load_spec(DIVERGING.spec), sizes=DIVERGING.sizes)
     case, gate = lab.case(16), Gate("gradients")
