@@ -47,10 +47,10 @@ def _outside(rebuilder: Rebuilder, out: Value, scan: Value, used: set) -> Value 
     for i, r in enumerate(body.results[n:]):
         value = r.parts[0][0]
         if value is not root and (id(old), "y", i) in used and (value.args or value.op == "param"):
-            known[id(value)] = b.make("out", (scan,), ("r",) + r.axes, kind="y", index=i)
+            known[id(value)] = b.out(scan, "y", i)
     for i, p in enumerate(body.params[:n]):
         if (id(old), "start", i) in used:
-            known[id(b.param(p))] = b.make("out", (scan,), ("r",) + p.axes, kind="start", index=i)
+            known[id(b.param(p))] = b.out(scan, "start", i)
     for p, arg in zip(body.params[n:], scan.args[n:]):
         known[id(b.param(p))] = arg
     made = Rebuilder(b, known)

@@ -29,6 +29,8 @@ FOUND = [                        # by `mcgen fuzz`, shrunk
         "inputs": {"k": {"shape": ["K"], "domain": "unit"}, "v": ["V"], "b": {"shape": [], "domain": [0, 1]}}, "functions": {"M(x)": "S @ tanh(Z @ x)"},
         "state": {"S": {"shape": ["V", "K"], "init": "learned"}, "Z": {"shape": ["K", "K"], "init": "learned"}}, "objective": "0.1 * sum((M(k) - v)**2)",
         "update": {"S": "b * S - 0.3 * grad(S)", "Z": "b * Z - 0.3 * grad(Z)"}, "read": "K**-0.5 * M(k)"}, "cache": {**GATED, "inputs": {"u": ["V"]}, "summary": "mean(v)"}},
+    op("scaled_by_itself", {"S": "tanh(S) + outer(k, v)", "Z": "0.5 * Z + 0.5 * new(S).T @ k"}, {**GATED, "weight": "sigmoid(score - 0.1 * age)"},
+       state={"S": ["K", "V"], "Z": ["V"]}, read="Z / (1 + abs(dot(Z, v)))"),
     op("no_derivative_where_not_taken", "tanh(S) + where(eta > 0.5, sqrt(eta - 0.4), 0) * outer(k, v)"),
 ]
 SCANS = {s["name"]: s for s in (
