@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from ..ir.builder import Builder
 from ..ir.naming import stem
 from ..ir.nodes import AXIS_ORDER, LEAD, Param, Program, Result, Value
+from ..ir.verifier import verify_program
 from .apart import leaves_levels, levelled, levels_apart
 from .hoist import hoist
 from .reuse import reuse
@@ -40,11 +41,14 @@ class Sliced:
 
 
 def cut(program: Program, b: Builder, fused: bool = False) -> Sliced:
-    """Requires: a chunk-level program after loop_slots. Ensures: programs in an order in which each has what it reads.
+    """Requires: a chunk-level program after loop_slots. Ensures: programs in an order in which each has what it reads, all well formed.
 
     fused: loops over rows compute what a grid over rows would store for them, and the tokens' results from their states.
     """
-    return _Cutter(levels_apart(thin(share_factors(hoist(unstack(program, b), b), b), b), b), b, fused).run()
+    sliced = _Cutter(levels_apart(thin(share_factors(hoist(unstack(program, b), b), b), b), b), b, fused).run()
+    for s in sliced.slices:
+        verify_program(s.program)
+    return sliced
 
 
 class _Cutter:
@@ -233,7 +237,7 @@ class _Cutter:
                 kind, axes = {"n": "slots", "l": "levels"}[v.axes[0]], tuple(dims)
                 key = self.host(v) if v.op == "out" else Key(self.stages.ready(v) - 1, "slots") if self.stages.of_slots(v) else self.total_key(v)
             else:
-                kind, axes, key = "memory", tuple(dims), self.host(v) if v.op == "out" else self.total_key(v)
+                kind, axes, key = "memory", tuple(tokens + dims), self.host(v) if v.op == "out" else self.total_key(v)
             param = self.buffers[id(v)] = Param(self.fresh(f"stored.{stem(v)}"), kind, axes)
             self.scratch.append(param)
             stored = self.b.where(v, self.b.const(1.0)) if v.dtype == "b" else v
