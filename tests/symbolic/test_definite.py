@@ -40,8 +40,6 @@ REFUSED = {
 }
 
 
-
-
 def spec(update: str, matrix: str, init: str = "zeros", cache: dict | None = None):
     rule = {"inputs": INPUTS, "state": {"P": {"shape": ["K", "K"], "init": init}, "Q": ["K", "K"], "S": ["K", "V"]},
             "update": {"Q": "0.5 * Q + outer(k, k)", "P": update, "S": "S + outer(k, v)"}, "read": f"S.T @ solve({matrix}, q)"}
